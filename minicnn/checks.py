@@ -1,0 +1,134 @@
+"""Argument checks: every message says what was expected, what came, and how to mend it.
+
+A kernel never validates, so whatever reaches one has passed through here first.
+`who` is the name of the caller as the user wrote it: "Conv2D 'conv2d_1'", "fit", "Adam".
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+
+def integer(value: Any, name: str, who: str, *, minimum: int) -> int:
+    """`value` as an int of at least `minimum`.
+
+    Raises TypeError for anything that is not a whole-number type, ValueError below the minimum.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(
+            f"{who}: expected {name} to be an integer >= {minimum}, "
+            f"received {value!r} ({type(value).__name__})"
+        )
+    if value < minimum:
+        raise ValueError(
+            f"{who}: expected {name} to be an integer >= {minimum}, received {value!r}"
+        )
+    return int(value)
+
+
+def pair(value: Any, name: str, who: str) -> tuple[int, int]:
+    """`value` as two positive ints, height first; one int stands for both, as in Keras."""
+    if isinstance(value, (list, tuple)):
+        if len(value) != 2:
+            raise ValueError(
+                f"{who}: expected {name} to be one integer or two (height, width), "
+                f"received {value!r}"
+            )
+        return integer(value[0], name, who, minimum=1), integer(value[1], name, who, minimum=1)
+    size = integer(value, name, who, minimum=1)
+    return size, size
+
+
+def real(
+    value: Any,
+    name: str,
+    who: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """`value` as a finite float between `low` and `high` (each end open where asked)."""
+    left, right = "(" if open_low else "[", ")" if open_high else "]"
+    allowed = f"a number in {left}{low:g}, {high:g}{right}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(
+            f"{who}: expected {name} to be {allowed}, received {value!r} ({type(value).__name__})"
+        )
+    number = float(value)
+    too_low = number <= low if open_low else number < low
+    too_high = number >= high if open_high else number > high
+    if not math.isfinite(number) or too_low or too_high:
+        raise ValueError(f"{who}: expected {name} to be {allowed}, received {value!r}")
+    return number
+
+
+def one_of(value: Any, known: Iterable[str], name: str, who: str) -> str:
+    """`value` in lower case, if it is among the `known` words."""
+    known = sorted(known)
+    if not isinstance(value, str) or value.lower() not in known:
+        kind = TypeError if not isinstance(value, str) else ValueError
+        raise kind(f"{who}: expected {name} to be one of {', '.join(known)}; received {value!r}")
+    return value.lower()
+
+
+def lookup(value: str, known: Mapping[str, T], name: str, who: str) -> T:
+    """The entry of `known` that the name `value` stands for, upper and lower case alike."""
+    return known[one_of(value, known, name, who)]
+
+
+def numeric(value: Any, name: str, who: str) -> Array:
+    """`value` as a NumPy array of real numbers, without a copy where it already is one.
+
+    Raises TypeError for object, string and complex arrays (a ragged list is an object array).
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # NumPy refuses ragged nested lists
+        raise TypeError(
+            f"{who}: expected {name} to be an array of numbers, received a ragged sequence. "
+            "Give all rows the same length."
+        ) from error
+    if array.dtype.kind not in "buif":
+        raise TypeError(
+            f"{who}: expected {name} to be an array of real numbers, received dtype {array.dtype}. "
+            f"Convert it first: np.asarray({name}, dtype='float32')"
+        )
+    return array
+
+
+def finite(array: Array, name: str, who: str, *, rows: int = 4096) -> None:
+    """Refuse NaN and infinity; reads `rows` rows at a time, so no copy the size of the data."""
+    if array.dtype.kind != "f":
+        return
+    for start in range(0, len(array), rows):
+        good = np.isfinite(array[start : start + rows])
+        if not good.all():
+            index = tuple(int(i) for i in np.argwhere(~good)[0])
+            where = (index[0] + start, *index[1:])
+            raise ValueError(
+                f"{who}: expected {name} to be finite, received {array[where]} at index "
+                f"{list(where)}. Clean the data first, e.g. np.nan_to_num({name})"
+            )
+
+
+def same_length(arrays: Mapping[str, Array], who: str) -> int:
+    """The common number of samples of all `arrays` (the first axis)."""
+    sizes = {name: len(array) for name, array in arrays.items()}
+    if len(set(sizes.values())) != 1:
+        listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ValueError(
+            f"{who}: expected the same number of samples in each array, received {listed}. "
+            "Data cardinality is ambiguous: make all arrays the same length"
+        )
+    return next(iter(sizes.values()))
