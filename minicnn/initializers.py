@@ -1,0 +1,155 @@
+"""Initial values of the parameters.
+
+A layer's output should vary about as much as its input, or a deep network's signal dies or
+explodes. With `fan_in` summands in each output, weights of variance 1/fan_in keep the variance of
+the forward signal, 1/fan_out that of the gradient; Glorot takes the middle, He doubles 1/fan_in
+because ReLU passes half of what comes.
+
+    glorot  variance 2 / (fan_in + fan_out)   Glorot and Bengio, 2010
+    he      variance 2 / fan_in               He et al., 2015
+
+    uniform U(-L, L) with L = sqrt(3 * variance)
+    normal  N(0, s^2) cut off at 2 s, with s widened so that the variance holds after the cut
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks, config, seeds
+
+Array = NDArray[Any]
+
+# standard deviation of a unit normal that is cut off at -2 and 2
+STD_OF_TRUNCATED_NORMAL = 0.87962566103423978
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Summands in one output, and outputs that one input reaches.
+
+    >>> fans((3, 3, 1, 32))    # convolution (K_h, K_w, C_in, C_out)
+    (9, 288)
+    >>> fans((5408, 32))       # dense (in, units)
+    (5408, 32)
+    """
+    if len(shape) < 2:
+        size = math.prod(shape)
+        return size, size
+    window = math.prod(shape[:-2])
+    return window * shape[-2], window * shape[-1]
+
+
+class Initializer:
+    """Base class. A subclass fills `shape` in `draw`; `seed` fixes its numbers, None does not."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        if seed is not None:
+            checks.integer(seed, "seed", type(self).__name__, minimum=0)
+        self.seed = seed
+
+    def __call__(
+        self,
+        shape: tuple[int, ...],
+        dtype: Any = None,
+        rng: np.random.Generator | None = None,
+    ) -> Array:
+        """An array of `shape`; the numbers come from `seed`, else from `rng`, else are fresh."""
+        if self.seed is not None:
+            rng = np.random.default_rng(self.seed)
+        values = self.draw(tuple(shape), rng or seeds.new_generator())
+        return values.astype(dtype or config.floatx())
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """Values of `shape` in float64."""
+        raise NotImplementedError(f"{type(self).__name__} has to define draw(shape, rng)")
+
+
+class Zeros(Initializer):
+    """All 0."""
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.zeros(shape)
+
+
+class Ones(Initializer):
+    """All 1."""
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.ones(shape)
+
+
+class _Uniform(Initializer):
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        limit = math.sqrt(3 * self.variance(*fans(shape)))
+        return rng.uniform(-limit, limit, shape)
+
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        raise NotImplementedError
+
+
+class _Normal(Initializer):
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        z = rng.standard_normal(shape)
+        while (outside := np.abs(z) > 2).any():
+            z[outside] = rng.standard_normal(np.count_nonzero(outside))
+        return z * math.sqrt(self.variance(*fans(shape))) / STD_OF_TRUNCATED_NORMAL
+
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        raise NotImplementedError
+
+
+class _Glorot:
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        return 2 / (fan_in + fan_out)
+
+
+class _He:
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        return 2 / fan_in
+
+
+class GlorotUniform(_Glorot, _Uniform):
+    """U(-L, L), L = sqrt(6 / (fan_in + fan_out)): Keras's default for kernels."""
+
+
+class GlorotNormal(_Glorot, _Normal):
+    """Normal of variance 2 / (fan_in + fan_out), cut off at two standard deviations."""
+
+
+class HeUniform(_He, _Uniform):
+    """U(-L, L), L = sqrt(6 / fan_in): for layers that ReLU follows."""
+
+
+class HeNormal(_He, _Normal):
+    """Normal of variance 2 / fan_in, cut off at two standard deviations."""
+
+
+KNOWN: dict[str, type[Initializer]] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+}
+
+
+def get(
+    identifier: str | Initializer | type[Initializer], who: str = "initializers"
+) -> Initializer:
+    """The initializer of that name ("glorot_uniform", "GlorotUniform"), class or object.
+
+    Raises ValueError for an unknown name, TypeError for anything else.
+    """
+    if isinstance(identifier, Initializer):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Initializer):
+        return identifier()
+    for cls in KNOWN.values():
+        if identifier == cls.__name__:
+            return cls()
+    return checks.lookup(identifier, KNOWN, "initializer", who)()
