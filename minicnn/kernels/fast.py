@@ -1,0 +1,161 @@
+"""The compiled twins of `reference.py`: same names, same arguments, same results.
+
+What differs is the order of the loops. The channels are innermost, where they lie side by side in
+memory, so that one instruction treats many of them; and the part of a window that hangs over the
+edge is cut off before the loop instead of being tested cell by cell.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from minicnn.kernels.compiler import jit
+from minicnn.kernels.reference import GOLDEN, WORD
+
+Array = NDArray[Any]
+
+
+@jit
+def im2col(x: Array, S_h: int, S_w: int, P_top: int, P_left: int, cols: Array) -> None:
+    N, H_out, W_out, K_h, K_w, C = cols.shape
+    H_in, W_in = x.shape[1], x.shape[2]
+    for n in range(N):
+        for i in range(H_out):
+            for j in range(W_out):
+                for a in range(K_h):
+                    h = i * S_h + a - P_top
+                    for b in range(K_w):
+                        w = j * S_w + b - P_left
+                        if 0 <= h < H_in and 0 <= w < W_in:
+                            for c in range(C):
+                                cols[n, i, j, a, b, c] = x[n, h, w, c]
+                        else:
+                            for c in range(C):
+                                cols[n, i, j, a, b, c] = 0
+
+
+@jit
+def col2im(dcols: Array, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array) -> None:
+    N, H_out, W_out, K_h, K_w, C = dcols.shape
+    H_in, W_in = dx.shape[1], dx.shape[2]
+    for n in range(N):
+        dx[n] = 0
+        for i in range(H_out):
+            for j in range(W_out):
+                for a in range(K_h):
+                    h = i * S_h + a - P_top
+                    if h < 0 or h >= H_in:
+                        continue
+                    for b in range(K_w):
+                        w = j * S_w + b - P_left
+                        if 0 <= w < W_in:
+                            for c in range(C):
+                                dx[n, h, w, c] += dcols[n, i, j, a, b, c]
+
+
+@jit
+def max_pool(
+    x: Array,
+    K_h: int,
+    K_w: int,
+    S_h: int,
+    S_w: int,
+    P_top: int,
+    P_left: int,
+    y: Array,
+    winner: Array,
+) -> None:
+    N, H_out, W_out, C = y.shape
+    H_in, W_in = x.shape[1], x.shape[2]
+    for n in range(N):
+        for i in range(H_out):
+            top = i * S_h - P_top
+            a_0, a_1 = max(0, -top), min(K_h, H_in - top)
+            for j in range(W_out):
+                left = j * S_w - P_left
+                b_0, b_1 = max(0, -left), min(K_w, W_in - left)
+                for c in range(C):
+                    y[n, i, j, c] = x[n, top + a_0, left + b_0, c]
+                    winner[n, i, j, c] = a_0 * K_w + b_0
+                for a in range(a_0, a_1):
+                    for b in range(b_0, b_1):
+                        for c in range(C):
+                            cell, best = x[n, top + a, left + b, c], y[n, i, j, c]
+                            wins = cell > best or (cell != cell and best == best)
+                            y[n, i, j, c] = cell if wins else best
+                            winner[n, i, j, c] = a * K_w + b if wins else winner[n, i, j, c]
+
+
+@jit
+def max_pool_backward(
+    dy: Array, winner: Array, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array
+) -> None:
+    N, H_out, W_out, C = dy.shape
+    for n in range(N):
+        dx[n] = 0
+        for i in range(H_out):
+            for j in range(W_out):
+                for c in range(C):
+                    a = winner[n, i, j, c] // K_w
+                    b = winner[n, i, j, c] - a * K_w
+                    dx[n, i * S_h + a - P_top, j * S_w + b - P_left, c] += dy[n, i, j, c]
+
+
+@jit
+def average_pool(
+    x: Array, K_h: int, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, y: Array
+) -> None:
+    N, H_out, W_out, C = y.shape
+    H_in, W_in = x.shape[1], x.shape[2]
+    for n in range(N):
+        for i in range(H_out):
+            top = i * S_h - P_top
+            a_0, a_1 = max(0, -top), min(K_h, H_in - top)
+            for j in range(W_out):
+                left = j * S_w - P_left
+                b_0, b_1 = max(0, -left), min(K_w, W_in - left)
+                for c in range(C):
+                    y[n, i, j, c] = 0
+                for a in range(a_0, a_1):
+                    for b in range(b_0, b_1):
+                        for c in range(C):
+                            y[n, i, j, c] += x[n, top + a, left + b, c]
+                for c in range(C):
+                    y[n, i, j, c] /= (a_1 - a_0) * (b_1 - b_0)
+
+
+@jit
+def average_pool_backward(
+    dy: Array, K_h: int, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array
+) -> None:
+    N, H_out, W_out, C = dy.shape
+    H_in, W_in = dx.shape[1], dx.shape[2]
+    for n in range(N):
+        dx[n] = 0
+        for i in range(H_out):
+            top = i * S_h - P_top
+            a_0, a_1 = max(0, -top), min(K_h, H_in - top)
+            for j in range(W_out):
+                left = j * S_w - P_left
+                b_0, b_1 = max(0, -left), min(K_w, W_in - left)
+                real = (a_1 - a_0) * (b_1 - b_0)
+                for a in range(a_0, a_1):
+                    for b in range(b_0, b_1):
+                        for c in range(C):
+                            dx[n, top + a, left + b, c] += dy[n, i, j, c] / real
+
+
+@jit
+def _mix(h: int) -> int:
+    h = (h ^ (h >> 16)) * 0x85EBCA6B & WORD
+    h = (h ^ (h >> 13)) * 0xC2B2AE35 & WORD
+    return h ^ (h >> 16)
+
+
+@jit
+def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep: Array) -> None:
+    for i in range(len(keep)):
+        counter = (first + i) * GOLDEN & WORD
+        keep[i] = _mix(_mix(counter ^ key_1) ^ key_2) >= dropped

@@ -1,0 +1,155 @@
+"""The definition of each hot operation, in plain loops that are written to be read.
+
+The twins in `fast.py` have the same names and arguments and give the same results; the tests
+hold them to that. Every kernel fills the buffer that its last arguments name and returns nothing.
+
+Letters: image `x` (N, H_in, W_in, C); windows of K_h x K_w cells, S_h and S_w apart, the first of
+them P_top rows above and P_left columns left of the image. Sizes are read off the arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+WORD = 0xFFFFFFFF  # 32 bits
+GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: spreads neighbouring counters over all the bits
+
+
+def _cells(
+    i: int, j: int, K_h: int, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Cells of window (i, j), row by row: place in the window (a, b), place in the image (h, w)."""
+    for a in range(K_h):
+        for b in range(K_w):
+            yield a, b, i * S_h + a - P_top, j * S_w + b - P_left
+
+
+def _inside(h: int, w: int, image: Array) -> bool:
+    return 0 <= h < image.shape[1] and 0 <= w < image.shape[2]
+
+
+def im2col(x: Array, S_h: int, S_w: int, P_top: int, P_left: int, cols: Array) -> None:
+    """Copy each window of `x` into `cols` (N, H_out, W_out, K_h, K_w, C); padding is 0."""
+    N, H_out, W_out, K_h, K_w, _ = cols.shape
+    for n in range(N):
+        for i in range(H_out):
+            for j in range(W_out):
+                for a, b, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left):
+                    cols[n, i, j, a, b] = x[n, h, w] if _inside(h, w, x) else 0
+
+
+def col2im(dcols: Array, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array) -> None:
+    """Transpose of `im2col`: a cell of `dx` sums what all the windows that saw it send back."""
+    N, H_out, W_out, K_h, K_w, _ = dcols.shape
+    dx[...] = 0
+    for n in range(N):
+        for i in range(H_out):
+            for j in range(W_out):
+                for a, b, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left):
+                    if _inside(h, w, dx):
+                        dx[n, h, w] += dcols[n, i, j, a, b]
+
+
+def max_pool(
+    x: Array,
+    K_h: int,
+    K_w: int,
+    S_h: int,
+    S_w: int,
+    P_top: int,
+    P_left: int,
+    y: Array,
+    winner: Array,
+) -> None:
+    """Largest real cell of each window into `y`, its place a * K_w + b into `winner`.
+
+    Padding never wins. Of equal cells the first in row-major order wins. NaN wins over all.
+    """
+    N, H_out, W_out, C = y.shape
+    for n in range(N):
+        for i in range(H_out):
+            for j in range(W_out):
+                for c in range(C):
+                    best, place = None, -1
+                    for a, b, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left):
+                        if _inside(h, w, x):
+                            cell = x[n, h, w, c]
+                            if best is None or cell > best or (cell != cell and best == best):
+                                best, place = cell, a * K_w + b
+                    y[n, i, j, c] = best
+                    winner[n, i, j, c] = place
+
+
+def max_pool_backward(
+    dy: Array, winner: Array, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array
+) -> None:
+    """Send each `dy` to the one cell that won its window; a cell may have won several."""
+    N, H_out, W_out, C = dy.shape
+    dx[...] = 0
+    for n in range(N):
+        for i in range(H_out):
+            for j in range(W_out):
+                for c in range(C):
+                    a, b = divmod(int(winner[n, i, j, c]), K_w)
+                    dx[n, i * S_h + a - P_top, j * S_w + b - P_left, c] += dy[n, i, j, c]
+
+
+def average_pool(
+    x: Array, K_h: int, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, y: Array
+) -> None:
+    """Mean of the real cells of each window; padding counts neither above nor below the line."""
+    N, H_out, W_out, _ = y.shape
+    for n in range(N):
+        for i in range(H_out):
+            for j in range(W_out):
+                real = [
+                    (h, w)
+                    for _, _, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left)
+                    if _inside(h, w, x)
+                ]
+                y[n, i, j] = 0
+                for h, w in real:
+                    y[n, i, j] += x[n, h, w]
+                y[n, i, j] /= len(real)
+
+
+def average_pool_backward(
+    dy: Array, K_h: int, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array
+) -> None:
+    """Share each `dy` equally among the real cells of its window."""
+    N, H_out, W_out, _ = dy.shape
+    dx[...] = 0
+    for n in range(N):
+        for i in range(H_out):
+            for j in range(W_out):
+                real = [
+                    (h, w)
+                    for _, _, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left)
+                    if _inside(h, w, dx)
+                ]
+                share = dy[n, i, j] / len(real)
+                for h, w in real:
+                    dx[n, h, w] += share
+
+
+def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep: Array) -> None:
+    """Random bits by counter: `keep[i]` says whether the hash of `first + i` reaches `dropped`.
+
+    `keep` is a flat boolean array, `dropped` the rate times 2^32, the keys are 32-bit numbers.
+    A number depends on its counter alone, never on which thread draws it or in what order. The
+    hash mixes with the finalizer of MurmurHash3 (Appleby, 2011), once for each key.
+    """
+
+    def mix(h: int) -> int:
+        h = (h ^ (h >> 16)) * 0x85EBCA6B & WORD
+        h = (h ^ (h >> 13)) * 0xC2B2AE35 & WORD
+        return h ^ (h >> 16)
+
+    for i in range(len(keep)):
+        counter = (first + i) * GOLDEN & WORD
+        keep[i] = mix(mix(counter ^ key_1) ^ key_2) >= dropped

@@ -1,0 +1,305 @@
+"""What all layers share.
+
+Notation, here and in every layer file:
+
+    x, y              input and output of the layer
+    dy                dL/dy, the gradient of the loss with respect to the output: given
+    dx, dW, db        dL/dx, dL/dW, dL/db: what `backward` works out
+    W, b              weights and bias; gamma and beta scale and shift
+    N                 images in the batch
+    H_in, W_in        height and width of the input; H_out, W_out of the output
+    C_in, C_out       channels of the input and of the output
+    K_h, K_w          height and width of the window (kernel or pool)
+    S_h, S_w          strides: rows and columns from one window to the next
+    P_top, P_left     rows and columns of padding before the image
+    a, b              row and column within a window, where they are indices
+    i, j              row and column of a window, that is, of the output
+
+A size always carries a subscript; a bare W is always weights. Images are (N, H, W, C), convolution
+kernels (K_h, K_w, C_in, C_out), dense kernels (in, units): Keras's layouts.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+import threading
+from collections import Counter
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks, config, seeds
+from minicnn.initializers import Initializer
+
+Array = NDArray[Any]
+Shape = tuple[Any, ...]  # batch axis first; None where the batch size is open
+L = TypeVar("L", bound="Layer")
+
+_names: Counter[str] = Counter()
+_names_lock = threading.Lock()
+
+
+def unique_name(class_name: str) -> str:
+    """Keras's automatic names, counted through the whole process.
+
+    >>> unique_name("MyOwnLayer2D"), unique_name("MyOwnLayer2D")
+    ('my_own_layer2d', 'my_own_layer2d_1')
+    """
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", class_name)
+    snake = re.sub(r"_(\d*)_?D$", r"\1D", snake).lower()
+    with _names_lock:
+        count = _names[snake]
+        _names[snake] += 1
+    return f"{snake}_{count}" if count else snake
+
+
+class Layer:
+    """Base of all layers: names, parameters, and the checks around `forward` and `backward`.
+
+    A layer of your own defines what differs from "y = x":
+
+    - `build(input_shape)`, only where there are parameters: `add_param` each, then `super().build`.
+    - `output_shape(input_shape)`: the shape of y, or a ValueError that says what is wrong with x.
+    - `forward(x, training)`: start with `x = self._input(x)`, keep in `self._cache` what backward
+      needs, return y.
+    - `backward(dy)`: start with `dy, cache = self._recall(dy)`, fill `self.grads`, return dx.
+
+    Attributes
+    ----------
+    params, grads : dict of str to ndarray
+        Parameters and the gradients of the loss; same keys, same shapes. In a model they are views
+        into the model's two flat vectors, so write into them (`layer.params["W"][...] = w`).
+    state : dict of str to ndarray
+        What is learned without a gradient, such as running means.
+    built : bool
+        Whether the input's shape is known and the parameters exist.
+    trainable : bool
+        False keeps the parameters as they are; takes effect when the model is compiled.
+    mixes_samples : bool
+        True where one sample's output depends on the others of the batch.
+    """
+
+    mixes_samples = False
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: Shape | None = None,
+        trainable: bool = True,
+    ) -> None:
+        kind = type(self).__name__
+        if name is not None and (not isinstance(name, str) or not name):
+            raise TypeError(f"{kind}: expected name to be a non-empty string, received {name!r}")
+        self.name = name if name is not None else unique_name(kind)
+        self.trainable = bool(trainable)
+        self.declared_shape = None if input_shape is None else _declared(input_shape, self.who)
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
+        self.built = False
+        self.rng: np.random.Generator | None = None  # of the initial values; a model sets its own
+        self._dtype = config.float_dtype(dtype, self.who)
+        self._cache: Any = None
+        self._y_shape: Shape | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    @property
+    def who(self) -> str:
+        """How error messages name this layer: "Conv2D 'conv2d_1'"."""
+        return f"{type(self).__name__} '{self.name}'"
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """Float type it computes in; None until it is built, if none was asked for."""
+        return self._dtype
+
+    # -- what a subclass defines ------------------------------------------------------------------
+
+    def build(self, input_shape: Shape) -> None:
+        """Create the parameters for inputs of `input_shape` (batch axis first, None for any)."""
+        self.output_shape(input_shape)
+        self.built = True
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of y for an x of `input_shape`, batch axis first; ValueError if x cannot be."""
+        return tuple(input_shape)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """y for the batch x."""
+        raise NotImplementedError(f"{type(self).__name__} has to define forward(x, training)")
+
+    def backward(self, dy: Array) -> Array:
+        """dx for the batch that `forward` saw last; replaces `grads`."""
+        raise NotImplementedError(f"{type(self).__name__} has to define backward(dy)")
+
+    # -- what a subclass calls --------------------------------------------------------------------
+
+    def add_param(self, key: str, shape: tuple[int, ...], initializer: Initializer) -> None:
+        """Create `params[key]` with its first values, and `grads[key]` full of zeros."""
+        if self._dtype is None:
+            self._dtype = np.dtype(config.floatx())
+        if self.rng is None:
+            self.rng = seeds.new_generator()
+        self.params[key] = np.ascontiguousarray(initializer(shape, self._dtype, self.rng))
+        self.grads[key] = np.zeros(shape, self._dtype)
+
+    def _input(self, x: Any) -> Array:
+        """x as a C-ordered array of the layer's float type, checked; builds at the first call."""
+        if type(x) is not np.ndarray or x.dtype.kind not in "f":
+            x = checks.numeric(x, "x", self.who)
+        dtype = self._dtype or np.dtype(_nearest_float(x.dtype))
+        if x.ndim < 1:
+            raise ValueError(f"{self.who}: expected x to have a batch axis, received a number")
+        if not self.built:
+            self.output_shape(x.shape)  # raises before anything is built
+            declared, self._dtype = self._dtype, dtype
+            try:
+                self.build((None, *x.shape[1:]))
+            finally:
+                if not self.params:
+                    self._dtype = declared
+        if 0 in x.shape:
+            raise ValueError(f"{self.who}: expected no empty axis, received shape {x.shape}")
+        self._y_shape = self.output_shape(x.shape)
+        return np.ascontiguousarray(x, dtype=dtype)
+
+    def _recall(self, dy: Any) -> tuple[Array, Any]:
+        """dy, checked against the y of the last `forward`, and what that forward cached."""
+        if self._cache is None:
+            raise RuntimeError(
+                f"{self.who}: backward needs the values of a forward pass, and there was none. "
+                "Call forward(x) first"
+            )
+        if type(dy) is not np.ndarray or dy.dtype.kind not in "f":
+            dy = checks.numeric(dy, "dy", self.who)
+        if dy.shape != self._y_shape:
+            raise ValueError(
+                f"{self.who}: expected dy of shape {self._y_shape}, as forward returned y, "
+                f"received {dy.shape}"
+            )
+        dtype = self._dtype or np.dtype(_nearest_float(dy.dtype))
+        return np.ascontiguousarray(dy, dtype=dtype), self._cache
+
+    # -- what a user calls ------------------------------------------------------------------------
+
+    def __call__(self, x: Any, training: bool = False) -> Array:
+        """y for the batch x, as `forward`: Keras's way to use a layer on its own."""
+        return self.forward(x, training)
+
+    def count_params(self) -> int:
+        """Numbers that this layer holds, trainable and not."""
+        if not self.built:
+            raise ValueError(
+                f"{self.who}: not built yet, so its parameters cannot be counted. "
+                "Call build(input_shape), or call the layer on a batch"
+            )
+        return sum(array.size for array in self._arrays().values())
+
+    def get_weights(self) -> list[Array]:
+        """Copies of the parameters in Keras's order: kernel, bias (then running statistics)."""
+        return [array.copy() for array in self._arrays().values()]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Copy `weights` (as `get_weights` returns them) into the parameters.
+
+        Raises ValueError if the count or a shape differs; then nothing is changed.
+        """
+        for target, values in checked_weights(self._arrays(), weights, self.who):
+            target[...] = values
+
+    # -- what a model calls -----------------------------------------------------------------------
+
+    def _arrays(self) -> dict[str, Array]:
+        return {**self.params, **self.state}
+
+    def set_dtype(self, dtype: Any) -> None:
+        """Compute in `dtype` from the next `build` on."""
+        self._dtype = config.float_dtype(dtype, self.who)
+
+    def replica(self: L) -> L:
+        """A second walker through this layer: the same parameters, its own cache and gradients."""
+        twin = copy.copy(self)
+        twin.grads = dict(self.grads)
+        twin._cache = None
+        for key, value in vars(twin).items():
+            if isinstance(value, Layer):  # the activation inside a Dense, say
+                setattr(twin, key, value.replica())
+        return twin
+
+    def seek(self, step: int, sample: int) -> None:
+        """Called before a training pass: this is step `step`, and x begins at sample `sample`.
+
+        A layer that draws random numbers takes them from that place of its stream.
+        """
+
+
+def checked_weights(arrays: dict[str, Array], weights: Any, who: str) -> list[tuple[Array, Array]]:
+    """Pairs (target, values) for `set_weights`, once all the counts, shapes and types are right."""
+    expected = ", ".join(f"{key} {array.shape}" for key, array in arrays.items())
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(
+            f"{who}: expected a list of arrays ({expected}), received {type(weights).__name__}"
+        )
+    if len(weights) != len(arrays):
+        raise ValueError(
+            f"{who}: expected {len(arrays)} arrays ({expected}), received {len(weights)}"
+        )
+    pairs = []
+    for (key, target), given in zip(arrays.items(), weights):
+        values = checks.numeric(given, key, who)
+        if values.shape != target.shape:
+            raise ValueError(f"{who}: expected {key} {target.shape}, received {values.shape}")
+        pairs.append((target, values))
+    return pairs
+
+
+def image_shape(input_shape: Shape, who: str) -> tuple[int, int, int]:
+    """(H, W, C) of a batch of images, or an error that says how to make it one."""
+    if len(input_shape) == 4:
+        _, H_in, W_in, C_in = input_shape
+        if all(isinstance(size, (int, np.integer)) and size > 0 for size in (H_in, W_in, C_in)):
+            return H_in, W_in, C_in
+    mend = {
+        3: "Add a channel axis: x[..., None]",
+        2: "Reshape the rows to images: x.reshape(-1, H, W, C)",
+        5: "Leave the batch axis out of input_shape: it is (H, W, C)",
+    }.get(len(input_shape), "All of H, W, C have to be known and at least 1")
+    raise ValueError(
+        f"{who}: expected input of shape (N, H, W, C), received {tuple(input_shape)}. {mend}"
+    )
+
+
+def _nearest_float(dtype: np.dtype[Any]) -> str:
+    """float64 stays (and so does anything wider); the small ones and integers become floatx."""
+    if dtype.kind != "f":
+        return config.floatx()
+    return "float64" if dtype.itemsize >= 8 else "float32"
+
+
+def _declared(input_shape: Any, who: str) -> tuple[int, ...]:
+    """The `input_shape` argument: the shape of one sample, without the batch axis."""
+    if not isinstance(input_shape, (list, tuple)):
+        raise TypeError(
+            f"{who}: expected input_shape to be a tuple such as (28, 28, 1), "
+            f"received {input_shape!r}"
+        )
+    if len(input_shape) > 1 and input_shape[0] is None:
+        raise ValueError(
+            f"{who}: expected input_shape to be the shape of one sample, received "
+            f"{tuple(input_shape)}. Leave the batch axis out: {tuple(input_shape[1:])}"
+        )
+    return tuple(
+        checks.integer(size, "each size of input_shape", who, minimum=1) for size in input_shape
+    )
+
+
+def size_of(shape: Shape) -> int:
+    """Numbers in one sample of a batch of `shape`."""
+    return math.prod(shape[1:])

@@ -1,0 +1,243 @@
+"""Each compiled kernel against its plain twin, and the ways in which compiling can go wrong."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicnn import kernels
+from minicnn.kernels import reference
+from minicnn.layers.windows import along
+
+DTYPES = st.sampled_from([np.float32, np.float64])
+EXAMPLES = settings(max_examples=60, derandomize=True, deadline=None)
+
+
+@st.composite
+def geometries(draw):
+    """N, C, sizes, windows, strides and padding, with everything that fits."""
+    K_h, K_w = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    padding = draw(st.sampled_from(["valid", "same"]))
+    low_h, low_w = (K_h, K_w) if padding == "valid" else (1, 1)
+    H_in, W_in = draw(st.integers(low_h, 8)), draw(st.integers(low_w, 8))
+    S_h, S_w = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    H_out, P_top = along(H_in, K_h, S_h, padding)
+    W_out, P_left = along(W_in, K_w, S_w, padding)
+    return {
+        "image": (draw(st.integers(1, 3)), H_in, W_in, draw(st.integers(1, 5))),
+        "window": (K_h, K_w),
+        "strides": (S_h, S_w),
+        "padding": (P_top, P_left),
+        "out": (H_out, W_out),
+        "seed": draw(st.integers(0, 2**32 - 1)),
+    }
+
+
+def values(seed, shape, dtype, *, ties=False):
+    rng = np.random.default_rng(seed)
+    if ties:
+        return rng.integers(-2, 2, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def both(name, dtype_of_out, shape, *args):
+    """What the two twins write into buffers that were full of NaN (or of nonsense)."""
+    results = []
+    for module in (kernels, reference):
+        fill = np.nan if np.dtype(dtype_of_out).kind == "f" else -77
+        buffer = np.full(shape, fill, dtype_of_out)
+        getattr(module, name)(*args, buffer)
+        results.append(buffer)
+    return results
+
+
+@EXAMPLES
+@given(geometries(), DTYPES)
+def test_im2col(g, dtype):
+    N, _, _, C = g["image"]
+    x = values(g["seed"], g["image"], dtype)
+    fast, plain = both(
+        "im2col", dtype, (N, *g["out"], *g["window"], C), x, *g["strides"], *g["padding"]
+    )
+    np.testing.assert_array_equal(fast, plain)
+
+
+@EXAMPLES
+@given(geometries(), DTYPES)
+def test_col2im(g, dtype):
+    N, _, _, C = g["image"]
+    dcols = values(g["seed"], (N, *g["out"], *g["window"], C), dtype)
+    fast, plain = both("col2im", dtype, g["image"], dcols, *g["strides"], *g["padding"])
+    np.testing.assert_array_equal(fast, plain)
+
+
+@EXAMPLES
+@given(geometries(), DTYPES)
+def test_col2im_is_the_transpose_of_im2col(g, dtype):
+    N, _, _, C = g["image"]
+    x = values(g["seed"], g["image"], np.float64)
+    dcols = values(g["seed"] + 1, (N, *g["out"], *g["window"], C), np.float64)
+    cols, dx = np.empty_like(dcols), np.empty_like(x)
+    kernels.im2col(x, *g["strides"], *g["padding"], cols)
+    kernels.col2im(dcols, *g["strides"], *g["padding"], dx)
+    assert np.vdot(cols, dcols) == pytest.approx(np.vdot(x, dx), rel=1e-12, abs=1e-12)
+
+
+@EXAMPLES
+@given(geometries(), DTYPES, st.booleans())
+def test_max_pool_and_its_backward(g, dtype, ties):
+    N, _, _, C = g["image"]
+    x = values(g["seed"], g["image"], dtype, ties=ties)
+    shape = (N, *g["out"], C)
+    results = []
+    for module in (kernels, reference):
+        y, winner = np.full(shape, np.nan, dtype), np.full(shape, -77, np.int32)
+        module.max_pool(x, *g["window"], *g["strides"], *g["padding"], y, winner)
+        results.append((y, winner))
+    (y, winner), (y_plain, winner_plain) = results
+    np.testing.assert_array_equal(y, y_plain)
+    np.testing.assert_array_equal(winner, winner_plain)
+
+    dy = values(g["seed"] + 1, shape, dtype)
+    args = (dy, winner, g["window"][1], *g["strides"], *g["padding"])
+    fast, plain = both("max_pool_backward", dtype, g["image"], *args)
+    np.testing.assert_array_equal(fast, plain)
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("module", [kernels, reference])
+def test_max_pool_hands_nan_on(module, place):
+    x = np.array([1.0, 5.0, 2.0, 3.0]).reshape(1, 2, 2, 1)
+    x.flat[place] = np.nan
+    y, winner = np.zeros((1, 1, 1, 1)), np.zeros((1, 1, 1, 1), np.int32)
+    module.max_pool(x, 2, 2, 2, 2, 0, 0, y, winner)
+    assert np.isnan(y).all()
+    assert winner.item() == place
+
+
+@EXAMPLES
+@given(geometries(), DTYPES)
+def test_average_pool_and_its_backward(g, dtype):
+    N, _, _, C = g["image"]
+    shape = (N, *g["out"], C)
+    rest = (*g["window"], *g["strides"], *g["padding"])
+    tolerance = {"rtol": 1e-6 if dtype == np.float32 else 1e-14, "atol": 1e-6}
+    fast, plain = both("average_pool", dtype, shape, values(g["seed"], g["image"], dtype), *rest)
+    np.testing.assert_allclose(fast, plain, **tolerance)
+    dy = values(g["seed"], shape, dtype)
+    fast, plain = both("average_pool_backward", dtype, g["image"], dy, *rest)
+    np.testing.assert_allclose(fast, plain, **tolerance)
+
+
+@EXAMPLES
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**40),
+    st.integers(0, 2**32),
+)
+def test_keep_mask(key_1, key_2, first, dropped):
+    fast, plain = both("keep_mask", np.bool_, 40, key_1, key_2, first, dropped)
+    np.testing.assert_array_equal(fast, plain)
+
+
+def test_keep_mask_does_not_depend_on_how_the_cells_are_cut():
+    whole = np.empty(1000, np.bool_)
+    kernels.keep_mask(3, 4, 50, 2**31, whole)
+    parts = np.empty(1000, np.bool_)
+    kernels.keep_mask(3, 4, 50, 2**31, parts[:333])
+    kernels.keep_mask(3, 4, 383, 2**31, parts[333:])
+    np.testing.assert_array_equal(whole, parts)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_keep_mask_is_as_random_as_coins(rate):
+    n = 400_000
+    drawn = []
+    for keys in [(1, 2), (1, 3), (2, 2), (0, 0), (2**32 - 1, 7)]:
+        keep = np.empty(n, np.bool_)
+        kernels.keep_mask(*keys, 0, round(rate * 2**32), keep)
+        drawn.append(keep.astype(float) - (1 - rate))
+    sigma = np.sqrt(rate * (1 - rate))
+    for keep in drawn:
+        assert abs(keep.mean()) < 4.5 * sigma / np.sqrt(n)
+        for lag in (1, 2, 3, 32, 1024, 5408):  # neighbours, channels, rows, images
+            assert abs((keep[lag:] * keep[:-lag]).mean()) < 4.5 * sigma**2 / np.sqrt(n)
+    for i, one in enumerate(drawn):
+        for other in drawn[:i]:
+            assert abs((one * other).mean()) < 4.5 * sigma**2 / np.sqrt(n)
+
+
+# -- compiling ------------------------------------------------------------------------------------
+
+USE = """
+import numpy as np
+from minicnn import kernels
+for dtype in (np.float32, np.float64):
+    cols = np.empty((1, 1, 1, 2, 2, 1), dtype)
+    kernels.im2col(np.ones((1, 2, 2, 1), dtype), 1, 1, 0, 0, cols)
+    assert cols.sum() == 4
+"""
+
+
+def use_kernels(cache, before="", **environment):
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), **environment}
+    env.pop("NUMBA_DISABLE_JIT", None)
+    return subprocess.run(
+        [sys.executable, "-c", before + USE], env=env, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_first_use_says_once_that_kernels_are_compiled_and_the_second_run_is_silent(tmp_path):
+    first, second = use_kernels(tmp_path), use_kernels(tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert first.stderr.splitlines() == [
+        "minicnn: compiling kernels, a few seconds; later runs load them from disk"
+    ]
+    assert first.stdout == ""
+    assert (second.returncode, second.stderr) == (0, "")
+
+
+def test_a_damaged_cache_is_compiled_anew(tmp_path):
+    use_kernels(tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.suffix in {".nbi", ".nbc"}]
+    assert files
+    for path in files:
+        path.write_bytes(path.read_bytes()[:10])
+    again, mended = use_kernels(tmp_path), use_kernels(tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "compiling" in again.stderr
+    assert (mended.returncode, mended.stderr) == (0, "")
+
+
+def test_a_disk_that_is_full_costs_only_the_cache(tmp_path):
+    full = """
+import numba.core.caching as caching
+def no_space(*args, **kwargs):
+    raise OSError(28, "No space left on device")
+caching.IndexDataCacheFile.save = no_space
+"""
+    done = use_kernels(tmp_path, before=full)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_machine_without_any_cache_folder_works_and_says_so(tmp_path):
+    nowhere = """
+import numba.core.caching as caching
+caching.CacheImpl._locator_classes = []
+"""
+    done = use_kernels(tmp_path, before=nowhere)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "NUMBA_CACHE_DIR" in line
+
+
+def test_importing_the_package_neither_loads_numba_nor_matplotlib():
+    code = "import sys, minicnn; print({'numba', 'matplotlib', 'pooch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
