@@ -1,0 +1,38 @@
+"""The layers, one lesson a file. Read `base.py` for the notation, then `dense.py` and `conv.py`."""
+
+from __future__ import annotations
+
+from minicnn.layers.activations import Activation, Linear, ReLU, Sigmoid, Softmax, Tanh
+from minicnn.layers.base import Layer
+from minicnn.layers.conv import Conv2D
+from minicnn.layers.dense import Dense
+from minicnn.layers.dropout import Dropout
+from minicnn.layers.flatten import Flatten
+from minicnn.layers.input import Input, InputLayer
+from minicnn.layers.pooling import AveragePooling2D, MaxPooling2D
+
+# Keras's other names for the same classes
+Convolution2D = Conv2D
+MaxPool2D = MaxPooling2D
+AvgPool2D = AveragePooling2D
+
+__all__ = [
+    "Activation",
+    "AveragePooling2D",
+    "AvgPool2D",
+    "Conv2D",
+    "Convolution2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "Linear",
+    "MaxPool2D",
+    "MaxPooling2D",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]

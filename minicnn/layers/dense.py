@@ -1,0 +1,120 @@
+"""Dense: every output sees every input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import checks, initializers
+from minicnn.layers import activations
+from minicnn.layers.base import Array, Layer, Shape
+
+
+class Dense(Layer):
+    """Fully connected layer.
+
+    Shapes
+        x   (N, ..., in)
+        W   (in, units)
+        b   (units,)
+        y   (N, ..., units)
+
+    Forward
+        z = x @ W + b        y = activation(z)
+
+    Backward
+        dz = activation's backward(dy)
+        dW = x^T @ dz        db = sum of dz over all axes but the last        dx = dz @ W^T
+
+    Why: weight W[p, q] carries x[p] into z[q], so its gradient is x[p] * dz[q], summed over the
+    samples; input x[p] reaches every z[q] through W[p, q], so it collects dz[q] * W[p, q] from all.
+
+    Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors",
+    1986.
+
+    Parameters
+    ----------
+    units : int
+        Size of the last axis of y.
+    activation : str, Layer or None
+        What is applied to z: "relu", "softmax", ... None leaves it.
+    use_bias : bool
+    kernel_initializer, bias_initializer : str or Initializer
+    input_shape : tuple of int, optional
+        Shape of one sample; on the first layer of a model it builds the model at once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments or inputs outside these; the message names the layer, what it expected and
+        what came.
+
+    Examples
+    --------
+    >>> layer = Dense(2)
+    >>> layer.build((None, 3))
+    >>> layer.set_weights([[[1, 0], [0, 1], [1, 1]], [10, 20]])
+    >>> layer.forward(np.array([[1.0, 2.0, 3.0]]))
+    array([[14., 25.]], dtype=float32)
+    >>> layer.backward(np.array([[1.0, -1.0]]))     # (1, -1) @ W^T
+    array([[ 1., -1.,  0.]], dtype=float32)
+    >>> layer.grads["W"]
+    array([[ 1., -1.],
+           [ 2., -2.],
+           [ 3., -3.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = checks.integer(units, "units", self.who, minimum=1)
+        self.activation = activations.get(activation, self.who)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer, self.who)
+        self.bias_initializer = initializers.get(bias_initializer, self.who)
+
+    def build(self, input_shape: Shape) -> None:
+        self.output_shape(input_shape)
+        self.add_param("W", (input_shape[-1], self.units), self.kernel_initializer)
+        if self.use_bias:
+            self.add_param("b", (self.units,), self.bias_initializer)
+        super().build(input_shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) < 2 or not input_shape[-1]:
+            raise ValueError(
+                f"{self.who}: expected input of shape (N, ..., features), received "
+                f"{tuple(input_shape)}. For one sample add a batch axis: x[None]"
+            )
+        if self.built and input_shape[-1] != len(self.params["W"]):
+            raise ValueError(
+                f"{self.who}: expected {len(self.params['W'])} input features on the last axis, "
+                f"as it was built, received input of shape {tuple(input_shape)}"
+            )
+        return *input_shape[:-1], self.units
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = self._input(x)
+        z = x @ self.params["W"]
+        if self.use_bias:
+            z += self.params["b"]
+        self._cache = x
+        return self.activation.forward(z, training)
+
+    def backward(self, dy: Array) -> Array:
+        dy, x = self._recall(dy)
+        W = self.params["W"]
+        dz = self.activation.backward(dy).reshape(-1, self.units)
+
+        np.matmul(x.reshape(-1, len(W)).T, dz, out=self.grads["W"])
+        if self.use_bias:
+            np.sum(dz, axis=0, out=self.grads["b"])
+        return (dz @ W.T).reshape(x.shape)

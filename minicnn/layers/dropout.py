@@ -1,0 +1,102 @@
+"""Dropout: noise against learning by heart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import checks, kernels, seeds
+from minicnn.layers.base import Array, Layer, Shape, size_of
+
+
+class Dropout(Layer):
+    """Sets a random part of its input to 0 while training, and does nothing otherwise.
+
+    Shapes
+        x, y   any
+
+    Forward
+        training    y = x * mask,   mask = 1/(1-rate) with probability 1-rate, else 0
+        otherwise   y = x
+
+    Backward
+        dx = dy * mask   (or dy)
+
+    Why: a dropped cell had no say in the output, so it gets no gradient. Scaling the rest by
+    1/(1-rate) keeps the mean, so that nothing has to be rescaled afterwards ("inverted dropout").
+
+    Each cell's fate is the hash of (seed, step, its number in the batch): every step has a mask of
+    its own, and no thread or order of work can change it (`kernels/reference.py:keep_mask`).
+
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
+    2014.
+
+    Parameters
+    ----------
+    rate : float in [0, 1]
+        Part that is dropped; at 1 everything is.
+    seed : int, optional
+        Fixes the masks; None draws one from the model's generator.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a rate or seed outside these.
+
+    Examples
+    --------
+    >>> layer = Dropout(0.5, seed=3)
+    >>> layer.forward(np.ones(8))                     # not training: unchanged
+    array([1., 1., 1., 1., 1., 1., 1., 1.])
+    >>> y = layer.forward(np.ones(8), training=True)
+    >>> sorted(set(y.tolist()))                       # dropped, or doubled
+    [0.0, 2.0]
+    >>> bool((layer.backward(np.ones(8)) == y).all())   # the same mask
+    True
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = checks.real(rate, "rate", self.who, low=0, high=1)
+        if seed is not None:
+            checks.integer(seed, "seed", self.who, minimum=0)
+        self.seed = seed
+        self._key = 0  # 64 bits from the seed, set by build
+        self._step = 0
+        self._sample = 0
+
+    def build(self, input_shape: Shape) -> None:
+        source = self.seed
+        if source is None:
+            rng = self.rng if self.rng is not None else seeds.new_generator()
+            source = int(rng.integers(2**63))
+        self._key = int(np.random.SeedSequence(source).generate_state(1, np.uint64)[0])
+        super().build(input_shape)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = self._input(x)
+        if not training or self.rate == 0:
+            self._cache = (None,)
+            return x
+        scale = 1 / (1 - self.rate) if self.rate < 1 else 0
+        mask = self._keep(x.shape) * x.dtype.type(scale)
+        self._cache = (mask,)
+        self._step += 1
+        return x * mask
+
+    def backward(self, dy: Array) -> Array:
+        dy, (mask,) = self._recall(dy)
+        return dy if mask is None else dy * mask
+
+    def _keep(self, shape: tuple[int, ...]) -> Array:
+        """True for the cells that stay, drawn at (step, sample) of this layer's stream."""
+        step_key = np.random.SeedSequence((self._key, self._step)).generate_state(2)
+        keep = np.empty(shape, np.bool_)
+        first = self._sample * size_of(shape)
+        dropped = round(self.rate * 2**32)
+        kernels.keep_mask(int(step_key[0]), int(step_key[1]), first, dropped, keep.reshape(-1))
+        return keep
+
+    def seek(self, step: int, sample: int) -> None:
+        self._step, self._sample = step, sample

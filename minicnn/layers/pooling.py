@@ -1,0 +1,155 @@
+"""MaxPooling2D and AveragePooling2D: one number for each window of an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import checks, kernels
+from minicnn.layers.base import Array, Layer, Shape
+from minicnn.layers.windows import Windows, checked_padding, windows
+
+
+class _Pooling2D(Layer):
+    """Arguments and shapes, which both kinds of pooling share."""
+
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int] = (2, 2),
+        strides: int | tuple[int, int] | None = None,
+        padding: str = "valid",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_size = checks.pair(pool_size, "pool_size", self.who)
+        self.strides = (
+            self.pool_size if strides is None else checks.pair(strides, "strides", self.who)
+        )
+        self.padding = checked_padding(padding, self.who)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        win = self._windows(input_shape)
+        return input_shape[0], win.H_out, win.W_out, input_shape[3]
+
+    def _windows(self, input_shape: Shape) -> Windows:
+        return windows(input_shape, self.pool_size, self.strides, self.padding, self.who)
+
+
+class MaxPooling2D(_Pooling2D):
+    """The largest cell of each window, channel by channel.
+
+    Shapes
+        x   (N, H_in, W_in, C)
+        y   (N, H_out, W_out, C)
+
+    Forward
+        y[n,i,j,c] = max over a,b of x[n, i*S_h + a - P_top, j*S_w + b - P_left, c]
+
+    Backward
+        dx[cell] = sum of dy over the windows which that cell won
+
+    Why: only the winner's change reaches the output, so it takes the whole gradient and the other
+    cells none. Of equal cells the first in row-major order wins; padding never does. Where windows
+    overlap, a cell may win several, and collects from each.
+
+    Source: Scherer, Müller and Behnke, "Evaluation of pooling operations in convolutional
+    architectures for object recognition", 2010.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        (K_h, K_w); one int stands for both.
+    strides : int, (int, int) or None
+        (S_h, S_w); None means pool_size, windows side by side.
+    padding : "valid" or "same"
+        Under valid, rows and columns at the end that fill no window are left out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments or inputs outside these; the message names the layer, what it expected and
+        what came.
+
+    Examples
+    --------
+    >>> layer = MaxPooling2D(2)
+    >>> layer.forward(np.array([[1.0, 7, 2, 2], [3, 5, 2, 2]]).reshape(1, 2, 4, 1)).ravel()
+    array([7., 2.])
+    >>> layer.backward(np.array([10.0, 20]).reshape(1, 1, 2, 1))[0, :, :, 0]
+    array([[ 0., 10., 20.,  0.],
+           [ 0.,  0.,  0.,  0.]])
+    """
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = self._input(x)
+        win = self._windows(x.shape)
+        y = np.empty((len(x), win.H_out, win.W_out, x.shape[3]), x.dtype)
+        winner = np.empty(y.shape, np.int32)  # place of the largest cell in its window
+        kernels.max_pool(x, *win[:6], y, winner)
+        self._cache = x.shape, win, winner
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        dy, (x_shape, win, winner) = self._recall(dy)
+        dx = np.empty(x_shape, dy.dtype)
+        kernels.max_pool_backward(dy, winner, *win[1:6], dx)
+        return dx
+
+
+class AveragePooling2D(_Pooling2D):
+    """The mean of each window, channel by channel.
+
+    Shapes
+        x   (N, H_in, W_in, C)
+        y   (N, H_out, W_out, C)
+
+    Forward
+        y[n,i,j,c] = mean over a,b of x[n, i*S_h + a - P_top, j*S_w + b - P_left, c]
+
+    Backward
+        dx[cell] = sum over the windows that hold it of dy / (real cells in that window)
+
+    Why: each cell is one summand of its window's mean, so it takes an equal share. Cells of
+    padding are not counted, neither as summands nor as cells.
+
+    Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        (K_h, K_w); one int stands for both.
+    strides : int, (int, int) or None
+        (S_h, S_w); None means pool_size, windows side by side.
+    padding : "valid" or "same"
+        Under valid, rows and columns at the end that fill no window are left out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments or inputs outside these; the message names the layer, what it expected and
+        what came.
+
+    Examples
+    --------
+    >>> layer = AveragePooling2D(2)
+    >>> layer.forward(np.array([[1.0, 7, 2, 2], [3, 5, 2, 2]]).reshape(1, 2, 4, 1)).ravel()
+    array([4., 2.])
+    >>> layer.backward(np.array([10.0, 20]).reshape(1, 1, 2, 1))[0, :, :, 0]
+    array([[2.5, 2.5, 5. , 5. ],
+           [2.5, 2.5, 5. , 5. ]])
+    """
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = self._input(x)
+        win = self._windows(x.shape)
+        y = np.empty((len(x), win.H_out, win.W_out, x.shape[3]), x.dtype)
+        kernels.average_pool(x, *win[:6], y)
+        self._cache = x.shape, win
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        dy, (x_shape, win) = self._recall(dy)
+        dx = np.empty(x_shape, dy.dtype)
+        kernels.average_pool_backward(dy, *win[:6], dx)
+        return dx

@@ -1,0 +1,457 @@
+"""Each layer against its definition in plain loops, and what all layers have in common."""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from minicnn import config
+from minicnn.layers import (
+    Activation,
+    AveragePooling2D,
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    Layer,
+    Linear,
+    MaxPool2D,
+    MaxPooling2D,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from minicnn.layers.base import unique_name
+
+rng = np.random.default_rng(20)
+
+# name -> (a new layer, shape of a batch)
+LAYERS = {
+    "conv": (lambda: Conv2D(3, 3), (4, 6, 5, 2)),
+    "conv strides same relu": (
+        lambda: Conv2D(2, (2, 3), strides=(2, 3), padding="same", activation="relu"),
+        (3, 7, 8, 2),
+    ),
+    "conv no bias": (lambda: Conv2D(2, 1, use_bias=False), (3, 3, 3, 4)),
+    "dense": (lambda: Dense(4), (5, 3)),
+    "dense on sequences": (lambda: Dense(4, activation="tanh"), (5, 2, 3)),
+    "max pool": (lambda: MaxPooling2D(2), (3, 5, 6, 2)),
+    "max pool overlapping same": (lambda: MaxPooling2D(3, 2, "same"), (3, 6, 5, 2)),
+    "average pool": (lambda: AveragePooling2D((2, 3), 1), (3, 5, 6, 2)),
+    "average pool same": (lambda: AveragePooling2D(3, 2, "same"), (3, 6, 5, 2)),
+    "flatten": (lambda: Flatten(), (3, 2, 4, 2)),
+    "dropout": (lambda: Dropout(0.4, seed=1), (4, 5)),
+    "relu": (lambda: ReLU(), (4, 5)),
+    "linear": (lambda: Linear(), (4, 5)),
+    "sigmoid": (lambda: Sigmoid(), (4, 5)),
+    "tanh": (lambda: Tanh(), (4, 5)),
+    "softmax": (lambda: Softmax(), (4, 5)),
+    "activation": (lambda: Activation("softmax"), (4, 5)),
+    "input": (lambda: Input((5,)), (4, 5)),
+}
+every_layer = pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS.keys())
+
+
+# -- against the definition -----------------------------------------------------------------------
+
+
+def padding_of(n, k, s, padding):
+    out = -(-n // s) if padding == "same" else (n - k) // s + 1
+    total = max(0, (out - 1) * s + k - n) if padding == "same" else 0
+    return out, total // 2
+
+
+def windows_of(x, K, S, padding):
+    """(i, j, [(a, b, h, w) of the cells inside the image])"""
+    H_out, P_top = padding_of(x.shape[1], K[0], S[0], padding)
+    W_out, P_left = padding_of(x.shape[2], K[1], S[1], padding)
+    for i, j in itertools.product(range(H_out), range(W_out)):
+        cells = [
+            (a, b, i * S[0] + a - P_top, j * S[1] + b - P_left)
+            for a, b in itertools.product(range(K[0]), range(K[1]))
+        ]
+        yield i, j, [c for c in cells if 0 <= c[2] < x.shape[1] and 0 <= c[3] < x.shape[2]]
+
+
+CONFIGURATIONS = list(
+    itertools.product([(1, 1), (2, 3), (3, 3)], [(1, 1), (2, 1), (3, 2)], ["valid", "same"])
+)
+
+
+@pytest.mark.parametrize(("K", "S", "padding"), CONFIGURATIONS)
+def test_convolution_is_its_definition(K, S, padding):
+    x = rng.standard_normal((2, 5, 7, 3))
+    layer = Conv2D(4, K, S, padding, dtype="float64", bias_initializer="glorot_uniform")
+    y = layer.forward(x)
+    W, b = layer.get_weights()
+    expected = np.full(layer.output_shape(x.shape), np.nan)
+    for i, j, cells in windows_of(x, K, S, padding):
+        expected[:, i, j] = b + sum(x[:, h, w] @ W[a, b_] for a, b_, h, w in cells)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("K", "S", "padding"), CONFIGURATIONS)
+@pytest.mark.parametrize("kind", [MaxPooling2D, AveragePooling2D])
+def test_pooling_is_its_definition(kind, K, S, padding):
+    x = rng.standard_normal((2, 5, 7, 3)) - 10  # all negative: a padding of zeros would win
+    reduce = np.max if kind is MaxPooling2D else np.mean
+    y = kind(K, S, padding).forward(x)
+    expected = np.full(y.shape, np.nan)
+    for i, j, cells in windows_of(x, K, S, padding):
+        expected[:, i, j] = reduce([x[:, h, w] for _, _, h, w in cells], axis=0)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
+
+
+def test_of_equal_cells_the_first_takes_the_whole_gradient():
+    layer = MaxPooling2D(2)
+    layer.forward(np.zeros((1, 2, 2, 1)))
+    np.testing.assert_array_equal(
+        layer.backward(np.full((1, 1, 1, 1), 3.0)).ravel(), [3.0, 0, 0, 0]
+    )
+
+
+def test_a_cell_that_wins_several_windows_collects_from_each():
+    layer = MaxPooling2D(2, 1)
+    layer.forward(np.array([[0.0, 0, 0], [0, 9, 0], [0, 0, 0]]).reshape(1, 3, 3, 1))
+    dx = layer.backward(np.array([1.0, 20, 300, 4000]).reshape(1, 2, 2, 1))
+    np.testing.assert_array_equal(dx.ravel(), [0, 0, 0, 0, 4321, 0, 0, 0, 0])
+
+
+def test_relu_at_zero_has_slope_zero():
+    layer = ReLU()
+    layer.forward(np.array([[-0.0, 0.0]]))
+    np.testing.assert_array_equal(layer.backward(np.array([[7.0, 7.0]])), [[0, 0]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_and_sigmoid_bear_numbers_of_any_size(dtype):
+    x = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4]], dtype)
+    np.testing.assert_allclose(Softmax().forward(x), [[1, 0, 0], [1 / 3] * 3], atol=1e-7)
+    np.testing.assert_allclose(Sigmoid().forward(x), [[1, 0, 0.5], [0, 0, 0]])
+
+
+def test_aliases_are_the_same_classes():
+    assert (MaxPool2D, AvgPool2D) == (MaxPooling2D, AveragePooling2D)
+
+
+# -- dropout --------------------------------------------------------------------------------------
+
+
+def test_dropout_keeps_the_mean_and_the_right_share():
+    y = Dropout(0.3, seed=5).forward(np.ones((200, 500)), training=True)
+    assert (y == 0).mean() == pytest.approx(0.3, abs=0.006)
+    assert y.mean() == pytest.approx(1, abs=0.01)
+    np.testing.assert_allclose(y[y > 0], 1 / 0.7)
+
+
+def test_dropout_draws_anew_at_each_step_and_repeats_from_its_seed():
+    x = np.ones((20, 20))
+    one, other = Dropout(0.5, seed=5), Dropout(0.5, seed=5)
+    steps = [one.forward(x, training=True) for _ in range(3)]
+    assert not np.array_equal(steps[0], steps[1])
+    assert not np.array_equal(steps[1], steps[2])
+    for step in steps:
+        np.testing.assert_array_equal(step, other.forward(x, training=True))
+    one.seek(1, 0)
+    np.testing.assert_array_equal(steps[1], one.forward(x, training=True))
+
+
+def test_dropout_draws_the_same_for_a_sample_wherever_the_batch_is_cut():
+    x = np.ones((10, 3, 4))
+    layer = Dropout(0.5, seed=8)
+    layer.seek(4, 0)
+    whole = layer.forward(x, training=True)
+    layer.seek(4, 6)
+    np.testing.assert_array_equal(whole[6:], layer.forward(x[6:], training=True))
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0, 1.0), (1, 0.0), (0.0, 1.0)])
+def test_dropout_at_the_ends_of_its_range(rate, expected):
+    layer = Dropout(rate)
+    np.testing.assert_array_equal(layer.forward(np.ones((3, 4)), training=True), expected)
+    np.testing.assert_array_equal(layer.backward(np.full((3, 4), 2.0)), 2 * expected)
+
+
+# -- what all layers have in common ---------------------------------------------------------------
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("training", [False, True])
+def test_shapes_and_types(make, shape, dtype, training):
+    layer = make()
+    x = rng.standard_normal(shape).astype(dtype)
+    y = layer.forward(x, training)
+    assert y.shape == layer.output_shape(shape)
+    assert layer.output_shape((None, *shape[1:])) == (None, *y.shape[1:])
+    assert y.dtype == dtype
+    dx = layer.backward(rng.standard_normal(y.shape).astype(dtype))
+    assert (dx.shape, dx.dtype) == (x.shape, dtype)
+    assert layer.params.keys() == layer.grads.keys()
+    for key, array in layer.params.items():
+        assert (layer.grads[key].shape, layer.grads[key].dtype) == (array.shape, dtype)
+
+
+@every_layer
+def test_nothing_that_is_given_is_written_to_and_gradients_are_replaced(make, shape):
+    layer = make()
+    x = rng.standard_normal(shape)
+    y = layer.forward(x)
+    dy = rng.standard_normal(y.shape)
+    x_before, dy_before = x.copy(), dy.copy()
+    params_before = layer.get_weights()
+    dx = layer.backward(dy).copy()
+    grads = {key: array.copy() for key, array in layer.grads.items()}
+    np.testing.assert_array_equal(dx, layer.backward(dy))
+    for key, array in grads.items():
+        np.testing.assert_array_equal(array, layer.grads[key])
+    np.testing.assert_array_equal(x, x_before)
+    np.testing.assert_array_equal(dy, dy_before)
+    for before, after in zip(params_before, layer.get_weights()):
+        np.testing.assert_array_equal(before, after)
+
+
+@every_layer
+def test_a_batch_gives_what_its_samples_give_one_by_one(make, shape):
+    layer = make()
+    x = rng.standard_normal(shape)
+    y = layer.forward(x)
+    single = np.concatenate([layer.forward(x[n : n + 1]) for n in range(len(x))])
+    np.testing.assert_allclose(y, single, rtol=1e-12, atol=1e-12)
+
+
+@every_layer
+def test_inputs_of_any_make_are_taken(make, shape):
+    layer = make()
+    x = rng.integers(-9, 9, shape).astype(np.float64)
+    expected = layer.forward(x)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    wide = np.zeros((*shape[:-1], 2 * shape[-1]))
+    wide[..., ::2] = x
+    for same in (
+        read_only,
+        np.asfortranarray(x),
+        wide[..., ::2],
+        x.astype(">f8"),
+        x.astype(np.int16).astype(np.float64).tolist(),
+        x[::-1].copy()[::-1],
+    ):
+        np.testing.assert_array_equal(layer.forward(same), expected)
+        dy = np.asfortranarray(rng.standard_normal(expected.shape))
+        dy.flags.writeable = False
+        layer.backward(dy)
+
+
+@every_layer
+def test_backward_needs_a_forward_and_a_gradient_of_its_shape(make, shape):
+    layer = make()
+    with pytest.raises(RuntimeError, match=r"forward.* first"):
+        layer.backward(np.zeros(shape))
+    y = layer.forward(np.ones(shape))
+    with pytest.raises(ValueError, match="expected dy of shape"):
+        layer.backward(np.zeros((*y.shape, 1)))
+    assert layer.replica()._cache is None
+
+
+@every_layer
+def test_wrong_values_are_refused(make, shape):
+    layer = make()
+    with pytest.raises(ValueError, match="no empty axis"):
+        layer.forward(np.zeros((0, *shape[1:])))
+    for wrong in (np.zeros(shape, complex), np.zeros(shape, object), np.full(shape, "a")):
+        with pytest.raises(TypeError, match="real numbers"):
+            layer.forward(wrong)
+    with pytest.raises(TypeError, match="ragged"):
+        layer.forward([[1, 2], [3]])
+
+
+@every_layer
+def test_a_replica_shares_parameters_and_nothing_else(make, shape):
+    layer = make()
+    x = rng.standard_normal(shape)
+    y = layer.forward(x)
+    twin = layer.replica()
+    other = twin.forward(2 * x)
+    dy = rng.standard_normal(y.shape)
+    from_layer = layer.backward(dy)
+    twin.backward(dy)
+    again = layer.backward(dy)
+    np.testing.assert_array_equal(from_layer, again)
+    assert other.shape == y.shape
+    for key in layer.params:
+        assert twin.params[key] is layer.params[key]
+
+
+def test_gradients_are_written_into_the_arrays_that_are_there():
+    for layer, shape in ((Conv2D(2, 2), (2, 3, 3, 1)), (Dense(2), (2, 3))):
+        y = layer.forward(np.ones(shape))
+        before = dict(layer.grads)
+        layer.backward(rng.standard_normal(y.shape))
+        for key, array in before.items():
+            assert layer.grads[key] is array
+            assert array.any()
+
+
+# -- wrong calls ----------------------------------------------------------------------------------
+
+NOT_A_SIZE = [(0, ValueError), (-1, ValueError), (2.5, TypeError), (None, TypeError)]
+
+
+@pytest.mark.parametrize(("value", "error"), [*NOT_A_SIZE, ("3", TypeError), (True, TypeError)])
+def test_sizes_have_to_be_positive_integers(value, error):
+    for call in (
+        lambda: Conv2D(value, 3),
+        lambda: Conv2D(8, value),
+        lambda: Conv2D(8, (3, value)),
+        lambda: Conv2D(8, 3, value),
+        lambda: Dense(value),
+        lambda: MaxPooling2D(value),
+        lambda: AveragePooling2D((value, 2)),
+    ):
+        with pytest.raises(error, match=r"expected (filters|kernel_size|strides|units|pool_size)"):
+            call()
+    if value is not None:  # which means pool_size
+        with pytest.raises(error, match="expected strides"):
+            MaxPooling2D(2, value)
+
+
+def test_three_sizes_are_not_a_pair():
+    with pytest.raises(ValueError, match="one integer or two"):
+        Conv2D(8, (3, 3, 3))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: Conv2D(2, 3, padding=p), lambda p: MaxPooling2D(2, 2, p)]
+)
+def test_unknown_padding_lists_the_known(make):
+    with pytest.raises(ValueError, match="one of same, valid; received 'full'"):
+        make("full")
+    with pytest.raises(TypeError, match="one of same, valid"):
+        make(1)
+    assert make("SAME").padding == "same"
+
+
+def test_unknown_activation_and_initializer_list_the_known():
+    with pytest.raises(ValueError, match="linear, relu, sigmoid, softmax, tanh; received 'rleu'"):
+        Dense(2, activation="rleu")
+    with pytest.raises(TypeError, match="activation"):
+        Activation(3)
+    with pytest.raises(ValueError, match="glorot_normal, glorot_uniform, he_normal"):
+        Conv2D(2, 2, kernel_initializer="xavier")
+
+
+@pytest.mark.parametrize(
+    ("rate", "error"), [(1.5, ValueError), (-0.1, ValueError), ("a", TypeError)]
+)
+def test_dropout_rate(rate, error):
+    with pytest.raises(error, match="expected rate to be a number in"):
+        Dropout(rate)
+    with pytest.raises(ValueError, match="expected rate"):
+        Dropout(float("nan"))
+
+
+def test_images_need_four_axes_and_the_message_says_how():
+    with pytest.raises(
+        ValueError, match=r"\(N, H, W, C\), received \(128, 28, 28\).*x\[..., None\]"
+    ):
+        Conv2D(2, 3).forward(np.zeros((128, 28, 28)))
+    with pytest.raises(ValueError, match="reshape"):
+        MaxPooling2D(2).forward(np.zeros((128, 784)))
+    with pytest.raises(ValueError, match="Leave the batch axis out"):
+        Conv2D(2, 3).build((None, None, 28, 28, 1))
+
+
+def test_windows_have_to_fit():
+    for layer in (Conv2D(2, 4), MaxPooling2D(4), AveragePooling2D((1, 4))):
+        with pytest.raises(ValueError, match=r"padding='same' or smaller windows"):
+            layer.forward(np.zeros((1, 3, 3, 1)))
+    assert Conv2D(2, 4, padding="same").forward(np.zeros((1, 3, 3, 1))).shape == (1, 3, 3, 2)
+
+
+def test_a_layer_keeps_to_the_channels_it_was_built_for():
+    conv, dense = Conv2D(2, 2), Dense(2)
+    conv.build((None, 4, 4, 3))
+    dense.build((None, 5))
+    with pytest.raises(ValueError, match=r"'conv.*expected 3 input channels"):
+        conv.forward(np.zeros((1, 4, 4, 1)))
+    with pytest.raises(ValueError, match="expected 5 input features"):
+        dense.forward(np.zeros((1, 4)))
+    with pytest.raises(ValueError, match="add a batch axis"):
+        dense.forward(np.zeros(5))
+
+
+def test_declared_shapes_leave_the_batch_axis_out():
+    with pytest.raises(ValueError, match=r"Leave the batch axis out: \(28, 28, 1\)"):
+        Conv2D(2, 3, input_shape=(None, 28, 28, 1))
+    with pytest.raises(TypeError, match="tuple such as"):
+        Input(28)
+    with pytest.raises(ValueError, match="each size of input_shape"):
+        Input((28, 0, 1))
+
+
+def test_dtype_and_name():
+    with pytest.raises(ValueError, match="float32 or float64"):
+        Dense(2, dtype="int32")
+    with pytest.raises(ValueError, match="float32 or float64"):
+        Dense(2, dtype="nonsense")
+    with pytest.raises(TypeError, match="name"):
+        Dense(2, name="")
+    layer = Dense(2, dtype="float64")
+    assert layer.forward(np.ones((1, 2), np.float32)).dtype == np.float64
+    assert Dense(2).forward(np.ones((1, 2), np.uint8)).dtype == np.float32
+    assert Dense(2).forward(np.ones((1, 2), np.float16)).dtype == np.float32
+
+
+def test_floatx_decides_for_new_layers():
+    config.set_floatx("float64")
+    try:
+        layer = Dense(2)
+        layer.build((None, 3))
+        assert layer.params["W"].dtype == np.float64
+    finally:
+        config.set_floatx("float32")
+    with pytest.raises(ValueError, match="float32, float64"):
+        config.set_floatx("float16")
+
+
+def test_weights_are_checked_before_any_is_set():
+    layer = Dense(2)
+    layer.build((None, 3))
+    before = layer.get_weights()
+    for wrong, error in (
+        ([np.ones((3, 2))], ValueError),
+        ([np.ones((3, 2)), np.ones(3)], ValueError),
+        ([np.ones((3, 2)), np.array(["a", "b"])], TypeError),
+        (np.ones((3, 2)), TypeError),
+    ):
+        with pytest.raises(error, match="expected"):
+            layer.set_weights(wrong)
+        for one, other in zip(before, layer.get_weights()):
+            np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="not built"):
+        Dense(2).count_params()
+
+
+def test_automatic_names_are_those_of_keras(monkeypatch):
+    monkeypatch.setattr("minicnn.layers.base._names", Counter())
+    for cls, snake in (
+        ("Conv2D", "conv2d"),
+        ("MaxPooling2D", "max_pooling2d"),
+        ("AveragePooling2D", "average_pooling2d"),
+        ("ReLU", "re_lu"),
+        ("BatchNormalization", "batch_normalization"),
+        ("Dense", "dense"),
+    ):
+        assert [unique_name(cls) for _ in range(3)] == [snake, f"{snake}_1", f"{snake}_2"]
+
+
+def test_a_layer_that_defines_nothing_says_what_is_missing():
+    with pytest.raises(NotImplementedError, match=r"forward\(x, training\)"):
+        Layer().forward(np.zeros((1, 1)))
+    with pytest.raises(NotImplementedError, match=r"backward\(dy\)"):
+        Layer().backward(np.zeros((1, 1)))
