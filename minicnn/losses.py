@@ -1,0 +1,333 @@
+"""What a model is trained to make small.
+
+A loss gives one number a sample, and the gradient of that number; the training loop takes the mean
+over the batch. Shapes: predictions (N, ..., C), with classes or outputs on the last axis.
+
+Softmax and cross-entropy belong together. With logits z, probabilities p = softmax(z) and a target
+distribution t,
+
+    L = -sum over q of t_q log p_q = logsumexp(z) - sum over q of t_q z_q        dL/dz = p - t
+
+which is exact for logits of any size. Computed from the finished probabilities instead, log p needs
+a clip to stay finite, and the clip's gradient is zero: samples that are most wrong teach nothing.
+So `Sequential.fit` hands a loss the logits wherever a model ends in softmax.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks
+
+Array = NDArray[Any]
+
+EPSILON = 1e-7  # probabilities that come from elsewhere are clipped to [EPSILON, 1 - EPSILON]
+
+
+class Loss:
+    """Base class. A loss of your own defines `forward` and `backward`.
+
+    Attributes
+    ----------
+    name : str
+        Keras's name for it.
+    from_logits : bool or None
+        Whether y_pred are logits; None where the question does not arise.
+    """
+
+    name = "loss"
+    from_logits: bool | None = None
+
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        """Loss of each sample, shape (N,)."""
+        raise NotImplementedError(f"{type(self).__name__} has to define forward(y_true, y_pred)")
+
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        """Gradient of each sample's loss with respect to y_pred, shape of y_pred."""
+        raise NotImplementedError(f"{type(self).__name__} has to define backward(y_true, y_pred)")
+
+    def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
+        """`y_true` checked against a model's output shape (None, ..., C), in the form it is used.
+
+        Raises TypeError or ValueError that names what was expected.
+        """
+        y = checks.numeric(y_true, "y", who)
+        if y.shape[1:] != tuple(output_shape[1:]):
+            if (*y.shape[1:], 1) == tuple(output_shape[1:]):
+                y = y[..., None]
+            else:
+                raise ValueError(
+                    f"{who}: expected y of shape (N, {', '.join(map(str, output_shape[1:]))}), as "
+                    f"the model's output, received {y.shape}"
+                )
+        checks.finite(y, "y", who)
+        return y
+
+    def on_logits(self) -> Loss:
+        """The same loss, told that y_pred are logits."""
+        twin = copy.copy(self)
+        twin.from_logits = True
+        return twin
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        """Mean over the samples, each times its weight where weights are given.
+
+        Raises TypeError or ValueError where targets and predictions do not fit.
+        """
+        who = type(self).__name__
+        predicted = checks.numeric(y_pred, "y_pred", who)
+        if predicted.dtype.kind != "f":
+            predicted = predicted.astype(np.float64)
+        if predicted.ndim < 2 or 0 in predicted.shape:
+            raise ValueError(
+                f"{who}: expected y_pred of shape (N, ..., C), received {predicted.shape}"
+            )
+        y = self.targets(y_true, predicted.shape, who)
+        checks.same_length({"y_true": y, "y_pred": predicted}, who)
+        losses = self.forward(y, predicted).astype(np.float64)
+        if sample_weight is not None:
+            weights = checks.numeric(sample_weight, "sample_weight", who)
+            checks.same_length({"y_pred": predicted, "sample_weight": weights}, who)
+            losses *= weights
+        return float(losses.mean())
+
+
+def _per_sample(values: Array) -> Array:
+    """Mean over all axes but the first."""
+    return values if values.ndim == 1 else values.reshape(len(values), -1).mean(axis=1)
+
+
+def _log_softmax(z: Array) -> Array:
+    """log softmax(z) along the last axis; the row's maximum is taken out, so exp stays finite."""
+    shifted = z - z.max(axis=-1, keepdims=True)
+    log_p: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return log_p
+
+
+class _Crossentropy(Loss):
+    """Both cross-entropies; they differ in how the target is written."""
+
+    def __init__(self, from_logits: bool = False) -> None:
+        if not isinstance(from_logits, (bool, np.bool_)):
+            raise TypeError(
+                f"{type(self).__name__}: expected from_logits to be True or False, "
+                f"received {from_logits!r}"
+            )
+        self.from_logits = bool(from_logits)
+
+
+class SparseCategoricalCrossentropy(_Crossentropy):
+    """Cross-entropy with whole-number labels.
+
+    Shapes
+        y_true   (N, ...) or (N, ..., 1): classes 0 to C-1, of any integer or integral float type
+        y_pred   (N, ..., C): probabilities, or logits with from_logits=True
+
+    Forward, with k the label
+        logits          L = logsumexp(z) - z_k
+        probabilities   L = -log p_k,   p = y_pred / its sum, clipped to [1e-7, 1 - 1e-7]
+
+    Backward
+        logits          dL/dz_q = softmax(z)_q - [q = k]
+        probabilities   dL/dy_q = 1/s - [q = k] / y_k,   s the row's sum; [q = k] terms 0 where
+                        the clip acts
+
+    Why: the loss only sees the probability of the right class. Raising any other logit takes
+    probability from it, in proportion to what that other class already has.
+
+    Examples
+    --------
+    >>> loss = SparseCategoricalCrossentropy(from_logits=True)
+    >>> z = np.array([[0.0, 0.0], [0.0, 10000.0]])
+    >>> loss.forward(np.array([0, 0]), z)
+    array([6.93147181e-01, 1.00000000e+04])
+    >>> loss.backward(np.array([0, 0]), z)
+    array([[-0.5,  0.5],
+           [-1. ,  1. ]])
+    """
+
+    name = "sparse_categorical_crossentropy"
+
+    def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
+        y = checks.numeric(y_true, "y", who)
+        *inner, classes = output_shape[1:]
+        if y.ndim == len(inner) + 2 and y.shape[-1] == 1:
+            y = y[..., 0]
+        if y.shape[1:] != tuple(inner):
+            mend = (
+                "For one-hot rows use loss='categorical_crossentropy', or y.argmax(axis=-1)"
+                if y.shape[1:] == (*inner, classes)
+                else "Give one whole-number label for each prediction"
+            )
+            raise ValueError(
+                f"{who}: expected y of shape {('N', *inner)} for "
+                f"sparse_categorical_crossentropy, received {y.shape}. {mend}"
+            )
+        checks.finite(y, "y", who)
+        if y.dtype.kind == "f":
+            if (fractional := y != np.floor(y)).any():
+                raise ValueError(
+                    f"{who}: expected labels to be whole numbers, received {y[fractional][0]}"
+                )
+            y = y.astype(np.int64)
+        if y.size and (y.min() < 0 or y.max() >= classes):
+            wrong = y.min() if y.min() < 0 else y.max()
+            raise ValueError(
+                f"{who}: expected labels from 0 to {classes - 1}, since the model has {classes} "
+                f"outputs, received {wrong}"
+            )
+        return y
+
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        label = y_true[..., None].astype(np.intp)
+        if self.from_logits:
+            losses = -np.take_along_axis(_log_softmax(y_pred), label, -1)
+        else:
+            right = np.take_along_axis(y_pred, label, -1) / y_pred.sum(axis=-1, keepdims=True)
+            losses = -np.log(np.clip(right, EPSILON, 1 - EPSILON))
+        return _per_sample(losses[..., 0])
+
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        one_hot = np.zeros_like(y_pred)
+        np.put_along_axis(one_hot, y_true[..., None].astype(np.intp), 1, -1)
+        return _crossentropy_gradient(one_hot, y_pred, bool(self.from_logits))
+
+
+class CategoricalCrossentropy(_Crossentropy):
+    """Cross-entropy with one-hot targets, or any distribution over the classes.
+
+    Shapes
+        y_true   (N, ..., C): rows that sum to 1
+        y_pred   (N, ..., C): probabilities, or logits with from_logits=True
+
+    Forward
+        logits          L = -sum over q of t_q log softmax(z)_q
+        probabilities   L = -sum over q of t_q log p_q,   p clipped to [1e-7, 1 - 1e-7]
+
+    Backward
+        logits          dL/dz = softmax(z) * (sum of t) - t
+        probabilities   as in SparseCategoricalCrossentropy, weighted with t
+
+    Why: as in SparseCategoricalCrossentropy, of which this is the mean under the distribution t.
+
+    Examples
+    --------
+    >>> loss = CategoricalCrossentropy()
+    >>> round(loss(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]])), 4)    # log 2
+    0.6931
+    """
+
+    name = "categorical_crossentropy"
+
+    def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
+        y = checks.numeric(y_true, "y", who)
+        if y.shape[1:] != tuple(output_shape[1:]):
+            mend = (
+                "For whole-number labels use loss='sparse_categorical_crossentropy', or "
+                f"minicnn.utils.to_categorical(y, {output_shape[-1]})"
+                if y.ndim < len(output_shape) or y.shape[-1] == 1
+                else f"Give one-hot rows of {output_shape[-1]} classes"
+            )
+            raise ValueError(
+                f"{who}: expected y of shape {('N', *output_shape[1:])} for "
+                f"categorical_crossentropy, received {y.shape}. {mend}"
+            )
+        checks.finite(y, "y", who)
+        if y.size and y.min() < 0:
+            raise ValueError(
+                f"{who}: expected y to hold probabilities, received {y.min()}. "
+                "Give one-hot rows: minicnn.utils.to_categorical(labels)"
+            )
+        return y
+
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        if self.from_logits:
+            log_p = _log_softmax(y_pred)
+        else:
+            p = y_pred / y_pred.sum(axis=-1, keepdims=True)
+            log_p = np.log(np.clip(p, EPSILON, 1 - EPSILON))
+        return _per_sample(-(y_true.astype(y_pred.dtype) * log_p).sum(axis=-1))
+
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        return _crossentropy_gradient(y_true.astype(y_pred.dtype), y_pred, bool(self.from_logits))
+
+
+def _crossentropy_gradient(target: Array, y_pred: Array, from_logits: bool) -> Array:
+    if from_logits:
+        gradient = np.exp(_log_softmax(y_pred)) * target.sum(axis=-1, keepdims=True) - target
+    else:
+        total = y_pred.sum(axis=-1, keepdims=True)
+        p = y_pred / total
+        inside = (p >= EPSILON) & (p <= 1 - EPSILON)  # the clip's slope: 1 inside, 0 outside
+        t = target * inside
+        gradient = t.sum(axis=-1, keepdims=True) / total - np.divide(
+            t, y_pred, out=np.zeros_like(y_pred), where=inside
+        )
+    rows = y_pred.size // (len(y_pred) * y_pred.shape[-1])  # predictions in one sample
+    return gradient / rows if rows > 1 else gradient
+
+
+class MeanSquaredError(Loss):
+    """Mean of the squared differences.
+
+    Shapes
+        y_true, y_pred   (N, ..., C)
+
+    Forward
+        L = mean over a sample's C (and inner) numbers of (y_pred - y_true)^2
+
+    Backward
+        dL/dy_pred = 2 (y_pred - y_true) / (numbers in a sample)
+
+    Why: the slope of a square, once for each of the numbers that the mean is taken over.
+
+    Examples
+    --------
+    >>> loss = MeanSquaredError()
+    >>> loss.forward(np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]]))
+    array([5.])
+    >>> loss.backward(np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]]))
+    array([[1., 3.]])
+    """
+
+    name = "mean_squared_error"
+
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        return _per_sample(np.square(y_pred - y_true.astype(y_pred.dtype)))
+
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        gradient: Array = (y_pred - y_true.astype(y_pred.dtype)) * (2 * len(y_pred) / y_pred.size)
+        return gradient
+
+
+KNOWN: dict[str, type[Loss]] = {
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "mean_squared_error": MeanSquaredError,
+    "mse": MeanSquaredError,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+}
+
+
+def get(identifier: Any, who: str = "losses") -> Loss:
+    """The loss of that name ("mse", "MeanSquaredError"), class or object.
+
+    Raises ValueError for an unknown name (the message lists the known ones), TypeError for
+    anything else.
+    """
+    if isinstance(identifier, Loss):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Loss):
+        return identifier()
+    if callable(identifier):
+        raise TypeError(
+            f"{who}: expected loss to be a name or a minicnn.losses.Loss, received {identifier!r}. "
+            "A plain function has no gradient here: subclass Loss and give it forward and backward"
+        )
+    for cls in KNOWN.values():
+        if identifier == cls.__name__:
+            return cls()
+    return checks.lookup(identifier, KNOWN, "loss", who)()

@@ -1,0 +1,176 @@
+"""What a model is judged by. A metric is the mean of one value a sample; reports cover classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks
+from minicnn.losses import Loss
+from minicnn.reports import classification_report, confusion_matrix
+
+Array = NDArray[Any]
+
+__all__ = [
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Metric",
+    "SparseCategoricalAccuracy",
+    "classification_report",
+    "confusion_matrix",
+    "get",
+]
+
+
+class Metric:
+    """Base class. A metric of your own defines `values`.
+
+    Attributes
+    ----------
+    name : str
+        Its key in `history.history`.
+    """
+
+    name = "metric"
+
+    def __init__(self, name: str | None = None) -> None:
+        if name is not None:
+            self.name = name
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        """Value of each sample, shape (N,)."""
+        raise NotImplementedError(f"{type(self).__name__} has to define values(y_true, y_pred)")
+
+    def __call__(self, y_true: Any, y_pred: Any) -> float:
+        """Mean over the samples. Raises ValueError where the two have different lengths."""
+        who = type(self).__name__
+        y = checks.numeric(y_true, "y_true", who)
+        predicted = checks.numeric(y_pred, "y_pred", who)
+        if checks.same_length({"y_true": y, "y_pred": predicted}, who) == 0:
+            raise ValueError(f"{who}: expected at least one sample, received none")
+        return float(np.asarray(self.values(y, predicted), np.float64).mean())
+
+
+def _mean_rows(values: Array) -> Array:
+    return values.reshape(len(values), -1).mean(axis=1, dtype=np.float64)
+
+
+class SparseCategoricalAccuracy(Metric):
+    """Share of the samples whose largest output is their label.
+
+    y_true (N, ...) or (N, ..., 1), y_pred (N, ..., C).
+
+    >>> SparseCategoricalAccuracy()([0, 1], [[0.9, 0.1], [0.8, 0.2]])
+    0.5
+    """
+
+    name = "sparse_categorical_accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        label = y_true[..., 0] if y_true.ndim == y_pred.ndim else y_true
+        return _mean_rows(y_pred.argmax(axis=-1) == label)
+
+
+class CategoricalAccuracy(Metric):
+    """Share of the samples whose largest output is where their one-hot row is largest.
+
+    y_true, y_pred (N, ..., C).
+    """
+
+    name = "categorical_accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        return _mean_rows(y_pred.argmax(axis=-1) == y_true.argmax(axis=-1))
+
+
+class BinaryAccuracy(Metric):
+    """Share of the outputs that lie on the right side of 0.5. y_true, y_pred (N, ..., 1)."""
+
+    name = "binary_accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        return _mean_rows((y_pred > 0.5) == y_true.reshape(y_pred.shape))
+
+
+class MeanSquaredError(Metric):
+    """Mean of the squared differences. y_true, y_pred (N, ...)."""
+
+    name = "mean_squared_error"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        return _mean_rows(np.square(y_pred - y_true.reshape(y_pred.shape)))
+
+
+class MeanAbsoluteError(Metric):
+    """Mean of the absolute differences. y_true, y_pred (N, ...)."""
+
+    name = "mean_absolute_error"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        return _mean_rows(np.abs(y_pred - y_true.reshape(y_pred.shape)))
+
+
+class _Function(Metric):
+    """A plain function (y_true, y_pred) -> one value a sample."""
+
+    def __init__(self, function: Callable[[Array, Array], Any]) -> None:
+        super().__init__(getattr(function, "__name__", "metric"))
+        self.function = function
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        values = np.asarray(self.function(y_true, y_pred), np.float64)
+        if values.shape[:1] != (len(y_pred),):
+            raise ValueError(
+                f"metric {self.name}: expected one value a sample, shape ({len(y_pred)},), "
+                f"received shape {values.shape}"
+            )
+        return _mean_rows(values)
+
+
+KNOWN: dict[str, type[Metric]] = {
+    "binary_accuracy": BinaryAccuracy,
+    "categorical_accuracy": CategoricalAccuracy,
+    "mae": MeanAbsoluteError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "mean_squared_error": MeanSquaredError,
+    "mse": MeanSquaredError,
+    "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+}
+
+
+def check(identifier: Any, who: str = "metrics") -> None:
+    """Raise TypeError or ValueError unless `get` will understand it."""
+    if isinstance(identifier, Metric) or callable(identifier):
+        return
+    checks.one_of(identifier, {"accuracy", "acc", *KNOWN}, "metric", who)
+
+
+def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "metrics") -> Metric:
+    """The metric of that name, class, function or object.
+
+    "accuracy" (or "acc") is chosen as Keras does: by the targets that the loss takes and the
+    model's output shape (None, ..., C). The name given stays the key in the history.
+
+    Raises ValueError for an unknown name (the message lists the known ones), TypeError for
+    anything else.
+    """
+    if isinstance(identifier, Metric):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Metric):
+        return identifier()
+    if callable(identifier):
+        return _Function(identifier)
+    check(identifier, who)
+    name = str(identifier)
+    if name.lower() not in {"accuracy", "acc"}:
+        return KNOWN[name.lower()](name)
+    if output_shape[-1] == 1:
+        return BinaryAccuracy(name)
+    if loss.name == "sparse_categorical_crossentropy":
+        return SparseCategoricalAccuracy(name)
+    return CategoricalAccuracy(name)

@@ -1,0 +1,231 @@
+"""How the gradient moves the parameters. All parameters of a model are one flat vector w.
+
+Letters: w parameters, g gradient, t steps so far (1 at the first), lr learning rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks
+
+Array = NDArray[Any]
+
+ALL = (slice(None),)
+
+
+class Optimizer:
+    """Base class. An optimizer of your own names its `slots` and defines `step`.
+
+    Attributes
+    ----------
+    learning_rate : float
+        May be set between steps.
+    iterations : int
+        Steps taken.
+    state : dict of str to ndarray
+        One vector as long as w for each name in `slots`; empty before the first step.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, learning_rate: float = 0.01) -> None:
+        self.learning_rate = learning_rate
+        self.iterations = 0
+        self.state: dict[str, Array] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"
+
+    @property
+    def learning_rate(self) -> float:
+        """Step size lr; a finite number of at least 0."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        who = type(self).__name__
+        self._learning_rate = checks.real(value, "learning_rate", who, low=0)
+
+    def update(self, w: Array, g: Array, parts: Sequence[slice] = ALL) -> None:
+        """One step on the vector `w` in place, along `g`; only its `parts` move, if given.
+
+        Raises ValueError if the optimizer has served a vector of another length.
+        """
+        if not self.state and self.iterations == 0:
+            self.state = {slot: np.zeros_like(w) for slot in self.slots}
+        if any(vector.shape != w.shape for vector in self.state.values()):
+            raise ValueError(
+                f"{type(self).__name__}: expected {next(iter(self.state.values())).size} "
+                f"parameters, as in its steps so far, received {w.size}. "
+                "Give each model an optimizer of its own"
+            )
+        self.iterations += 1
+        for part in parts:
+            self.step(w[part], g[part], *(self.state[slot][part] for slot in self.slots))
+
+    def step(self, w: Array, g: Array, *slots: Array) -> None:
+        """Change `w` and the slots in place for step number `self.iterations`."""
+        raise NotImplementedError(f"{type(self).__name__} has to define step(w, g, *slots)")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum where asked for.
+
+    Step
+        v = momentum * v - lr * g
+        w = w + v                           plain
+        w = w + momentum * v - lr * g       Nesterov
+
+    Why: momentum sums the gradients of the past with fading weight, so that steps which agree grow
+    and steps which quarrel cancel. Nesterov takes the step that the new v is about to take.
+
+    Source: Polyak, 1964; Nesterov, 1983; this form: Sutskever et al., "On the importance of
+    initialization and momentum in deep learning", 2013.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0
+    momentum : float in [0, 1]
+    nesterov : bool
+
+    Examples
+    --------
+    >>> w = np.array([1.0])
+    >>> SGD(learning_rate=0.1).update(w, np.array([2.0]))
+    >>> w
+    array([0.8])
+    """
+
+    def __init__(
+        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False
+    ) -> None:
+        super().__init__(learning_rate)
+        self.momentum = checks.real(momentum, "momentum", "SGD", low=0, high=1)
+        self.nesterov = bool(nesterov)
+        self.slots = ("v",) if self.momentum else ()
+
+    def step(self, w: Array, g: Array, *slots: Array) -> None:
+        lr = self.learning_rate
+        if not slots:
+            w -= lr * g
+            return
+        (v,) = slots
+        v *= self.momentum
+        v -= lr * g
+        w += self.momentum * v - lr * g if self.nesterov else v
+
+
+class RMSprop(Optimizer):
+    """Steps divided by the recent size of the gradient, each parameter for itself.
+
+    Step
+        v = rho * v + (1 - rho) * g^2
+        w = w - lr * g / sqrt(v + epsilon)
+
+    Why: a parameter whose gradient is always large takes smaller steps, and the other way round.
+
+    Source: Tieleman and Hinton, "Lecture 6.5: rmsprop", 2012; epsilon inside the root as in Keras.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0
+    rho : float in [0, 1)
+    epsilon : float > 0
+
+    Examples
+    --------
+    >>> w = np.array([1.0])
+    >>> RMSprop(learning_rate=0.1, rho=0.75, epsilon=1e-12).update(w, np.array([2.0]))
+    >>> w.round(6)      # v = 1, so the step is 0.1 * 2 / 1
+    array([0.8])
+    """
+
+    slots = ("v",)
+
+    def __init__(
+        self, learning_rate: float = 0.001, rho: float = 0.9, epsilon: float = 1e-7
+    ) -> None:
+        super().__init__(learning_rate)
+        self.rho = checks.real(rho, "rho", "RMSprop", low=0, high=1, open_high=True)
+        self.epsilon = checks.real(epsilon, "epsilon", "RMSprop", low=0, open_low=True)
+
+    def step(self, w: Array, g: Array, *slots: Array) -> None:
+        (v,) = slots
+        v *= self.rho
+        v += (1 - self.rho) * g * g
+        w -= self.learning_rate * g / np.sqrt(v + self.epsilon)
+
+
+class Adam(Optimizer):
+    """Momentum divided by the recent size of the gradient, both corrected for their cold start.
+
+    Step
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g^2
+        alpha = lr * sqrt(1 - beta_2^t) / (1 - beta_1^t)
+        w = w - alpha * m / (sqrt(v) + epsilon)
+
+    Why: m and v start at 0 and are too small at first by the factors 1 - beta^t; alpha makes up for
+    both. epsilon is what the paper calls epsilon hat: outside of that correction, as in Keras.
+
+    Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, section 2.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float > 0
+
+    Examples
+    --------
+    Whatever the size of the gradient, the first step is lr long.
+
+    >>> w = np.array([1.0, 1.0])
+    >>> Adam(learning_rate=0.1).update(w, np.array([0.02, -3000.0]))
+    >>> w.round(3)
+    array([0.9, 1.1])
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+    ) -> None:
+        super().__init__(learning_rate)
+        self.beta_1 = checks.real(beta_1, "beta_1", "Adam", low=0, high=1, open_high=True)
+        self.beta_2 = checks.real(beta_2, "beta_2", "Adam", low=0, high=1, open_high=True)
+        self.epsilon = checks.real(epsilon, "epsilon", "Adam", low=0, open_low=True)
+
+    def step(self, w: Array, g: Array, *slots: Array) -> None:
+        m, v = slots
+        m += (1 - self.beta_1) * (g - m)
+        v += (1 - self.beta_2) * (g * g - v)
+        t = self.iterations
+        alpha = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        w -= alpha * m / (np.sqrt(v) + self.epsilon)
+
+
+KNOWN: dict[str, type[Optimizer]] = {"adam": Adam, "rmsprop": RMSprop, "sgd": SGD}
+
+
+def get(identifier: Any, who: str = "optimizers") -> Optimizer:
+    """The optimizer of that name (in any case), class or object.
+
+    Raises ValueError for an unknown name (the message lists the known ones), TypeError for
+    anything else.
+    """
+    if isinstance(identifier, Optimizer):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
+        return identifier()
+    return checks.lookup(identifier, KNOWN, "optimizer", who)()

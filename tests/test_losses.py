@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicnn import losses
+from minicnn.layers import Softmax
+from minicnn.losses import (
+    CategoricalCrossentropy,
+    Loss,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from minicnn.utils import to_categorical
+
+rng = np.random.default_rng(30)
+
+
+def cases():
+    labels = rng.integers(0, 4, 6)
+    inner = rng.integers(0, 4, (3, 2))
+    p = Softmax().forward(rng.standard_normal((6, 4)))
+    z, z_inner = 3 * rng.standard_normal((6, 4)), rng.standard_normal((3, 2, 4))
+    soft = Softmax().forward(rng.standard_normal((6, 4)))
+    return {
+        "sparse logits": (SparseCategoricalCrossentropy(from_logits=True), labels, z),
+        "sparse probabilities": (SparseCategoricalCrossentropy(), labels, p),
+        "sparse unnormalized": (SparseCategoricalCrossentropy(), labels, 3 * p),
+        "sparse sequences": (SparseCategoricalCrossentropy(from_logits=True), inner, z_inner),
+        "categorical logits": (CategoricalCrossentropy(from_logits=True), soft, z),
+        "categorical probabilities": (CategoricalCrossentropy(), soft, p),
+        "categorical unnormalized": (CategoricalCrossentropy(), soft, 3 * p),
+        "mse": (MeanSquaredError(), rng.standard_normal((6, 4)), z),
+        "mse images": (MeanSquaredError(), rng.standard_normal((3, 2, 4)), z_inner),
+    }
+
+
+CASES = cases()
+every_case = pytest.mark.parametrize(("loss", "y", "y_pred"), CASES.values(), ids=CASES.keys())
+
+
+@every_case
+def test_gradient_by_central_differences(loss, y, y_pred):
+    weight = rng.standard_normal(len(y))
+    gradient = loss.backward(y, y_pred) * weight.reshape(-1, *[1] * (y_pred.ndim - 1))
+    numeric = np.empty_like(y_pred)
+    for index in np.ndindex(y_pred.shape):
+        step = np.zeros_like(y_pred)
+        step[index] = 1e-5
+        difference = loss.forward(y, y_pred + step) - loss.forward(y, y_pred - step)
+        numeric[index] = difference @ weight / 2e-5
+    assert np.abs(gradient - numeric).max() / np.abs(numeric).max() < 1e-7
+
+
+@every_case
+def test_one_value_a_sample_and_their_mean(loss, y, y_pred):
+    values = loss.forward(y, y_pred)
+    assert values.shape == (len(y),)
+    alone = [loss.forward(y[n : n + 1], y_pred[n : n + 1])[0] for n in range(len(y))]
+    np.testing.assert_allclose(values, alone, rtol=1e-13)
+    assert loss(y, y_pred) == pytest.approx(values.mean())
+    weight = rng.random(len(y))
+    assert loss(y, y_pred, sample_weight=weight) == pytest.approx((weight * values).mean())
+
+
+def test_sparse_and_one_hot_agree():
+    labels, z = rng.integers(0, 5, 7), rng.standard_normal((7, 5))
+    for from_logits, y_pred in ((True, z), (False, Softmax().forward(z))):
+        sparse = SparseCategoricalCrossentropy(from_logits)
+        plain = CategoricalCrossentropy(from_logits)
+        one_hot = to_categorical(labels, 5)
+        np.testing.assert_allclose(sparse.forward(labels, y_pred), plain.forward(one_hot, y_pred))
+        np.testing.assert_allclose(sparse.backward(labels, y_pred), plain.backward(one_hot, y_pred))
+
+
+def test_logits_and_probabilities_agree_where_no_clip_acts():
+    labels, z = rng.integers(0, 5, 7), rng.standard_normal((7, 5))
+    softmax = Softmax()
+    p = softmax.forward(z)
+    on_logits, on_p = SparseCategoricalCrossentropy(True), SparseCategoricalCrossentropy()
+    np.testing.assert_allclose(on_logits.forward(labels, z), on_p.forward(labels, p))
+    through_softmax = softmax.backward(on_p.backward(labels, p))
+    np.testing.assert_allclose(on_logits.backward(labels, z), through_softmax, atol=1e-14)
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 100.0, 1e4]))
+def test_logits_of_any_size_in_float32(seed, scale):
+    """F5: finite, and within 1e-5 of float64."""
+    draw = np.random.default_rng(seed)
+    z = (scale * draw.uniform(-1, 1, (8, 10))).astype(np.float32)
+    z[0], z[1] = scale, -scale
+    labels = draw.integers(0, 10, 8)
+    for loss, y in (
+        (SparseCategoricalCrossentropy(True), labels),
+        (CategoricalCrossentropy(True), to_categorical(labels, 10)),
+    ):
+        for method in (loss.forward, loss.backward):
+            ours, exact = method(y, z), method(y, z.astype(np.float64))
+            assert ours.dtype == np.float32
+            assert np.isfinite(ours).all()
+            np.testing.assert_allclose(ours, exact, rtol=1e-5, atol=1e-5)
+
+
+def test_probabilities_of_zero_and_one_stay_finite():
+    p = np.array([[0.0, 1.0], [1.0, 0.0]])
+    loss = SparseCategoricalCrossentropy()
+    np.testing.assert_allclose(loss.forward(np.array([0, 0]), p), [-np.log(1e-7), 0], atol=2e-7)
+    assert np.isfinite(loss.backward(np.array([0, 0]), p)).all()
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "words"),
+    [
+        ([0, -1], ValueError, "labels from 0 to 2, since the model has 3 outputs, received -1"),
+        ([0, 3], ValueError, "received 3"),
+        ([0, 1.5], ValueError, "whole numbers, received 1.5"),
+        ([0, float("nan")], ValueError, "finite"),
+        (["a", "b"], TypeError, "real numbers"),
+        ([1j, 0], TypeError, "complex"),
+        ([[1, 0, 0], [0, 1, 0]], ValueError, "categorical_crossentropy', or y.argmax"),
+        ([[1, 0], [0, 1]], ValueError, "one whole-number label"),
+    ],
+)
+def test_wrong_labels(y, error, words):
+    with pytest.raises(error, match=words):
+        SparseCategoricalCrossentropy()(y, np.full((2, 3), 1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        ([0, 1], r"use loss='sparse_categorical_crossentropy', or .*to_categorical\(y, 3\)"),
+        ([[1, 0, 0, 0]] * 2, "one-hot rows of 3 classes"),
+        ([[-1, 0, 2]] * 2, "probabilities, received -1"),
+        ([[np.inf, 0, 2]] * 2, "finite"),
+    ],
+)
+def test_wrong_one_hot_rows(y, words):
+    with pytest.raises(ValueError, match=words):
+        CategoricalCrossentropy()(np.array(y), np.full((2, 3), 1 / 3))
+
+
+def test_wrong_shapes():
+    with pytest.raises(ValueError, match="same number of samples"):
+        MeanSquaredError()(np.zeros((3, 1)), np.zeros((2, 1)))
+    with pytest.raises(ValueError, match=r"y of shape \(N, 2\)"):
+        MeanSquaredError()(np.zeros((3, 1)), np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"y_pred of shape \(N, ..., C\)"):
+        MeanSquaredError()(np.zeros(3), np.zeros(3))
+    with pytest.raises(TypeError, match="True or False"):
+        CategoricalCrossentropy(from_logits="yes")
+    assert MeanSquaredError()(np.zeros(3), np.ones((3, 1))) == 1
+
+
+def test_labels_of_any_integral_type_and_shape():
+    loss = SparseCategoricalCrossentropy()
+    p = Softmax().forward(rng.standard_normal((3, 4)))
+    expected = loss([0, 3, 1], p)
+    for y in (
+        np.array([0, 3, 1], np.uint8),
+        np.array([0.0, 3, 1], np.float32),
+        np.array([[0], [3], [1]]),
+        np.array([0, 3, 1], ">i8"),
+    ):
+        assert loss(y, p) == expected
+
+
+def test_get():
+    assert isinstance(losses.get("MSE"), MeanSquaredError)
+    assert isinstance(losses.get("SparseCategoricalCrossentropy"), SparseCategoricalCrossentropy)
+    assert isinstance(losses.get(CategoricalCrossentropy), CategoricalCrossentropy)
+    own = MeanSquaredError()
+    assert losses.get(own) is own
+    with pytest.raises(ValueError, match="mean_squared_error, mse, sparse_.*received 'mas'"):
+        losses.get("mas")
+    with pytest.raises(TypeError, match="subclass Loss"):
+        losses.get(lambda y, p: 0)
+    with pytest.raises(TypeError, match="one of"):
+        losses.get(3)
+    with pytest.raises(NotImplementedError, match="forward"):
+        Loss().forward(None, None)
+    with pytest.raises(NotImplementedError, match="backward"):
+        Loss().backward(None, None)

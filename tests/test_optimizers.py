@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+
+from minicnn import optimizers
+from minicnn.optimizers import SGD, Adam, Optimizer, RMSprop
+
+rng = np.random.default_rng(40)
+GRADIENTS = rng.standard_normal((20, 5)) * np.logspace(-3, 3, 5)
+
+
+def run(optimizer, dtype=np.float64):
+    w = np.ones(5, dtype)
+    for g in GRADIENTS.astype(dtype):
+        optimizer.update(w, g)
+    return w
+
+
+def by_hand(step):
+    """One number at a time, with Python floats."""
+    results = []
+    for k in range(5):
+        w, memory = 1.0, {"m": 0.0, "v": 0.0}
+        for t, g in enumerate(GRADIENTS[:, k].tolist(), start=1):
+            w = step(w, g, t, memory)
+        results.append(w)
+    return results
+
+
+def test_sgd():
+    np.testing.assert_allclose(run(SGD(0.1)), by_hand(lambda w, g, t, s: w - 0.1 * g))
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum(nesterov):
+    def step(w, g, t, s):
+        s["v"] = 0.8 * s["v"] - 0.1 * g
+        return w + (0.8 * s["v"] - 0.1 * g if nesterov else s["v"])
+
+    np.testing.assert_allclose(run(SGD(0.1, momentum=0.8, nesterov=nesterov)), by_hand(step))
+
+
+def test_rmsprop():
+    def step(w, g, t, s):
+        s["v"] = 0.7 * s["v"] + 0.3 * g**2
+        return w - 0.1 * g / (s["v"] + 1e-3) ** 0.5
+
+    np.testing.assert_allclose(run(RMSprop(0.1, rho=0.7, epsilon=1e-3)), by_hand(step))
+
+
+def test_adam():
+    def step(w, g, t, s):
+        s["m"] = 0.8 * s["m"] + 0.2 * g
+        s["v"] = 0.95 * s["v"] + 0.05 * g**2
+        alpha = 0.1 * (1 - 0.95**t) ** 0.5 / (1 - 0.8**t)
+        return w - alpha * s["m"] / (s["v"] ** 0.5 + 1e-3)
+
+    optimizer = Adam(0.1, beta_1=0.8, beta_2=0.95, epsilon=1e-3)
+    np.testing.assert_allclose(run(optimizer), by_hand(step))
+
+
+EVERY = [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), RMSprop(0.1), Adam(0.1)]
+
+
+@pytest.mark.parametrize("optimizer", EVERY, ids=repr)
+def test_float32_stays_float32_and_close(optimizer):
+    kind = type(optimizer)
+    options = {k.lstrip("_"): v for k, v in vars(optimizer).items() if k not in SHARED}
+    double, single = run(kind(**options)), run(kind(**options), np.float32)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-5)
+
+
+SHARED = {"iterations", "state", "slots"}
+
+
+@pytest.mark.parametrize("optimizer", EVERY, ids=repr)
+def test_gradient_untouched_and_only_the_parts_move(optimizer):
+    kind = type(optimizer)
+    options = {k.lstrip("_"): v for k, v in vars(optimizer).items() if k not in SHARED}
+    fresh = kind(**options)
+    w, g = np.ones(6), rng.standard_normal(6)
+    before = g.copy()
+    for _ in range(3):
+        fresh.update(w, g, [slice(0, 2), slice(4, 5)])
+    np.testing.assert_array_equal(g, before)
+    np.testing.assert_array_equal(w != 1, [True, True, False, False, True, False])
+    assert fresh.iterations == 3
+
+
+def test_defaults_are_those_of_keras():
+    adam, sgd, rms = Adam(), SGD(), RMSprop()
+    assert (adam.learning_rate, adam.beta_1, adam.beta_2, adam.epsilon) == (0.001, 0.9, 0.999, 1e-7)
+    assert (sgd.learning_rate, sgd.momentum, sgd.nesterov) == (0.01, 0.0, False)
+    assert (rms.learning_rate, rms.rho, rms.epsilon) == (0.001, 0.9, 1e-7)
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+def test_learning_rate_has_to_be_a_number_from_zero(value):
+    for make in (Adam, SGD, RMSprop):
+        with pytest.raises(ValueError, match="learning_rate to be a number in"):
+            make(learning_rate=value)
+    optimizer = Adam()
+    with pytest.raises(ValueError, match="learning_rate"):
+        optimizer.learning_rate = value
+    assert optimizer.learning_rate == 0.001
+    with pytest.raises(TypeError, match="learning_rate"):
+        SGD("fast")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: SGD(momentum=1.5),
+        lambda: SGD(momentum=-0.1),
+        lambda: RMSprop(rho=1),
+        lambda: RMSprop(epsilon=0),
+        lambda: Adam(beta_1=1.0),
+        lambda: Adam(beta_2=-0.5),
+        lambda: Adam(epsilon=-1),
+    ],
+)
+def test_other_settings_have_their_ranges(call):
+    with pytest.raises(
+        ValueError, match="expected (momentum|rho|epsilon|beta_[12]) to be a number"
+    ):
+        call()
+
+
+def test_an_optimizer_serves_one_model():
+    optimizer = Adam()
+    optimizer.update(np.ones(3), np.ones(3))
+    with pytest.raises(ValueError, match="expected 3 parameters.*received 4"):
+        optimizer.update(np.ones(4), np.ones(4))
+    assert optimizer.iterations == 1
+
+
+def test_get():
+    assert isinstance(optimizers.get("ADAM"), Adam)
+    assert isinstance(optimizers.get("sgd"), SGD)
+    assert isinstance(optimizers.get(RMSprop), RMSprop)
+    own = SGD()
+    assert optimizers.get(own) is own
+    with pytest.raises(ValueError, match="one of adam, rmsprop, sgd; received 'adm'"):
+        optimizers.get("adm")
+    with pytest.raises(TypeError, match="one of"):
+        optimizers.get(0.01)
+    with pytest.raises(NotImplementedError, match="step"):
+        Optimizer().update(np.ones(1), np.ones(1))
