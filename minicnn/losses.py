@@ -129,12 +129,11 @@ class SparseCategoricalCrossentropy(_Crossentropy):
 
     Forward, with k the label
         logits          L = logsumexp(z) - z_k
-        probabilities   L = -log p_k,   p = y_pred / its sum, clipped to [1e-7, 1 - 1e-7]
+        probabilities   L = log(sum of p) - log p_k,   p = y_pred clipped to [1e-7, 1 - 1e-7]
 
     Backward
         logits          dL/dz_q = softmax(z)_q - [q = k]
-        probabilities   dL/dy_q = 1/s - [q = k] / y_k,   s the row's sum; [q = k] terms 0 where
-                        the clip acts
+        probabilities   dL/dy_q = 1/(sum of p) - [q = k] / p_k,   0 where the clip acts on y_q
 
     Why: the loss only sees the probability of the right class. Raising any other logit takes
     probability from it, in proportion to what that other class already has.
@@ -187,14 +186,20 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         if self.from_logits:
             losses = -np.take_along_axis(_log_softmax(y_pred), label, -1)
         else:
-            right = np.take_along_axis(y_pred, label, -1) / y_pred.sum(axis=-1, keepdims=True)
-            losses = -np.log(np.clip(right, EPSILON, 1 - EPSILON))
+            p = np.clip(y_pred, EPSILON, 1 - EPSILON)
+            losses = np.log(p.sum(axis=-1, keepdims=True)) - np.log(
+                np.take_along_axis(p, label, -1)
+            )
         return _per_sample(losses[..., 0])
 
     def backward(self, y_true: Array, y_pred: Array) -> Array:
         one_hot = np.zeros_like(y_pred)
         np.put_along_axis(one_hot, y_true[..., None].astype(np.intp), 1, -1)
-        return _crossentropy_gradient(one_hot, y_pred, bool(self.from_logits))
+        if self.from_logits:
+            return _per_row(np.exp(_log_softmax(y_pred)) - one_hot)
+        p = np.clip(y_pred, EPSILON, 1 - EPSILON)
+        gradient = 1 / p.sum(axis=-1, keepdims=True) - one_hot / p
+        return _per_row(gradient * (p == y_pred))
 
 
 class CategoricalCrossentropy(_Crossentropy):
@@ -206,11 +211,12 @@ class CategoricalCrossentropy(_Crossentropy):
 
     Forward
         logits          L = -sum over q of t_q log softmax(z)_q
-        probabilities   L = -sum over q of t_q log p_q,   p clipped to [1e-7, 1 - 1e-7]
+        probabilities   L = -sum over q of t_q log p_q,   p = y_pred / its sum, then clipped to
+                        [1e-7, 1 - 1e-7]
 
     Backward
         logits          dL/dz = softmax(z) * (sum of t) - t
-        probabilities   as in SparseCategoricalCrossentropy, weighted with t
+        probabilities   dL/dy_q = (sum of t - t_q / p_q) / (sum of y), t_q = 0 where the clip acts
 
     Why: as in SparseCategoricalCrossentropy, of which this is the mean under the distribution t.
 
@@ -253,21 +259,20 @@ class CategoricalCrossentropy(_Crossentropy):
         return _per_sample(-(y_true.astype(y_pred.dtype) * log_p).sum(axis=-1))
 
     def backward(self, y_true: Array, y_pred: Array) -> Array:
-        return _crossentropy_gradient(y_true.astype(y_pred.dtype), y_pred, bool(self.from_logits))
-
-
-def _crossentropy_gradient(target: Array, y_pred: Array, from_logits: bool) -> Array:
-    if from_logits:
-        gradient = np.exp(_log_softmax(y_pred)) * target.sum(axis=-1, keepdims=True) - target
-    else:
+        target = y_true.astype(y_pred.dtype)
+        if self.from_logits:
+            gradient = np.exp(_log_softmax(y_pred)) * target.sum(axis=-1, keepdims=True) - target
+            return _per_row(gradient)
         total = y_pred.sum(axis=-1, keepdims=True)
         p = y_pred / total
-        inside = (p >= EPSILON) & (p <= 1 - EPSILON)  # the clip's slope: 1 inside, 0 outside
-        t = target * inside
-        gradient = t.sum(axis=-1, keepdims=True) / total - np.divide(
-            t, y_pred, out=np.zeros_like(y_pred), where=inside
-        )
-    rows = y_pred.size // (len(y_pred) * y_pred.shape[-1])  # predictions in one sample
+        inside = (p >= EPSILON) & (p <= 1 - EPSILON)  # elsewhere the clip is flat
+        ratio = np.divide(target, p, out=np.zeros_like(p), where=inside)
+        return _per_row(((target * inside).sum(axis=-1, keepdims=True) - ratio) / total)
+
+
+def _per_row(gradient: Array) -> Array:
+    """The gradient of the mean over a sample's rows, from that of each row."""
+    rows = gradient.size // (len(gradient) * gradient.shape[-1])
     return gradient / rows if rows > 1 else gradient
 
 

@@ -6,11 +6,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from minicnn import config
+from minicnn import Sequential, config
 from minicnn.layers import (
     Activation,
     AveragePooling2D,
     AvgPool2D,
+    BatchNormalization,
     Conv2D,
     Dense,
     Dropout,
@@ -37,6 +38,7 @@ LAYERS = {
         (3, 7, 8, 2),
     ),
     "conv no bias": (lambda: Conv2D(2, 1, use_bias=False), (3, 3, 3, 4)),
+    "batch normalization": (lambda: BatchNormalization(), (4, 3, 2, 5)),
     "dense": (lambda: Dense(4), (5, 3)),
     "dense on sequences": (lambda: Dense(4, activation="tanh"), (5, 2, 3)),
     "max pool": (lambda: MaxPooling2D(2), (3, 5, 6, 2)),
@@ -455,3 +457,41 @@ def test_a_layer_that_defines_nothing_says_what_is_missing():
         Layer().forward(np.zeros((1, 1)))
     with pytest.raises(NotImplementedError, match=r"backward\(dy\)"):
         Layer().backward(np.zeros((1, 1)))
+
+
+# -- batch normalization --------------------------------------------------------------------------
+
+
+def test_batch_normalization_keeps_its_digits_far_from_zero():
+    """F6: float32 on N(100, 1) against float64."""
+    x = rng.normal(100, 1, (64, 5, 5, 3))
+    dy = rng.standard_normal(x.shape)
+    single, double = BatchNormalization(dtype="float32"), BatchNormalization(dtype="float64")
+    rounded = x.astype(np.float32).astype(np.float64)
+    y = double.forward(rounded, training=True)
+    assert np.abs(single.forward(rounded, training=True) - y).max() <= 1e-5
+    dx = double.backward(dy)
+    assert np.abs(single.backward(dy) - dx).max() <= 1e-5
+
+
+def test_batch_normalization_trains_on_the_whole_batch_in_a_model():
+    x, y = rng.standard_normal((70, 4)), rng.standard_normal((70, 2))
+    model = Sequential([BatchNormalization(input_shape=(4,), dtype="float64"), Dense(2)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(x, y)
+    mean, variance = model.layers[0].state.values()
+    np.testing.assert_allclose(mean, 0.01 * x.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(variance, 0.99 + 0.01 * x.var(axis=0), rtol=1e-12)
+    assert [w.shape for w in model.get_weights()] == [(4,)] * 4 + [(4, 2), (2,)]
+
+
+def test_batch_normalization_arguments():
+    with pytest.raises(ValueError, match="momentum"):
+        BatchNormalization(momentum=1.5)
+    with pytest.raises(ValueError, match="epsilon"):
+        BatchNormalization(epsilon=0)
+    layer = BatchNormalization(center=False, scale=False)
+    layer.build((None, 3))
+    assert not layer.params
+    with pytest.raises(ValueError, match="expected 3 channels"):
+        layer.forward(np.zeros((2, 4)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minicnn.layers.activations import Activation, Linear, ReLU, Sigmoid, Softmax, Tanh
 from minicnn.layers.base import Layer
+from minicnn.layers.batchnorm import BatchNormalization
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.dense import Dense
 from minicnn.layers.dropout import Dropout
@@ -20,6 +21,7 @@ __all__ = [
     "Activation",
     "AveragePooling2D",
     "AvgPool2D",
+    "BatchNormalization",
     "Conv2D",
     "Convolution2D",
     "Dense",

@@ -143,12 +143,19 @@ class Layer:
 
     def add_param(self, key: str, shape: tuple[int, ...], initializer: Initializer) -> None:
         """Create `params[key]` with its first values, and `grads[key]` full of zeros."""
+        self.params[key] = self._initial(shape, initializer)
+        self.grads[key] = np.zeros_like(self.params[key])
+
+    def add_state(self, key: str, shape: tuple[int, ...], initializer: Initializer) -> None:
+        """Create `state[key]` with its first values; `forward` may change it in training."""
+        self.state[key] = self._initial(shape, initializer)
+
+    def _initial(self, shape: tuple[int, ...], initializer: Initializer) -> Array:
         if self._dtype is None:
             self._dtype = np.dtype(config.floatx())
         if self.rng is None:
             self.rng = seeds.new_generator()
-        self.params[key] = np.ascontiguousarray(initializer(shape, self._dtype, self.rng))
-        self.grads[key] = np.zeros(shape, self._dtype)
+        return np.ascontiguousarray(initializer(shape, self._dtype, self.rng))
 
     def _input(self, x: Any) -> Array:
         """x as a C-ordered array of the layer's float type, checked; builds at the first call."""
@@ -163,7 +170,7 @@ class Layer:
             try:
                 self.build((None, *x.shape[1:]))
             finally:
-                if not self.params:
+                if not self._arrays():
                     self._dtype = declared
         if 0 in x.shape:
             raise ValueError(f"{self.who}: expected no empty axis, received shape {x.shape}")

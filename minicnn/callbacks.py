@@ -1,0 +1,105 @@
+"""What `fit`, `evaluate` and `predict` call as they go along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minicnn.models import Sequential
+
+Logs = dict[str, float]
+
+
+class Callback:
+    """Base class: define the methods you need; the others do nothing.
+
+    `logs` holds the figures so far: loss and metrics, and at the end of an epoch those of the
+    validation, with `val_` before their names. Set `self.model.stop_training = True` to end `fit`
+    after the current epoch.
+
+    Attributes
+    ----------
+    model : Sequential
+        The model at work.
+    params : dict
+        `verbose`, `epochs`, `steps`.
+    """
+
+    model: Sequential
+    params: dict[str, Any]
+
+    def set_model(self, model: Sequential) -> None:
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None: ...
+    def on_train_end(self, logs: Logs | None = None) -> None: ...
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_test_begin(self, logs: Logs | None = None) -> None: ...
+    def on_test_end(self, logs: Logs | None = None) -> None: ...
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_predict_begin(self, logs: Logs | None = None) -> None: ...
+    def on_predict_end(self, logs: Logs | None = None) -> None: ...
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+
+
+class History(Callback):
+    """What `fit` returns.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        One figure an epoch: loss and metrics, and the same with `val_` before; keys sorted.
+    epoch : list of int
+        The numbers of those epochs, from 0.
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.history, self.epoch = {}, []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        for key, value in sorted((logs or {}).items()):
+            self.history.setdefault(key, []).append(value)
+
+
+class CallbackList:
+    """Hands every call (`on_epoch_end(...)`, `set_model(...)`) on to each callback in turn."""
+
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
+        self.callbacks = list(callbacks)
+
+    def __getattr__(self, hook: str) -> Callable[..., None]:
+        if not hook.startswith(("on_", "set_")):
+            raise AttributeError(hook)
+
+        def call_each(*args: Any) -> None:
+            for callback in self.callbacks:
+                getattr(callback, hook)(*args)
+
+        return call_each
+
+
+def checked(callbacks: Any, who: str) -> list[Callback]:
+    """The `callbacks` argument as a list; TypeError unless it is Callback objects."""
+    if callbacks is None:
+        return []
+    given = [callbacks] if isinstance(callbacks, Callback) else callbacks
+    if not isinstance(given, (list, tuple)) or not all(isinstance(c, Callback) for c in given):
+        raise TypeError(
+            f"{who}: expected callbacks to be a list of minicnn.callbacks.Callback objects, "
+            f"received {callbacks!r}"
+        )
+    return list(given)

@@ -1,0 +1,350 @@
+"""Every picture the package draws.
+
+Each function returns a new matplotlib figure, made through pyplot and still open: save it with
+`figure.savefig(path)`, show all open ones with `plt.show()`, drop it with `plt.close(figure)`.
+Arguments are checked before the figure is made, so a refused call leaves none behind. matplotlib
+is imported by the first call, not with the package, and its settings stay as they are.
+
+`suptitle`, which every function takes, stands over the whole picture: the place to say which data
+or model it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks
+from minicnn.reports import class_labels, confusion_matrix
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_RIGHT, _WRONG = "green", "red"
+_TRAINING, _VALIDATION = "tab:blue", "tab:orange"
+_NO_METRIC = ("learning_rate", "lr")  # callbacks write these into a history
+
+
+def image_grid(
+    images: Any,
+    titles: Sequence[str] | None = None,
+    *,
+    rows: int = 5,
+    columns: int = 5,
+    size: float = 10,
+    colors: Sequence[str] | None = None,
+    suptitle: str | None = None,
+) -> Figure:
+    """Draw the first ``rows * columns`` images, each under its title.
+
+    Parameters
+    ----------
+    images : array of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3)
+        Gray images of any range: the darkest pixel shown is black, the brightest white. Colour
+        images are uint8, or floats in [0, 1]. With fewer images than cells the rest stays empty.
+    titles : N str, optional
+        A title may have several lines.
+    rows, columns : int
+        The cells of the grid.
+    size : float
+        Width of the figure in inches; the height follows from the grid.
+    colors : N colours, optional
+        Of the titles, as matplotlib names them.
+    suptitle : str, optional
+        Over the whole picture.
+
+    Raises
+    ------
+    ValueError
+        Images of another shape, none at all, or with NaN or infinity; titles or colours that are
+        not one for each image; an unknown colour; `rows`, `columns` or `size` not positive.
+    TypeError
+        Images that are no array of numbers; `rows` or `columns` no int, `size` no number.
+    """
+    who = "image_grid"
+    rows = checks.integer(rows, "rows", who, minimum=1)
+    columns = checks.integer(columns, "columns", who, minimum=1)
+    size = checks.real(size, "size", who, low=0, open_low=True)
+    images = _images(images, who)
+    given: dict[str, Any] = {"titles": titles, "colors": colors}
+    checks.same_length({"images": images} | {k: v for k, v in given.items() if v is not None}, who)
+
+    shown = images[: rows * columns]
+    checks.finite(shown, "images", who)
+    low, high = shown.min(), shown.max()
+    texts = [] if titles is None else [str(title) for title in titles[: len(shown)]]
+    inks = [] if colors is None else [_color(color, who) for color in colors[: len(shown)]]
+    font_size = _font_size(size / columns, texts, largest=12)
+
+    figure, axes = _panels(rows, columns, size, size * rows / columns, suptitle)
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, image in zip(axes, shown, strict=False):
+        axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    headings = [
+        axis.set_title(text, fontsize=font_size, parse_math=False)
+        for axis, text in zip(axes, texts, strict=False)
+    ]
+    for heading, color in zip(headings, inks, strict=False):
+        heading.set_color(color)
+    return figure
+
+
+def prediction_grid(
+    images: Any,
+    y_true: Any,
+    y_pred: Any,
+    class_names: Sequence[str],
+    *,
+    rows: int = 5,
+    columns: int = 5,
+    size: float = 12,
+    suptitle: str | None = None,
+) -> Figure:
+    """Draw images titled ``A: <actual>`` and ``P: <predicted>``, green if right, red if wrong.
+
+    Parameters
+    ----------
+    images : array of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3)
+    y_true, y_pred : arrays of shape (N,) or (N, 1)
+        Actual and predicted classes, 0 to C - 1.
+    class_names : C str
+    rows, columns, size, suptitle
+        As in `image_grid`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `image_grid`; different lengths; a class without a name; probabilities in the place
+        of classes.
+    """
+    who = "prediction_grid"
+    names = [str(name) for name in class_names]
+    actual = _class_indices(y_true, "y_true", names, who)
+    predicted = _class_indices(y_pred, "y_pred", names, who)
+    images = _images(images, who)
+    checks.same_length({"images": images, "y_true": actual, "y_pred": predicted}, who)
+
+    pairs = list(zip(actual.tolist(), predicted.tolist(), strict=True))
+    return image_grid(
+        images,
+        [f"A: {names[a]}\nP: {names[p]}" for a, p in pairs],
+        rows=rows,
+        columns=columns,
+        size=size,
+        colors=[_RIGHT if a == p else _WRONG for a, p in pairs],
+        suptitle=suptitle,
+    )
+
+
+def training_curves(
+    history: Any, *, validation_freq: int = 1, suptitle: str | None = None
+) -> Figure:
+    """Draw each metric and the loss over the epochs, training beside validation.
+
+    Parameters
+    ----------
+    history : History or dict
+        What `fit` returns, or its `history` dict: one number per epoch for ``'loss'`` and for
+        each metric, and the same under ``'val_'`` + name where there was validation data.
+    validation_freq : int
+        As given to `fit`: validation ran after every so many epochs.
+    suptitle : str, optional
+        Over the whole picture.
+
+    Raises
+    ------
+    ValueError
+        No epochs; a number of values that does not fit the number of epochs.
+    TypeError
+        Neither a History nor a dict; values that are no numbers.
+    """
+    who = "training_curves"
+    every = checks.integer(validation_freq, "validation_freq", who, minimum=1)
+    record = getattr(history, "history", history)
+    if not isinstance(record, Mapping):
+        raise TypeError(
+            f"{who}: expected a History or its history dict, received {type(history).__name__}. "
+            "Pass what fit() returned"
+        )
+    curves = {name: checks.numeric(values, name, who) for name, values in record.items()}
+    metrics = [name for name in curves if not name.startswith("val_") and name not in _NO_METRIC]
+    metrics.sort(key="loss".__eq__)  # the loss comes last
+    n_epochs = len(curves[metrics[0]]) if metrics else 0
+    if n_epochs == 0:
+        raise ValueError(f"{who}: expected at least one epoch, received a history of none")
+    for name in metrics:
+        _expect_values(curves, name, n_epochs, who)
+        _expect_values(curves, f"val_{name}", n_epochs // every, who)
+
+    epochs = np.arange(1, n_epochs + 1)
+    figure, axes = _panels(1, len(metrics), 6 * len(metrics), 4, suptitle)
+    for axis, name in zip(axes, metrics, strict=True):
+        words = {"acc": "accuracy"}.get(name, name).replace("_", " ").title()
+        # One epoch is one point: a line without markers would not be seen.
+        style: dict[str, Any] = {"marker": "o", "markersize": 5 if n_epochs <= 30 else 2}
+        axis.plot(epochs, curves[name], color=_TRAINING, label="Training", **style)
+        title = f"Training {words}"
+        if f"val_{name}" in curves:
+            validated = epochs[every - 1 :: every]
+            axis.plot(
+                validated, curves[f"val_{name}"], color=_VALIDATION, label="Validation", **style
+            )
+            title = f"Training and Validation {words}"
+        axis.set(title=title, xlabel="Epoch", ylabel=words, xticks=_epoch_ticks(n_epochs))
+        margin = 0.05 * max(n_epochs - 1, 1)
+        axis.set_xlim(1 - margin, n_epochs + margin)  # also where a diverged loss is not drawn
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend()
+    return figure
+
+
+def confusion_heatmap(
+    y_true: Any,
+    y_pred: Any,
+    class_names: Sequence[str],
+    *,
+    size: float = 9,
+    suptitle: str | None = None,
+) -> Figure:
+    """Draw the confusion matrix: counts, on a colour for their share of the actual class.
+
+    Parameters
+    ----------
+    y_true, y_pred : arrays of shape (N,) or (N, 1)
+        Actual and predicted classes, 0 to C - 1.
+    class_names : C str
+    size : float
+        Width of the figure in inches.
+    suptitle : str, optional
+        Over the whole picture.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `minicnn.reports.confusion_matrix`; a class without a name; `size` not positive.
+    """
+    from matplotlib.colors import PowerNorm
+
+    who = "confusion_heatmap"
+    size = checks.real(size, "size", who, low=0, open_low=True)
+    names = [str(name) for name in class_names]
+    actual = _class_indices(y_true, "y_true", names, who)
+    predicted = _class_indices(y_pred, "y_pred", names, who)
+    classes = range(len(names))
+    counts = confusion_matrix(actual, predicted, classes)
+    shares = confusion_matrix(actual, predicted, classes, normalize="true")
+    cell = 0.75 * size / len(names)  # inches
+
+    figure, (axis,) = _panels(1, 1, size, 0.9 * size, suptitle)
+    # The square root spreads the small shares: the mistakes are what one looks for.
+    heat = axis.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    bar = figure.colorbar(heat, ax=axis, shrink=0.8, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
+    bar.set_label("Share of the actual class")
+    bar.ax.yaxis.set_major_formatter("{x:.0%}")
+
+    font_size = _font_size(0.85 * cell, [f"{counts.max():,}"], largest=12)
+    for (row, column), count in np.ndenumerate(counts):
+        on_dark = shares[row, column] > 0.3
+        text = axis.text(column, row, f"{count:,}", ha="center", va="center", fontsize=font_size)
+        text.set_color("white" if on_dark else "black" if count else "lightgray")
+        text.set_fontweight("bold" if row == column else "normal")
+    # Names get a quarter of the width, and slanted ones must not touch.
+    label_size = _font_size(0.25 * size, names, largest=min(11, 40 * cell))
+    axis.set_xticks(classes, names, rotation=45, ha="right", rotation_mode="anchor")
+    axis.set_yticks(classes, names)
+    for label in [*axis.get_xticklabels(), *axis.get_yticklabels()]:
+        label.set(fontsize=label_size, parse_math=False)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    right, total = int(counts.trace()), int(counts.sum())
+    axis.set_title(f"{right:,} of {total:,} right ({right / total:.1%})", pad=12)
+    axis.set_xlabel("Predicted", fontsize=12)
+    axis.set_ylabel("Actual", fontsize=12)
+    return figure
+
+
+def _panels(
+    rows: int, columns: int, width: float, height: float, suptitle: str | None
+) -> tuple[Figure, list[Axes]]:
+    """A new figure and its panels, row by row."""
+    import matplotlib.pyplot as plt
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06, wspace=0.03)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(width, height), squeeze=False, layout=layout
+    )
+    if suptitle is not None:
+        figure.suptitle(suptitle, fontsize=14, parse_math=False)
+    return figure, list(grid.flat)
+
+
+def _font_size(inches: float, texts: Iterable[str], *, largest: float) -> float:
+    """The font size (points) at which the longest line of `texts` fits into `inches`."""
+    longest = max((len(line) for text in texts for line in text.splitlines()), default=1)
+    width = 0.6  # of a letter, for its size 1
+    return min(largest, max(4.0, 72 * inches / (width * longest)))
+
+
+def _epoch_ticks(n_epochs: int) -> list[int]:
+    """1, then every epoch, every 5th or every 10th ... : about a dozen ticks at most."""
+    from matplotlib.ticker import MaxNLocator
+
+    locator = MaxNLocator(nbins=12, steps=[1, 5, 10], integer=True)
+    ticks = [round(tick) for tick in locator.tick_values(1, n_epochs)]
+    return [1, *(tick for tick in ticks if 1 < tick <= n_epochs)]
+
+
+def _expect_values(curves: Mapping[str, NDArray[Any]], name: str, count: int, who: str) -> None:
+    """Refuse a curve that is not `count` numbers; one that is not there is fine."""
+    if name in curves and curves[name].shape != (count,):
+        raise ValueError(
+            f"{who}: expected {count} values of {name!r}, received shape {curves[name].shape}. "
+            "Where fit() was given a validation_freq, pass the same one here"
+        )
+
+
+def _images(images: Any, who: str) -> NDArray[Any]:
+    """`images` as an array of shape (N, H, W), or (N, H, W, 3) for colour."""
+    array = checks.numeric(images, "images", who)
+    if array.ndim == 4 and array.shape[-1] == 1:
+        array = array[..., 0]
+    is_color = array.ndim == 4 and array.shape[-1] == 3
+    if not (array.ndim == 3 or is_color) or 0 in array.shape:
+        raise ValueError(
+            f"{who}: expected images of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), "
+            f"received {array.shape}. For a single image pass image[None]"
+        )
+    return array
+
+
+def _color(color: Any, who: str) -> Any:
+    """`color`, if matplotlib knows it."""
+    from matplotlib.colors import is_color_like
+
+    if not is_color_like(color):
+        raise ValueError(f"{who}: expected colors such as 'green' or '#00aa00', received {color!r}")
+    return color
+
+
+def _class_indices(values: Any, name: str, class_names: Sequence[str], who: str) -> NDArray[Any]:
+    """`values` as integers that index `class_names`."""
+    classes = class_labels(values, name, who)
+    if classes.dtype.kind == "U":
+        raise TypeError(
+            f"{who}: expected {name} to be class numbers, received the text {str(classes[0])!r}. "
+            "Pass the numbers that index class_names"
+        )
+    outside = (classes < 0) | (classes >= len(class_names))
+    if outside.any():
+        raise ValueError(
+            f"{who}: expected {name} to be from 0 to {len(class_names) - 1}, one class for each "
+            f"of the {len(class_names)} class_names, received {classes[outside][0]}"
+        )
+    return classes.astype(np.int64, copy=False)

@@ -1,0 +1,79 @@
+"""The table that `model.summary()` prints, as Keras draws it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+HEADINGS = ("Layer (type)", "Output Shape", "Param #")
+ENDS = (0.45, 0.80, 1.0)  # where the columns end, as shares of the width
+ALIGN = "<<>"
+RULES = (1, 2, 1)  # characters of each column that its share of the rules takes
+WIDEST = 88
+
+
+def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """The rows in box characters, `width` columns wide (None: as the terminal, at most 88).
+
+    A fourth text in the rows says whether the layer is trainable, in a column of its own. Text that
+    does not fit its column goes on in the next line of the row; a word that is too long is cut.
+    """
+    headings: Sequence[str] = HEADINGS
+    ends: Sequence[float] = ENDS
+    rules: Sequence[int] = RULES
+    align, widest = ALIGN, WIDEST
+    if rows and len(rows[0]) == 4:
+        headings = (*HEADINGS, "Trainable")
+        ends, align, rules = (*(0.9 * end for end in ENDS), 1.0), "<<>^", (1, 1, 2, 1)
+        widest += 12
+    width = width or min(widest, shutil.get_terminal_size().columns - 4)
+    stops = [int(width * end) for end in ends]
+    outer = [stop - start - rule for start, stop, rule in zip([0, *stops], stops, rules)]
+    inner = [max(1, size - 2) for size in outer]  # a space on either side of the text
+
+    def rule(left: str, line: str, cross: str, right: str) -> str:
+        return left + cross.join(line * (size + 2) for size in inner) + right
+
+    def lines(row: Sequence[str], bar: str) -> list[str]:
+        cells = [_wrap(text, size) for text, size in zip(row, inner)]
+        height = max(len(cell) for cell in cells)
+        return [
+            bar + bar.join(f" {t:{a}{s}} " for t, a, s in zip(texts, align, inner)) + bar
+            for texts in zip(*(cell + [""] * (height - len(cell)) for cell in cells))
+        ]
+
+    body = [rule("┏", "━", "┳", "┓"), *lines(headings, "┃"), rule("┡", "━", "╇", "┩")]
+    for number, row in enumerate(rows):
+        if number:
+            body.append(rule("├", "─", "┼", "┤"))
+        body += lines(row, "│")
+    body.append(rule("└", "─", "┴", "┘"))
+    return "\n".join(body)
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """`text` broken at spaces into lines of at most `width`; longer words end in an ellipsis."""
+    lines = [""]
+    for word in text.split(" "):
+        if len(word) > width:
+            word = word[: width - 1] + "…"
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return lines
+
+
+def size(numbers: int, itemsize: int) -> str:
+    """Memory of `numbers` numbers, in steps of 1024.
+
+    >>> size(173738, 4), size(0, 4)
+    ('678.66 KB', '0.00 B')
+    """
+    amount = float(numbers * itemsize)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < 1024 or unit == "GB":
+            break
+        amount /= 1024
+    return f"{amount:.2f} {unit}"

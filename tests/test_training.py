@@ -1,0 +1,755 @@
+"""compile, fit, evaluate, predict, train_on_batch."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from minicnn import Sequential, losses, set_num_threads
+from minicnn.callbacks import Callback
+from minicnn.datasets import synthetic_fashion
+from minicnn.engine import shards, threads
+from minicnn.layers import (
+    Activation,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPooling2D,
+    Softmax,
+)
+from minicnn.optimizers import SGD, Adam
+from minicnn.utils import set_random_seed, to_categorical
+
+rng = np.random.default_rng(60)
+X = rng.random((150, 8, 8)).astype(np.float32)
+Y = rng.integers(0, 3, 150)
+
+
+def network(*, dropout=0.0, seed=1):
+    set_random_seed(seed)
+    return Sequential(
+        [
+            Conv2D(4, 3, activation="relu", input_shape=(8, 8, 1)),
+            MaxPooling2D(2),
+            Dropout(dropout),
+            Flatten(),
+            Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def compiled(**options):
+    model = network(**options)
+    model.compile(Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def same(one, other):
+    for a, b in zip(one.get_weights(), other.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+# -- one step by hand -----------------------------------------------------------------------------
+
+
+def test_a_step_is_forward_loss_backward_update():
+    """train_on_batch in shards and threads against one walk through the layers."""
+    model, plain = compiled(), compiled()
+    x, y = X[:70, ..., None].astype(np.float64), Y[:70]
+    loss, accuracy = model.train_on_batch(x, y)
+
+    logits = shards.before_softmax(plain.layers)[0]
+    out = x
+    for layer in logits:
+        out = layer.forward(out, training=True)
+    on_logits = losses.SparseCategoricalCrossentropy(from_logits=True)
+    dy = on_logits.backward(y, out) / 70
+    for layer in reversed(logits):
+        dy = layer.backward(dy)
+    grads = np.concatenate([g.ravel() for layer in logits for g in layer.grads.values()])
+    assert loss == pytest.approx(on_logits(y, out), rel=1e-6)
+    assert accuracy == pytest.approx((out.argmax(axis=1) == y).mean())
+    np.testing.assert_allclose(model.flat_grads, grads, rtol=1e-4, atol=1e-7)
+    Adam(0.01).update(plain.flat_params, grads)
+    np.testing.assert_allclose(model.flat_params, plain.flat_params, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda: [Dense(3, activation="softmax")],
+        lambda: [Dense(3), Softmax()],
+        lambda: [Dense(3), Activation("softmax")],
+    ],
+)
+def test_softmax_at_the_end_is_trained_on_its_logits(end):
+    """Probabilities of 0 for the right class would have no gradient."""
+    model = Sequential([Flatten(input_shape=(2,)), *end()])
+    model.compile(SGD(1.0), "sparse_categorical_crossentropy")
+    model.set_weights([np.array([[1000.0, 0, 0], [0, 0, 0]]), np.zeros(3)])
+    x, y = np.array([[1.0, 0]]), np.array([1])
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(1000)
+    assert model.train_on_batch(x, y) == pytest.approx(1000)
+    np.testing.assert_allclose(model.layers[1].grads["b"], [1, -1, 0], atol=1e-6)
+    assert model.predict(x, verbose=0).sum() == pytest.approx(1)
+
+
+def test_a_model_of_logits_is_trained_by_a_loss_that_knows():
+    soft, bare = network(), network()
+    bare.pop()
+    bare.add(Dense(3))
+    bare.set_weights(soft.get_weights())
+    soft.compile("sgd", "sparse_categorical_crossentropy")
+    bare.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert soft.train_on_batch(X, Y) == bare.train_on_batch(X, Y)
+    same(soft, bare)
+
+
+# -- figures --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 150, 999])
+def test_evaluate_is_the_mean_over_samples(batch_size):
+    model = compiled()
+    p = model.predict(X, verbose=0).astype(np.float64)
+    loss, accuracy = model.evaluate(X, Y, batch_size=batch_size, verbose=0)
+    assert loss == pytest.approx(-np.log(p[np.arange(150), Y]).mean(), rel=1e-6)
+    assert accuracy == pytest.approx((p.argmax(axis=1) == Y).mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 150, 999])
+def test_predict_keeps_the_order(batch_size):
+    model = compiled()
+    whole = model.forward(X[..., None])
+    p = model.predict(X, batch_size=batch_size, verbose=0)
+    assert (p.shape, p.dtype) == ((150, 3), np.float32)
+    np.testing.assert_allclose(p, whole, atol=1e-6)
+
+
+def test_figures_of_an_epoch_are_taken_before_each_update():
+    """With a learning rate of 0 they are what evaluate says, short last batch included."""
+    model = network()
+    model.compile(SGD(0.0), "sparse_categorical_crossentropy", ["accuracy"])
+    history = model.fit(X, Y, batch_size=64, epochs=1, verbose=0).history
+    loss, accuracy = model.evaluate(X, Y, verbose=0)
+    assert history["loss"][0] == pytest.approx(loss, rel=1e-6)
+    assert history["accuracy"][0] == pytest.approx(accuracy)
+
+
+def test_history():
+    model = compiled()
+    history = model.fit(X, Y, epochs=3, validation_data=(X[:9], Y[:9]), verbose=0)
+    assert list(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert all(len(values) == 3 for values in history.history.values())
+    assert all(type(v) is float for values in history.history.values() for v in values)
+    assert history.epoch == [0, 1, 2]
+    assert history.params == {"verbose": 0, "epochs": 3, "steps": 5}
+    assert model.history is history
+    loss, accuracy = model.evaluate(X[:9], Y[:9], verbose=0)
+    assert history.history["val_loss"][-1] == pytest.approx(loss)
+    assert history.history["val_accuracy"][-1] == pytest.approx(accuracy)
+
+
+def test_shapes_of_what_evaluate_returns():
+    model = compiled()
+    both = model.evaluate(X, Y, verbose=0)
+    assert [type(value) for value in both] == [float, float]
+    named = model.evaluate(X, Y, verbose=0, return_dict=True)
+    assert named == dict(zip(["loss", "accuracy"], both))
+    assert model.train_on_batch(X, Y, return_dict=True).keys() == {"loss", "accuracy"}
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert type(model.evaluate(X, Y, verbose=0)) is float
+
+
+# -- fit ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_64_images_are_learned_by_heart(seed):
+    """T1: 100 % within 50 epochs, for each of 5 seeds."""
+    (x, y), _ = synthetic_fashion.load_data(n_train=64, n_test=1, seed=seed)
+    set_random_seed(seed)
+    model = Sequential(
+        [
+            Conv2D(8, 3, activation="relu", input_shape=(28, 28, 1)),
+            MaxPooling2D(2),
+            Flatten(),
+            Dense(32, activation="relu"),
+            Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.fit(x / 255, y, epochs=50, batch_size=16, verbose=0)
+    assert model.evaluate(x / 255, y, verbose=0)[1] == 1
+
+
+def test_fit_goes_on_where_it_stopped():
+    once, twice = compiled(), compiled()
+    once.fit(X, Y, epochs=3, verbose=0)
+    twice.fit(X, Y, epochs=1, verbose=0)
+    twice.fit(X, Y, epochs=3, initial_epoch=1, verbose=0)
+    same(once, twice)
+    assert twice.optimizer.iterations == 15
+
+
+def test_raw_pixels_without_their_channel_are_taken_as_they_are():
+    images = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    before = images.copy()
+    one, two = compiled(), compiled()
+    one.fit(images, Y[:40], verbose=0)
+    two.fit(images[..., None].astype(np.float64), Y[:40, None], verbose=0)
+    same(one, two)
+    np.testing.assert_array_equal(images, before)
+    np.testing.assert_array_equal(
+        one.predict(images, verbose=0), two.predict(images.astype(np.float32), verbose=0)
+    )
+    flat = Sequential([Dense(2, input_shape=(5,))])
+    assert flat.predict(np.ones((3, 5, 1)), verbose=0).shape == (3, 2)
+
+
+def test_lists_are_taken():
+    model = Sequential([Dense(2, activation="softmax", input_shape=(2,))])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit([[1, 2], [3, 4]], [0, 1], verbose=0)
+    assert model.predict([[1, 2]], verbose=0).shape == (1, 2)
+
+
+def test_validation_split_takes_the_end_before_shuffling():
+    one, two = compiled(), compiled()
+    split = one.fit(X, Y, validation_split=0.2, verbose=0).history
+    given = two.fit(X[:120], Y[:120], validation_data=(X[120:], Y[120:]), verbose=0).history
+    assert split == given
+    both = compiled().fit(
+        X[:120], Y[:120], validation_split=0.5, validation_data=(X[120:], Y[120:]), verbose=0
+    )
+    assert both.history == given
+
+
+def test_validation_freq():
+    history = (
+        compiled().fit(X, Y, epochs=4, validation_split=0.5, validation_freq=2, verbose=0).history
+    )
+    assert (len(history["loss"]), len(history["val_loss"])) == (4, 2)
+
+
+def test_shuffle_reorders_and_no_shuffle_does_not():
+    one, two, three = compiled(), compiled(), compiled()
+    one.fit(X, Y, shuffle=False, batch_size=50, verbose=0)
+    for start in (0, 50, 100):
+        two.train_on_batch(X[start : start + 50], Y[start : start + 50])
+    same(one, two)
+    three.fit(X, Y, batch_size=50, verbose=0)
+    assert not np.array_equal(one.flat_params, three.flat_params)
+
+
+def test_weights_of_samples_and_classes():
+    twice = np.concatenate([X, X[:20]]), np.concatenate([Y, Y[:20]])
+    weight = np.ones(150)
+    weight[:20] = 2
+    one, two = compiled(), compiled()
+    loss = one.evaluate(X, Y, sample_weight=weight, verbose=0)[0]
+    assert loss == pytest.approx(two.evaluate(*twice, verbose=0)[0] * 170 / 150)
+    one.train_on_batch(X, Y, sample_weight=weight * 150 / 170)
+    two.train_on_batch(*twice)
+    np.testing.assert_allclose(one.flat_grads, two.flat_grads, rtol=1e-4, atol=1e-7)
+
+    by_class, by_sample = compiled(), compiled()
+    by_class.fit(X, Y, class_weight={1: 3.0}, verbose=0)
+    by_sample.fit(X, Y, sample_weight=np.where(Y == 1, 3.0, 1.0), verbose=0)
+    same(by_class, by_sample)
+    by_row = network()
+    by_row.compile(Adam(0.01), "categorical_crossentropy", ["accuracy"])
+    by_row.fit(X, to_categorical(Y), class_weight={1: 3.0}, verbose=0)
+    np.testing.assert_allclose(by_row.flat_params, by_class.flat_params, rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_layers_stay():
+    model = network()
+    model.layers[0].trainable = False
+    model.compile(Adam(0.01), "sparse_categorical_crossentropy")
+    conv, dense = model.layers[0].get_weights(), model.layers[-1].get_weights()
+    model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(conv[0], model.layers[0].params["W"])
+    assert not np.array_equal(dense[0], model.layers[-1].params["W"])
+
+
+def test_compiling_again_keeps_weights_and_restarts_the_optimizer():
+    model = compiled()
+    model.fit(X, Y, verbose=0)
+    before = model.get_weights()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    assert model.optimizer.iterations == 0
+    for one, other in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_mean_squared_error_and_metrics_by_name():
+    model = Sequential([Dense(1, input_shape=(2,))])
+    model.compile(SGD(0.1), "mse", ["mae", "mean_squared_error"])
+    x = rng.standard_normal((64, 2))
+    y = x @ [2.0, -1.0] + 3
+    history = model.fit(x, y, epochs=40, verbose=0).history
+    assert list(history) == ["loss", "mae", "mean_squared_error"]
+    np.testing.assert_allclose(history["loss"], history["mean_squared_error"], rtol=1e-5, atol=1e-8)
+    W, b = model.get_weights()
+    np.testing.assert_allclose([*W[:, 0], *b], [2, -1, 3], atol=0.01)
+
+
+# -- repeatable -----------------------------------------------------------------------------------
+
+
+def test_results_are_bit_equal_whatever_the_number_of_threads():
+    """D2, with dropout and a short last batch."""
+    runs = []
+    before = threads.get_num_threads()
+    try:
+        for n in (1, 2, 3):
+            set_num_threads(n)
+            model = compiled(dropout=0.3)
+            history = model.fit(X, Y, epochs=2, batch_size=64, validation_split=0.3, verbose=0)
+            runs.append((model, history.history, model.predict(X, verbose=0)))
+    finally:
+        set_num_threads(before)
+    for model, history, p in runs[1:]:
+        same(model, runs[0][0])
+        assert history == runs[0][1]
+        np.testing.assert_array_equal(p, runs[0][2])
+
+
+FRESH = """
+import numpy as np, hashlib
+from minicnn import Sequential, utils
+from minicnn.layers import Conv2D, Dense, Dropout, Flatten
+utils.set_random_seed(7)
+x = np.random.default_rng(0).random((90, 6, 6)); y = np.arange(90) % 3
+model = Sequential([Conv2D(3, 3, input_shape=(6, 6, 1)), Dropout(.5), Flatten()])
+model.add(Dense(3, activation='softmax'))
+model.compile('adam', 'sparse_categorical_crossentropy', ['accuracy'])
+history = model.fit(x, y, epochs=2, batch_size=40, verbose=0).history
+print(hashlib.sha256(model.flat_params.tobytes()).hexdigest(), history)
+"""
+
+
+def test_a_seed_gives_the_same_bits_in_fresh_processes():
+    """D1."""
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", FRESH],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "MINICNN_NUM_THREADS": str(n), "PYTHONHASHSEED": str(n)},
+        ).stdout
+        for n in (1, 2)
+    ]
+    assert runs[0] == runs[1]
+    assert "accuracy" in runs[0]
+
+
+def test_the_global_state_of_numpy_is_neither_read_nor_changed():
+    """D4."""
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    model = Sequential([Dropout(0.5, input_shape=(2,)), Dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((9, 2)), np.ones((9, 2)), verbose=0)
+    np.testing.assert_array_equal(before, np.random.get_state()[1])
+    np.random.seed(3)
+    other = Sequential([Dropout(0.5, input_shape=(2,)), Dense(2)])
+    assert not np.array_equal(other.layers[1].params["W"], model.layers[1].params["W"])
+
+
+# -- callbacks ------------------------------------------------------------------------------------
+
+
+class Diary(Callback):
+    def __init__(self):
+        self.events = []
+
+    def __getattribute__(self, name):
+        if name.startswith("on_"):
+            return lambda *args: self.events.append((name, *args[:-1]))
+        return super().__getattribute__(name)
+
+
+def test_the_order_of_calls():
+    diary = Diary()
+    model = compiled()
+    model.fit(X[:40], Y[:40], validation_data=(X[:5], Y[:5]), verbose=0, callbacks=[diary])
+    assert [event[0] for event in diary.events] == [
+        "on_train_begin",
+        "on_epoch_begin",
+        "on_train_batch_begin",
+        "on_train_batch_end",
+        "on_train_batch_begin",
+        "on_train_batch_end",
+        "on_test_begin",
+        "on_test_batch_begin",
+        "on_test_batch_end",
+        "on_test_end",
+        "on_epoch_end",
+        "on_train_end",
+    ]
+    assert diary.model is model
+    assert diary.params["steps"] == 2
+    diary.events.clear()
+    model.predict(X[:5], verbose=0, callbacks=[diary])
+    model.evaluate(X[:5], Y[:5], verbose=0, callbacks=[diary])
+    assert [event[0] for event in diary.events] == [
+        "on_predict_begin",
+        "on_predict_batch_begin",
+        "on_predict_batch_end",
+        "on_predict_end",
+        "on_test_begin",
+        "on_test_batch_begin",
+        "on_test_batch_end",
+        "on_test_end",
+    ]
+
+
+class Stop(Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        assert set(logs) == {"accuracy", "loss"}
+        self.model.stop_training = epoch == 1
+
+
+def test_a_callback_can_stop_the_training():
+    history = compiled().fit(X, Y, epochs=9, verbose=0, callbacks=[Stop()])
+    assert history.epoch == [0, 1]
+    for wrong in ("stop", [3], [Stop]):
+        with pytest.raises(TypeError, match="minicnn.callbacks.Callback"):
+            compiled().fit(X, Y, callbacks=wrong)
+
+
+# -- what a person sees ---------------------------------------------------------------------------
+
+
+def test_lines_where_standard_output_is_no_terminal(capsys):
+    model = compiled()
+    number = r"\d\.\d{4}"
+    figures = rf"accuracy: {number} - loss: {number} - val_accuracy: {number} - val_loss: {number}"
+    model.fit(X, Y, epochs=2, validation_split=0.2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    for n, line in enumerate(lines, start=1):
+        assert_matches(rf"Epoch {n}/2 - 4/4 - \d+s - \d+[mu]?s/step - {figures}", line)
+
+    model.fit(X, Y, epochs=2, validation_split=0.2, verbose=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[::2] == ["Epoch 1/2", "Epoch 2/2"]
+    for line in lines[1::2]:
+        assert_matches(rf"4/4 - \d+s - \d+[mu]?s/step - {figures}", line)
+
+    model.fit(X, Y, epochs=1)
+    model.evaluate(X, Y)
+    model.predict(X)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" - ")[0] for line in lines] == ["5/5", "5/5", "5/5"]
+
+    for call in (model.fit, model.evaluate):
+        call(X, Y, verbose=0)
+    model.predict(X, verbose=0)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "")
+
+
+def assert_matches(pattern, text):
+    import re
+
+    assert re.fullmatch(pattern, text), f"{text!r} is not of the form {pattern!r}"
+
+
+def test_a_bar_on_a_terminal():
+    pty = pytest.importorskip("pty")
+    code = """
+import numpy as np
+from minicnn import Sequential
+from minicnn.layers import Dense
+model = Sequential([Dense(2, 'softmax', input_shape=(3,))])
+model.compile('sgd', 'sparse_categorical_crossentropy', ['accuracy'])
+model.fit(np.ones((64, 3)), np.zeros(64), epochs=2)
+"""
+    main, side = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=side, stderr=side) as process:
+        os.close(side)
+        seen = []
+        with contextlib.suppress(OSError):  # the other side is closed
+            while True:
+                seen.append(os.read(main, 4096))
+        process.wait()
+    os.close(main)
+    text = b"".join(seen).decode()
+    assert "Epoch 1/2" in text
+    assert "Epoch 2/2" in text
+    assert "2/2 " + "━" * 20 in text
+    last = text.replace("\n", "\r").split("\r")
+    assert_matches(
+        r"2/2 ━{20} \d+s \d+[mu]?s/step - accuracy: [0-9.e+-]+ - loss: [0-9.e+-]+",
+        [line for line in last if line.strip()][-1],
+    )
+
+
+# -- wrong calls: a clear error, and the model as it was ------------------------------------------
+
+WRONG_FITS = {
+    "no samples": (dict(x=X[:0], y=Y[:0]), ValueError, "at least one sample"),
+    "x missing": (dict(x=None), TypeError, "expected x to be an array"),
+    "y missing": (dict(y=None), TypeError, "expected y"),
+    "lengths": (dict(y=Y[:9]), ValueError, "cardinality is ambiguous"),
+    "rank": (dict(x=X[:, None, None]), ValueError, r"expected x of shape \(N, 8, 8, 1\)"),
+    "size": (dict(x=X[:, :7]), ValueError, r"received \(150, 7, 8\)"),
+    "channels": (dict(x=np.zeros((150, 8, 8, 3))), ValueError, r"received \(150, 8, 8, 3\)"),
+    "nan": (dict(x=np.where(X > 0.99, np.nan, X)), ValueError, "expected x to be finite"),
+    "inf": (dict(x=np.where(X > 0.99, np.inf, X)), ValueError, "np.nan_to_num"),
+    "object": (dict(x=X.astype(object)), TypeError, "dtype object"),
+    "string": (dict(x=X.astype(str)), TypeError, "real numbers"),
+    "complex": (dict(x=X.astype(complex)), TypeError, "complex"),
+    "label too large": (dict(y=Y + 1), ValueError, "labels from 0 to 2.*received 3"),
+    "label negative": (dict(y=Y - 1), ValueError, "received -1"),
+    "label fractional": (dict(y=Y + 0.5), ValueError, "whole numbers"),
+    "label nan": (dict(y=np.full(150, np.nan)), ValueError, "finite"),
+    "one-hot": (dict(y=to_categorical(Y)), ValueError, "categorical_crossentropy"),
+    "batch_size 0": (dict(batch_size=0), ValueError, "batch_size.*>= 1, received 0"),
+    "batch_size -1": (dict(batch_size=-1), ValueError, "batch_size"),
+    "batch_size 2.5": (dict(batch_size=2.5), TypeError, "batch_size"),
+    "epochs": (dict(epochs=-1), ValueError, "epochs"),
+    "initial_epoch": (dict(initial_epoch=-1), ValueError, "initial_epoch"),
+    "validation_freq": (dict(validation_freq=0), ValueError, "validation_freq"),
+    "validation_split 1": (dict(validation_split=1.0), ValueError, r"number in \(0, 1\)"),
+    "validation_split -0.1": (dict(validation_split=-0.1), ValueError, "validation_split"),
+    "validation_split nan": (dict(validation_split=np.nan), ValueError, "validation_split"),
+    "validation_split tiny": (dict(validation_split=0.999), ValueError, "some on both sides"),
+    "validation_data": (dict(validation_data=X), ValueError, "x_val, y_val"),
+    "validation labels": (dict(validation_data=(X, Y + 1)), ValueError, "validation_data.*labels"),
+    "validation shape": (dict(validation_data=(X[:, :3], Y)), ValueError, "validation_data"),
+    "verbose": (dict(verbose=3), ValueError, "verbose"),
+    "sample_weight": (dict(sample_weight=np.ones(3)), ValueError, "sample_weight of shape"),
+    "sample_weight nan": (dict(sample_weight=Y * np.nan), ValueError, "sample_weight"),
+    "class_weight": (dict(class_weight=[1, 2]), TypeError, "class_weight to be a dict"),
+    "class_weight value": (dict(class_weight={0: -1}), ValueError, "class_weight"),
+}
+
+
+@pytest.mark.parametrize(("change", "error", "words"), WRONG_FITS.values(), ids=WRONG_FITS.keys())
+def test_wrong_fits(change, error, words):
+    model = compiled()
+    before, state = model.get_weights(), dict(vars(model))
+    with pytest.raises(error, match=words):
+        model.fit(**{"x": X, "y": Y, "verbose": 0, **change})
+    for one, other in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(one, other)
+    assert vars(model) == state
+    assert model.optimizer.iterations == 0
+
+
+def test_a_wrong_fit_does_not_build():
+    model = Sequential([Dense(2, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="labels"):
+        model.fit(np.ones((3, 2)), [0, 1, 2])
+    assert not model.built
+
+
+def test_order_of_calls_matters():
+    model = network()
+    for call in (model.fit, model.evaluate, model.train_on_batch):
+        with pytest.raises(ValueError, match=r"Call compile\(optimizer=..., loss=...\) first"):
+            call(X, Y)
+    model.compile("adam")
+    with pytest.raises(ValueError, match="compile"):
+        model.fit(X, Y)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.add(Dense(4))
+    with pytest.raises(ValueError, match="compile"):
+        model.fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"optimizer": "adm"}, ValueError, "adam, rmsprop, sgd"),
+        ({"loss": "nll"}, ValueError, "categorical_crossentropy, mean_squared_error"),
+        ({"metrics": ["accuray"]}, ValueError, "acc, accuracy"),
+        ({"metrics": "accuracy"}, TypeError, r"Write metrics=\['accuracy'\]"),
+        ({"metrics": [3]}, TypeError, "metric"),
+        ({"loss": lambda y, p: 0}, TypeError, "subclass Loss"),
+    ],
+)
+def test_wrong_compiles(arguments, error, words):
+    model = compiled()
+    before = dict(vars(model))
+    with pytest.raises(error, match=words):
+        model.compile(**{"optimizer": "sgd", "loss": "mse", **arguments})
+    assert vars(model) == before
+
+
+def test_names_in_compile_are_taken_in_any_case():
+    model = network()
+    model.compile("Adam", "Sparse_Categorical_Crossentropy", ["Accuracy"])
+    assert "Accuracy" in model.fit(X, Y, verbose=0).history
+
+
+def test_predict_names_the_way_out_for_one_image():
+    with pytest.raises(ValueError, match=r"For one sample add a batch axis: x\[None\]"):
+        compiled().predict(X[0])
+
+
+# -- when something breaks while training ---------------------------------------------------------
+
+
+class Bomb(Layer):
+    """Passes everything on, but poisons the gradient at one step."""
+
+    def __init__(self, step, **kwargs):
+        super().__init__(**kwargs)
+        self.step, self.now = step, 0
+
+    def seek(self, step, sample):
+        self.now = step
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = (self.now,)
+        return x
+
+    def backward(self, dy):
+        dy, (now,) = self._recall(dy)
+        return dy * np.nan if now == self.step else dy
+
+
+def test_nan_in_the_gradient_names_layer_and_step_and_keeps_the_last_whole_step():
+    def make():
+        set_random_seed(2)
+        model = Sequential([Dense(4, input_shape=(8,), name="below"), Bomb(3), Dense(3)])
+        model.compile("adam", "mse")
+        return model
+
+    x, y = rng.random((60, 8)), rng.random((60, 3))
+    model, twin = make(), make()
+    with pytest.raises(FloatingPointError, match=r"W in Dense 'below'.* step 4\."):
+        model.fit(x, y, batch_size=10, shuffle=False, verbose=0)
+    for start in (0, 10, 20):
+        twin.train_on_batch(x[start : start + 10], y[start : start + 10])
+    same(model, twin)
+    assert np.isfinite(model.predict(x, verbose=0)).all()
+
+
+def test_a_loss_that_explodes_stops_the_training():
+    model = Sequential([Dense(1, input_shape=(1,))])
+    model.compile(SGD(1e30), "mse")
+    with pytest.raises(
+        FloatingPointError,
+        match=r"(the output of Dense|the step of SGD|the loss).* became NaN or infinite at step",
+    ):
+        model.fit(np.full((64, 1), 1e5), np.ones((64, 1)), epochs=9, verbose=0)
+    assert np.isfinite(model.flat_params).all()
+
+
+class CtrlC(Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_leaves_the_weights_of_a_whole_step():
+    model, twin = compiled(), compiled()
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, batch_size=50, shuffle=False, verbose=0, callbacks=[CtrlC()])
+    assert signal.getsignal(signal.SIGINT) is before
+    for start in (0, 50, 100):
+        twin.train_on_batch(X[start : start + 50], Y[start : start + 50])
+    same(model, twin)
+    assert model.optimizer.iterations == 3
+    model.fit(X, Y, verbose=0)
+
+
+class Broken(Layer):
+    def forward(self, x, training=False):
+        raise OSError("no")
+
+
+def test_an_error_in_a_layer_comes_through_and_blas_gets_its_threads_back():
+    from threadpoolctl import threadpool_info
+
+    before = threadpool_info()
+    model = Sequential([Dense(2, input_shape=(2,)), Broken()])
+    model.compile("sgd", "mse")
+    with pytest.raises(OSError, match="no"):
+        model.fit(np.ones((99, 2)), np.ones((99, 2)), verbose=0)
+    assert threadpool_info() == before
+
+
+# -- threads and processes ------------------------------------------------------------------------
+
+
+def test_two_models_may_be_trained_in_two_threads_and_one_asked_from_eight():
+    alone = [compiled(dropout=0.3, seed=s) for s in (1, 2)]
+    for model in alone:
+        model.fit(X, Y, verbose=0)
+    together = [compiled(dropout=0.3, seed=s) for s in (1, 2)]
+    workers = [
+        threading.Thread(target=model.fit, args=(X, Y), kwargs={"verbose": 0}) for model in together
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for one, other in zip(alone, together):
+        same(one, other)
+
+    expected = alone[0].predict(X, verbose=0)
+    answers = [None] * 8
+
+    def ask(k):
+        answers[k] = alone[0].predict(X, verbose=0)
+
+    workers = [threading.Thread(target=ask, args=(k,)) for k in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for answer in answers:
+        np.testing.assert_array_equal(answer, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_trains_too():
+    model = compiled()
+    model.fit(X, Y, verbose=0)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        model.fit(X, Y, verbose=0)
+        os._exit(0 if np.isfinite(model.flat_params).all() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_number_of_threads(monkeypatch):
+    monkeypatch.setattr(threads, "_num_threads", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads.get_num_threads() == 3
+    monkeypatch.setenv("MINICNN_NUM_THREADS", "5")
+    assert threads.get_num_threads() == 5
+    monkeypatch.setenv("MINICNN_NUM_THREADS", "many")
+    assert threads.get_num_threads() == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert threads.get_num_threads() >= 1
+    for wrong, error in ((0, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="integer >= 1"):
+            set_num_threads(wrong)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 31, 32, 100, 128, 129, 1000])
+def test_shards_cover_the_batch_in_order(n):
+    cuts = shards.cut(n)
+    np.testing.assert_array_equal(np.concatenate([np.arange(n)[c] for c in cuts]), np.arange(n))
+    assert max(len(np.arange(n)[c]) for c in cuts) <= shards.LARGEST
