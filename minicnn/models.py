@@ -587,7 +587,6 @@ class Sequential:
         runner = self.runner(training=True)
         with single_threaded_blas():
             values = training.train_step(self, runner, data)
-        runner.network.forget()
         logs = runner.means().add(values)
         return logs if return_dict else _in_order(logs)
 

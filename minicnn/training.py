@@ -266,7 +266,6 @@ def fit(
             if model.stop_training:
                 break
         hooks.on_train_end(logs)
-    runner.network.forget()
     return history
 
 

@@ -74,6 +74,11 @@ class Lane:
                     view[...] = layer.grads[key]
                     layer.grads[key] = view
 
+    def forget(self) -> None:
+        """Let go of the activations of the last forward."""
+        for layer in self.layers:
+            layer._cache = None
+
 
 class ShardedNetwork:
     """The layers of a model, ready to be run on batches.
@@ -102,6 +107,7 @@ class ShardedNetwork:
         def run_lane(k: int) -> None:
             for shard in shards[k::LANES]:
                 work(lanes[k], shard)
+                lanes[k].forget()
 
         threads.run(run_lane, range(len(lanes)))
         return lanes
@@ -121,12 +127,6 @@ class ShardedNetwork:
         total[...] = first.total
         for lane in others:
             total += lane.total
-
-    def forget(self) -> None:
-        """Let go of the activations that the lanes still hold."""
-        for lane in self._lanes:
-            for layer in lane.layers:
-                layer._cache = None
 
 
 def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:

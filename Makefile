@@ -1,0 +1,48 @@
+# make tutorial   run the tutorial; options: make tutorial ARGS="--epochs 3"
+# make test       run the tests
+# Both set up what they need in .venv, from Python 3.10 or newer.
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo "$$p" && break; done)
+RUN := $(VENV)/bin/python
+ARGS ?=
+
+.PHONY: tutorial test lint types check clean
+.DELETE_ON_ERROR:
+
+tutorial: $(VENV)/.package
+	$(RUN) examples/fashion_mnist.py $(ARGS)
+
+test: $(VENV)/.test
+	$(RUN) -m pytest $(ARGS)
+
+lint: $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.lint
+	$(VENV)/bin/mypy
+
+check: test lint types
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "minicnn needs Python 3.10 or newer, and none was found:" \
+		"install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module does not work here;" \
+		"on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/.package: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/.package
+
+$(VENV)/.lint: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@ $(VENV)/.test $(VENV)/.package
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
