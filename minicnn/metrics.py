@@ -34,9 +34,13 @@ class Metric:
     ----------
     name : str
         Its key in `history.history`.
+    by_order : bool
+        True where only the order of a sample's outputs counts, so that logits serve as well as
+        probabilities.
     """
 
     name = "metric"
+    by_order = False
 
     def __init__(self, name: str | None = None) -> None:
         if name is not None:
@@ -70,6 +74,7 @@ class SparseCategoricalAccuracy(Metric):
     """
 
     name = "sparse_categorical_accuracy"
+    by_order = True
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         label = y_true[..., 0] if y_true.ndim == y_pred.ndim else y_true
@@ -83,6 +88,7 @@ class CategoricalAccuracy(Metric):
     """
 
     name = "categorical_accuracy"
+    by_order = True
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         return _mean_rows(y_pred.argmax(axis=-1) == y_true.argmax(axis=-1))

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from minicnn import checks, config, losses, metrics, optimizers, seeds, summary, training
 from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
+from minicnn.engine.plan import Plan, as_layers, lower
+from minicnn.engine.shards import before_softmax
 from minicnn.engine.threads import single_threaded_blas
 from minicnn.layers.base import Layer, Shape, checked_weights, unique_name
 from minicnn.layers.input import InputLayer
@@ -73,6 +75,7 @@ class Sequential:
         self._output_shape: Shape | None = None
         self._metrics: list[Any] = []
         self._compiled = False
+        self.jit_compile: bool | str = "auto"
         self._train_runner: training.Runner | None = None
         if isinstance(layers, (Layer, str)):
             raise TypeError(f"Sequential: expected a list of layers, received {layers!r}")
@@ -386,7 +389,13 @@ class Sequential:
 
     # -- training ---------------------------------------------------------------------------------
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        jit_compile: bool | str = "auto",
+    ) -> None:
         """Choose how the model is trained. The weights are kept; a new optimizer starts afresh.
 
         Parameters
@@ -397,6 +406,9 @@ class Sequential:
             "sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error".
         metrics : list of str, Metric or callable
             "accuracy" and the like; a callable takes (y_true, y_pred) and gives a value a sample.
+        jit_compile : "auto", True or False
+            Run fused steps where there are some (`plan()` shows which), or, with False, walk
+            through the layers one by one. The results agree within rounding.
 
         Raises
         ------
@@ -413,7 +425,13 @@ class Sequential:
         new_loss = None if loss is None else losses.get(loss, "compile")
         for metric in metrics or ():
             _check_metric(metric)
+        if jit_compile not in ("auto", True, False):
+            raise ValueError(
+                f"compile: expected jit_compile to be 'auto', True or False, "
+                f"received {jit_compile!r}"
+            )
         self.optimizer, self.loss, self._metrics = new_optimizer, new_loss, list(metrics or ())
+        self.jit_compile = jit_compile
         self.trainable_parts = self._trainable_parts()
         self._compiled = True
         self._train_runner = None
@@ -586,9 +604,23 @@ class Sequential:
         self._build_for(data)
         runner = self.runner(training=True)
         with single_threaded_blas():
-            values = training.train_step(self, runner, data)
+            values = runner.step(self, training.Batch(data, np.arange(len(data))))
         logs = runner.means().add(values)
         return logs if return_dict else _in_order(logs)
+
+    def plan(self) -> Plan:
+        """How the model is run: which layers are fused into one step, and why others are not.
+
+        `print(model.plan())` shows it. Raises ValueError before the model is built.
+        """
+        self._needs_build("plan")
+        return self.lowered(before_softmax(self.layers)[0])
+
+    def lowered(self, layers: list[Layer]) -> Plan:
+        """The plan for `layers`, these or these without their softmax."""
+        if not self.jit_compile:
+            return as_layers(layers, "compiled with jit_compile=False")
+        return lower(layers, self.input_shape[1:], self.dtype)
 
     def runner(self, *, training: bool) -> training.Runner:
         """What runs this model's steps; the one that trains is kept for the next call."""

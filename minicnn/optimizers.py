@@ -6,7 +6,7 @@ Letters: w parameters, g gradient, t steps so far (1 at the first), lr learning 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,16 @@ class Optimizer:
         who = type(self).__name__
         self._learning_rate = checks.real(value, "learning_rate", who, low=0)
 
-    def update(self, w: Array, g: Array, parts: Sequence[slice] = ALL) -> None:
+    def update(
+        self,
+        w: Array,
+        g: Array,
+        parts: Sequence[slice] = ALL,
+        step: Callable[..., None] | None = None,
+    ) -> None:
         """One step on the vector `w` in place, along `g`; only its `parts` move, if given.
+
+        `step` takes the place of the method of that name; the engine gives its single pass.
 
         Raises ValueError if the optimizer has served a vector of another length.
         """
@@ -67,7 +75,7 @@ class Optimizer:
             )
         self.iterations += 1
         for part in parts:
-            self.step(w[part], g[part], *(self.state[slot][part] for slot in self.slots))
+            (step or self.step)(w[part], g[part], *(self.state[slot][part] for slot in self.slots))
 
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         """Change `w` and the slots in place for step number `self.iterations`."""
@@ -206,13 +214,16 @@ class Adam(Optimizer):
         self.beta_2 = checks.real(beta_2, "beta_2", "Adam", low=0, high=1, open_high=True)
         self.epsilon = checks.real(epsilon, "epsilon", "Adam", low=0, open_low=True)
 
+    def alpha(self) -> float:
+        """The learning rate of step t, corrected for the cold start."""
+        t = self.iterations
+        return self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         m, v = slots
         m += (1 - self.beta_1) * (g - m)
         v += (1 - self.beta_2) * (g * g - v)
-        t = self.iterations
-        alpha = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        w -= alpha * m / (np.sqrt(v) + self.epsilon)
+        w -= self.alpha() * m / (np.sqrt(v) + self.epsilon)
 
 
 KNOWN: dict[str, type[Optimizer]] = {"adam": Adam, "rmsprop": RMSprop, "sgd": SGD}

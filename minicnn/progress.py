@@ -79,14 +79,14 @@ class Progress:
                 nrows=lines,
             )
 
-    def step(self, logs: Mapping[str, float]) -> None:
-        """One more batch is done; `logs` are the figures so far."""
-        self.done += 1
+    def step(self, logs: Mapping[str, float], steps: int = 1) -> None:
+        """So many more batches are done; `logs` are the figures so far."""
+        self.done += steps
         if self.bar is not None:
             elapsed = time.perf_counter() - self.start
             left = elapsed / self.done * (self.steps - self.done)
             self.bar.set_description_str(f"{left:.0f}s left{figures(logs)}", refresh=False)
-            self.bar.update()
+            self.bar.update(steps)
 
     def end(self, logs: Mapping[str, float]) -> None:
         """All batches are done; `logs` are the final figures."""

@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 from minicnn.callbacks import Callback, CallbackList, History
 from minicnn.engine.shards import Lane, ShardedNetwork, before_softmax
 from minicnn.engine.threads import single_threaded_blas
+from minicnn.engine.updates import single_pass
+from minicnn.kernels import LazyModule
 from minicnn.layers import Softmax
-from minicnn.losses import Loss
+from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
 from minicnn.progress import Progress
 
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from minicnn.models import Sequential
 
 Array = NDArray[Any]
+
+kernels = LazyModule("minicnn.engine.kernels")
+
+BLOCK = 2048  # samples that are evaluated or predicted at a time
 
 
 @dataclass
@@ -54,14 +60,38 @@ class Data:
         first, rest = zip(*[(None, None) if a is None else (a[:at], a[at:]) for a in arrays])
         return Data(*first), Data(*rest)
 
-    def batches(self, batch_size: int, order: Array | None = None) -> Iterator[Data]:
+    def batches(self, batch_size: int, order: Array | None = None) -> Iterator[Batch]:
         """Batch after batch, the last one shorter if need be; in `order`, if one is given."""
+        if order is None:
+            order = np.arange(len(self))
         for start in range(0, len(self), batch_size):
-            rows: Any = slice(start, start + batch_size)
-            if order is not None:
-                rows = order[rows]
-            arrays = (self.x, self.y, self.weight)
-            yield Data(*(None if a is None else a[rows] for a in arrays))  # type: ignore[arg-type]
+            yield Batch(self, order[start : start + batch_size])
+
+
+class Batch:
+    """Some rows of the data. Targets and weights are gathered at once, inputs shard by shard."""
+
+    def __init__(self, data: Data, rows: Array) -> None:
+        self.rows = rows
+        self.y = None if data.y is None else data.y[rows]
+        self.weight = None if data.weight is None else data.weight[rows]
+        self._x = data.x
+        plain = data.x.flags.c_contiguous and data.x.dtype.isnative and data.x.dtype.itemsize != 2
+        self._flat = data.x.reshape(len(data.x), -1) if plain else None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def inputs(self, shard: slice, sample_shape: tuple[int, ...], lane: Lane | None) -> Array:
+        """Inputs of the shard, each in `sample_shape`; in the lane's buffer, if it fuses."""
+        rows = self.rows[shard]
+        if lane is None or not lane.fuses:
+            return self._x[rows].reshape(len(rows), *sample_shape)  # the first layer casts it
+        if self._flat is None:
+            return self._x[rows].reshape(len(rows), *sample_shape).astype(np.float32)
+        x = lane.inputs(len(rows), self._flat.shape[1])
+        kernels.gather(self._flat, rows, x)
+        return x.reshape(len(rows), *sample_shape)
 
 
 class Means:
@@ -83,68 +113,90 @@ class Means:
 
 
 class Runner:
-    """A compiled model, ready for steps: its layers up to the logits, its loss and its metrics."""
+    """A compiled model, ready for steps: its plan up to the logits, its loss and its metrics."""
 
     def __init__(self, model: Sequential, loss: Loss, metrics: list[Metric], training: bool):
         layers, ends_in_softmax = before_softmax(model.layers)
-        takes_logits = loss.from_logits is not None
-        self.softmax = Softmax(name="softmax") if ends_in_softmax and takes_logits else None
-        self.loss = loss if self.softmax is None else loss.on_logits()
+        takes_logits = ends_in_softmax and loss.from_logits is not None
+        self.loss = loss.on_logits() if takes_logits else loss
         self.metrics = metrics
-        self.sample_shape = model.input_shape[1:]
-        self.network = ShardedNetwork(
-            model.layers if self.softmax is None else layers, model.dtype, training=training
+        self.softmax = (
+            Softmax(name="softmax")
+            if takes_logits and not all(metric.by_order for metric in metrics)
+            else None
         )
+        self.sample_shape = model.input_shape[1:]
+        plan = model.lowered(layers if takes_logits else model.layers)
+        self.network = ShardedNetwork(plan, model.dtype, training=training)
+        self.update = single_pass(model.optimizer, model.dtype) if plan.fuses else None
+        sparse = isinstance(self.loss, SparseCategoricalCrossentropy) and self.loss.from_logits
+        self.fused_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
+        self._backup = np.empty_like(model.flat_params) if training else None
 
     def means(self) -> Means:
         return Means(["loss", *(metric.name for metric in self.metrics)])
 
-    def _score(self, lane: Lane, batch: Data, shard: slice, values: Array, training: bool) -> Any:
-        """Run `shard` of the batch forward, write its loss and metrics; returns y and y_pred."""
-        x, y, weight = batch.x[shard], batch.y[shard], batch.weight  # type: ignore[index]
-        out = lane.forward(x.reshape(len(x), *self.sample_shape), training)
-        values[0, shard] = self.loss.forward(y, out)
-        if weight is not None:
-            values[0, shard] *= weight[shard]
-        y_pred = out if self.softmax is None else self.softmax.replica().forward(out)
-        for row, metric in zip(values[1:], self.metrics):
-            row[shard] = metric.values(y, y_pred)
-        return y, out
-
-    def test(self, batch: Data) -> Array:
+    def test(self, batch: Batch) -> Array:
         """Loss and metrics of each sample, shape (1 + metrics, B)."""
-        values = np.empty((1 + len(self.metrics), len(batch)))
-        self.network.run(
-            len(batch), lambda lane, shard: self._score(lane, batch, shard, values, False)
-        )
-        return values
-
-    def train(self, batch: Data, step: int, gradient: Array) -> Array:
-        """As `test`, in training mode; also writes the gradient of the batch's mean loss."""
-        values = np.empty((1 + len(self.metrics), len(batch)))
+        losses, out = np.empty(len(batch)), _Outputs(len(batch))
 
         def work(lane: Lane, shard: slice) -> None:
-            for layer in lane.layers:
-                layer.seek(step, shard.start)
-            y, out = self._score(lane, batch, shard, values, True)
-            dy = self.loss.backward(y, out) / out.dtype.type(len(batch))
-            if batch.weight is not None:
-                dy *= batch.weight[shard].reshape(-1, *[1] * (dy.ndim - 1)).astype(dy.dtype)
-            lane.backward(dy)
+            y_pred = lane.forward(batch.inputs(shard, self.sample_shape, lane))
+            out.put(shard, y_pred)
+            losses[shard] = self.loss.forward(batch.y[shard], y_pred)  # type: ignore[index]
 
-        self.network.gradient(len(batch), work, gradient)
+        self.network.run(len(batch), work)
+        return self._values(batch, losses, out)
+
+    def train(self, batch: Batch, step: int, gradient: Array) -> tuple[Array, bool]:
+        """As `test`, in training mode; also writes the gradient of the batch's mean loss.
+
+        The second value says whether loss and gradient are finite.
+        """
+        losses, out = np.empty(len(batch)), _Outputs(len(batch))
+
+        def work(lane: Lane, shard: slice) -> None:
+            lane.seek(step, shard.start)
+            y_pred = lane.forward(batch.inputs(shard, self.sample_shape, lane), True)
+            out.put(shard, y_pred)
+            lane.backward(self._loss_backward(batch, shard, y_pred, losses))
+
+        finite = self.network.gradient(len(batch), work, gradient)
+        return self._values(batch, losses, out), finite and bool(np.isfinite(losses).all())
+
+    def _loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
+        """Write the losses of the shard; returns the gradient of their part of the mean."""
+        y: Array = batch.y[shard]  # type: ignore[index]
+        if self.fused_loss and batch.weight is None:
+            dy = np.empty_like(y_pred)
+            factor = y_pred.dtype.type(1 / len(batch))
+            kernels.sparse_crossentropy(y_pred, y.astype(np.int64), factor, losses[shard], dy)
+            return dy
+        losses[shard] = self.loss.forward(y, y_pred)
+        dy = self.loss.backward(y, y_pred) / y_pred.dtype.type(len(batch))
+        if batch.weight is not None:
+            dy *= batch.weight[shard].reshape(-1, *[1] * (dy.ndim - 1)).astype(dy.dtype)
+        return dy
+
+    def _values(self, batch: Batch, losses: Array, out: _Outputs) -> Array:
+        values = np.empty((1 + len(self.metrics), len(batch)))
+        values[0] = losses if batch.weight is None else losses * batch.weight
+        if self.metrics:
+            y_pred = out.all if self.softmax is None else self.softmax.forward(out.all)
+            for row, metric in zip(values[1:], self.metrics):
+                row[:] = metric.values(batch.y, y_pred)  # type: ignore[arg-type]
         return values
 
-    def culprit(self, model: Sequential, batch: Data) -> str:
+    def culprit(self, model: Sequential, batch: Batch) -> str:
         """What was the first to be NaN or infinite in the step on `batch` that has just failed."""
-        lane = Lane(self.network.layers, model.dtype, training=False)
-        x = batch.x.reshape(len(batch), *self.sample_shape)
-        for layer in lane.layers:
-            layer.seek(model.optimizer.iterations, 0)
-            x = layer.forward(x, True)
+        x = batch.inputs(slice(None), self.sample_shape, None)
+        for layer in self.network.plan.layers:
+            twin = layer.replica()
+            twin.seek(model.optimizer.iterations, 0)
+            x = twin.forward(x, True)
             if not np.isfinite(x).all():
                 return f"the output of {layer.who}"
-        if batch.y is not None and not np.isfinite(self.loss.forward(batch.y, x)).all():
+        if not np.isfinite(self.loss.forward(batch.y, x)).all():  # type: ignore[arg-type]
             return "the loss"
         for layer in reversed(model.layers):
             for key, array in layer.grads.items():
@@ -152,30 +204,46 @@ class Runner:
                     return f"the gradient of {key} in {layer.who}"
         return "the gradient"
 
+    def step(self, model: Sequential, batch: Batch) -> Array:
+        """One update of the model's parameters; returns loss and metrics of each sample.
 
-def train_step(model: Sequential, runner: Runner, batch: Data) -> Array:
-    """One update of the model's parameters; returns loss and metrics of each sample.
+        Raises FloatingPointError where the loss, the gradient or the new parameters are not finite;
+        the parameters are then those of the step before.
+        """
+        if self._backup is None:
+            raise ValueError("this runner was made without training=True")
+        w, g = model.flat_params, model.flat_grads
+        states = [array for layer in model.layers for array in layer.state.values()]
+        states_before = [array.copy() for array in states]
+        with np.errstate(all="ignore"):  # what overflows is found by its result
+            values, finite = self.train(batch, model.optimizer.iterations, g)
+            if not finite:
+                culprit = self.culprit(model, batch)
+                for array, before in zip(states, states_before):
+                    array[...] = before
+                raise FloatingPointError(_not_finite(model, culprit))
+            self._backup[...] = w
+            model.optimizer.update(w, g, model.trainable_parts, self.update)
+            if not np.isfinite(w).all():
+                w[...] = self._backup
+                model.optimizer.iterations -= 1
+                raise FloatingPointError(_not_finite(model, f"the step of {model.optimizer!r}"))
+        return values
 
-    Raises FloatingPointError where the loss, the gradient or the new parameters are not finite; the
-    parameters are then those of the step before.
-    """
-    w, g = model.flat_params, model.flat_grads
-    states = [array for layer in model.layers for array in layer.state.values()]
-    states_before = [array.copy() for array in states]
-    with np.errstate(all="ignore"):  # what overflows is found by its result
-        values = runner.train(batch, model.optimizer.iterations, g)
-        if not np.isfinite(values[0]).all() or not np.isfinite(g).all():
-            culprit = runner.culprit(model, batch)
-            for array, before in zip(states, states_before):
-                array[...] = before
-            raise FloatingPointError(_not_finite(model, culprit))
-        before = w.copy()
-        model.optimizer.update(w, g, model.trainable_parts)
-        if not np.isfinite(w).all():
-            w[...] = before
-            model.optimizer.iterations -= 1
-            raise FloatingPointError(_not_finite(model, f"the step of {model.optimizer!r}"))
-    return values
+
+class _Outputs:
+    """The outputs of a batch, put together from its shards."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.all: Any = None
+        self._lock = threading.Lock()
+
+    def put(self, shard: slice, y_pred: Array) -> None:
+        with self._lock:
+            if self.all is None:
+                self.all = np.empty((self.n, *y_pred.shape[1:]), y_pred.dtype)
+        self.all[shard] = y_pred
 
 
 def _not_finite(model: Sequential, what: str) -> str:
@@ -250,7 +318,7 @@ def fit(
             try:
                 for step, batch in enumerate(data.batches(batch_size, order)):
                     hooks.on_train_batch_begin(step)
-                    logs = means.add(train_step(model, runner, batch))
+                    logs = means.add(runner.step(model, batch))
                     hooks.on_train_batch_end(step, logs)
                     progress.step(logs)
                     pause()
@@ -285,14 +353,24 @@ def evaluate(
     progress = Progress(math.ceil(len(data) / batch_size), verbose)
     with single_threaded_blas():
         hooks.on_test_begin()
-        for step, batch in enumerate(data.batches(batch_size)):
-            hooks.on_test_batch_begin(step)
+        for steps, batch in _blocks(data, batch_size, one_by_one=bool(callbacks)):
+            hooks.on_test_batch_begin(progress.done)
             logs = means.add(runner.test(batch))
-            hooks.on_test_batch_end(step, logs)
-            progress.step(logs)
+            hooks.on_test_batch_end(progress.done, logs)
+            progress.step(logs, steps)
         hooks.on_test_end(logs)
     progress.end(logs)
     return logs
+
+
+def _blocks(data: Data, batch_size: int, *, one_by_one: bool) -> Iterator[tuple[int, Batch]]:
+    """The batches; several at a time, and how many, where no callback wants to see each.
+
+    Without training a batch is only a portion of work, and large portions keep the threads busy.
+    """
+    several = 1 if one_by_one else max(1, BLOCK // batch_size)
+    for batch in data.batches(several * batch_size):
+        yield math.ceil(len(batch) / batch_size), batch
 
 
 def predict(
@@ -305,22 +383,27 @@ def predict(
 ) -> Array:
     """The model's output for every sample, in their order."""
     hooks = CallbackList(callbacks or [])
-    network = ShardedNetwork(model.layers, model.dtype, training=False)
+    layers, ends_in_softmax = before_softmax(model.layers)
+    network = ShardedNetwork(model.lowered(layers), model.dtype, training=False)
+    softmax = Softmax(name="softmax")
     outputs = np.empty((len(data), *model.output_shape[1:]), model.dtype)
     progress = Progress(math.ceil(len(data) / batch_size), verbose)
+    done = 0
     with single_threaded_blas():
         hooks.on_predict_begin()
-        for step, batch in enumerate(data.batches(batch_size)):
-            hooks.on_predict_batch_begin(step)
-            out = outputs[step * batch_size :]
+        for steps, batch in _blocks(data, batch_size, one_by_one=bool(callbacks)):
+            hooks.on_predict_batch_begin(progress.done)
+            out = outputs[done : done + len(batch)]
+            done += len(batch)
 
-            def work(lane: Lane, shard: slice, x: Array = batch.x, out: Array = out) -> None:
-                rows = x[shard]
-                out[shard] = lane.forward(rows.reshape(len(rows), *model.input_shape[1:]))
+            def work(lane: Lane, shard: slice, batch: Batch = batch, out: Array = out) -> None:
+                out[shard] = lane.forward(batch.inputs(shard, model.input_shape[1:], lane))
 
             network.run(len(batch), work)
-            hooks.on_predict_batch_end(step)
-            progress.step({})
+            if ends_in_softmax:
+                out[...] = softmax.forward(out)
+            hooks.on_predict_batch_end(progress.done)
+            progress.step({}, steps)
         hooks.on_predict_end()
     progress.end({})
     return outputs

@@ -1,16 +1,20 @@
 """Each compiled kernel against its plain twin, and the ways in which compiling can go wrong."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import minicnn
 from minicnn import kernels
 from minicnn.kernels import reference
+from minicnn.layers import Dropout
 from minicnn.layers.windows import along
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -158,9 +162,12 @@ def test_keep_mask_does_not_depend_on_how_the_cells_are_cut():
 def test_keep_mask_is_as_random_as_coins(rate):
     n = 400_000
     drawn = []
-    for keys in [(1, 2), (1, 3), (2, 2), (0, 0), (2**32 - 1, 7)]:
+    for seed, step in [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]:
+        layer = Dropout(rate, seed=seed)
+        layer.build((None, n))
+        layer.seek(step, 0)
         keep = np.empty(n, np.bool_)
-        kernels.keep_mask(*keys, 0, round(rate * 2**32), keep)
+        kernels.keep_mask(*layer.draw(n)[:4], keep)
         drawn.append(keep.astype(float) - (1 - rate))
     sigma = np.sqrt(rate * (1 - rate))
     for keep in drawn:
@@ -176,6 +183,7 @@ def test_keep_mask_is_as_random_as_coins(rate):
 
 USE = """
 import numpy as np
+import minicnn
 from minicnn import kernels
 for dtype in (np.float32, np.float64):
     cols = np.empty((1, 1, 1, 2, 2, 1), dtype)
@@ -241,3 +249,31 @@ def test_importing_the_package_neither_loads_numba_nor_matplotlib():
     code = "import sys, minicnn; print({'numba', 'matplotlib', 'pooch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path):
+    """The hash of dropout is in one file, the kernels that call it in others."""
+    shutil.copytree(Path(minicnn.__file__).parent, tmp_path / "minicnn")
+    draw = """
+import numpy as np
+from minicnn.engine import kernels
+z = np.ones((1, 64), np.float32)
+kernels.bias_relu_dropout(z, np.zeros(64, np.float32), True, 1, 2, 0, 2**31, np.float32(2))
+print(z.tolist())
+"""
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    env.pop("NUMBA_DISABLE_JIT", None)
+
+    def run():
+        return subprocess.run(
+            [sys.executable, "-c", draw], env=env, cwd=tmp_path, capture_output=True, text=True
+        )
+
+    before, again = run(), run()
+    assert "compiling" in before.stderr
+    assert (again.stdout, again.stderr) == (before.stdout, "")
+    file = tmp_path / "minicnn" / "kernels" / "fast.py"
+    file.write_text(file.read_text().replace("0xC2B2AE35", "0xC2B2AE37"))
+    changed = run()
+    assert "compiling" in changed.stderr
+    assert changed.stdout != before.stdout

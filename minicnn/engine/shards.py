@@ -1,7 +1,7 @@
 """A batch is cut into shards, the shards are spread over lanes, and the lanes over threads.
 
     batch of N samples -> shards: consecutive samples; the cuts depend on N alone
-    shard k            -> lane k mod LANES: a walker through the layers with its own activations
+    shard k            -> lane k mod LANES: a walker through the plan with its own activations
                           and its own gradient vector, to which its shards add in their order
     gradient           =  sum of the lanes' vectors, in the order of the lanes
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine import threads
+from minicnn.engine.plan import Plan
 from minicnn.layers import Layer, Linear, Softmax
 
 Array = NDArray[Any]
@@ -40,93 +41,127 @@ def cut(n: int) -> list[slice]:
 
 
 class Lane:
-    """One walker through the layers."""
+    """One walker through the plan, with its own activations and, to train, its own gradient."""
 
-    def __init__(self, layers: Sequence[Layer], dtype: Any, training: bool) -> None:
-        self.layers = [layer.replica() for layer in layers]
-        if not training:
-            return
-        arrays = [array for layer in layers for array in layer.params.values()]
-        self.gradient = np.zeros(sum(array.size for array in arrays), dtype)  # of one shard
-        self.total = np.zeros_like(self.gradient)  # of the shards of this lane in the batch
+    def __init__(self, plan: Plan, gradient: Array | None) -> None:
+        self.layers = [layer.replica() for layer in plan.layers]
+        self.gradient = gradient  # of one shard
+        self.sum: Array | None = None  # over the shards of a batch, if this lane has several
         self._views: list[tuple[Layer, dict[str, Array]]] = []
+        self._inputs = np.empty((0, 0))
         start = 0
-        for layer in self.layers:
+        for layer in self.layers if gradient is not None else ():
             views = {}
             for key, array in layer.params.items():
-                views[key] = self.gradient[start : start + array.size].reshape(array.shape)
+                views[key] = gradient[start : start + array.size].reshape(array.shape)  # type: ignore[index]
                 start += array.size
             layer.grads = dict(views)
             self._views.append((layer, views))
+        self.steps = plan.steps(self.layers)
+        self.fuses = plan.fuses
+
+    def inputs(self, n: int, size: int) -> Array:
+        """A float32 buffer for the inputs of `n` samples, the same memory each time."""
+        if self._inputs.shape[0] < n or self._inputs.shape[1] != size:
+            self._inputs = np.empty((n, size), np.float32)
+        return self._inputs[:n]
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        for layer in self.layers:
-            x = layer.forward(x, training)
+        for step in self.steps:
+            x = step.forward(x, training)
         return x
 
-    def backward(self, dy: Array) -> None:
+    def backward(self, dy: Array | None) -> None:
         """Fill `gradient` with that of the last forward."""
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy)
+        for step in reversed(self.steps):
+            if dy is None:
+                break
+            dy = step.backward(dy)
         for layer, views in self._views:
             for key, view in views.items():
                 if layer.grads[key] is not view:  # a user's layer that put in an array of its own
                     view[...] = layer.grads[key]
                     layer.grads[key] = view
 
+    def seek(self, step: int, sample: int) -> None:
+        for part in self.steps:
+            part.seek(step, sample)
+
     def forget(self) -> None:
         """Let go of the activations of the last forward."""
-        for layer in self.layers:
-            layer._cache = None
+        for step in self.steps:
+            step.forget()
 
 
 class ShardedNetwork:
-    """The layers of a model, ready to be run on batches.
+    """A plan, ready to be run on batches.
 
     Parameters
     ----------
-    layers : sequence of built layers
-        They share their parameters with the network; their caches and gradients stay untouched.
+    plan : Plan
+        Its layers share their parameters with the lanes; their caches and gradients stay untouched.
     dtype : float type of the parameters
     training : bool
-        Whether `backward` will be wanted.
+        Whether `gradient` will be wanted.
     """
 
-    def __init__(self, layers: Sequence[Layer], dtype: Any, *, training: bool) -> None:
-        self.whole = training and any(layer.mixes_samples for layer in layers)
-        self.layers, self._dtype, self._training = list(layers), dtype, training
+    def __init__(self, plan: Plan, dtype: Any, *, training: bool) -> None:
+        self.plan = plan
+        self.whole = training and any(layer.mixes_samples for layer in plan.layers)
         self._lanes: list[Lane] = []
+        size = sum(array.size for layer in plan.layers for array in layer.params.values())
+        self._vectors = np.zeros((LANES, size), dtype) if training else None
 
-    def run(self, n: int, work: Callable[[Lane, slice], None]) -> list[Lane]:
-        """`work(lane, shard)` for each shard of a batch of `n`; returns the lanes that ran."""
-        shards = [slice(0, n)] if self.whole else cut(n)
-        while len(self._lanes) < min(LANES, len(shards)):
-            self._lanes.append(Lane(self.layers, self._dtype, self._training))
-        lanes = self._lanes[: len(shards)]
+    def shards(self, n: int) -> list[slice]:
+        return [slice(0, n)] if self.whole else cut(n)
+
+    def run(self, n: int, work: Callable[[Lane, slice], None]) -> int:
+        """`work(lane, shard)` for each shard of a batch of `n`; returns how many lanes ran."""
+        shards = self.shards(n)
+        count = min(LANES, len(shards))
+        while len(self._lanes) < count:
+            vectors = self._vectors
+            self._lanes.append(
+                Lane(self.plan, None if vectors is None else vectors[len(self._lanes)])
+            )
 
         def run_lane(k: int) -> None:
+            lane = self._lanes[k]
             for shard in shards[k::LANES]:
-                work(lanes[k], shard)
-                lanes[k].forget()
+                work(lane, shard)
+                lane.forget()
 
-        threads.run(run_lane, range(len(lanes)))
-        return lanes
+        threads.run(run_lane, range(count))
+        return count
 
-    def gradient(self, n: int, work: Callable[[Lane, slice], None], total: Array) -> None:
-        """As `run`, where `work` ends with `lane.backward`; writes the sum over the shards."""
+    def gradient(self, n: int, work: Callable[[Lane, slice], None], total: Array) -> bool:
+        """As `run`, where `work` ends with `lane.backward`; writes the sum over the shards.
+
+        Returns whether the sum is finite.
+        """
+        if self._vectors is None:
+            raise ValueError("this network was made without training=True")
+        shards = self.shards(n)
+        several = len(shards) > LANES
+        begins = {shard.start for shard in shards[:LANES]}
+        ends = {shard.start for shard in shards[-LANES:]}
 
         def add(lane: Lane, shard: slice) -> None:
             work(lane, shard)
-            if shard.start in firsts:
-                lane.total[...] = lane.gradient
+            if not several or lane.gradient is None:
+                return
+            if lane.sum is None:
+                lane.sum = np.empty_like(lane.gradient)
+            if shard.start in begins:
+                lane.sum[...] = lane.gradient
             else:
-                lane.total += lane.gradient
+                lane.sum += lane.gradient
+            if shard.start in ends:
+                lane.gradient[...] = lane.sum
 
-        firsts = {shard.start for shard in cut(n)[:LANES]}
-        first, *others = self.run(n, add)
-        total[...] = first.total
-        for lane in others:
-            total += lane.total
+        count = self.run(n, add)
+        np.add.reduce(self._vectors[:count], axis=0, out=total)  # row after row
+        return bool(np.isfinite(total).all())
 
 
 def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:

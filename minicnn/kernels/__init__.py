@@ -8,9 +8,22 @@ from importlib import import_module
 from typing import Any
 
 
+class LazyModule:
+    """Stands for a module whose import takes long, and imports it when it is first asked."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(import_module(self._name), attribute)
+        setattr(self, attribute, value)
+        return value
+
+
+fast = LazyModule("minicnn.kernels.fast")
+
+
 def __getattr__(name: str) -> Any:
-    if name.startswith("_") or name in {"reference", "fast", "compiler"}:
+    if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    kernel = getattr(import_module("minicnn.kernels.fast"), name)
-    globals()[name] = kernel
-    return kernel
+    return getattr(fast, name)

@@ -11,8 +11,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from minicnn.kernels.compiler import jit
-from minicnn.kernels.reference import GOLDEN, WORD
+from minicnn.kernels.compiler import jit, uint32
+from minicnn.kernels.reference import GOLDEN
 
 Array = NDArray[Any]
 
@@ -148,14 +148,16 @@ def average_pool_backward(
 
 
 @jit
-def _mix(h: int) -> int:
-    h = (h ^ (h >> 16)) * 0x85EBCA6B & WORD
-    h = (h ^ (h >> 13)) * 0xC2B2AE35 & WORD
-    return h ^ (h >> 16)
+def keep(key_1: int, key_2: int, counter: int, dropped: int) -> bool:
+    """One cell of `keep_mask`; for the engine's kernels too. All in 32 bits, which wrap."""
+    h = uint32(uint32(uint32(counter) * uint32(GOLDEN)) + uint32(key_1))
+    h = uint32(h ^ uint32(key_2))
+    h = uint32(uint32(h ^ uint32(h >> uint32(16))) * uint32(0x85EBCA6B))
+    h = uint32(uint32(h ^ uint32(h >> uint32(13))) * uint32(0xC2B2AE35))
+    return uint32(h ^ uint32(h >> uint32(16))) >= dropped
 
 
 @jit
-def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep: Array) -> None:
-    for i in range(len(keep)):
-        counter = (first + i) * GOLDEN & WORD
-        keep[i] = _mix(_mix(counter ^ key_1) ^ key_2) >= dropped
+def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep_cell: Array) -> None:
+    for i in range(len(keep_cell)):
+        keep_cell[i] = keep(key_1, key_2, first + i, dropped)

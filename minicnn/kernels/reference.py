@@ -140,16 +140,12 @@ def average_pool_backward(
 def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep: Array) -> None:
     """Random bits by counter: `keep[i]` says whether the hash of `first + i` reaches `dropped`.
 
-    `keep` is a flat boolean array, `dropped` the rate times 2^32, the keys are 32-bit numbers.
+    `keep` is a flat boolean array, `dropped` the rate times 2^32, the keys 32 random bits each.
     A number depends on its counter alone, never on which thread draws it or in what order. The
-    hash mixes with the finalizer of MurmurHash3 (Appleby, 2011), once for each key.
+    hash is the finalizer of MurmurHash3 (Appleby, 2011) on counter and keys.
     """
-
-    def mix(h: int) -> int:
+    for i in range(len(keep)):
+        h = ((first + i) * GOLDEN + key_1) & WORD ^ key_2
         h = (h ^ (h >> 16)) * 0x85EBCA6B & WORD
         h = (h ^ (h >> 13)) * 0xC2B2AE35 & WORD
-        return h ^ (h >> 16)
-
-    for i in range(len(keep)):
-        counter = (first + i) * GOLDEN & WORD
-        keep[i] = mix(mix(counter ^ key_1) ^ key_2) >= dropped
+        keep[i] = h ^ (h >> 16) >= dropped

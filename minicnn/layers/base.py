@@ -240,6 +240,10 @@ class Layer:
                 setattr(twin, key, value.replica())
         return twin
 
+    def forget(self) -> None:
+        """Let go of what the last forward kept for backward."""
+        self._cache = None
+
     def seek(self, step: int, sample: int) -> None:
         """Called before a training pass: this is step `step`, and x begins at sample `sample`.
 

@@ -91,12 +91,25 @@ class Dropout(Layer):
 
     def _keep(self, shape: tuple[int, ...]) -> Array:
         """True for the cells that stay, drawn at (step, sample) of this layer's stream."""
-        step_key = np.random.SeedSequence((self._key, self._step)).generate_state(2)
         keep = np.empty(shape, np.bool_)
-        first = self._sample * size_of(shape)
-        dropped = round(self.rate * 2**32)
-        kernels.keep_mask(int(step_key[0]), int(step_key[1]), first, dropped, keep.reshape(-1))
+        *place, _ = self.draw(size_of(shape))
+        kernels.keep_mask(*place, keep.reshape(-1))
         return keep
+
+    def draw(self, size: int) -> tuple[int, int, int, int, np.float32]:
+        """Keys, first counter, threshold of `keep_mask`, and the scale, for samples of `size`."""
+        key = _mix64(self._key + self._step)
+        scale = 1 / (1 - self.rate) if self.rate < 1 else 0
+        dropped = round(self.rate * 2**32)
+        return key >> 32, key & (2**32 - 1), self._sample * size, dropped, np.float32(scale)
 
     def seek(self, step: int, sample: int) -> None:
         self._step, self._sample = step, sample
+
+
+def _mix64(n: int) -> int:
+    """64 bits that look random, for the n-th step: SplitMix64 (Steele, Lea and Flood, 2014)."""
+    z = n * 0x9E3779B97F4A7C15 % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31

@@ -1,0 +1,249 @@
+"""Convolution of a single channel, 3x3, with all that follows it, in one pass over the image.
+
+With one input channel a window has 9 numbers: too few for a matrix product to pay. The loops run
+over 2x2 blocks of the output instead. The 4x4 patch under a block is read once into 16 scalars; the
+innermost loop runs over the filters, so that one instruction serves many of them; and the block's
+four numbers become one, where a 2x2 max-pooling follows, before they ever reach memory.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.kernels.compiler import jit_fused
+from minicnn.kernels.fast import keep
+
+
+class Direct(NamedTuple):
+    """The two kernels for one number of filters; `pool` says whether max-pooling is in them."""
+
+    forward: Any
+    backward: Any
+
+
+@cache
+def direct_convolution(F: int, pool: bool) -> Direct:
+    """Kernels for F filters, made for that number: with it folded in they are vectorized best.
+
+    forward(x, W, b, P, relu, y, winner, key_1, key_2, first, dropped, scale)
+        x (n, H, W), W (9, F), b (F,), P rows and columns of zeros around the image. Writes
+        y (n, H_out, W_out, F), halved by the pooling; and with it winner, of the same shape: which
+        of the four cells won, -1 where ReLU or dropout left 0.
+    backward(x, dy, y, winner, P, relu, scale, dW, db)
+        Writes dW (9, F) and db (F,). Without pooling, y says where ReLU or dropout left 0.
+    """
+    if pool:
+        return Direct(_pooled_forward(F), _pooled_backward(F))
+    return Direct(_plain_forward(F), _plain_backward(F))
+
+
+def _pooled_forward(F: int) -> Any:
+    @jit_fused
+    def forward(
+        x: Any,
+        W: Any,
+        b: Any,
+        P: int,
+        relu: bool,
+        y: Any,
+        winner: Any,
+        key_1: int,
+        key_2: int,
+        first: int,
+        dropped: int,
+        scale: Any,
+    ) -> None:
+        n_images, H_out, W_out, _ = y.shape
+        H_in, W_in = x.shape[1], x.shape[2]
+        X = np.zeros((H_in + 2 * P, W_in + 2 * P), np.float32)  # one image with its border
+        zero = np.float32(0)
+        for n in range(n_images):
+            for h in range(H_in):
+                for w in range(W_in):
+                    X[h + P, w + P] = x[n, h, w]
+            for i in range(H_out):
+                for j in range(W_out):
+                    r, c = 2 * i, 2 * j
+                    x00, x01, x02, x03 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
+                    r += 1
+                    x10, x11, x12, x13 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
+                    r += 1
+                    x20, x21, x22, x23 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
+                    r += 1
+                    x30, x31, x32, x33 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
+                    for f in range(F):
+                        w0, w1, w2 = W[0, f], W[1, f], W[2, f]
+                        w3, w4, w5 = W[3, f], W[4, f], W[5, f]
+                        w6, w7, w8 = W[6, f], W[7, f], W[8, f]
+                        z0 = x00 * w0 + x01 * w1 + x02 * w2
+                        z0 += x10 * w3 + x11 * w4 + x12 * w5
+                        z0 += x20 * w6 + x21 * w7 + x22 * w8
+                        z1 = x01 * w0 + x02 * w1 + x03 * w2
+                        z1 += x11 * w3 + x12 * w4 + x13 * w5
+                        z1 += x21 * w6 + x22 * w7 + x23 * w8
+                        z2 = x10 * w0 + x11 * w1 + x12 * w2
+                        z2 += x20 * w3 + x21 * w4 + x22 * w5
+                        z2 += x30 * w6 + x31 * w7 + x32 * w8
+                        z3 = x11 * w0 + x12 * w1 + x13 * w2
+                        z3 += x21 * w3 + x22 * w4 + x23 * w5
+                        z3 += x31 * w6 + x32 * w7 + x33 * w8
+                        best, place = z0, np.int8(0)
+                        if z1 > best:
+                            best, place = z1, np.int8(1)
+                        if z2 > best:
+                            best, place = z2, np.int8(2)
+                        if z3 > best:
+                            best, place = z3, np.int8(3)
+                        best += b[f]
+                        dead = relu and best <= 0
+                        y[n, i, j, f] = zero if dead else best
+                        winner[n, i, j, f] = np.int8(-1) if dead else place
+            if dropped > 0:
+                counter = first + n * H_out * W_out * F
+                for i in range(H_out):
+                    for j in range(W_out):
+                        for f in range(F):
+                            stays = keep(key_1, key_2, counter + f, dropped)
+                            y[n, i, j, f] = y[n, i, j, f] * scale if stays else zero
+                            winner[n, i, j, f] = winner[n, i, j, f] if stays else np.int8(-1)
+                        counter += F
+
+    return forward
+
+
+def _pooled_backward(F: int) -> Any:
+    @jit_fused
+    def backward(
+        x: Any, dy: Any, y: Any, winner: Any, P: int, relu: bool, scale: Any, dW: Any, db: Any
+    ) -> None:
+        n_images, H_out, W_out, _ = dy.shape
+        H_in, W_in = x.shape[1], x.shape[2]
+        X = np.zeros((H_in + 2 * P, W_in + 2 * P), np.float32)
+        sums = np.zeros((10, F), np.float32)
+        zero = np.float32(0)
+        for n in range(n_images):
+            for h in range(H_in):
+                for w in range(W_in):
+                    X[h + P, w + P] = x[n, h, w]
+            for i in range(H_out):
+                for j in range(W_out):
+                    r, c = 2 * i, 2 * j
+                    x00, x01, x02, x03 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
+                    r += 1
+                    x10, x11, x12, x13 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
+                    r += 1
+                    x20, x21, x22, x23 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
+                    r += 1
+                    x30, x31, x32, x33 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
+                    for f in range(F):
+                        place = winner[n, i, j, f]
+                        d = dy[n, i, j, f]
+                        d0 = d if place == 0 else zero
+                        d1 = d if place == 1 else zero
+                        d2 = d if place == 2 else zero
+                        d3 = d if place == 3 else zero
+                        sums[0, f] += x00 * d0 + x01 * d1 + x10 * d2 + x11 * d3
+                        sums[1, f] += x01 * d0 + x02 * d1 + x11 * d2 + x12 * d3
+                        sums[2, f] += x02 * d0 + x03 * d1 + x12 * d2 + x13 * d3
+                        sums[3, f] += x10 * d0 + x11 * d1 + x20 * d2 + x21 * d3
+                        sums[4, f] += x11 * d0 + x12 * d1 + x21 * d2 + x22 * d3
+                        sums[5, f] += x12 * d0 + x13 * d1 + x22 * d2 + x23 * d3
+                        sums[6, f] += x20 * d0 + x21 * d1 + x30 * d2 + x31 * d3
+                        sums[7, f] += x21 * d0 + x22 * d1 + x31 * d2 + x32 * d3
+                        sums[8, f] += x22 * d0 + x23 * d1 + x32 * d2 + x33 * d3
+                        sums[9, f] += d0 + d1 + d2 + d3
+        for f in range(F):
+            for k in range(9):
+                dW[k, f] = sums[k, f] * scale
+            db[f] = sums[9, f] * scale
+
+    return backward
+
+
+def _plain_forward(F: int) -> Any:
+    @jit_fused
+    def forward(
+        x: Any,
+        W: Any,
+        b: Any,
+        P: int,
+        relu: bool,
+        y: Any,
+        winner: Any,
+        key_1: int,
+        key_2: int,
+        first: int,
+        dropped: int,
+        scale: Any,
+    ) -> None:
+        n_images, H_out, W_out, _ = y.shape
+        H_in, W_in = x.shape[1], x.shape[2]
+        X = np.zeros((H_in + 2 * P, W_in + 2 * P), np.float32)
+        zero = np.float32(0)
+        for n in range(n_images):
+            for h in range(H_in):
+                for w in range(W_in):
+                    X[h + P, w + P] = x[n, h, w]
+            for i in range(H_out):
+                for j in range(W_out):
+                    x00, x01, x02 = X[i, j], X[i, j + 1], X[i, j + 2]
+                    x10, x11, x12 = X[i + 1, j], X[i + 1, j + 1], X[i + 1, j + 2]
+                    x20, x21, x22 = X[i + 2, j], X[i + 2, j + 1], X[i + 2, j + 2]
+                    for f in range(F):
+                        z = x00 * W[0, f] + x01 * W[1, f] + x02 * W[2, f]
+                        z += x10 * W[3, f] + x11 * W[4, f] + x12 * W[5, f]
+                        z += x20 * W[6, f] + x21 * W[7, f] + x22 * W[8, f]
+                        z += b[f]
+                        y[n, i, j, f] = zero if relu and z <= 0 else z
+            if dropped > 0:
+                counter = first + n * H_out * W_out * F
+                for i in range(H_out):
+                    for j in range(W_out):
+                        for f in range(F):
+                            stays = keep(key_1, key_2, counter + f, dropped)
+                            y[n, i, j, f] = y[n, i, j, f] * scale if stays else zero
+                        counter += F
+
+    return forward
+
+
+def _plain_backward(F: int) -> Any:
+    @jit_fused
+    def backward(
+        x: Any, dy: Any, y: Any, winner: Any, P: int, relu: bool, scale: Any, dW: Any, db: Any
+    ) -> None:
+        n_images, H_out, W_out, _ = dy.shape
+        H_in, W_in = x.shape[1], x.shape[2]
+        X = np.zeros((H_in + 2 * P, W_in + 2 * P), np.float32)
+        sums = np.zeros((10, F), np.float32)
+        zero = np.float32(0)
+        for n in range(n_images):
+            for h in range(H_in):
+                for w in range(W_in):
+                    X[h + P, w + P] = x[n, h, w]
+            for i in range(H_out):
+                for j in range(W_out):
+                    x00, x01, x02 = X[i, j], X[i, j + 1], X[i, j + 2]
+                    x10, x11, x12 = X[i + 1, j], X[i + 1, j + 1], X[i + 1, j + 2]
+                    x20, x21, x22 = X[i + 2, j], X[i + 2, j + 1], X[i + 2, j + 2]
+                    for f in range(F):
+                        d = zero if relu and y[n, i, j, f] <= 0 else dy[n, i, j, f]
+                        sums[0, f] += x00 * d
+                        sums[1, f] += x01 * d
+                        sums[2, f] += x02 * d
+                        sums[3, f] += x10 * d
+                        sums[4, f] += x11 * d
+                        sums[5, f] += x12 * d
+                        sums[6, f] += x20 * d
+                        sums[7, f] += x21 * d
+                        sums[8, f] += x22 * d
+                        sums[9, f] += d
+        for f in range(F):
+            for k in range(9):
+                dW[k, f] = sums[k, f] * scale
+            db[f] = sums[9, f] * scale
+
+    return backward

@@ -1,0 +1,99 @@
+"""Single passes over memory: what the engine does in one loop where the layers take several.
+
+Unlike the twins in `minicnn.kernels`, these have no use of their own; each is held to the layers
+that it stands for by the tests of the two ways through a network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.kernels.compiler import jit
+from minicnn.kernels.fast import keep
+
+
+@jit
+def gather(x: Any, rows: Any, out: Any) -> None:
+    """Rows of x (N, size), of any type, into the floats of out (len(rows), size)."""
+    for n in range(len(rows)):
+        row = rows[n]
+        for i in range(x.shape[1]):
+            out[n, i] = x[row, i]
+
+
+@jit
+def bias_relu_dropout(
+    z: Any, b: Any, relu: bool, key_1: int, key_2: int, first: int, dropped: int, scale: Any
+) -> None:
+    """z (n, units) becomes dropout(relu(z + b)); `dropped` 0 means no dropout, relu False none."""
+    n, units = z.shape
+    zero = z.dtype.type(0)
+    for i in range(n):
+        for j in range(units):
+            value = z[i, j] + b[j]
+            z[i, j] = zero if relu and value <= 0 else value
+        if dropped > 0:
+            for j in range(units):
+                stays = keep(key_1, key_2, first + i * units + j, dropped)
+                z[i, j] = z[i, j] * scale if stays else zero
+
+
+@jit
+def bias_relu_dropout_backward(dy: Any, y: Any, relu: bool, scale: Any, dz: Any, db: Any) -> None:
+    """dz from dy and the y that went out: where relu or dropout left 0, nothing comes back."""
+    n, units = dy.shape
+    zero = dy.dtype.type(0)
+    for j in range(units):
+        db[j] = 0
+    for i in range(n):
+        for j in range(units):
+            d = zero if relu and y[i, j] <= 0 else dy[i, j] * scale
+            dz[i, j] = d
+            db[j] += d
+
+
+@jit
+def sparse_crossentropy(z: Any, labels: Any, factor: Any, losses: Any, dz: Any) -> None:
+    """Softmax and cross-entropy of each row of logits z: its loss, and factor * (p - one-hot)."""
+    n, classes = z.shape
+    for i in range(n):
+        largest = z[i, 0]
+        for q in range(1, classes):
+            largest = max(largest, z[i, q])
+        total = z.dtype.type(0)
+        for q in range(classes):
+            dz[i, q] = np.exp(z[i, q] - largest)
+            total += dz[i, q]
+        losses[i] = np.log(total) - (z[i, labels[i]] - largest)
+        for q in range(classes):
+            dz[i, q] *= factor / total
+        dz[i, labels[i]] -= factor
+
+
+@jit
+def adam(
+    w: Any, g: Any, m: Any, v: Any, rest_1: Any, rest_2: Any, alpha: Any, epsilon: Any
+) -> None:
+    """`optimizers.Adam.step`, with rest_1 = 1 - beta_1 and rest_2 = 1 - beta_2."""
+    for i in range(len(w)):
+        m[i] += rest_1 * (g[i] - m[i])
+        v[i] += rest_2 * (g[i] * g[i] - v[i])
+        w[i] -= alpha * m[i] / (np.sqrt(v[i]) + epsilon)
+
+
+@jit
+def rmsprop(w: Any, g: Any, v: Any, rho: Any, rest: Any, lr: Any, epsilon: Any) -> None:
+    """`optimizers.RMSprop.step`, with rest = 1 - rho."""
+    for i in range(len(w)):
+        v[i] = rho * v[i] + rest * g[i] * g[i]
+        w[i] -= lr * g[i] / np.sqrt(v[i] + epsilon)
+
+
+@jit
+def momentum(w: Any, g: Any, v: Any, share: Any, lr: Any, nesterov: bool) -> None:
+    """`optimizers.SGD.step` with momentum."""
+    for i in range(len(w)):
+        v[i] = share * v[i] - lr * g[i]
+        w[i] += share * v[i] - lr * g[i] if nesterov else v[i]

@@ -1,0 +1,142 @@
+"""The plan of a network: which layers run as one step, and why the others do not.
+
+`lower` reads the layers from first to last and takes the longest run that a fused step knows. What
+none knows runs through the layer's own forward and backward. `str(plan)` is for the curious.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.engine.steps import DenseStep, DirectConvolution, Step, WinogradConvolution
+from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, Linear, MaxPooling2D, ReLU
+
+FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
+
+
+class Entry(NamedTuple):
+    """One step of a plan."""
+
+    layers: tuple[int, ...]  # places in the network
+    kind: Callable[..., Step] | None  # makes the step; None: the layer itself
+    why: str
+
+
+class Plan:
+    """How a network is run. Made once for a model; every lane gets its own steps from it."""
+
+    def __init__(self, layers: Sequence[Layer], entries: list[Entry]) -> None:
+        self.layers = list(layers)
+        self.entries = entries
+
+    @property
+    def fuses(self) -> bool:
+        """Whether any step is a fused one."""
+        return any(entry.kind is not None for entry in self.entries)
+
+    def steps(self, replicas: Sequence[Layer]) -> list[Step]:
+        """The steps for a lane, working with the lane's replicas of the layers."""
+        steps: list[Step] = []
+        for number, entry in enumerate(self.entries):
+            own = [replicas[k] for k in entry.layers]
+            steps.append(entry.kind(own, first=number == 0) if entry.kind else own[0])
+        return steps
+
+    def __str__(self) -> str:
+        lines = []
+        for entry in self.entries:
+            names = " + ".join(self.layers[k].name for k in entry.layers)
+            kind = getattr(entry.kind, "__name__", "layer")
+            lines.append(f"{names:<52} {kind:<20} {entry.why}")
+        return "\n".join(lines)
+
+
+def as_layers(layers: Sequence[Layer], why: str) -> Plan:
+    """Every layer by itself."""
+    return Plan(layers, [Entry((k,), None, why) for k in range(len(layers))])
+
+
+def lower(layers: Sequence[Layer], sample_shape: tuple[int, ...], dtype: Any) -> Plan:
+    """The plan for `layers` on samples of `sample_shape`."""
+    if np.dtype(dtype) != np.float32:
+        return as_layers(layers, f"the fused steps are for float32, this model is {dtype}")
+    shapes: list[tuple[Any, ...]] = [(None, *sample_shape)]
+    for layer in layers:
+        shapes.append(tuple(layer.output_shape(shapes[-1])))
+    entries: list[Entry] = []
+    k = 0
+    while k < len(layers):
+        entry = _convolution(layers, shapes, k) or _dense(layers, shapes, k)
+        entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k], k)))
+        k = entries[-1].layers[-1] + 1
+    return Plan(layers, entries)
+
+
+def _is(layers: Sequence[Layer], k: int, kind: type[Layer]) -> bool:
+    """Whether layer k is exactly of that class; a subclass may do something else."""
+    return k < len(layers) and type(layers[k]) is kind
+
+
+def _known_activation(layer: Conv2D | Dense) -> bool:
+    return type(layer.activation) in (ReLU, Linear)
+
+
+def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
+    conv = layers[k]
+    if type(conv) is not Conv2D or _why_not(conv, shapes[k], k):
+        return None
+    run, what = [k], [f"3x3 convolution, {type(conv.activation).__name__}"]
+    pool = layers[k + 1] if _is(layers, k + 1, MaxPooling2D) else None
+    if (
+        isinstance(pool, MaxPooling2D)
+        and (pool.pool_size, pool.strides) == ((2, 2), (2, 2))
+        and (pool.padding == "valid" or all(size % 2 == 0 for size in shapes[k + 1][1:3]))
+    ):
+        run.append(k + 1)
+        what.append("2x2 max-pooling")
+    relu = type(conv.activation) is ReLU  # then a 0 in y tells backward what dropout did
+    if _is(layers, run[-1] + 1, Dropout) and (relu or len(run) == 2):
+        run.append(run[-1] + 1)
+        what.append("dropout")
+    direct = shapes[k][3] == 1
+    kind = DirectConvolution if direct else WinogradConvolution
+    way = "in one pass" if direct else "by Winograd's F(4x4, 3x3)"
+    return Entry(tuple(run), kind, f"{', '.join(what)} {way}")
+
+
+def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
+    run = [k] if _is(layers, k, Flatten) else []
+    place = k + len(run)
+    dense = layers[place] if _is(layers, place, Dense) else None
+    if not isinstance(dense, Dense) or _why_not(dense, shapes[place], place):
+        return None
+    run.append(place)
+    what = [f"matrix product, bias, {type(dense.activation).__name__}"]
+    if type(dense.activation) is ReLU and _is(layers, place + 1, Dropout):
+        run.append(place + 1)
+        what.append("dropout")
+    return Entry(tuple(run), DenseStep, ", ".join(what))
+
+
+def _why_not(layer: Layer, shape: tuple[Any, ...], place: int) -> str:
+    """Why no fused step can begin with this layer on inputs of `shape`; empty if one can."""
+    if type(layer) is Conv2D:
+        if layer.kernel_size != (3, 3) or layer.strides != (1, 1):
+            return "only 3x3 kernels of stride 1 have a fused step"
+        if not _known_activation(layer):
+            return f"no fused step has the activation {type(layer.activation).__name__}"
+        if shape[3] == 1 and place > 0:
+            return "the step for one input channel gives no dx, so it has to come first"
+        if 1 < shape[3] < FEWEST_CHANNELS:
+            return f"{shape[3]} input channels are too few for Winograd's transforms"
+        return ""
+    if type(layer) is Dense:
+        if len(shape) != 2:
+            return "Dense on sequences has no fused step"
+        if not _known_activation(layer):
+            return f"no fused step has the activation {type(layer.activation).__name__}"
+        return ""
+    return f"no fused step begins with {type(layer).__name__}"

@@ -1,0 +1,231 @@
+"""The steps of a plan: each stands for one or more layers and does their work in fewer passes.
+
+A step is used like a layer, `forward(x, training)` and `backward(dy)`, on a shard; it reads the
+parameters of its layers' replicas and writes their gradients. What it returns lies in a buffer of
+its own that the next call uses again. `backward` of a network's first step returns None: nobody
+asks for the gradient of the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.kernels import LazyModule
+from minicnn.layers import Conv2D, Dense, Dropout, Layer, ReLU
+
+Array = NDArray[Any]
+
+kernels = LazyModule("minicnn.engine.kernels")
+direct = LazyModule("minicnn.engine.direct")
+winograd = LazyModule("minicnn.engine.winograd")
+
+
+class Step(Protocol):
+    """What a lane walks through: a fused step, or simply a layer."""
+
+    def forward(self, x: Array, training: bool = False) -> Array: ...
+    def backward(self, dy: Array) -> Array | None: ...
+    def seek(self, step: int, sample: int) -> None: ...
+    def forget(self) -> None: ...
+
+
+class FusedStep:
+    """Buffers, and the dropout that may end the step."""
+
+    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
+        self.first = first
+        last = layers[-1]
+        self.dropout = last if isinstance(last, Dropout) else None
+        self._buffers: dict[str, Array] = {}
+
+    def buffer(self, key: str, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
+        """An array of `shape`, the same memory each time; grows with the largest first axis."""
+        held = self._buffers.get(key)
+        if held is None or len(held) < shape[0] or held.shape[1:] != shape[1:]:
+            held = self._buffers[key] = np.empty(shape, dtype)
+        return held[: shape[0]]
+
+    def seek(self, step: int, sample: int) -> None:
+        if self.dropout is not None:
+            self.dropout.seek(step, sample)
+
+    def forget(self) -> None:
+        """Buffers are few and used again; there is nothing to let go."""
+
+    def drawn(self, training: bool, size: int) -> tuple[int, int, int, int, np.float32]:
+        """Keys, first counter, threshold and scale of the dropout for samples of `size` cells."""
+        if self.dropout is None or not training:
+            return 0, 0, 0, 0, np.float32(1)
+        return self.dropout.draw(size)
+
+
+class ConvolutionStep(FusedStep):
+    """A 3x3 convolution of stride 1 with ReLU or nothing, 2x2 max-pooling and dropout behind it."""
+
+    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
+        super().__init__(layers, first=first)
+        conv = layers[0]
+        if not isinstance(conv, Conv2D):
+            raise TypeError(f"expected a Conv2D first, received {conv.who}")
+        self.conv = conv
+        self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
+        self.relu = isinstance(conv.activation, ReLU)
+        self.P = 1 if conv.padding == "same" else 0
+        self.filters = conv.filters
+        self._no_bias = np.zeros(conv.filters, np.float32)
+        self._db = np.zeros(conv.filters, np.float32)
+
+    def outputs(self, x: Array) -> tuple[int, int, Array, Array]:
+        """H and W of the convolution's own output, the step's output y, and the winners."""
+        n, H_in, W_in = x.shape[:3]
+        H, W = H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P
+        shape = (n, H // 2, W // 2, self.filters) if self.pool else (n, H, W, self.filters)
+        winner = self.buffer("winner", shape if self.pool else (1, 1, 1, 1), np.int8)
+        return H, W, self.buffer("y", shape), winner
+
+    @property
+    def bias(self) -> Array:
+        return self.conv.params.get("b", self._no_bias)
+
+
+class DirectConvolution(ConvolutionStep):
+    """One input channel: `direct.py`."""
+
+    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
+        super().__init__(layers, first=first)
+        self.kernels = direct.direct_convolution(self.filters, self.pool)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = x[..., 0]
+        _, _, y, winner = self.outputs(x)
+        W = self.conv.params["W"].reshape(9, self.filters)
+        *drawn, self._scale = self.drawn(training, y[0].size)
+        self.kernels.forward(x, W, self.bias, self.P, self.relu, y, winner, *drawn, self._scale)
+        self._x, self._y, self._winner = x, y, winner
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        grads = self.conv.grads
+        dW, db = grads["W"].reshape(9, self.filters), grads.get("b", self._db)
+        self.kernels.backward(
+            self._x, dy, self._y, self._winner, self.P, self.relu, self._scale, dW, db
+        )
+        return None
+
+
+class WinogradConvolution(ConvolutionStep):
+    """Several input channels: `winograd.py`."""
+
+    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
+        super().__init__(layers, first=first)
+        self.channels = self.conv.params["W"].shape[2]
+        # V and M of so many tiles stay in the second-level cache
+        self.tiles = 128 if max(self.channels, self.filters) <= 32 else 64
+        self.input = winograd.input_kernels(self.channels, self.tiles)
+        self.output = winograd.output_kernels(self.filters, self.tiles, self.pool)
+
+    def _chunks(self, n: int, H: int, W: int) -> tuple[int, int, list[tuple[int, int]]]:
+        """Tiles down and across an image, and (first tile, how many) of each chunk."""
+        down, across = -(-H // 4), -(-W // 4)
+        total = n * down * across
+        return (
+            down,
+            across,
+            [(start, min(self.tiles, total - start)) for start in range(0, total, self.tiles)],
+        )
+
+    def _flat(self, key: str, channels: int) -> tuple[Array, Array]:
+        """A buffer for V or M: flat, and as (36, tiles, channels)."""
+        flat = self.buffer(key, (36 * self.tiles * channels,))
+        return flat, flat.reshape(36, self.tiles, channels)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        H, W, y, winner = self.outputs(x)
+        down, across, chunks = self._chunks(len(x), H, W)
+        g = self.conv.params["W"].reshape(9, -1)
+        U = self.buffer("U", (36, self.channels * self.filters))
+        np.matmul(winograd.GG, g, out=U)
+        U = U.reshape(36, self.channels, self.filters)
+        V, V3 = self._flat("V", self.channels)
+        M, M3 = self._flat("M", self.filters)
+        *drawn, self._scale = self.drawn(training, y[0].size)
+        bias = self.bias
+        for start, count in chunks:
+            self.input.patches(x, self.P, down, across, start, count, V)
+            np.matmul(V3[:, :count], U, out=M3[:, :count])
+            self.output.tiles(
+                M, bias, self.relu, H, W, down, across, start, count, y, winner, *drawn, self._scale
+            )
+        self._x, self._y, self._winner, self._size = x, y, winner, (H, W)
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        x, (H, W), C, F = self._x, self._size, self.channels, self.filters
+        down, across, chunks = self._chunks(len(x), H, W)
+        V, V3 = self._flat("V", C)
+        M, dM3 = self._flat("M", F)
+        dU = self.buffer("dU", (36, C, F))
+        part = self.buffer("part", (36, C, F))
+        db = self.conv.grads.get("b", self._db)
+        db[...] = 0
+        if not self.first:
+            # U^T made contiguous: the product with it is twice as fast so
+            g_T = np.ascontiguousarray(self.conv.params["W"].reshape(9, C, F).transpose(0, 2, 1))
+            U_T = self.buffer("U_T", (36, F * C))
+            np.matmul(winograd.GG, g_T.reshape(9, -1), out=U_T)
+            U_T = U_T.reshape(36, F, C)
+            dx = self.buffer("dx", x.shape)
+            dx[...] = 0
+        for start, count in chunks:
+            self.input.patches(x, self.P, down, across, start, count, V)
+            self.output.gradients(
+                dy, self._y, self._winner, self.relu, H, W, down, across, start, count,
+                self._scale, M, db,
+            )  # fmt: skip
+            np.matmul(V3[:, :count].transpose(0, 2, 1), dM3[:, :count], out=part if start else dU)
+            if start:
+                dU += part
+            if not self.first:
+                np.matmul(dM3[:, :count], U_T, out=V3[:, :count])  # dV in the place of V
+                self.input.scatter(V, self.P, down, across, start, count, dx)
+        np.matmul(winograd.GG.T, dU.reshape(36, C * F), out=self.conv.grads["W"].reshape(9, C * F))
+        return None if self.first else dx
+
+
+class DenseStep(FusedStep):
+    """x @ W + b with ReLU or nothing and dropout behind it; flattens images on the way in."""
+
+    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
+        super().__init__(layers, first=first)
+        dense = next(layer for layer in layers if isinstance(layer, Dense))
+        self.dense = dense
+        self.relu = isinstance(dense.activation, ReLU)
+        self._no_bias = np.zeros(dense.units, np.float32)
+        self._db = np.zeros(dense.units, np.float32)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        self._shape = x.shape
+        x = x.reshape(len(x), -1)
+        y = self.buffer("y", (len(x), self.dense.units))
+        np.matmul(x, self.dense.params["W"], out=y)
+        *drawn, self._scale = self.drawn(training, self.dense.units)
+        bias = self.dense.params.get("b", self._no_bias)
+        kernels.bias_relu_dropout(y, bias, self.relu, *drawn, self._scale)
+        self._x, self._y = x, y
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        grads = self.dense.grads
+        dz = self.buffer("dz", dy.shape)
+        db = grads.get("b", self._db)
+        kernels.bias_relu_dropout_backward(dy, self._y, self.relu, self._scale, dz, db)
+        np.matmul(self._x.T, dz, out=grads["W"])
+        if self.first:
+            return None
+        dx = self.buffer("dx", self._x.shape)
+        np.matmul(dz, self.dense.params["W"].T, out=dx)
+        return dx.reshape(self._shape)

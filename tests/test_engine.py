@@ -1,0 +1,386 @@
+"""The two ways through a network, fused steps and plain layers, give the same."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_models import deeper, tutorial
+
+from minicnn import Sequential, set_num_threads
+from minicnn.engine import shards, threads
+from minicnn.engine.updates import single_pass
+from minicnn.layers import (
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    MaxPooling2D,
+    ReLU,
+    Softmax,
+)
+from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.utils import set_random_seed
+
+rng = np.random.default_rng(70)
+
+
+def kinds(model):
+    return [getattr(entry.kind, "__name__", "layer") for entry in model.plan().entries]
+
+
+# -- the plan -------------------------------------------------------------------------------------
+
+
+def test_plan_of_the_tutorial():
+    model = tutorial()
+    assert kinds(model) == ["DirectConvolution", "DenseStep", "DenseStep"]
+    assert [entry.layers for entry in model.plan().entries] == [(0, 1, 2), (3, 4), (5,)]
+    text = str(model.plan())
+    assert "max-pooling, dropout in one pass" in text
+    assert all(layer.name in text for layer in model.layers)
+
+
+def test_plan_of_the_deeper_model():
+    assert kinds(deeper()) == [
+        "DirectConvolution",
+        "WinogradConvolution",
+        "WinogradConvolution",
+        "WinogradConvolution",
+        "DenseStep",
+        "DenseStep",
+    ]
+
+
+def shape_after(*layers):
+    model = Sequential([Input((9, 9, 4)), *layers])
+    return model.plan().entries
+
+
+class Louder(Conv2D):
+    """Same name of a method, other mathematics: must not be fused as a Conv2D."""
+
+    def forward(self, x, training=False):
+        return 2 * super().forward(x, training)
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (lambda: Conv2D(4, 5), "only 3x3 kernels of stride 1"),
+        (lambda: Conv2D(4, 3, 2), "only 3x3 kernels of stride 1"),
+        (lambda: Conv2D(4, 3, activation="tanh"), "activation Tanh"),
+        (lambda: AveragePooling2D(2), "AveragePooling2D"),
+        (lambda: Dense(4), "Dense on sequences"),
+        (lambda: Louder(4, 3), "Louder"),
+        (lambda: ReLU(), "ReLU"),
+    ],
+)
+def test_what_is_not_fused_says_why(layer, reason):
+    (entry,) = shape_after(layer())
+    assert entry.kind is None
+    assert reason in entry.why
+
+
+def test_few_channels_one_channel_inside_and_float64_are_left_to_the_layers():
+    model = Sequential([Conv2D(1, 3, input_shape=(9, 9, 3)), Conv2D(4, 3)])
+    entries = model.plan().entries
+    assert [entry.kind for entry in entries] == [None, None]
+    assert "too few" in entries[0].why
+    assert "has to come first" in entries[1].why
+    double = Sequential([Dense(2, input_shape=(3,), dtype="float64")])
+    assert "float64" in double.plan().entries[0].why
+
+
+def test_odd_sizes_and_other_poolings_are_not_taken_for_2x2():
+    assert len(shape_after(Conv2D(4, 3), MaxPooling2D(3))) == 2
+    assert len(shape_after(Conv2D(4, 3), MaxPooling2D(2, 1))) == 2
+    assert len(shape_after(Conv2D(4, 3, padding="same"), MaxPooling2D(2, padding="same"))) == 2
+    assert len(shape_after(Conv2D(4, 3, padding="same"), MaxPooling2D(2))) == 1
+    # without ReLU or pooling a 0 in y would not tell what dropout did
+    assert len(shape_after(Conv2D(4, 3), Dropout(0.5))) == 2
+
+
+def test_jit_compile_false_walks_the_layers():
+    model = tutorial()
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    assert set(kinds(model)) == {"layer"}
+    with pytest.raises(ValueError, match="jit_compile to be 'auto', True or False, received 'yes'"):
+        model.compile("adam", "mse", jit_compile="yes")
+
+
+# -- both ways ------------------------------------------------------------------------------------
+
+
+def pair_of(make, loss="sparse_categorical_crossentropy", seed=5):
+    models = []
+    for jit_compile in ("auto", False):
+        set_random_seed(seed)
+        model = Sequential(make())
+        model.compile(SGD(0.05), loss, ["accuracy"], jit_compile=jit_compile)
+        models.append(model)
+    models[1].set_weights(models[0].get_weights())
+    return models
+
+
+@st.composite
+def networks(draw):
+    """Layers as in the models people build, every option that a fused step knows among them."""
+    channels = draw(st.sampled_from([1, 2, 4, 5]))
+    size = (draw(st.integers(6, 14)), draw(st.integers(6, 14)))
+    activation = st.sampled_from([None, "relu", "tanh"])
+    block = st.tuples(
+        st.sampled_from([4, 6]),  # filters
+        st.sampled_from(["same", "valid"]),
+        activation,
+        st.booleans(),  # bias
+        st.sampled_from([None, 2]),  # pool
+        st.sampled_from([None, 0.3]),  # dropout
+    )
+    blocks = draw(st.lists(block, min_size=1, max_size=2))
+    dense = (draw(st.sampled_from([3, 8])), draw(activation), draw(st.sampled_from([None, 0.5])))
+
+    def make():
+        layers = [Input((*size, channels))]
+        for filters, padding, act, bias, pool, rate in blocks:
+            layers.append(Conv2D(filters, 3, 1, padding, activation=act, use_bias=bias))
+            if pool:
+                layers.append(MaxPooling2D(pool))
+            if rate:
+                layers.append(Dropout(rate))
+        layers.append(Flatten())
+        units, act, rate = dense
+        layers.append(Dense(units, activation=act))
+        if rate:
+            layers.append(Dropout(rate))
+        layers += [Dense(3), Softmax()]
+        return layers
+
+    return make, (*size, channels), draw(st.integers(1, 40)), draw(st.integers(0, 2**31))
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(networks())
+def test_random_networks_give_the_same_by_both_ways(drawn):
+    make, shape, n, seed = drawn
+    data = np.random.default_rng(seed)
+    x, y = data.standard_normal((n, *shape)).astype(np.float32), data.integers(0, 3, n)
+    fused, plain = pair_of(make)
+    for model in (fused, plain):
+        # biases away from 0, so that they are tested and no window of zeros ties
+        model.flat_params += 0.1 * np.random.default_rng(1).standard_normal(
+            model.flat_params.shape
+        ).astype(np.float32)
+    np.testing.assert_allclose(fused.predict(x, verbose=0), plain.predict(x, verbose=0), atol=2e-5)
+    assert fused.evaluate(x, y, verbose=0) == pytest.approx(
+        plain.evaluate(x, y, verbose=0), rel=1e-4
+    )
+    losses = fused.train_on_batch(x, y)[0], plain.train_on_batch(x, y)[0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    # rounding may flip the winner of a near tie; then a few numbers differ, not the most
+    scale = np.abs(plain.flat_grads).max()
+    off = np.abs(fused.flat_grads - plain.flat_grads) / scale
+    assert np.median(off) < 2e-6
+    assert off.max() < 0.1
+
+
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+@pytest.mark.parametrize("pool", [True, False])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_dropout_masks_are_the_same_by_both_ways(channels, pool, rate):
+    """All activations are 1, so the outputs show the mask."""
+
+    def make():
+        conv = Conv2D(5, 3, activation="relu", kernel_initializer="zeros", bias_initializer="ones")
+        return [Input((7, 8, channels)), conv, *([MaxPooling2D(2)] * pool), Dropout(rate, seed=9)]
+
+    fused, plain = pair_of(make, "mse")
+    x = rng.random((70, 7, 8, channels))
+    outputs = []
+    for model in (fused, plain):
+        out = {}
+
+        def work(lane, shard, out=out):
+            lane.seek(3, shard.start)
+            out[shard.start] = lane.forward(x[shard].astype(np.float32), True).copy()
+
+        shards.ShardedNetwork(model.plan(), np.float32, training=True).run(70, work)
+        outputs.append(np.concatenate([out[start] for start in sorted(out)]))
+    np.testing.assert_array_equal(*outputs)
+    assert (outputs[0] == 0).mean() == pytest.approx(rate, abs=0.05)
+
+
+def test_gradients_of_the_deeper_model_by_both_ways():
+    x, y = rng.random((40, 28, 28)), rng.integers(0, 10, 40)
+    fused, plain = deeper(), deeper()
+    plain.set_weights(fused.get_weights())
+    for model, jit in ((fused, True), (plain, False)):
+        for k, layer in enumerate(model.layers):
+            if isinstance(layer, Dropout):
+                layer._key = 1000 + k
+        model.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit)
+    assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-5)
+    scale = np.abs(plain.flat_grads).max()
+    assert np.quantile(np.abs(fused.flat_grads - plain.flat_grads) / scale, 0.9) < 1e-4
+
+
+@pytest.mark.parametrize(("channels", "size"), [(32, 28), (64, 14)])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_winograds_error_against_float64(channels, size, padding):
+    """Forward, dx and dW of the deeper model's convolutions, float32 by Winograd: below 1e-4."""
+    x = rng.standard_normal((3, size, size, channels))
+    W = rng.standard_normal((3, 3, channels, 32)) / np.sqrt(9 * channels)
+    fused = Sequential(
+        [Input((size, size, channels)), Dropout(0.0), Conv2D(32, 3, padding=padding)]
+    )
+    fused.set_weights([W, np.zeros(32)])
+    exact = Conv2D(32, 3, padding=padding, dtype="float64")
+    exact.build(x.shape)
+    exact.set_weights([fused.get_weights()[0], np.zeros(32)])
+    x32 = x.astype(np.float32)
+    y = exact.forward(x32)
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    dx = exact.backward(dy)
+
+    gradient = np.zeros(fused.flat_params.size, np.float32)
+    lane = shards.Lane(fused.plan(), gradient)
+    step = lane.steps[1]
+    assert type(step).__name__ == "WinogradConvolution"
+    errors = {"y": (step.forward(x32, True), y), "dx": (step.backward(dy), dx)}
+    errors["dW"] = (step.conv.grads["W"], exact.grads["W"])
+    errors["db"] = (step.conv.grads["b"], exact.grads["b"])
+    for name, (ours, expected) in errors.items():
+        assert np.abs(ours - expected).max() / np.abs(expected).max() < 2e-5, name
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(0.1, 0.9), SGD(0.1, 0.9, True), RMSprop(0.01), Adam(0.01)], ids=repr
+)
+def test_single_passes_of_the_optimizers(optimizer):
+    kind, options = type(optimizer), {k: v for k, v in vars(optimizer).items() if k[0] != "_"}
+    options = {k: v for k, v in options.items() if k not in ("iterations", "state", "slots")}
+    plain, fused = kind(**options), kind(**options)
+    w = rng.standard_normal(1000).astype(np.float32)
+    w_fused = w.copy()
+    for _ in range(10):
+        g = rng.standard_normal(1000).astype(np.float32)
+        plain.update(w, g)
+        fused.update(w_fused, g, step=single_pass(fused, np.float32))
+    np.testing.assert_allclose(w_fused, w, rtol=2e-5, atol=2e-6)
+
+
+def test_an_optimizer_of_ones_own_keeps_its_step():
+    class Mine(Adam):
+        def step(self, w, g, *slots):
+            w -= 1
+
+    assert single_pass(Mine(), np.float32) is None
+    assert single_pass(SGD(), np.float32) is None
+
+
+# -- the deep promises ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [tutorial, deeper])
+def test_bits_do_not_depend_on_threads(make):
+    x, y = rng.random((70, 28, 28)), rng.integers(0, 10, 70)
+    before, results = threads.get_num_threads(), []
+    try:
+        for n in (1, 2, 3):
+            set_num_threads(n)
+            set_random_seed(1)
+            model = make()
+            model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+            history = model.fit(x, y, batch_size=40, epochs=2, verbose=0).history
+            results.append((model.flat_params.copy(), history, model.predict(x, verbose=0)))
+    finally:
+        set_num_threads(before)
+    for params, history, p in results[1:]:
+        np.testing.assert_array_equal(params, results[0][0])
+        assert history == results[0][1]
+        np.testing.assert_array_equal(p, results[0][2])
+
+
+def test_batch_normalization_between_fused_steps():
+    def make():
+        return [
+            Conv2D(4, 3, input_shape=(8, 8, 1)),
+            BatchNormalization(),
+            ReLU(),
+            Conv2D(6, 3, activation="relu"),
+            Flatten(),
+            Dense(3),
+            Softmax(),
+        ]
+
+    fused, plain = pair_of(make)
+    assert kinds(fused) == [
+        "DirectConvolution",
+        "layer",
+        "layer",
+        "WinogradConvolution",
+        "DenseStep",
+    ]
+    x, y = rng.random((90, 8, 8)), rng.integers(0, 3, 90)
+    for _ in range(3):
+        assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-4)
+    for one, other in zip(fused.get_weights(), plain.get_weights()):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_inputs_of_every_type_are_gathered_alike():
+    fused, _ = pair_of(
+        lambda: [Conv2D(4, 3, input_shape=(6, 6, 1)), Flatten(), Dense(3), Softmax()]
+    )
+    images = rng.integers(0, 100, (20, 6, 6))
+    expected = fused.predict(images.astype(np.float32), verbose=0)
+    wide = np.zeros((20, 6, 12), np.float32)
+    wide[..., ::2] = images
+    read_only = images.astype(np.float32)
+    read_only.flags.writeable = False
+    for same in (
+        images,
+        images.astype(np.uint8),
+        images.astype(np.float16),
+        images.astype(">f4"),
+        np.asfortranarray(images.astype(np.float64)),
+        wide[..., ::2],
+        read_only,
+        images.tolist(),
+        images[..., None],
+    ):
+        np.testing.assert_array_equal(fused.predict(same, verbose=0), expected)
+
+
+def test_a_batch_larger_than_all_lanes_sums_every_shard():
+    make = lambda: [Dense(5, activation="relu", input_shape=(4,)), Dense(3), Softmax()]  # noqa: E731
+    fused, plain = pair_of(make)
+    x, y = rng.standard_normal((1000, 4)), rng.integers(0, 3, 1000)
+    for model in (fused, plain):
+        model.train_on_batch(x, y)
+    logits = shards.before_softmax(plain.layers)[0]
+    assert len(shards.cut(1000)) > shards.LANES
+    np.testing.assert_allclose(fused.flat_grads, plain.flat_grads, rtol=1e-3, atol=1e-6)
+    assert len(logits) == 2
+
+
+def test_training_allocates_nothing_that_grows():
+    import tracemalloc
+
+    model = tutorial()
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    x, y = rng.random((256, 28, 28)).astype(np.float32), rng.integers(0, 10, 256)
+    model.fit(x, y, batch_size=128, verbose=0)
+    tracemalloc.start()
+    try:
+        model.fit(x, y, batch_size=128, verbose=0)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        model.fit(x, y, batch_size=128, epochs=5, verbose=0)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100_000
+    assert peak - before < 400_000  # small vectors only: the images alone are 100 kB a shard
