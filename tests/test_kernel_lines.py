@@ -1,0 +1,133 @@
+"""Every kernel once, on arrays so small that it also runs uncompiled.
+
+CI runs this file three times: compiled; with NUMBA_DISABLE_JIT=1, where coverage sees the lines of
+the kernels and all of them have to be reached; and with NUMBA_BOUNDSCHECK=1, where a kernel that
+reads or writes outside of its arrays is an error.
+"""
+
+import numpy as np
+import pytest
+
+from minicnn import kernels
+from minicnn.engine import kernels as fused
+from minicnn.engine.shards import Lane
+from minicnn.engine.updates import single_pass
+from minicnn.kernels import reference
+from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
+from minicnn.losses import SparseCategoricalCrossentropy
+from minicnn.models import Sequential
+from minicnn.optimizers import SGD, Adam, RMSprop
+
+rng = np.random.default_rng(80)
+
+GEOMETRIES = {
+    "valid": ((2, 5, 4, 3), (3, 2), (1, 1), (0, 0), (3, 3)),
+    "strides": ((1, 6, 7, 2), (2, 3), (2, 3), (0, 0), (3, 2)),
+    "padding on all sides": ((2, 3, 3, 2), (3, 3), (1, 1), (1, 1), (3, 3)),
+    "padding at the end": ((1, 3, 5, 1), (2, 2), (2, 2), (0, 0), (2, 3)),
+}
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+def test_twins(geometry):
+    image, window, strides, padding, out = geometry
+    N, _, _, C = image
+    x = rng.integers(-3, 3, image).astype(np.float64)  # with ties
+    dy = rng.standard_normal((N, *out, C))
+    dcols = rng.standard_normal((N, *out, *window, C))
+    results = []
+    for module in (kernels, reference):
+        cols, dx = np.full(dcols.shape, np.nan), np.full(image, np.nan)
+        y, winner = np.full(dy.shape, np.nan), np.full(dy.shape, -7, np.int32)
+        dx_max, mean, dx_mean = dx.copy(), y.copy(), dx.copy()
+        module.im2col(x, *strides, *padding, cols)
+        module.col2im(dcols, *strides, *padding, dx)
+        module.max_pool(x, *window, *strides, *padding, y, winner)
+        module.max_pool_backward(dy, winner, window[1], *strides, *padding, dx_max)
+        module.average_pool(x, *window, *strides, *padding, mean)
+        module.average_pool_backward(dy, *window, *strides, *padding, dx_mean)
+        results.append((cols, dx, y, winner, dx_max, mean, dx_mean))
+    for fast, plain in zip(*results):
+        np.testing.assert_allclose(fast, plain, rtol=1e-14, atol=1e-14)
+
+
+def test_keep_mask():
+    masks = []
+    for module in (kernels, reference):
+        mask = np.zeros(50, bool)
+        module.keep_mask(2**32 - 5, 12345, 2**33, 2**31, mask)
+        masks.append(mask)
+    np.testing.assert_array_equal(*masks)
+    assert 10 < masks[0].sum() < 40
+
+
+def networks():
+    for channels in (1, 4):
+        for padding in ("same", "valid"):
+            for activation in ("relu", None):
+                for pool in (True, False):
+                    for rate in (0.0, 0.5):
+                        if rate and not pool and activation is None:
+                            continue  # not fused: `plan.py` says why
+                        yield channels, padding, activation, pool, rate
+
+
+@pytest.mark.parametrize(("channels", "padding", "activation", "pool", "rate"), list(networks()))
+def test_steps_against_their_layers(channels, padding, activation, pool, rate):
+    """Forward and backward of a plan's steps, and of the same layers one by one."""
+    conv = Conv2D(4, 3, padding=padding, activation=activation, bias_initializer="glorot_uniform")
+    model = Sequential(
+        [
+            Input((7, 6, channels)),
+            # behind another layer, a convolution of several channels has to give a dx
+            *[Dropout(0.0)] * (channels > 1),
+            conv,
+            *[MaxPooling2D(2)] * pool,
+            Dropout(rate, seed=1),
+            Flatten(),
+            Dense(3, activation="relu", bias_initializer="glorot_uniform"),
+            Dropout(0.3, seed=2),
+        ]
+    )
+    names = [getattr(entry.kind, "__name__", "layer") for entry in model.plan().entries]
+    assert ("DirectConvolution" if channels == 1 else "WinogradConvolution") in names
+    x = rng.standard_normal((3, 7, 6, channels)).astype(np.float32)
+    gradient = np.full(model.flat_params.size, np.nan, np.float32)
+    lane = Lane(model.plan(), gradient)
+    lane.seek(5, 0)
+    y = lane.forward(x, True).copy()
+    for layer in model.layers:
+        layer.seek(5, 0)
+    expected = model.forward(x, training=True)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    lane.backward(dy)
+    model.backward(dy)
+    np.testing.assert_allclose(gradient, model.flat_grads, rtol=1e-3, atol=1e-4)
+
+
+def test_gather():
+    x, out = np.arange(12, dtype=np.uint8).reshape(4, 3), np.full((2, 3), np.nan, np.float32)
+    fused.gather(x, np.array([3, 1]), out)
+    np.testing.assert_array_equal(out, [[9, 10, 11], [3, 4, 5]])
+
+
+def test_sparse_crossentropy():
+    loss = SparseCategoricalCrossentropy(from_logits=True)
+    z = (1e4 * rng.standard_normal((5, 4))).astype(np.float32)
+    labels, losses, dz = np.array([0, 1, 2, 3, 0]), np.empty(5), np.full_like(z, np.nan)
+    fused.sparse_crossentropy(z, labels, np.float32(0.2), losses, dz)
+    np.testing.assert_allclose(losses, loss.forward(labels, z), rtol=1e-6)
+    np.testing.assert_allclose(dz, 0.2 * loss.backward(labels, z), atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [Adam(0.1), RMSprop(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True)])
+def test_single_passes(optimizer):
+    w, state = np.ones(6, np.float32), [np.full(6, 0.5, np.float32) for _ in optimizer.slots]
+    g = rng.standard_normal(6).astype(np.float32)
+    plain, plain_state = w.copy(), [vector.copy() for vector in state]
+    optimizer.iterations = 3
+    single_pass(optimizer, np.float32)(w, g, *state)
+    optimizer.step(plain, g, *plain_state)
+    np.testing.assert_allclose(w, plain, rtol=1e-6)
+    np.testing.assert_allclose(state, plain_state, rtol=1e-6)
