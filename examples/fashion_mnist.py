@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from minicnn import plotting
@@ -186,6 +187,7 @@ class Pictures:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names: list[str] = []
+        self.screen = plt.get_backend().lower() not in {"agg", "pdf", "ps", "svg", "template"}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -194,15 +196,13 @@ class Pictures:
     def keep(self, figure, name: str) -> None:
         figure.savefig(self.folder / name, dpi=100)
         self.names.append(name)
+        if not self.screen:
+            plt.close(figure)
 
     def show(self) -> None:
-        import matplotlib
-        import matplotlib.pyplot as plt
-
-        if matplotlib.get_backend().lower() in {"agg", "pdf", "ps", "svg", "template"}:
-            return
-        print("Close the pictures' windows to end.")
-        plt.show()
+        if self.screen:
+            print("Close the pictures' windows to end.")
+            plt.show()
 
 
 def arguments() -> argparse.Namespace:
