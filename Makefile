@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial test lint types check clean
+.PHONY: tutorial test lint types check gradcheck results clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
@@ -26,22 +26,30 @@ types: $(VENV)/.lint
 
 check: test lint types
 
+gradcheck: $(VENV)/.package
+	$(RUN) -m minicnn.gradcheck
+
+results: $(VENV)/.package
+	$(RUN) -m benchmarks.results
+
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "minicnn needs Python 3.10 or newer, and none was found:" \
 		"install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module does not work here;" \
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module does not work here;" \
 		"on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(VENV)/.package: pyproject.toml | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable .
+	@echo "Installing minicnn and what it needs into $(VENV)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@echo "Installing minicnn and what its tests need into $(VENV)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.package
 
 $(VENV)/.lint: pyproject.toml | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@ $(VENV)/.test $(VENV)/.package
 
 clean:

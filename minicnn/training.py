@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 kernels = LazyModule("minicnn.engine.kernels")
+
+_noted = False
 
 BLOCK = 2048  # samples that are evaluated or predicted at a time
 
@@ -285,6 +288,20 @@ def interrupts_between_steps() -> Iterator[Callable[[], None]]:
     raise_if_came()
 
 
+def _note_whole_numbers(x: Array) -> None:
+    """Say once that pixels from 0 to 255 are better divided: a frequent cause of poor results."""
+    global _noted
+    if _noted or x.dtype.kind not in "ui" or x.ndim < 3 or x[:128].max() <= 1:
+        return
+    _noted = True
+    print(
+        f"minicnn: the inputs are whole numbers up to {x[:128].max()}; they are used as they are, "
+        "but most networks learn better from small numbers, such as x / 255",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def fit(
     model: Sequential,
     data: Data,
@@ -305,6 +322,8 @@ def fit(
     hooks.set_params({"verbose": verbose, "epochs": epochs.stop, "steps": steps})
     model.history, model.stop_training = history, False
     runner = model.runner(training=True)
+    if verbose:
+        _note_whole_numbers(data.x)
 
     logs: dict[str, float] = {}
     with single_threaded_blas(), interrupts_between_steps() as pause:

@@ -214,6 +214,20 @@ def test_raw_pixels_without_their_channel_are_taken_as_they_are():
     assert flat.predict(np.ones((3, 5, 1)), verbose=0).shape == (3, 2)
 
 
+def test_whole_numbers_are_noted_once_and_only_where_someone_reads(monkeypatch, capsys):
+    monkeypatch.setattr("minicnn.training._noted", False)
+    images = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    model = compiled()
+    model.fit(images, Y[:40], verbose=0)
+    assert capsys.readouterr().err == ""
+    model.fit(images / 255, Y[:40], verbose=2)
+    model.fit((images > 128).astype(int), Y[:40], verbose=2)
+    assert capsys.readouterr().err == ""
+    model.fit(images, Y[:40], verbose=2)
+    model.fit(images, Y[:40], verbose=2)
+    assert capsys.readouterr().err.count("x / 255") == 1
+
+
 def test_lists_are_taken():
     model = Sequential([Dense(2, activation="softmax", input_shape=(2,))])
     model.compile("sgd", "sparse_categorical_crossentropy")
