@@ -35,6 +35,13 @@ def integer(value: Any, name: str, who: str, *, minimum: int) -> int:
     return int(value)
 
 
+def boolean(value: Any, name: str, who: str) -> bool:
+    """`value` as True or False; a word such as "False" would be true to Python, and is refused."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{who}: expected {name} to be True or False, received {value!r}")
+    return bool(value)
+
+
 def pair(value: Any, name: str, who: str) -> tuple[int, int]:
     """`value` as two positive ints, height first; one int stands for both, as in Keras."""
     if isinstance(value, (list, tuple)):

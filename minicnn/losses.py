@@ -91,7 +91,11 @@ class Loss:
         losses = self.forward(y, predicted).astype(np.float64)
         if sample_weight is not None:
             weights = checks.numeric(sample_weight, "sample_weight", who)
-            checks.same_length({"y_pred": predicted, "sample_weight": weights}, who)
+            if weights.shape != (len(predicted),):
+                raise ValueError(
+                    f"{who}: expected sample_weight of shape ({len(predicted)},), "
+                    f"received {weights.shape}"
+                )
             losses *= weights
         return float(losses.mean())
 
@@ -112,12 +116,7 @@ class _Crossentropy(Loss):
     """Both cross-entropies; they differ in how the target is written."""
 
     def __init__(self, from_logits: bool = False) -> None:
-        if not isinstance(from_logits, (bool, np.bool_)):
-            raise TypeError(
-                f"{type(self).__name__}: expected from_logits to be True or False, "
-                f"received {from_logits!r}"
-            )
-        self.from_logits = bool(from_logits)
+        self.from_logits = checks.boolean(from_logits, "from_logits", type(self).__name__)
 
 
 class SparseCategoricalCrossentropy(_Crossentropy):

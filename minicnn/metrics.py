@@ -50,21 +50,54 @@ class Metric:
         """Value of each sample, shape (N,)."""
         raise NotImplementedError(f"{type(self).__name__} has to define values(y_true, y_pred)")
 
+    def check(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
+        """Raise ValueError unless targets `y` go with outputs of `output_shape`, (None, ..., C)."""
+
     def __call__(self, y_true: Any, y_pred: Any) -> float:
-        """Mean over the samples. Raises ValueError where the two have different lengths."""
+        """Mean over the samples. Raises ValueError where the two do not go together."""
         who = type(self).__name__
         y = checks.numeric(y_true, "y_true", who)
         predicted = checks.numeric(y_pred, "y_pred", who)
+        if y.ndim == 0 or predicted.ndim == 0:
+            raise ValueError(f"{who}: expected arrays of samples, received single numbers")
+        self.check(y, predicted.shape, who)
         if checks.same_length({"y_true": y, "y_pred": predicted}, who) == 0:
             raise ValueError(f"{who}: expected at least one sample, received none")
         return float(np.asarray(self.values(y, predicted), np.float64).mean())
+
+
+def _expect(good: bool, shape: str, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
+    if not good:
+        outputs = ", ".join(map(str, ("N", *output_shape[1:])))
+        raise ValueError(
+            f"{who}: expected y of shape {shape} with outputs of shape ({outputs}), "
+            f"received {y.shape}"
+        )
+
+
+class _Labels(Metric):
+    """Metrics whose targets are whole-number labels."""
+
+    def check(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
+        inner = tuple(output_shape[1:-1])
+        good = len(output_shape) > 1 and y.shape[1:] in (inner, (*inner, 1))
+        _expect(good, "(N, ...) or (N, ..., 1)", y, output_shape, who)
+
+
+class _SameShape(Metric):
+    """Metrics whose targets have the shape of the outputs, or lack only a last axis of 1."""
+
+    def check(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
+        outputs = tuple(output_shape[1:])
+        good = y.shape[1:] == outputs or (*y.shape[1:], 1) == outputs
+        _expect(good, "the outputs'", y, output_shape, who)
 
 
 def _mean_rows(values: Array) -> Array:
     return values.reshape(len(values), -1).mean(axis=1, dtype=np.float64)
 
 
-class SparseCategoricalAccuracy(Metric):
+class SparseCategoricalAccuracy(_Labels):
     """Share of the samples whose largest output is their label.
 
     y_true (N, ...) or (N, ..., 1), y_pred (N, ..., C).
@@ -81,7 +114,7 @@ class SparseCategoricalAccuracy(Metric):
         return _mean_rows(y_pred.argmax(axis=-1) == label)
 
 
-class CategoricalAccuracy(Metric):
+class CategoricalAccuracy(_SameShape):
     """Share of the samples whose largest output is where their one-hot row is largest.
 
     y_true, y_pred (N, ..., C).
@@ -94,7 +127,7 @@ class CategoricalAccuracy(Metric):
         return _mean_rows(y_pred.argmax(axis=-1) == y_true.argmax(axis=-1))
 
 
-class BinaryAccuracy(Metric):
+class BinaryAccuracy(_SameShape):
     """Share of the outputs that lie on the right side of 0.5. y_true, y_pred (N, ..., 1)."""
 
     name = "binary_accuracy"
@@ -103,7 +136,7 @@ class BinaryAccuracy(Metric):
         return _mean_rows((y_pred > 0.5) == y_true.reshape(y_pred.shape))
 
 
-class MeanSquaredError(Metric):
+class MeanSquaredError(_SameShape):
     """Mean of the squared differences. y_true, y_pred (N, ...)."""
 
     name = "mean_squared_error"
@@ -112,7 +145,7 @@ class MeanSquaredError(Metric):
         return _mean_rows(np.square(y_pred - y_true.reshape(y_pred.shape)))
 
 
-class MeanAbsoluteError(Metric):
+class MeanAbsoluteError(_SameShape):
     """Mean of the absolute differences. y_true, y_pred (N, ...)."""
 
     name = "mean_absolute_error"

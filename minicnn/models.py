@@ -77,7 +77,7 @@ class Sequential:
         self._compiled = False
         self.jit_compile: bool | str = "auto"
         self._train_runner: training.Runner | None = None
-        if isinstance(layers, (Layer, str)):
+        if layers is not None and not isinstance(layers, (list, tuple)):
             raise TypeError(f"Sequential: expected a list of layers, received {layers!r}")
         for layer in layers or ():
             self.add(layer)
@@ -142,6 +142,7 @@ class Sequential:
             )
         sample = self._input_shape[1:] if self._input_shape else self._declared_sample(layer)
         layers = [*self.layers, layer]
+        self._common_dtype(layers)
         if sample is not None:
             self._shapes(layers, (None, *sample))  # raises before anything is changed
         self.layers = layers
@@ -153,13 +154,14 @@ class Sequential:
         if not self.layers:
             raise ValueError(f"{self.who}: there are no layers to pop")
         layer = self.layers.pop()
+        self._compiled = False  # the optimizer's vectors no longer fit
         _owners.pop(layer, None)
         for arrays in (layer.params, layer.grads):
             arrays.update({key: array.copy() for key, array in arrays.items()})
         if self.built and self.layers:
             self.build(self._input_shape)
         elif self.built:
-            self.built, self._compiled = False, False
+            self.built = False
             self._input_shape = self._output_shape = None
         return layer
 
@@ -173,11 +175,21 @@ class Sequential:
             if sample is None:
                 raise ValueError(f"{self.who}: expected an input_shape such as (None, 28, 28, 1)")
             input_shape = (None, *sample)
-        input_shape = (None, *tuple(input_shape)[1:])
+        if not isinstance(input_shape, (list, tuple)) or not input_shape:
+            raise TypeError(
+                f"{self.who}: expected input_shape to be a tuple, batch axis first, such as "
+                f"(None, 28, 28, 1), received {input_shape!r}"
+            )
+        if not all(isinstance(n, (int, np.integer)) and n > 0 for n in input_shape[1:]):
+            raise ValueError(
+                f"{self.who}: expected all sizes of input_shape behind the batch axis to be "
+                f"integers of at least 1, received {tuple(input_shape)}"
+            )
+        input_shape = (None, *input_shape[1:])
         if not self.layers:
             raise ValueError(f"{self.who}: there are no layers to build; add some first")
         shapes = self._shapes(self.layers, input_shape)
-        dtype = self._common_dtype()
+        dtype = self._common_dtype(self.layers)
         grown = len(self.layers) != len(_built(self.layers))
         for layer, shape in zip(self.layers, shapes):
             if not layer.built:
@@ -204,8 +216,8 @@ class Sequential:
             return self._input.declared_shape
         return (self.layers[0] if self.layers else first).declared_shape
 
-    def _common_dtype(self) -> np.dtype[Any]:
-        given = {layer.dtype for layer in (self._input, *self.layers) if layer is not None}
+    def _common_dtype(self, layers: list[Layer]) -> np.dtype[Any]:
+        given = {layer.dtype for layer in (self._input, *layers) if layer is not None}
         given.discard(None)
         if len(given) > 1:
             raise ValueError(
@@ -228,6 +240,22 @@ class Sequential:
                 layer.grads[key] = self.flat_grads[part].reshape(array.shape)
                 start += array.size
         self._train_runner = None
+
+    def _rejoin(self) -> None:
+        """Take in arrays that were put in the place of parameters, instead of written into them."""
+        for layer in self.layers:
+            for key, array in layer.params.items():
+                if array.base is self.flat_params:
+                    continue
+                if np.shape(array) != layer.grads[key].shape:
+                    raise ValueError(
+                        f"{layer.who}: expected {key} of shape {layer.grads[key].shape}, "
+                        f"received {np.shape(array)}"
+                    )
+                layer.params[key] = np.asarray(array, self.dtype)
+                self._bind(self.dtype)
+                return self._rejoin()
+        return None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """After a copy or unpickling, which tears views and vectors apart: join them again."""
@@ -501,6 +529,7 @@ class Sequential:
         size = self._batch_size(batch_size, "fit")
         epochs = checks.integer(epochs, "epochs", "fit", minimum=0)
         first = checks.integer(initial_epoch, "initial_epoch", "fit", minimum=0)
+        shuffle = checks.boolean(shuffle, "shuffle", "fit")
         every = checks.integer(validation_freq, "validation_freq", "fit", minimum=1)
         hooks = checked_callbacks(callbacks, "fit")
         level = checked_verbose(verbose, "fit")
@@ -525,7 +554,7 @@ class Sequential:
             epochs=range(first, epochs),
             verbose=level,
             callbacks=hooks,
-            shuffle=bool(shuffle),
+            shuffle=shuffle,
             validation_freq=every,
         )
 
@@ -557,6 +586,7 @@ class Sequential:
         hooks = checked_callbacks(callbacks, "evaluate")
         level = checked_verbose(verbose, "evaluate")
         data = self._data(x, "evaluate", y, sample_weight)
+        self._rejoin()
         self._announce(hooks, data, size, level)
         logs = training.evaluate(self, data, batch_size=size, verbose=level, callbacks=hooks)
         return logs if return_dict else _in_order(logs)
@@ -584,6 +614,7 @@ class Sequential:
         hooks = checked_callbacks(callbacks, "predict")
         level = checked_verbose(verbose, "predict")
         data = self._data(x, "predict")
+        self._rejoin()
         self._announce(hooks, data, size, level)
         return training.predict(self, data, batch_size=size, verbose=level, callbacks=hooks)
 
@@ -689,12 +720,18 @@ class Sequential:
         y = checks.numeric(y, "y", who)
         checks.same_length({"'x' sizes": x, "'y' sizes": np.atleast_1d(y)}, who)
         y = self.loss.targets(y, output, who)
-        weight = _weights(y, sample_weight, class_weight, who)
+        for chosen in self._metrics:
+            metric = metrics.get(chosen, self.loss, output)
+            metric.check(y, output, f"{who}: metric {metric.name}")
+        weight = _weights(y, sample_weight, class_weight, int(output[-1]), who)
         return training.Data(x, y, weight)
 
     def _build_for(self, data: training.Data) -> None:
+        """Make the model ready for `data`: build it, if that has not been done."""
         if not self.built:
             self.build((None, *(self._sample_shape() or data.x.shape[1:])))
+        self._rejoin()
+        self.optimizer.check(self.flat_params)
         if not self.trainable_parts:  # compiled before it was built
             self.trainable_parts = self._trainable_parts()
 
@@ -727,7 +764,7 @@ def _wrong_sample(who: str, shape: Shape, sample: Shape) -> str:
     message = f"{who}: expected x of shape {expected}, received {tuple(shape)}."
     if tuple(shape) == tuple(sample) or (*shape, 1) == tuple(sample):
         return f"{message} For one sample add a batch axis: x[None]"
-    if len(shape) == len(sample):
+    if (*shape[1:], 1) == tuple(sample):
         return f"{message} Add a channel axis: x[..., None]"
     return f"{message} Reshape the data, or build the model for input_shape={tuple(shape[1:])}"
 
@@ -745,7 +782,9 @@ def _split(data: training.Data, validation_split: Any) -> tuple[training.Data, t
     return data.split(at)
 
 
-def _weights(y: Array, sample_weight: Any, class_weight: Any, who: str) -> Array | None:
+def _weights(
+    y: Array, sample_weight: Any, class_weight: Any, classes: int, who: str
+) -> Array | None:
     """One factor a sample from both arguments, or None."""
     weight: Array | None = None
     if sample_weight is not None:
@@ -768,6 +807,12 @@ def _weights(y: Array, sample_weight: Any, class_weight: Any, who: str) -> Array
             )
         by_class = np.ones(len(y))
         for label, factor in class_weight.items():
+            label = checks.integer(label, "each key of class_weight", who, minimum=0)
+            if label >= classes:
+                raise ValueError(
+                    f"{who}: expected the keys of class_weight to be classes from 0 to "
+                    f"{classes - 1}, received {label}"
+                )
             factor = checks.real(factor, f"class_weight[{label!r}]", who, low=0)
             by_class[labels == label] = factor
         weight = by_class if weight is None else weight * by_class

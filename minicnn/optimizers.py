@@ -65,17 +65,21 @@ class Optimizer:
 
         Raises ValueError if the optimizer has served a vector of another length.
         """
-        if not self.state and self.iterations == 0:
+        self.check(w)
+        if not self.state:
             self.state = {slot: np.zeros_like(w) for slot in self.slots}
-        if any(vector.shape != w.shape for vector in self.state.values()):
-            raise ValueError(
-                f"{type(self).__name__}: expected {next(iter(self.state.values())).size} "
-                f"parameters, as in its steps so far, received {w.size}. "
-                "Give each model an optimizer of its own"
-            )
         self.iterations += 1
         for part in parts:
             (step or self.step)(w[part], g[part], *(self.state[slot][part] for slot in self.slots))
+
+    def check(self, w: Array) -> None:
+        """Raise ValueError if the optimizer has served a vector of another length."""
+        for vector in self.state.values():
+            if vector.shape != w.shape:
+                raise ValueError(
+                    f"{type(self).__name__}: expected {vector.size} parameters, as in its steps so "
+                    f"far, received {w.size}. Give each model an optimizer of its own"
+                )
 
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         """Change `w` and the slots in place for step number `self.iterations`."""
@@ -115,7 +119,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate)
         self.momentum = checks.real(momentum, "momentum", "SGD", low=0, high=1)
-        self.nesterov = bool(nesterov)
+        self.nesterov = checks.boolean(nesterov, "nesterov", "SGD")
         self.slots = ("v",) if self.momentum else ()
 
     def step(self, w: Array, g: Array, *slots: Array) -> None:

@@ -134,7 +134,7 @@ class Runner:
         self.update = single_pass(model.optimizer, model.dtype) if plan.fuses else None
         sparse = isinstance(self.loss, SparseCategoricalCrossentropy) and self.loss.from_logits
         self.fused_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
-        self._backup = np.empty_like(model.flat_params) if training else None
+        self._backup = _Backup()
 
     def means(self) -> Means:
         return Means(["loss", *(metric.name for metric in self.metrics)])
@@ -210,28 +210,49 @@ class Runner:
     def step(self, model: Sequential, batch: Batch) -> Array:
         """One update of the model's parameters; returns loss and metrics of each sample.
 
-        Raises FloatingPointError where the loss, the gradient or the new parameters are not finite;
-        the parameters are then those of the step before.
+        Raises FloatingPointError where the loss, the gradient or the new parameters are not finite.
+        After this or any other error, weights, running statistics and optimizer are as before.
         """
-        if self._backup is None:
-            raise ValueError("this runner was made without training=True")
-        w, g = model.flat_params, model.flat_grads
-        states = [array for layer in model.layers for array in layer.state.values()]
-        states_before = [array.copy() for array in states]
-        with np.errstate(all="ignore"):  # what overflows is found by its result
-            values, finite = self.train(batch, model.optimizer.iterations, g)
-            if not finite:
-                culprit = self.culprit(model, batch)
-                for array, before in zip(states, states_before):
-                    array[...] = before
-                raise FloatingPointError(_not_finite(model, culprit))
-            self._backup[...] = w
-            model.optimizer.update(w, g, model.trainable_parts, self.update)
-            if not np.isfinite(w).all():
-                w[...] = self._backup
-                model.optimizer.iterations -= 1
-                raise FloatingPointError(_not_finite(model, f"the step of {model.optimizer!r}"))
+        optimizer, w, g = model.optimizer, model.flat_params, model.flat_grads
+        running = [array for layer in model.layers for array in layer.state.values()]
+        self._backup.keep(running)
+        try:
+            with np.errstate(all="ignore"):  # what overflows is found by its result
+                values, finite = self.train(batch, optimizer.iterations, g)
+                if not finite:
+                    raise FloatingPointError(_not_finite(model, self.culprit(model, batch)))
+                self._backup.keep([*running, w, *optimizer.state.values()])
+                optimizer.update(w, g, model.trainable_parts, self.update)
+                if not np.isfinite(w).all():
+                    optimizer.iterations -= 1
+                    raise FloatingPointError(_not_finite(model, f"the step of {optimizer!r}"))
+        except BaseException:
+            self._backup.restore()
+            raise
         return values
+
+
+class _Backup:
+    """Copies of arrays from before a step, in buffers that every step uses again."""
+
+    def __init__(self) -> None:
+        self._copies: dict[int, Array] = {}
+        self._kept: list[Array] = []
+
+    def keep(self, arrays: list[Array]) -> None:
+        """Copy those of `arrays` that this step has not kept yet."""
+        already = {id(array) for array in self._kept} if len(arrays) > len(self._kept) else set()
+        for array in arrays:
+            if id(array) in already:
+                continue
+            if id(array) not in self._copies:
+                self._copies[id(array)] = np.empty_like(array)
+            self._copies[id(array)][...] = array
+        self._kept = arrays
+
+    def restore(self) -> None:
+        for array in self._kept:
+            array[...] = self._copies[id(array)]
 
 
 class _Outputs:

@@ -42,16 +42,19 @@ def to_categorical(x: Any, num_classes: int | None = None) -> NDArray[Any]:
         raise ValueError("to_categorical: expected at least one label, received none")
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
-    if labels.dtype.kind == "f" and not (labels == np.floor(labels)).all():
-        raise ValueError("to_categorical: expected labels to be whole numbers")
+    whole = np.isfinite(labels) & (labels == np.floor(labels))
+    if not whole.all():
+        wrong = labels[~whole].flat[0]
+        raise ValueError(f"to_categorical: expected labels to be whole numbers, received {wrong}")
+    if labels.min() < 0:
+        raise ValueError(f"to_categorical: expected labels from 0 on, received {labels.min()}")
     if num_classes is None:
         classes = int(labels.max()) + 1
     else:
         classes = checks.integer(num_classes, "num_classes", "to_categorical", minimum=1)
-    if labels.min() < 0 or labels.max() >= classes:
-        wrong = labels.min() if labels.min() < 0 else labels.max()
+    if labels.max() >= classes:
         raise ValueError(
-            f"to_categorical: expected labels from 0 to {classes - 1}, received {wrong}"
+            f"to_categorical: expected labels from 0 to {classes - 1}, received {labels.max()}"
         )
     one_hot = np.zeros((*labels.shape, classes), config.floatx())
     np.put_along_axis(one_hot, labels[..., None].astype(np.intp), 1, -1)

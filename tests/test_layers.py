@@ -1,4 +1,4 @@
-"""Each layer against its definition in plain loops, and what all layers have in common."""
+"""Each layer against its definition in plain loops; what all have in common: test_contract.py."""
 
 import itertools
 from collections import Counter
@@ -15,47 +15,17 @@ from minicnn.layers import (
     Conv2D,
     Dense,
     Dropout,
-    Flatten,
     Input,
     Layer,
-    Linear,
     MaxPool2D,
     MaxPooling2D,
     ReLU,
     Sigmoid,
     Softmax,
-    Tanh,
 )
 from minicnn.layers.base import unique_name
 
 rng = np.random.default_rng(20)
-
-# name -> (a new layer, shape of a batch)
-LAYERS = {
-    "conv": (lambda: Conv2D(3, 3), (4, 6, 5, 2)),
-    "conv strides same relu": (
-        lambda: Conv2D(2, (2, 3), strides=(2, 3), padding="same", activation="relu"),
-        (3, 7, 8, 2),
-    ),
-    "conv no bias": (lambda: Conv2D(2, 1, use_bias=False), (3, 3, 3, 4)),
-    "batch normalization": (lambda: BatchNormalization(), (4, 3, 2, 5)),
-    "dense": (lambda: Dense(4), (5, 3)),
-    "dense on sequences": (lambda: Dense(4, activation="tanh"), (5, 2, 3)),
-    "max pool": (lambda: MaxPooling2D(2), (3, 5, 6, 2)),
-    "max pool overlapping same": (lambda: MaxPooling2D(3, 2, "same"), (3, 6, 5, 2)),
-    "average pool": (lambda: AveragePooling2D((2, 3), 1), (3, 5, 6, 2)),
-    "average pool same": (lambda: AveragePooling2D(3, 2, "same"), (3, 6, 5, 2)),
-    "flatten": (lambda: Flatten(), (3, 2, 4, 2)),
-    "dropout": (lambda: Dropout(0.4, seed=1), (4, 5)),
-    "relu": (lambda: ReLU(), (4, 5)),
-    "linear": (lambda: Linear(), (4, 5)),
-    "sigmoid": (lambda: Sigmoid(), (4, 5)),
-    "tanh": (lambda: Tanh(), (4, 5)),
-    "softmax": (lambda: Softmax(), (4, 5)),
-    "activation": (lambda: Activation("softmax"), (4, 5)),
-    "input": (lambda: Input((5,)), (4, 5)),
-}
-every_layer = pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS.keys())
 
 
 # -- against the definition -----------------------------------------------------------------------
@@ -176,127 +146,6 @@ def test_dropout_at_the_ends_of_its_range(rate, expected):
     layer = Dropout(rate)
     np.testing.assert_array_equal(layer.forward(np.ones((3, 4)), training=True), expected)
     np.testing.assert_array_equal(layer.backward(np.full((3, 4), 2.0)), 2 * expected)
-
-
-# -- what all layers have in common ---------------------------------------------------------------
-
-
-@every_layer
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("training", [False, True])
-def test_shapes_and_types(make, shape, dtype, training):
-    layer = make()
-    x = rng.standard_normal(shape).astype(dtype)
-    y = layer.forward(x, training)
-    assert y.shape == layer.output_shape(shape)
-    assert layer.output_shape((None, *shape[1:])) == (None, *y.shape[1:])
-    assert y.dtype == dtype
-    dx = layer.backward(rng.standard_normal(y.shape).astype(dtype))
-    assert (dx.shape, dx.dtype) == (x.shape, dtype)
-    assert layer.params.keys() == layer.grads.keys()
-    for key, array in layer.params.items():
-        assert (layer.grads[key].shape, layer.grads[key].dtype) == (array.shape, dtype)
-
-
-@every_layer
-def test_nothing_that_is_given_is_written_to_and_gradients_are_replaced(make, shape):
-    layer = make()
-    x = rng.standard_normal(shape)
-    y = layer.forward(x)
-    dy = rng.standard_normal(y.shape)
-    x_before, dy_before = x.copy(), dy.copy()
-    params_before = layer.get_weights()
-    dx = layer.backward(dy).copy()
-    grads = {key: array.copy() for key, array in layer.grads.items()}
-    np.testing.assert_array_equal(dx, layer.backward(dy))
-    for key, array in grads.items():
-        np.testing.assert_array_equal(array, layer.grads[key])
-    np.testing.assert_array_equal(x, x_before)
-    np.testing.assert_array_equal(dy, dy_before)
-    for before, after in zip(params_before, layer.get_weights()):
-        np.testing.assert_array_equal(before, after)
-
-
-@every_layer
-def test_a_batch_gives_what_its_samples_give_one_by_one(make, shape):
-    layer = make()
-    x = rng.standard_normal(shape)
-    y = layer.forward(x)
-    single = np.concatenate([layer.forward(x[n : n + 1]) for n in range(len(x))])
-    np.testing.assert_allclose(y, single, rtol=1e-12, atol=1e-12)
-
-
-@every_layer
-def test_inputs_of_any_make_are_taken(make, shape):
-    layer = make()
-    x = rng.integers(-9, 9, shape).astype(np.float64)
-    expected = layer.forward(x)
-    read_only = x.copy()
-    read_only.flags.writeable = False
-    wide = np.zeros((*shape[:-1], 2 * shape[-1]))
-    wide[..., ::2] = x
-    for same in (
-        read_only,
-        np.asfortranarray(x),
-        wide[..., ::2],
-        x.astype(">f8"),
-        x.astype(np.int16).astype(np.float64).tolist(),
-        x[::-1].copy()[::-1],
-    ):
-        np.testing.assert_array_equal(layer.forward(same), expected)
-        dy = np.asfortranarray(rng.standard_normal(expected.shape))
-        dy.flags.writeable = False
-        layer.backward(dy)
-
-
-@every_layer
-def test_backward_needs_a_forward_and_a_gradient_of_its_shape(make, shape):
-    layer = make()
-    with pytest.raises(RuntimeError, match=r"forward.* first"):
-        layer.backward(np.zeros(shape))
-    y = layer.forward(np.ones(shape))
-    with pytest.raises(ValueError, match="expected dy of shape"):
-        layer.backward(np.zeros((*y.shape, 1)))
-    assert layer.replica()._cache is None
-
-
-@every_layer
-def test_wrong_values_are_refused(make, shape):
-    layer = make()
-    with pytest.raises(ValueError, match="no empty axis"):
-        layer.forward(np.zeros((0, *shape[1:])))
-    for wrong in (np.zeros(shape, complex), np.zeros(shape, object), np.full(shape, "a")):
-        with pytest.raises(TypeError, match="real numbers"):
-            layer.forward(wrong)
-    with pytest.raises(TypeError, match="ragged"):
-        layer.forward([[1, 2], [3]])
-
-
-@every_layer
-def test_a_replica_shares_parameters_and_nothing_else(make, shape):
-    layer = make()
-    x = rng.standard_normal(shape)
-    y = layer.forward(x)
-    twin = layer.replica()
-    other = twin.forward(2 * x)
-    dy = rng.standard_normal(y.shape)
-    from_layer = layer.backward(dy)
-    twin.backward(dy)
-    again = layer.backward(dy)
-    np.testing.assert_array_equal(from_layer, again)
-    assert other.shape == y.shape
-    for key in layer.params:
-        assert twin.params[key] is layer.params[key]
-
-
-def test_gradients_are_written_into_the_arrays_that_are_there():
-    for layer, shape in ((Conv2D(2, 2), (2, 3, 3, 1)), (Dense(2), (2, 3))):
-        y = layer.forward(np.ones(shape))
-        before = dict(layer.grads)
-        layer.backward(rng.standard_normal(y.shape))
-        for key, array in before.items():
-            assert layer.grads[key] is array
-            assert array.any()
 
 
 # -- wrong calls ----------------------------------------------------------------------------------

@@ -127,9 +127,10 @@ class ShardedNetwork:
 
         def run_lane(k: int) -> None:
             lane = self._lanes[k]
-            for shard in shards[k::LANES]:
-                work(lane, shard)
-                lane.forget()
+            with np.errstate(all="ignore"):  # each thread has its own; results are judged later
+                for shard in shards[k::LANES]:
+                    work(lane, shard)
+                    lane.forget()
 
         threads.run(run_lane, range(count))
         return count

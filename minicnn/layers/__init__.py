@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from minicnn.layers.activations import Activation, Linear, ReLU, Sigmoid, Softmax, Tanh
+from minicnn.layers.activations import (
+    Activation,
+    ActivationLayer,
+    Linear,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from minicnn.layers.base import Layer
 from minicnn.layers.batchnorm import BatchNormalization
 from minicnn.layers.conv import Conv2D
@@ -19,6 +27,7 @@ AvgPool2D = AveragePooling2D
 
 __all__ = [
     "Activation",
+    "ActivationLayer",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",

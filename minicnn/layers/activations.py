@@ -10,7 +10,14 @@ from minicnn import checks
 from minicnn.layers.base import Array, Layer, Shape
 
 
-class Linear(Layer):
+class ActivationLayer(Layer):
+    """Base of the activations: no parameters, nothing random, y has the shape of x.
+
+    Only these serve as the `activation` of another layer; derive your own from it.
+    """
+
+
+class Linear(ActivationLayer):
     """y = x: what a layer without an activation applies.
 
     Forward
@@ -30,7 +37,7 @@ class Linear(Layer):
         return dy
 
 
-class ReLU(Layer):
+class ReLU(ActivationLayer):
     """Rectified linear unit.
 
     Shapes
@@ -68,7 +75,7 @@ class ReLU(Layer):
         return dx
 
 
-class Sigmoid(Layer):
+class Sigmoid(ActivationLayer):
     """Logistic function: squeezes any number into (0, 1).
 
     Shapes
@@ -104,7 +111,7 @@ class Sigmoid(Layer):
         return dx
 
 
-class Tanh(Layer):
+class Tanh(ActivationLayer):
     """Hyperbolic tangent: squeezes any number into (-1, 1).
 
     Shapes
@@ -139,7 +146,7 @@ class Tanh(Layer):
         return dx
 
 
-class Softmax(Layer):
+class Softmax(ActivationLayer):
     """Scores (logits) to probabilities along the last axis.
 
     Shapes
@@ -189,7 +196,7 @@ class Softmax(Layer):
         return dx
 
 
-KNOWN: dict[str, type[Layer]] = {
+KNOWN: dict[str, type[ActivationLayer]] = {
     "linear": Linear,
     "relu": ReLU,
     "sigmoid": Sigmoid,
@@ -198,7 +205,7 @@ KNOWN: dict[str, type[Layer]] = {
 }
 
 
-class Activation(Layer):
+class Activation(ActivationLayer):
     """An activation by its name, as a layer: `Activation("relu")` does what `ReLU()` does.
 
     Parameters
@@ -214,7 +221,7 @@ class Activation(Layer):
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.activation = get(activation, self.who)
+        self.activation: Layer = get(activation, self.who)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.activation.output_shape(input_shape)
@@ -229,16 +236,16 @@ class Activation(Layer):
         return self.activation.backward(dy)
 
 
-def get(identifier: Any, who: str = "activations") -> Layer:
+def get(identifier: Any, who: str = "activations") -> ActivationLayer:
     """The activation layer of that name, class or object; None is linear.
 
-    Raises ValueError for an unknown name, TypeError for anything else or a layer with parameters.
+    Raises ValueError for an unknown name, TypeError for anything else, other layers included.
     """
     if identifier is None:
         identifier = "linear"
-    if isinstance(identifier, type) and issubclass(identifier, Layer):
+    if isinstance(identifier, type) and issubclass(identifier, ActivationLayer):
         return identifier(name=identifier.__name__.lower())
-    if isinstance(identifier, Layer):
+    if isinstance(identifier, ActivationLayer):
         return identifier
     cls = checks.lookup(identifier, KNOWN, "activation", who)
     return cls(name=identifier.lower())  # a name of its own keeps it out of the automatic count

@@ -96,7 +96,7 @@ class Layer:
         if name is not None and (not isinstance(name, str) or not name):
             raise TypeError(f"{kind}: expected name to be a non-empty string, received {name!r}")
         self.name = name if name is not None else unique_name(kind)
-        self.trainable = bool(trainable)
+        self.trainable = checks.boolean(trainable, "trainable", self.who)
         self.declared_shape = None if input_shape is None else _declared(input_shape, self.who)
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
@@ -164,17 +164,17 @@ class Layer:
         dtype = self._dtype or np.dtype(_nearest_float(x.dtype))
         if x.ndim < 1:
             raise ValueError(f"{self.who}: expected x to have a batch axis, received a number")
+        if 0 in x.shape:
+            raise ValueError(f"{self.who}: expected no empty axis, received shape {x.shape}")
+        y_shape = self.output_shape(x.shape)  # raises before anything is built
         if not self.built:
-            self.output_shape(x.shape)  # raises before anything is built
             declared, self._dtype = self._dtype, dtype
             try:
                 self.build((None, *x.shape[1:]))
             finally:
                 if not self._arrays():
                     self._dtype = declared
-        if 0 in x.shape:
-            raise ValueError(f"{self.who}: expected no empty axis, received shape {x.shape}")
-        self._y_shape = self.output_shape(x.shape)
+        self._y_shape = y_shape
         return np.ascontiguousarray(x, dtype=dtype)
 
     def _recall(self, dy: Any) -> tuple[Array, Any]:

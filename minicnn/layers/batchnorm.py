@@ -77,7 +77,8 @@ class BatchNormalization(Layer):
         super().__init__(**kwargs)
         self.momentum = checks.real(momentum, "momentum", self.who, low=0, high=1)
         self.epsilon = checks.real(epsilon, "epsilon", self.who, low=0, open_low=True)
-        self.center, self.scale = bool(center), bool(scale)
+        self.center = checks.boolean(center, "center", self.who)
+        self.scale = checks.boolean(scale, "scale", self.who)
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(input_shape)

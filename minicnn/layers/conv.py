@@ -98,7 +98,7 @@ class Conv2D(Layer):
         self.strides = checks.pair(strides, "strides", self.who)
         self.padding = checked_padding(padding, self.who)
         self.activation = activations.get(activation, self.who)
-        self.use_bias = bool(use_bias)
+        self.use_bias = checks.boolean(use_bias, "use_bias", self.who)
         self.kernel_initializer = initializers.get(kernel_initializer, self.who)
         self.bias_initializer = initializers.get(bias_initializer, self.who)
 

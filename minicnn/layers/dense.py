@@ -77,7 +77,7 @@ class Dense(Layer):
         super().__init__(**kwargs)
         self.units = checks.integer(units, "units", self.who, minimum=1)
         self.activation = activations.get(activation, self.who)
-        self.use_bias = bool(use_bias)
+        self.use_bias = checks.boolean(use_bias, "use_bias", self.who)
         self.kernel_initializer = initializers.get(kernel_initializer, self.who)
         self.bias_initializer = initializers.get(bias_initializer, self.who)
 

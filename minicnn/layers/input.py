@@ -24,6 +24,10 @@ class InputLayer(Linear):
     """
 
     def __init__(self, shape: tuple[int, ...], **kwargs: Any) -> None:
+        if shape is None:
+            raise TypeError(
+                "Input: expected shape to be a tuple such as (28, 28, 1), received None"
+            )
         super().__init__(input_shape=shape, **kwargs)
 
 

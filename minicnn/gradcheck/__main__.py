@@ -1,0 +1,63 @@
+"""`python -m minicnn.gradcheck`: check every layer and loss of the package, print one table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from minicnn.gradcheck.package import RANDOM_MODELS, cases, missing
+from minicnn.gradcheck.result import CheckResult, table
+
+COLUMNS = ("checked", "configuration", "parameters", "worst error", "derivatives", "kinks", "")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run all cases; 1 if one fails or a layer or loss has none, else 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minicnn.gradcheck",
+        description="Check the gradients of every layer and loss, and of whole models.",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all random numbers")
+    parser.add_argument(
+        "--random-models", type=int, default=RANDOM_MODELS, help="how many (%(default)s)"
+    )
+    options = parser.parse_args(arguments)
+
+    start = time.perf_counter()
+    checked = [(case, case.run(options.seed)) for case in cases(options.random_models)]
+    rows = [(case.kind, case.label, *_cells(result)) for case, result in checked]
+    print("\n".join(table(rows, COLUMNS)))
+
+    failed = [result for _, result in checked if not result.ok]
+    for result in failed:
+        print(f"\n{result}")
+    uncovered = missing()
+    for name in uncovered:
+        print(f"\n{name}: no case checks it; add one to minicnn/gradcheck/package.py")
+    derivatives = sum(row.checked for _, result in checked for row in result.rows)
+    print(
+        f"\n{len(checked)} cases, {derivatives:,} derivatives, {len(failed)} failed, "
+        f"{len(uncovered)} without a case, in {time.perf_counter() - start:.1f} s"
+    )
+    return 1 if failed or uncovered else 0
+
+
+def _cells(result: CheckResult) -> tuple[str, ...]:
+    """The result in one line: its worst parameter, and sums."""
+    names = ", ".join(row.name for row in result.rows)
+    if len(result.rows) > 4:
+        names = f"{len(result.rows)}, with x"
+    worst = max(result.rows, key=lambda row: row.error / row.bar)
+    return (
+        names,
+        f"{worst.error:.1e} of {worst.bar:.0e}",
+        str(sum(row.checked for row in result.rows)),
+        str(sum(row.kinks for row in result.rows)),
+        "ok" if result.ok else "FAILED",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

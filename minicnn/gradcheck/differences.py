@@ -1,0 +1,297 @@
+"""Central differences, and the kinks that spoil them.
+
+Along a line t -> y(t), with y a vector of outputs,
+
+    right(h) = (y(h) - y(0)) / h        left(h) = (y(0) - y(-h)) / h
+    mean(h)  = (right(h) + left(h)) / 2 = y'(0) + y''' h^2 / 6 + ...        central difference
+    bend(h)  = right(h) - left(h)       = y'' h + ...
+
+Each is taken at h and at h / 2. From the means follows the derivative, (4 mean(h/2) - mean(h)) / 3,
+in which the h^2 terms cancel (Richardson). From the bends follows whether y has a kink: a smooth
+bend halves with h, so bend(h) - 2 bend(h/2) is nothing but rounding, while at a kink, where the
+slope jumps by J, it is of the size of J. Only outputs are looked at, never the gradient that is
+being checked, so no gradient, however wrong, can make a smooth place look like a kink.
+
+Where a kink lies within h, smaller steps may still pass between it and 0; where even the smallest
+one does not, there is no derivative to compare with, but there are two slopes, and a gradient has
+to lie between them.
+
+How much of a difference is rounding is measured, too: fourth differences, in which what is smooth
+cancels to the order h^4, leave sqrt(70) times the noise of y.
+
+Sources: Richardson, "The approximate arithmetical solution by finite differences of physical
+problems", 1911; Moré and Wild, "Estimating computational noise", 2011.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.gradcheck.subjects import Subject
+
+Array = NDArray[Any]
+
+SHRINK = (1.0, 0.1, 0.01, 0.001)  # steps, as parts of eps, until one passes between the kinks
+LINEAR_STEP = 1.0
+ROUNDING = 2.0**-52
+FOURTH = np.array([1.0, -4.0, 6.0, -4.0, 1.0])  # of y at -2h ... 2h
+SLOPE_NOISE, BEND_NOISE = 16.0, 48.0  # noise of y to four sigma of the slope's, the bend's, times h
+
+
+@dataclass(frozen=True)
+class Slope:
+    """How each output moves along a line; all arrays of shape (outputs,)."""
+
+    value: Array  # the derivative, where there is one
+    left: Array
+    right: Array
+    kink: Array  # bend(h) - 2 bend(h/2): the part of the bend that no smooth output has
+    moved: Array  # whether the output moved at all
+    step: float
+
+
+def slope(y: Callable[[float], Array], y_0: Array, h: float, *, linear: bool = False) -> Slope:
+    """The slope of y at 0, from y(+-h) and y(+-h/2), or from y(+-h) alone where y is linear.
+
+    >>> s = slope(lambda t: np.array([t * t + 3 * t, abs(t)]), np.zeros(2), 1e-3)
+    >>> s.value.round(9), s.kink.round(9)
+    (array([3., 0.]), array([0., 2.]))
+    """
+    right, left = (y(h) - y_0) / h, (y_0 - y(-h)) / h
+    mean, bend = (right + left) / 2, right - left
+    moved = (right != 0) | (left != 0)
+    if linear:
+        return Slope(mean, left, right, np.abs(bend), moved, h)
+    right, left = (y(h / 2) - y_0) / (h / 2), (y_0 - y(-h / 2)) / (h / 2)
+    value = (4 * (right + left) / 2 - mean) / 3
+    return Slope(value, left, right, np.abs(bend - 2 * (right - left)), moved, h)
+
+
+@dataclass
+class Differences:
+    """What the differences say about one tensor, number by number or direction by direction.
+
+    Attributes
+    ----------
+    numeric : ndarray of shape (count,)
+        Derivative of <dy, y> by each number, or along each direction.
+    tolerance : ndarray of shape (count,)
+        What rounding in y alone may make of it.
+    kinked : ndarray of bool, shape (count,)
+        Where a kink leaves no derivative.
+    low, high : ndarray of shape (count,)
+        The slopes on both sides, least and greatest.
+    linear : bool
+    directions : ndarray of shape (count, numbers), or None for number by number
+    kept : ndarray of shape (count, *shape of y), or None
+        The dy of each direction: 0 for the outputs on a kink.
+    """
+
+    numeric: Array
+    tolerance: Array
+    kinked: Array
+    low: Array
+    high: Array
+    linear: bool
+    directions: Array | None = None
+    kept: Array | None = None
+
+    @property
+    def scale(self) -> float:
+        """Largest derivative."""
+        good = self.numeric[~self.kinked]
+        return float(np.abs(good).max()) if good.size else 0.0
+
+    @property
+    def left_out(self) -> tuple[int, int]:
+        """How many were left out for a kink, and of how many: numbers, or outputs on the ways."""
+        missing = self.kinked if self.kept is None else self.kept == 0
+        return int(missing.sum()), int(missing.size)
+
+
+class Line:
+    """y on the line that leaves the present values of `tensor` in `direction`."""
+
+    def __init__(self, subject: Subject, tensor: Array, direction: Any) -> None:
+        """`direction` is an array like `tensor`, or the place of one number in its flat view."""
+        self._subject, self._flat = subject, tensor.reshape(-1)
+        self._where: Any = direction if isinstance(direction, int) else slice(None)
+        self._along: Any = 1.0 if isinstance(direction, int) else np.ravel(direction)
+        self._start = self._flat[self._where].copy()
+
+    def __call__(self, t: float) -> Array:
+        self._flat[self._where] = self._start + t * self._along
+        try:
+            return self._subject.forward().reshape(-1)
+        finally:
+            self._flat[self._where] = self._start
+
+    def unit(self) -> float:
+        """By how much a step has to grow where the numbers are large, to be seen beside them."""
+        return max(1.0, float(np.abs(self._start).max()))
+
+
+def is_linear(subject: Subject, tensor: Array, rng: np.random.Generator) -> bool:
+    """Whether y is (affine) linear in `tensor`, as far as a few long lines tell."""
+    y_0 = subject.forward().reshape(-1)
+    for _ in range(3):
+        y = Line(subject, tensor, rng.normal(size=tensor.shape))
+        unit = y.unit()
+        once = y(unit) - y_0
+        size = max(float(np.abs(once).max()), float(np.abs(y_0).max()))
+        for factor in (-1.0, 3.0):
+            if np.abs(y(factor * unit) - y_0 - factor * once).max() > 1e-12 * size:
+                return False
+    return True
+
+
+def noise(subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: float) -> Array:
+    """Standard deviation of the rounding in each output, shape (outputs,).
+
+    Taken at some places a little beside the present values, where ties are broken; the largest
+    counts for nothing, since there may be a kink near one of them. Steps of 0.001 eps pass most
+    kinks, but where y hardly moves they may change no digit at all; so steps of eps are taken, too,
+    and believed as far as the rounding of numbers of the size of 1, of y or of the tensor goes.
+    """
+    flat, near, far = tensor.reshape(-1), [], []
+    saved, y_0 = flat.copy(), subject.forward()
+    largest = max(1.0, float(np.abs(saved).max()), float(np.abs(y_0).max(initial=0)))
+    try:
+        for _ in range(3 + 12 // y_0.size):  # few outputs say little, each time
+            direction = rng.normal(size=tensor.shape)
+            direction /= np.linalg.norm(direction)
+            flat[:] = saved + 0.01 * rng.uniform(-1, 1, flat.size) * max(1.0, np.abs(saved).max())
+            y = Line(subject, tensor, direction)
+            near.append(_fourth_difference(y, 1e-3 * eps * y.unit()))
+            far.append(_fourth_difference(y, eps * y.unit()))
+    finally:
+        flat[:] = saved
+    small, large = (np.sort(seen, axis=0)[-2] for seen in (near, far))
+    return np.nan_to_num(np.maximum(small, np.minimum(large, 4 * ROUNDING * largest)))
+
+
+def _fourth_difference(y: Line, h: float) -> Array:
+    """|fourth difference| of y, as a part of what it is for noise of standard deviation 1."""
+    table = np.stack([y(k * h) for k in range(-2, 3)])
+    return np.abs(FOURTH @ table) / np.linalg.norm(FOURTH)
+
+
+def by_number(
+    subject: Subject,
+    tensor: Array,
+    dy: Array,
+    *,
+    eps: float,
+    bar: float,
+    linear: bool,
+    rounding: Array,
+) -> Differences:
+    """Derivative of <dy, y> by every number of `tensor`; `rounding` is that of y."""
+    y_0, weights = subject.forward().reshape(-1), dy.reshape(-1)
+    lines = [Line(subject, tensor, k) for k in range(tensor.size)]
+    step = LINEAR_STEP if linear else eps
+    found = _Row(len(lines), linear, weights, rounding)
+    jumps = np.zeros(len(lines))
+    for k, y in enumerate(lines):
+        s = slope(y, y_0, step * y.unit(), linear=linear)
+        found.put(k, s)
+        jumps[k] = found.jump(s)
+
+    visible = 0.05 * bar * float(np.abs(found.differences.numeric).max(initial=0))
+    for k in map(int, np.flatnonzero(jumps > visible)):
+        y = lines[k]
+        for shrink in SHRINK[1:] if not linear else ():
+            s = slope(y, y_0, shrink * eps * y.unit())
+            found.put(k, s)
+            if found.jump(s) <= visible:
+                break
+        else:
+            found.differences.kinked[k] = True
+    return found.differences
+
+
+def by_direction(
+    subject: Subject,
+    tensor: Array,
+    dy: Array,
+    *,
+    eps: float,
+    bar: float,
+    linear: bool,
+    directions: Array,
+    rounding: Array,
+) -> Differences:
+    """Derivative of <dy, y> along `directions` (count, numbers); `rounding` is that of y.
+
+    An output that crosses a kink on the way is left out, by a 0 in its place of dy; a direction
+    counts as kinked if no output is left.
+    """
+    y_0, weights = subject.forward().reshape(-1), dy.reshape(-1)
+    found = _Row(len(directions), linear, weights, rounding)
+    kept = []
+    for k, direction in enumerate(directions):
+        y = Line(subject, tensor, direction)
+        first = LINEAR_STEP if linear else _gentle(y, y_0, eps * y.unit())
+        for shrink in SHRINK if not linear else (1.0,):
+            s = slope(y, y_0, shrink * first, linear=linear)
+            visible = 0.05 * bar * float(np.linalg.norm(weights * s.value))
+            smooth = found.jumps(s) <= visible
+            if smooth.all():
+                break
+        found.put(k, s, smooth)
+        found.differences.kinked[k] = not smooth.any()
+        kept.append((weights * smooth).reshape(dy.shape))
+    found.differences.directions, found.differences.kept = directions, np.stack(kept)
+    return found.differences
+
+
+def jacobian(subject: Subject, tensor: Array, *, eps: float, linear: bool) -> Array:
+    """dy_o / d(tensor)_k, shape (outputs, numbers)."""
+    y_0 = subject.forward().reshape(-1)
+    columns = []
+    for k in range(tensor.size):
+        y = Line(subject, tensor, k)
+        s = slope(y, y_0, (LINEAR_STEP if linear else eps) * y.unit(), linear=linear)
+        near_kink = s.kink > 1e-6 * np.abs(s.value).max()
+        value = s.value
+        if near_kink.any():
+            value = np.where(near_kink, slope(y, y_0, SHRINK[-1] * eps * y.unit()).value, value)
+        columns.append(value)
+    return np.stack(columns, axis=1)
+
+
+class _Row:
+    """Fills a `Differences`, one place after another."""
+
+    def __init__(self, count: int, linear: bool, weights: Array, rounding: Array) -> None:
+        numeric, tolerance, low, high = (np.zeros(count) for _ in range(4))
+        kinked = np.zeros(count, bool)
+        self.differences = Differences(numeric, tolerance, kinked, low, high, linear)
+        self._weights, self._noise = weights, np.abs(weights) * rounding
+
+    def put(self, k: int, s: Slope, smooth: Array | bool = True) -> None:
+        """Enter what `s` says about place `k`, without the outputs that are not `smooth`."""
+        d, weights = self.differences, self._weights * smooth
+        d.numeric[k] = weights @ s.value
+        d.tolerance[k] = SLOPE_NOISE * float(np.linalg.norm(self._noise[s.moved])) / s.step
+        sides = weights * s.left, weights * s.right
+        d.low[k], d.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
+
+    def jumps(self, s: Slope) -> Array:
+        """What a kink adds to the slope, output by output; 0 where it may be rounding."""
+        jump = np.abs(self._weights * s.kink)
+        return np.where(jump <= BEND_NOISE * self._noise / s.step, 0, jump)
+
+    def jump(self, s: Slope) -> float:
+        """The largest of `jumps`."""
+        return float(self.jumps(s).max(initial=0))
+
+
+def _gentle(y: Line, y_0: Array, h: float) -> float:
+    """`h`, made smaller if y moves by more than h: a direction has many parts that add up."""
+    return h / max(1.0, float(np.abs(y(h) - y_0).max(initial=0)) / h)

@@ -1,0 +1,193 @@
+"""What a check found, as objects and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+COLUMNS = ("parameter", "shape", "worst error", "bar", "checked", "kinks", "verdict")
+
+
+class GradientCheckError(AssertionError):
+    """A gradient that does not agree with the differences; the message is the whole table."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A likely mistake: the gradient with this mistake undone agrees with the differences.
+
+    `kind` is a short name ("factor", "transposed", "mask missing"), `text` the explanation.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One number that is off: its index, what backward says, and what the differences say."""
+
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+    note: str = ""
+
+    def __str__(self) -> str:
+        place = ", ".join(map(str, self.index))
+        return (
+            f"[{place}]: backward says {self.analytic:.8g}, "
+            f"the differences say {self.numeric:.8g}{self.note}"
+        )
+
+
+@dataclass(frozen=True)
+class TensorCheck:
+    """One line of the table: one parameter, or x.
+
+    Attributes
+    ----------
+    name : str
+        "x", "W", "b" ... or "conv2d/W" in a model.
+    shape : tuple of int
+    error : float
+        Greatest difference between the two gradients, as a part of the greatest number in them.
+    bar : float
+        What `error` may be.
+    checked, kinks : int
+        Numbers that were compared, and numbers left out since they lie on a kink; if `by_products`,
+        products that were compared, and outputs left out of them.
+    by_products : bool
+        Whether <dy, J v> was compared with <J^T dy, v> instead of number with number.
+    ok : bool
+    wrong : tuple of Wrong
+        The numbers that are off, worst first; at most a few.
+    wrong_count : int
+    reason : str
+        Why it failed, where that is not a wrong number: a wrong shape, too many kinks.
+    where : str
+        What the places of the wrong numbers have in common.
+    mistake : Mistake or None
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    error: float
+    bar: float
+    checked: int
+    kinks: int
+    by_products: bool
+    ok: bool
+    wrong: tuple[Wrong, ...] = ()
+    wrong_count: int = 0
+    reason: str = ""
+    where: str = ""
+    mistake: Mistake | None = None
+
+    def cells(self) -> tuple[str, ...]:
+        """The texts of its line in the table."""
+        checked = f"{self.checked} {'products' if self.by_products else 'each'}"
+        error = f"{self.error:.1e}" if self.checked else "-"
+        verdict = "ok" if self.ok else "FAILED"
+        return (
+            self.name,
+            str(self.shape),
+            error,
+            f"{self.bar:.0e}",
+            checked,
+            str(self.kinks),
+            verdict,
+        )
+
+    def story(self) -> list[str]:
+        """What there is to say about a failure."""
+        if self.ok:
+            return []
+        lines = [f"{self.name}: {self.reason}"] if self.reason else []
+        if self.wrong_count:
+            total = "products" if self.by_products else "numbers"
+            lines.append(f"{self.name}: {self.wrong_count} of {self.checked} {total} are off")
+            lines += [f"    {self.name}{wrong}" for wrong in self.wrong]
+        if self.where:
+            lines.append(f"    {self.where}")
+        if self.mistake is not None:
+            lines.append(f"    likely mistake: {self.mistake.text}")
+        elif self.wrong_count:
+            lines.append("    no common mistake fits")
+        return lines
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What `check_layer`, `check_model` and `check_loss` return; prints as a table.
+
+    Attributes
+    ----------
+    title : str
+        What was checked.
+    rows : tuple of TensorCheck
+    problems : tuple of Mistake
+        Faults beside wrong numbers: gradients that accumulate, inputs that are written to.
+    hints : tuple of str
+        Further lines for a failure.
+    """
+
+    title: str
+    rows: tuple[TensorCheck, ...]
+    problems: tuple[Mistake, ...] = ()
+    hints: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether every gradient agrees and nothing else is wrong."""
+        return not self.problems and all(row.ok for row in self.rows)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    @property
+    def mistakes(self) -> dict[str, str]:
+        """Kind of the mistake found, by parameter; those beside the numbers by their own kind."""
+        found = {row.name: row.mistake.kind for row in self.rows if row.mistake is not None}
+        return {**found, **{problem.kind: problem.kind for problem in self.problems}}
+
+    @property
+    def worst(self) -> float:
+        """Greatest error of all rows."""
+        return max((row.error for row in self.rows), default=0.0)
+
+    def __getitem__(self, name: str) -> TensorCheck:
+        """The row of that parameter. Raises KeyError with the names that there are."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"{name!r}; there are {', '.join(row.name for row in self.rows)}")
+
+    def raise_if_failed(self) -> None:
+        """Raise GradientCheckError, with this table as its message, unless all is well."""
+        if not self.ok:
+            raise GradientCheckError(f"\n{self}")
+
+    def __str__(self) -> str:
+        lines = [f"{self.title}: {'ok' if self.ok else 'FAILED'}"]
+        lines += [f"  {line}" for line in table([row.cells() for row in self.rows])]
+        lines += [line for row in self.rows for line in row.story()]
+        lines += [f"{problem.kind}: {problem.text}" for problem in self.problems]
+        return "\n".join([*lines, *self.hints])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def table(rows: Sequence[Sequence[Any]], columns: Sequence[str] = COLUMNS) -> list[str]:
+    """The lines of a table, text to the left.
+
+    >>> table([("W", "(3, 2)")], ("parameter", "shape"))
+    ['parameter  shape', 'W          (3, 2)']
+    """
+    everything = [tuple(columns), *[tuple(map(str, row)) for row in rows]]
+    widths = [max(len(row[k]) for row in everything) for k in range(len(columns))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+        for row in everything
+    ]

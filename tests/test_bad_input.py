@@ -1,0 +1,860 @@
+"""Every wrong call answered: a named error, the argument and what came in it, the model untouched.
+
+The list is that of docs/correctness.md, line by line. What stands elsewhere is not repeated here:
+
+    every line of the list, given to `fit`             test_training.py, WRONG_FITS
+    unknown names in `compile`, order of calls         test_training.py
+    Ctrl-C                                             test_training.py
+    add, build, get_layer, set_weights of a model      test_models.py
+    inputs that no layer can take, empty axes, dy      test_contract.py
+    ranks, channels, windows larger than the image     test_layers.py
+    targets handed to a loss by itself                 test_losses.py
+    data files                                         test_fashion_mnist.py
+"""
+
+import re
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from minicnn import Input, Sequential, config, get_num_threads, losses, metrics, set_num_threads
+from minicnn.initializers import GlorotUniform
+from minicnn.layers import (
+    Activation,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPooling2D,
+)
+from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.utils import set_random_seed, to_categorical
+
+rng = np.random.default_rng(70)
+X = rng.random((20, 8, 8))
+Y = rng.integers(0, 3, 20)
+ONE_HOT = np.eye(3)[Y]
+SPARSE = "sparse_categorical_crossentropy"
+
+
+def trained(loss=SPARSE, **options):
+    """A model in the midst of its life: every part that an error could leave changed has moved."""
+    set_random_seed(4)
+    model = Sequential(
+        [
+            Conv2D(2, 3, activation="relu", input_shape=(8, 8, 1)),
+            BatchNormalization(),
+            MaxPooling2D(2),
+            Dropout(0.2),
+            Flatten(),
+            Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile("adam", loss, **{"metrics": ["accuracy"], **options})
+    model.fit(X, Y if loss == SPARSE else ONE_HOT, batch_size=7, verbose=0)
+    return model
+
+
+def life_of(model):
+    """All that a refused call has to leave as it was."""
+    arrays = {f"{layer.name}/{k}": a for layer in model.layers for k, a in layer._arrays().items()}
+    arrays |= {f"optimizer/{slot}": vector for slot, vector in model.optimizer.state.items()}
+    arrays |= {"params": model.flat_params, "gradients": model.flat_grads}
+    return {
+        **{name: (id(array), array.tobytes()) for name, array in arrays.items()},
+        "layers": [(layer.name, layer.built, layer.trainable) for layer in model.layers],
+        "shapes": (model.built, model._input_shape, model._output_shape),
+        "compiled": (model._compiled, model.loss, model.optimizer, list(model._metrics)),
+        "optimizer": (model.optimizer.iterations, model.optimizer.learning_rate),
+        "history": (model.history, model.history and str(model.history.history)),
+        "random": str(model.rng.bit_generator.state),
+        "stop_training": model.stop_training,
+    }
+
+
+@contextmanager
+def refused(error, *words, model=None):
+    """Wants an error of that class with all of these words, and `model` to stay as it is."""
+    before = None if model is None else life_of(model)
+    with pytest.raises(error) as caught:
+        yield
+    assert caught.type in (TypeError, ValueError), "a class of its own takes both to catch"
+    for word in words:
+        assert word in str(caught.value)
+    if model is not None:
+        after = life_of(model)
+        assert after.keys() == before.keys()
+        for what, value in before.items():
+            assert after[what] == value, f"the refused call has changed the model's {what}"
+
+
+def with_one(array, place, value):
+    array = np.array(array, np.float64)
+    array[place] = value
+    return array
+
+
+# -- data, at every door --------------------------------------------------------------------------
+
+DOORS = {
+    "fit": lambda model, x, y: model.fit(x, y, verbose=0),
+    "fit validation_data": lambda model, x, y: model.fit(X, Y, validation_data=(x, y), verbose=0),
+    "evaluate": lambda model, x, y: model.evaluate(x, y, verbose=0),
+    "train_on_batch": lambda model, x, y: model.train_on_batch(x, y),
+    "predict": lambda model, x, y: model.predict(x, verbose=0),
+    "Sequential()": lambda model, x, y: model(x),
+}
+for_labels = [door for door in DOORS if door not in ("predict", "Sequential()")]
+
+WRONG_X = {
+    "rank too low": (X.reshape(20, 64), ValueError, "shape (N, 8, 8, 1), received (20, 64)"),
+    "rank too high": (X[:, None, None], ValueError, "(N, 8, 8, 1), received (20, 1, 1, 8, 8)"),
+    "another size": (X[:, :7], ValueError, "(N, 8, 8, 1), received (20, 7, 8)"),
+    "colour": (np.zeros((20, 8, 8, 3)), ValueError, "(N, 8, 8, 1), received (20, 8, 8, 3)"),
+    "channels first": (X[:, None], ValueError, "(N, 8, 8, 1), received (20, 1, 8, 8)"),
+    "an empty axis": (X[:, :0], ValueError, "(N, 8, 8, 1), received (20, 0, 8)"),
+    "one image": (X[0], ValueError, "received (8, 8). For one sample add a batch axis: x[None]"),
+    "no samples": (X[:0], ValueError, "at least one sample in x, received shape (0, 8, 8)"),
+    "an empty list": ([], ValueError, "at least one sample in x, received shape (0,)"),
+    "a number": (3.0, ValueError, "at least one sample in x, received shape ()"),
+    "nothing": (None, TypeError, "x to be an array, received None"),
+    "NaN": (with_one(X, (3, 2, 1), np.nan), ValueError, "x to be finite, received nan at index [3"),
+    "inf": (with_one(X, (3, 2, 1), np.inf), ValueError, "x to be finite, received inf at index [3"),
+    "-inf": (with_one(X, 3, -np.inf), ValueError, "x to be finite, received -inf at index [3"),
+    "objects": (
+        X.astype(object),
+        TypeError,
+        "x to be an array of real numbers, received dtype obj",
+    ),
+    "strings": (X.astype(str), TypeError, "x to be an array of real numbers, received dtype <U"),
+    "bytes": (X.astype("S"), TypeError, "x to be an array of real numbers, received dtype |S"),
+    "complex": (X + 0j, TypeError, "x to be an array of real numbers, received dtype complex128"),
+    "dates": (X.astype("M8[s]"), TypeError, "real numbers, received dtype datetime64"),
+    "a dict": ({"x": X}, TypeError, "x to be an array of real numbers, received dtype object"),
+    "rows of two lengths": (
+        [[1, 2], [3]],
+        TypeError,
+        "x to be an array of numbers, received a rag",
+    ),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("wrong", WRONG_X)
+def test_wrong_inputs(wrong, door):
+    x, error, words = WRONG_X[wrong]
+    model = trained()
+    with refused(error, f"{door}: expected", words, model=model):
+        DOORS[door](model, x, Y)
+
+
+WRONG_LABELS = {
+    "too few": (Y[:9], ValueError, "'x' sizes 20, 'y' sizes 9"),
+    "none": (Y[:0], ValueError, "'x' sizes 20, 'y' sizes 0"),
+    "a number": (3, ValueError, "'x' sizes 20, 'y' sizes 1"),
+    "nothing": (None, TypeError, "expected y, the targets, received None"),
+    "negative": (
+        with_one(Y, 4, -1),
+        ValueError,
+        "labels from 0 to 2, since the model has 3 outputs",
+    ),
+    "-7": (with_one(Y, 4, -7).astype(int), ValueError, "received -7"),
+    "beyond the classes": (with_one(Y, 4, 3).astype(np.uint8), ValueError, "received 3"),
+    "fractional": (with_one(Y, 4, 1.5), ValueError, "labels to be whole numbers, received 1.5"),
+    "NaN": (with_one(Y, 4, np.nan), ValueError, "y to be finite, received nan at index [4]"),
+    "inf": (with_one(Y, 4, np.inf), ValueError, "y to be finite, received inf at index [4]"),
+    "one-hot": (ONE_HOT, ValueError, "received (20, 3). For one-hot rows use loss='categorical_c"),
+    "two a sample": (np.stack([Y, Y], 1), ValueError, "received (20, 2). Give one whole-number"),
+    "objects": (
+        Y.astype(object),
+        TypeError,
+        "y to be an array of real numbers, received dtype obj",
+    ),
+    "strings": (["shirt"] * 20, TypeError, "y to be an array of real numbers, received dtype <U5"),
+    "complex": (Y + 0j, TypeError, "y to be an array of real numbers, received dtype complex128"),
+    "rows of two lengths": (
+        [[1], [1, 2]],
+        TypeError,
+        "y to be an array of numbers, received a rag",
+    ),
+}
+
+
+@pytest.mark.parametrize("door", for_labels)
+@pytest.mark.parametrize("wrong", WRONG_LABELS)
+def test_wrong_labels(wrong, door):
+    y, error, words = WRONG_LABELS[wrong]
+    model = trained()
+    with refused(error, f"{door}: expected", words, model=model):
+        DOORS[door](model, X, y)
+
+
+WRONG_ONE_HOT = {
+    "class count": (np.eye(4)[Y], ValueError, "(20, 4). Give one-hot rows of 3 classes"),
+    "labels": (Y, ValueError, "(20,). For whole-number labels use loss='sparse_categorical_cross"),
+    "a column of labels": (Y[:, None], ValueError, "to_categorical(y, 3)"),
+    "too few": (ONE_HOT[:9], ValueError, "'x' sizes 20, 'y' sizes 9"),
+    "negative": (-ONE_HOT, ValueError, "y to hold probabilities, received -1.0"),
+    "NaN": (with_one(ONE_HOT, (2, 1), np.nan), ValueError, "received nan at index [2, 1]"),
+    "objects": (ONE_HOT.astype(object), TypeError, "received dtype object"),
+}
+
+
+@pytest.mark.parametrize("door", [door for door in for_labels if door != "fit validation_data"])
+@pytest.mark.parametrize("wrong", WRONG_ONE_HOT)
+def test_wrong_one_hot_rows(wrong, door):
+    y, error, words = WRONG_ONE_HOT[wrong]
+    model = trained("categorical_crossentropy")
+    with refused(error, f"{door}: expected", words, model=model):
+        DOORS[door](model, X, y)
+
+
+@pytest.mark.parametrize("door", ["fit", "evaluate", "train_on_batch"])
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (Y, "received (20,)"),
+        (np.zeros((20, 4)), "(20, 4)"),
+        (with_one(ONE_HOT, 0, np.nan), "received nan"),
+    ],
+)
+def test_wrong_targets_of_a_regression(y, words, door):
+    model = trained("mse")
+    with refused(ValueError, f"{door}: expected y", words, model=model):
+        DOORS[door](model, X, y)
+
+
+def test_the_mend_that_is_offered_mends():
+    """Rows of 7 pixels instead of 8 do not fit for being given a channel axis."""
+    with pytest.raises(ValueError, match="received") as caught:
+        trained().predict(X[:, :7], verbose=0)
+    assert "x[..., None]" not in str(caught.value)
+
+
+# -- numbers that steer a call --------------------------------------------------------------------
+
+NOT_A_COUNT = [
+    (0, ValueError),
+    (-1, ValueError),
+    (2.5, TypeError),
+    ("32", TypeError),
+    (True, TypeError),
+    (np.float32(3), TypeError),
+]
+STEERED = {
+    "fit": lambda model, **given: model.fit(X, Y, **{"verbose": 0, **given}),
+    "evaluate": lambda model, **given: model.evaluate(X, Y, **{"verbose": 0, **given}),
+    "predict": lambda model, **given: model.predict(X, **{"verbose": 0, **given}),
+}
+
+
+@pytest.mark.parametrize("door", STEERED)
+@pytest.mark.parametrize(("value", "error"), NOT_A_COUNT)
+def test_batch_size(door, value, error):
+    model = trained()
+    words = f"{door}: expected batch_size to be an integer >= 1, received {value!r}"
+    with refused(error, words, model=model):
+        STEERED[door](model, batch_size=value)
+
+
+WRONG_IN_FIT = {
+    "epochs -1": ({"epochs": -1}, ValueError, "epochs to be an integer >= 0, received -1"),
+    "epochs 2.5": ({"epochs": 2.5}, TypeError, "epochs to be an integer >= 0, received 2.5"),
+    "epochs None": ({"epochs": None}, TypeError, "epochs to be an integer >= 0, received None"),
+    "initial_epoch": ({"initial_epoch": 1.0}, TypeError, "initial_epoch to be an integer"),
+    "validation_freq": (
+        {"validation_freq": 0},
+        ValueError,
+        "validation_freq to be an integer >= 1",
+    ),
+    "validation_split 1": ({"validation_split": 1}, ValueError, "in (0, 1), received 1"),
+    "validation_split 2": ({"validation_split": 2}, ValueError, "in (0, 1), received 2"),
+    "validation_split -0.1": ({"validation_split": -0.1}, ValueError, "in (0, 1), received -0.1"),
+    "validation_split nan": ({"validation_split": np.nan}, ValueError, "in (0, 1), received nan"),
+    "validation_split text": ({"validation_split": "20%"}, TypeError, "in (0, 1), received '20%'"),
+    "validation_split tiny": ({"validation_split": 0.999}, ValueError, "0.999 of 20 samples"),
+    "validation_data x alone": ({"validation_data": (X,)}, ValueError, "(x_val, y_val)"),
+    "validation_data of four": ({"validation_data": (X, Y, Y, Y)}, ValueError, "received tuple"),
+    "validation_data an array": ({"validation_data": X}, ValueError, "received ndarray"),
+    "validation_data lengths": ({"validation_data": (X, Y[:3])}, ValueError, "'y' sizes 3"),
+    "validation weights": ({"validation_data": (X, Y, Y[:3])}, ValueError, "of shape (20,)"),
+    "callbacks a function": ({"callbacks": print}, TypeError, "Callback objects, received <built"),
+    "callbacks of names": ({"callbacks": ["stop"]}, TypeError, "received ['stop']"),
+    "verbose 3": ({"verbose": 3}, ValueError, "verbose to be 0, 1, 2 or 'auto', received 3"),
+    "verbose text": ({"verbose": "loud"}, ValueError, "or 'auto', received 'loud'"),
+    "verbose None": ({"verbose": None}, ValueError, "or 'auto', received None"),
+    "sample_weight short": ({"sample_weight": [1, 2]}, ValueError, "shape (20,), received (2,)"),
+    "sample_weight a column": ({"sample_weight": ONE_HOT[:, :1]}, ValueError, "received (20, 1)"),
+    "sample_weight inf": ({"sample_weight": np.full(20, np.inf)}, ValueError, "received inf at"),
+    "sample_weight text": ({"sample_weight": ["a"] * 20}, TypeError, "sample_weight to be an arr"),
+    "class_weight a list": ({"class_weight": [1, 2, 3]}, TypeError, "a dict of class to factor"),
+    "class_weight negative": ({"class_weight": {1: -2}}, ValueError, "class_weight[1] to be a num"),
+    "class_weight nan": ({"class_weight": {1: np.nan}}, ValueError, "received nan"),
+    "class_weight text": ({"class_weight": {1: "2"}}, TypeError, "received '2'"),
+    "class_weight of class 7": ({"class_weight": {7: 2.0}}, ValueError, "class_weight"),
+    "class_weight of class -1": ({"class_weight": {-1: 2.0}}, ValueError, "class_weight"),
+    "class_weight of '1'": ({"class_weight": {"1": 2.0}}, TypeError, "class_weight"),
+    "class_weight of 0.5": ({"class_weight": {0.5: 2.0}}, (TypeError, ValueError), "class_weight"),
+    "shuffle text": ({"shuffle": "False"}, TypeError, "shuffle"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_IN_FIT)
+def test_wrong_settings_of_fit(wrong):
+    given, error, words = WRONG_IN_FIT[wrong]
+    model = trained()
+    with refused(error, "fit", "expected", words, model=model):
+        STEERED["fit"](model, **given)
+
+
+@pytest.mark.parametrize("door", ["evaluate", "predict"])
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"verbose": "loud"}, ValueError, "'auto', received 'loud'"),
+        ({"callbacks": [3]}, TypeError, "Callback objects, received [3]"),
+    ],
+)
+def test_wrong_settings_of_evaluate_and_predict(door, given, error, words):
+    model = trained()
+    with refused(error, f"{door}: expected", words, model=model):
+        STEERED[door](model, **given)
+
+
+# -- settings of layers and optimizers ------------------------------------------------------------
+
+NOT_A_SIZE = [(0, ValueError), (-1, ValueError), (2.5, TypeError), (None, TypeError)]
+SIZED = {
+    "filters": lambda value: Conv2D(value, 3),
+    "kernel_size": lambda value: Conv2D(8, value),
+    "units": lambda value: Dense(value),
+    "pool_size": lambda value: MaxPooling2D(value),
+    "strides": lambda value: Conv2D(8, 3, strides=value),
+}
+
+
+@pytest.mark.parametrize(("value", "error"), [*NOT_A_SIZE, ("3", TypeError), (True, TypeError)])
+@pytest.mark.parametrize("name", SIZED)
+def test_sizes_of_layers(name, value, error):
+    with refused(error, f"expected {name} to be", f"received {value!r}"):
+        SIZED[name](value)
+
+
+@pytest.mark.parametrize(("value", "error"), NOT_A_SIZE)
+@pytest.mark.parametrize("name", ["kernel_size", "pool_size", "strides"])
+def test_sizes_in_a_pair(name, value, error):
+    with refused(error, f"expected {name} to be", f"received {value!r}"):
+        SIZED[name]((2, value))
+
+
+UNKNOWN = {
+    "padding": (lambda name: Conv2D(2, 3, padding=name), "same, valid"),
+    "padding of a pool": (lambda name: AveragePooling2D(2, padding=name), "same, valid"),
+    "activation": (lambda name: Dense(2, activation=name), "linear, relu, sigmoid, softmax, tanh"),
+    "initializer": (lambda name: Dense(2, kernel_initializer=name), "glorot_normal, glorot_unif"),
+    "initializer of the bias": (lambda name: Conv2D(2, 2, bias_initializer=name), "zeros"),
+    "optimizer": (lambda name: Sequential().compile(name, "mse"), "adam, rmsprop, sgd"),
+    "loss": (lambda name: Sequential().compile("sgd", name), "mean_squared_error, mse, sparse_c"),
+    "metric": (lambda name: Sequential().compile("sgd", "mse", [name]), "acc, accuracy, binary"),
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+@pytest.mark.parametrize(("name", "error"), [("nonsense", ValueError), (3, TypeError)])
+def test_unknown_names_list_the_known(kind, name, error):
+    call, known = UNKNOWN[kind]
+    with refused(error, kind.split()[0], known, f"received {name!r}"):
+        call(name)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 50, np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("rate", Dropout),
+        ("momentum", lambda value: SGD(momentum=value)),
+        ("momentum", lambda value: BatchNormalization(momentum=value)),
+        ("rho", lambda value: RMSprop(rho=value)),
+        ("beta_1", lambda value: Adam(beta_1=value)),
+        ("beta_2", lambda value: Adam(beta_2=value)),
+    ],
+)
+def test_shares_lie_between_0_and_1(name, make, value):
+    with refused(ValueError, f"expected {name} to be a number in [0, 1", f"received {value!r}"):
+        make(value)
+    for wrong in ("0.5", None, True, [0.5], 0.5j):
+        with refused(TypeError, f"expected {name} to be a number in [0, 1", f"received {wrong!r}"):
+            make(wrong)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, RMSprop])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (-1e-3, ValueError),
+        (np.nan, ValueError),
+        (np.inf, ValueError),
+        ("0.1", TypeError),
+        (None, TypeError),
+        (True, TypeError),
+        (abs, TypeError),
+    ],
+)
+def test_learning_rate(make, value, error):
+    words = f"{make.__name__}: expected learning_rate to be a number in [0, inf", f"{value!r}"
+    with refused(error, *words):
+        make(value)
+    model = trained()
+    model.compile(make(0.01), SPARSE)
+    model.fit(X, Y, verbose=0)
+    with refused(error, *words, model=model):
+        model.optimizer.learning_rate = value
+
+
+@pytest.mark.parametrize(
+    ("make", "value"), [(lambda e: Adam(epsilon=e), 0), (lambda e: RMSprop(epsilon=e), -1e-7)]
+)
+def test_epsilon(make, value):
+    with refused(ValueError, "expected epsilon to be a number in (0, inf", f"received {value!r}"):
+        make(value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "error", "words"),
+    [
+        (28, TypeError, "input_shape to be a tuple such as (28, 28, 1), received 28"),
+        ("28", TypeError, "received '28'"),
+        ((28.0, 28, 1), TypeError, "each size of input_shape to be an integer >= 1, received 28.0"),
+        ((28, -1, 1), ValueError, "received -1"),
+        ((28, 0, 1), ValueError, "received 0"),
+        ((None, 28, 28, 1), ValueError, "Leave the batch axis out: (28, 28, 1)"),
+    ],
+)
+def test_declared_shapes(shape, error, words):
+    for make in (lambda: Conv2D(2, 3, input_shape=shape), lambda: Input(shape)):
+        with refused(error, words):
+            make()
+
+
+def test_an_input_without_a_shape():
+    with refused(TypeError, "shape", "received None"):
+        Input(None)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda: Dense(3),
+        lambda: Conv2D(2, 2),
+        lambda: BatchNormalization(),
+        lambda: Flatten(),
+        lambda: MaxPooling2D(2),
+        lambda: Dropout(0.5),
+    ],
+    ids=["Dense", "Conv2D", "BatchNormalization", "Flatten", "MaxPooling2D", "Dropout"],
+)
+@pytest.mark.parametrize("outer", [lambda a: Dense(4, activation=a), Activation])
+def test_only_an_activation_serves_as_one(outer, inner):
+    """Another layer has parameters that no one would train, another shape, or draws of its own."""
+    with refused(TypeError, "activation"):
+        outer(inner())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda value: Dense(2, use_bias=value),
+        lambda value: Conv2D(2, 2, use_bias=value),
+        lambda value: Dense(2, trainable=value),
+        lambda value: BatchNormalization(center=value),
+        lambda value: BatchNormalization(scale=value),
+        lambda value: SGD(nesterov=value),
+        lambda value: losses.CategoricalCrossentropy(from_logits=value),
+    ],
+    ids=["Dense", "Conv2D", "trainable", "center", "scale", "nesterov", "from_logits"],
+)
+def test_a_word_is_no_answer_to_yes_or_no(make):
+    """Every word is true to Python, "False" too."""
+    with refused(TypeError, "True or False, received 'False'"):
+        make("False")
+
+
+@pytest.mark.parametrize("name", ["", 3, None])
+def test_seeds_types_and_names(name):
+    for wrong, error in ((-1, ValueError), (1.5, TypeError), ("1", TypeError)):
+        with refused(error, "expected seed to be an integer >= 0", f"received {wrong!r}"):
+            Dropout(0.5, seed=wrong)
+        with refused(error, "expected seed to be an integer >= 0", f"received {wrong!r}"):
+            GlorotUniform(seed=wrong)
+    for wrong in ("float16", int, "nonsense"):
+        with refused(ValueError, "expected dtype to be float32 or float64", f"received {wrong!r}"):
+            Dense(2, dtype=wrong)
+    if name is not None:
+        with refused(TypeError, "expected name to be a non-empty string", f"received {name!r}"):
+            Dense(2, name=name)
+
+
+def test_a_misspelt_argument_is_named():
+    with pytest.raises(TypeError, match="'activaton'"):
+        Dense(2, activaton="relu")
+    with pytest.raises(TypeError, match="'lr'"):
+        SGD(lr=0.1)
+    with pytest.raises(TypeError, match="'epoch'"):
+        trained().fit(X, Y, epoch=3)
+
+
+# -- models ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [28, "28", (None, -3), (None, 2.5), (None, "a"), (None, None)])
+def test_build_wants_a_shape(wrong):
+    model = Sequential([Dense(2)])
+    with refused((TypeError, ValueError), "expected", str(wrong), model=model):
+        model.build(wrong)
+
+
+@pytest.mark.parametrize("wrong", [3, Dense(2), "Dense", {"top": Dense(2)}, [None], [Dense]])
+def test_a_model_is_made_of_a_list_of_layers(wrong):
+    with refused(TypeError, "expected a l", "received"):
+        Sequential(wrong)
+
+
+WRONG_LAYERS = {
+    "no layer": (lambda: "relu", TypeError, "received 'relu'"),
+    "a class": (lambda: Dense, TypeError, "expected a layer such as Dense(10)"),
+    "a model": (lambda: Sequential(), TypeError, "received <Sequential"),
+    "pool too large": (lambda: MaxPooling2D(9), ValueError, "9x9 windows on 8x8 cells"),
+    "a name that is taken": (lambda: Dense(2, name="first"), ValueError, "a second 'first'"),
+    "another float type": (lambda: Dense(2, dtype="float64"), ValueError, "float32', 'float64'"),
+    "Input in the middle": (lambda: Input((8, 8, 1)), ValueError, "Input to come first"),
+    "a layer of another model": (lambda: trained().layers[1], ValueError, "belongs to Sequential"),
+    "built for 3 channels": (lambda: built_for_three(), ValueError, "expected 3 input channels"),
+}
+
+
+def built_for_three():
+    layer = Conv2D(2, 2)
+    layer.build((None, 8, 8, 3))
+    return layer
+
+
+@pytest.mark.parametrize("wrong", WRONG_LAYERS)
+def test_a_layer_that_does_not_fit_is_not_added(wrong):
+    make, error, words = WRONG_LAYERS[wrong]
+    model = Sequential([Conv2D(2, 1, name="first", input_shape=(8, 8, 1))])
+    model.compile("sgd", "mse")
+    model.fit(X, np.zeros((20, 8, 8, 2)), verbose=0)
+    layer = make()
+    with refused(error, words, model=model):
+        model.add(layer)
+    assert model.predict(X, verbose=0).shape == (20, 8, 8, 2)
+
+
+def test_a_model_that_lost_a_layer_is_compiled_anew():
+    """As one that got another: the optimizer's vectors are those of the model that was."""
+    model = trained("mse")
+    model.pop()
+    with refused(ValueError, "fit: expected a compiled model. Call compile(", model=model):
+        model.fit(X, np.zeros((20, 18)), verbose=0)
+
+
+def test_an_optimizer_of_another_model():
+    """The models share no steps, whether their sizes agree or not."""
+    optimizer = trained().optimizer
+    model = Sequential([Dense(2, input_shape=(2,))])
+    model.compile(optimizer, "mse")
+    with refused(ValueError, "Give each model an optimizer of its own", model=model):
+        model.fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)
+
+
+def test_asked_too_early():
+    unbuilt, empty = Sequential([Dense(2)]), Sequential()
+    for model in (unbuilt, empty):
+        for call in (model.fit, model.evaluate, model.train_on_batch):
+            with refused(ValueError, "Call compile(optimizer=..., loss=...) first", model=model):
+                call(X, Y)
+        with refused(ValueError, "predict needs a built model", model=model):
+            model.predict(X)
+        model.compile("sgd", "mse")
+        with refused(ValueError, "evaluate needs a built model", model=model):
+            model.evaluate(X, Y)
+    with refused(ValueError, "has no layers; add some first", model=empty):
+        empty.fit(X, Y)
+    with refused(ValueError, "no layers; add some first", model=empty):
+        empty(X)
+    unbuilt.compile("sgd")
+    with refused(ValueError, "expected a compiled model", model=unbuilt):
+        unbuilt.fit(X, Y)
+
+
+def test_a_refused_batch_does_not_build():
+    model = Sequential([Conv2D(2, 3), Flatten(), Dense(3, activation="softmax")])
+    model.compile("sgd", SPARSE)
+    for call in (model.fit, model.train_on_batch):
+        with refused(ValueError, "x[..., None]", model=model):
+            call(X, Y)
+        with refused(ValueError, "labels from 0 to 2", model=model):
+            call(X[..., None], Y + 1)
+    with refused(ValueError, "x[..., None]", model=model):
+        model(X)
+    assert not model.built
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda w: w[:-1], ValueError, "8 arrays"),
+        (lambda w: [*w, w[0]], ValueError, "received 9"),
+        (lambda w: w[::-1], ValueError, "received (3,)"),
+        (lambda w: [w[0].T, *w[1:]], ValueError, "received (2, 1, 3, 3)"),
+        (lambda w: [*w[:-1], ["a", "b", "c"]], TypeError, "received dtype <U1"),
+        (lambda w: [*w[:-1], w[-1] + 0j], TypeError, "received dtype complex"),
+        (lambda w: None, TypeError, "received NoneType"),
+        (lambda w: dict(enumerate(w)), TypeError, "received dict"),
+    ],
+)
+def test_wrong_weights(change, error, words):
+    model = trained()
+    with refused(error, "expected", words, model=model):
+        model.set_weights(change(model.get_weights()))
+
+
+def test_an_array_put_in_the_place_of_a_parameter_is_not_lost():
+    """It is no view into the vector that the optimizer moves; silently it would never learn."""
+    model = trained()
+    mine = np.full(3, 0.5, np.float32)
+    model.layers[-1].params["b"] = mine
+    model.train_on_batch(X, Y)
+    b = model.layers[-1].params["b"]
+    assert np.shares_memory(b, model.flat_params)
+    assert 0 < np.abs(b - 0.5).max() < 0.1  # one step away from what was put in
+
+
+# -- metrics, losses and helpers ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric"),
+    [
+        (SPARSE, "categorical_accuracy"),
+        (SPARSE, "binary_accuracy"),
+        (SPARSE, "mae"),
+        (SPARSE, "mse"),
+        ("categorical_crossentropy", "sparse_categorical_accuracy"),
+        ("mse", "sparse_categorical_accuracy"),
+    ],
+)
+def test_a_metric_that_does_not_go_with_the_targets(loss, metric):
+    """Instead of a number that means nothing, or NumPy's complaint in the middle of a step."""
+    model = trained(loss)
+    model.compile("sgd", loss, [metric])
+    y = Y if loss == SPARSE else ONE_HOT
+    for call in (model.fit, model.evaluate):
+        with refused(ValueError, metric, model=model):
+            call(X, y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "y", "y_pred"),
+    [
+        (metrics.MeanSquaredError, [1, 2], [[1, 2], [3, 4]]),
+        (metrics.MeanAbsoluteError, [1, 2], [[1, 2], [3, 4]]),
+        (metrics.SparseCategoricalAccuracy, [0, 1], [0.1, 0.9]),
+        (metrics.SparseCategoricalAccuracy, [[1, 0], [0, 1]], [[0.1, 0.9], [0.2, 0.8]]),
+        (metrics.CategoricalAccuracy, [0, 1], [[0.1, 0.9], [0.2, 0.8]]),
+        (metrics.MeanSquaredError, 1.0, 2.0),
+    ],
+)
+def test_metrics_of_shapes_that_do_not_go_together(kind, y, y_pred):
+    with refused(ValueError, f"{kind.__name__}: expected"):
+        kind()(y, y_pred)
+
+
+def test_weights_of_a_loss_are_one_a_sample():
+    loss = losses.MeanSquaredError()
+    with refused(ValueError, "MeanSquaredError: expected", "sample_weight", "(3, 1)"):
+        loss([[1.0]] * 3, [[2.0]] * 3, sample_weight=np.ones((3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "error", "words"),
+    [
+        ([0, 1.5], None, ValueError, "whole numbers, received 1.5"),
+        ([0, np.nan], None, ValueError, "received nan"),
+        ([0, np.inf], None, ValueError, "received inf"),
+        ([0, -1], None, ValueError, "received -1"),
+        ([0, 3], 3, ValueError, "labels from 0 to 2, received 3"),
+        (["a"], None, TypeError, "received dtype <U1"),
+        ([], None, ValueError, "at least one label"),
+        ([0], 0, ValueError, "num_classes to be an integer >= 1, received 0"),
+        ([0], 2.5, TypeError, "num_classes to be an integer >= 1, received 2.5"),
+    ],
+)
+def test_to_categorical(labels, classes, error, words):
+    with refused(error, "to_categorical: expected", words):
+        to_categorical(labels, classes)
+
+
+def test_labels_below_zero_are_not_said_to_lie_between_0_and_something_less():
+    with pytest.raises(ValueError, match="received -1") as caught:
+        to_categorical([-1])
+    assert not re.search(r"from 0 to -\d", str(caught.value))
+
+
+def test_settings_of_the_whole_package():
+    before = get_num_threads(), config.floatx()
+    for wrong, error in ((0, ValueError), (-2, ValueError), (1.5, TypeError), ("2", TypeError)):
+        with refused(error, "set_num_threads: expected n to be an integer >= 1", f"{wrong!r}"):
+            set_num_threads(wrong)
+    for wrong, error in (("half", ValueError), (np.float32, TypeError), (32, TypeError)):
+        with refused(error, "set_floatx: expected value to be one of float32, float64"):
+            config.set_floatx(wrong)
+    for wrong, error in ((-1, ValueError), (2**32, ValueError), (1.5, TypeError), ("a", TypeError)):
+        with refused(error, "set_random_seed: expected seed", f"{wrong!r}"):
+            set_random_seed(wrong)
+    assert (get_num_threads(), config.floatx()) == before
+
+
+# -- what goes wrong on the way -------------------------------------------------------------------
+
+
+class Fault(Layer):
+    """Hands everything on, but in some steps it spoils one number of y, or of dx."""
+
+    def __init__(self, steps, way, value=np.nan, **kwargs):
+        super().__init__(**kwargs)
+        self.steps, self.way, self.value, self.now = steps, way, value, -1
+
+    def seek(self, step, sample):
+        self.now = step
+
+    def forward(self, x, training=False):
+        x = self._input(x).copy()
+        self._cache = (self.now,)
+        if training and self.way == "forward" and self.now in self.steps:
+            x.flat[0] = self.value
+        return x
+
+    def backward(self, dy):
+        dy, (now,) = self._recall(dy)
+        dx = dy.copy()
+        if self.way == "backward" and now in self.steps:
+            dx.flat[0] = self.value
+        return dx
+
+
+def with_fault(*fault, optimizer=None):
+    set_random_seed(5)
+    model = Sequential(
+        [
+            BatchNormalization(input_shape=(4,)),
+            Dense(6, activation="tanh", name="below"),
+            Fault(*fault, name="fault"),
+            Dropout(0.3),
+            Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer or SGD(0.1, momentum=0.9), SPARSE, ["accuracy"])
+    return model
+
+
+ROWS, LABELS = rng.standard_normal((64, 4)), rng.integers(0, 3, 64)
+
+
+@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
+def _threads(request):
+    before = get_num_threads()
+    set_num_threads(request.param)
+    yield
+    set_num_threads(before)
+
+
+def life_after(model):
+    """As `life_of`, without what belongs to one object alone or to the failed step's gradient."""
+    life = life_of(model)
+    for key in ("gradients", "history", "compiled", "layers", "random"):
+        del life[key]
+    return {k: v[1] if isinstance(v, tuple) and len(v) == 2 else v for k, v in life.items()}
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("way", "names"),
+    [("forward", "the output of Fault 'fault'"), ("backward", "in Dense 'below'")],
+)
+def test_what_is_not_finite_stops_fit_and_leaves_the_last_whole_step(way, value, names):
+    faulty = {2}
+    model, twin = (with_fault(faulty, way, value) for _ in range(2))
+    with pytest.raises(FloatingPointError) as caught:
+        model.fit(ROWS, LABELS, batch_size=16, shuffle=False, verbose=0)
+    assert names in str(caught.value)
+    assert "step 3" in str(caught.value)
+    for start in (0, 16):
+        twin.train_on_batch(ROWS[start : start + 16], LABELS[start : start + 16])
+    assert rename(life_after(model), model) == rename(life_after(twin), twin)
+
+    faulty.clear()  # mended: both go on, and alike
+    for one in (model, twin):
+        one.fit(ROWS, LABELS, batch_size=16, shuffle=False, verbose=0)
+    assert rename(life_after(model), model) == rename(life_after(twin), twin)
+
+
+def rename(life, model):
+    """Without the automatic names, which count through the process."""
+    for number, layer in enumerate(model.layers):
+        life = {k.replace(f"{layer.name}/", f"{number}/"): v for k, v in life.items()}
+    return life
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize("make", [lambda lr: SGD(lr, 0.9), lambda lr: SGD(lr, 0.9, True)])
+def test_a_step_too_long_leaves_optimizer_and_weights_as_they_were(make):
+    """Else the first sane step after it would follow an infinite momentum."""
+    model, twin = (with_fault((), "forward", optimizer=make(0.01)) for _ in range(2))
+    for one in (model, twin):
+        one.train_on_batch(ROWS, LABELS)
+    model.optimizer.learning_rate = 1e300
+    with pytest.raises(FloatingPointError, match=r"the step of SGD.* step 2"):
+        model.train_on_batch(ROWS, LABELS)
+    model.optimizer.learning_rate = 0.01
+    assert rename(life_after(model), model) == rename(life_after(twin), twin)
+    for one in (model, twin):
+        one.train_on_batch(ROWS, LABELS)
+    assert rename(life_after(model), model) == rename(life_after(twin), twin)
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize("size", [1e300, 1e38], ids=["beyond float32", "at its end"])
+def test_inputs_too_large_stop_fit_by_name_and_without_warnings(size):
+    """Warnings are errors here, in the threads that work on the shards too."""
+    model = Sequential([Dense(6, name="below", input_shape=(4,)), Dense(3)])
+    model.compile("sgd", "mse")
+    model.fit(ROWS, np.eye(3)[LABELS], verbose=0)
+    before = life_after(model)
+    with pytest.raises(FloatingPointError, match=r"(the output of Dense|the loss).* step 3"):
+        model.fit(np.full((64, 4), size), np.eye(3)[LABELS], verbose=0)
+    assert life_after(model) == before
+
+
+class Broken(Layer):
+    """Fails in the middle of a step, as a layer of a user's own may."""
+
+    def forward(self, x, training=False):
+        raise OSError("no such device")
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize("call", ["fit", "train_on_batch", "evaluate", "predict"])
+def test_an_error_of_a_users_layer_comes_through_and_leaves_the_weights(call):
+    model = Sequential([BatchNormalization(input_shape=(4,)), Dense(3), Broken()])
+    model.compile("adam", "mse")
+    before = life_after(model)
+    arguments = (ROWS,) if call == "predict" else (ROWS, np.eye(3)[LABELS])
+    with pytest.raises(OSError, match="no such device"):
+        getattr(model, call)(*arguments)
+    assert life_after(model) == before

@@ -1,0 +1,543 @@
+"""What every layer promises: one table of all layers, each put through the same checks.
+
+A new public layer fails here until it stands in `TABLE`, with every argument it takes.
+"""
+
+import copy
+import inspect
+import pickle
+import re
+
+import numpy as np
+import pytest
+from strategies import CONFIGURATIONS, FORMS, Case, public_layers
+
+from minicnn import Input, Sequential
+from minicnn.initializers import GlorotUniform
+from minicnn.layers import (
+    Activation,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    InputLayer,
+    Layer,
+    Linear,
+    MaxPooling2D,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+
+# name -> class, arguments, shape of a batch
+TABLE = {
+    "conv": (Conv2D, dict(filters=3, kernel_size=3), (4, 6, 5, 2)),
+    "conv, all arguments": (
+        Conv2D,
+        dict(
+            filters=2,
+            kernel_size=(2, 3),
+            strides=(2, 3),
+            padding="same",
+            activation="relu",
+            use_bias=True,
+            kernel_initializer="he_normal",
+            bias_initializer=GlorotUniform(seed=3),
+        ),
+        (3, 7, 8, 2),
+    ),
+    "conv without bias": (Conv2D, dict(filters=2, kernel_size=1, use_bias=False), (3, 3, 3, 4)),
+    "conv, strides beyond the kernel": (
+        Conv2D,
+        dict(filters=2, kernel_size=(2, 1), strides=3, activation=Tanh),
+        (3, 6, 7, 1),
+    ),
+    "conv, kernel beyond the image": (
+        Conv2D,
+        dict(filters=2, kernel_size=(4, 5), padding="same", activation="softmax"),
+        (2, 3, 2, 1),
+    ),
+    "dense": (Dense, dict(units=4), (5, 3)),
+    "dense, all arguments": (
+        Dense,
+        dict(
+            units=4,
+            activation="tanh",
+            use_bias=False,
+            kernel_initializer="he_uniform",
+            bias_initializer="ones",
+        ),
+        (5, 2, 3),
+    ),
+    "dense softmax": (Dense, dict(units=3, activation="softmax"), (4, 2)),
+    "batch normalization": (BatchNormalization, {}, (6, 3, 2, 5)),
+    "batch normalization, all arguments": (
+        BatchNormalization,
+        dict(momentum=0.5, epsilon=0.01, center=False, scale=False),
+        (8, 3),
+    ),
+    "max pool": (MaxPooling2D, dict(pool_size=2), (3, 5, 6, 2)),
+    "max pool, overlapping same": (
+        MaxPooling2D,
+        dict(pool_size=3, strides=2, padding="same"),
+        (3, 6, 5, 2),
+    ),
+    "average pool": (AveragePooling2D, dict(pool_size=(2, 3), strides=1), (3, 5, 6, 2)),
+    "average pool, pool beyond the image": (
+        AveragePooling2D,
+        dict(pool_size=(4, 3), strides=(2, 1), padding="same"),
+        (3, 3, 2, 2),
+    ),
+    "flatten": (Flatten, {}, (3, 2, 4, 2)),
+    "flatten numbers": (Flatten, {}, (3,)),
+    "dropout": (Dropout, dict(rate=0.4, seed=1), (4, 5)),
+    "dropout of a seed of its own": (Dropout, dict(rate=0.6), (4, 2, 3)),
+    "dropout of nothing": (Dropout, dict(rate=0), (4, 5)),
+    "dropout of everything": (Dropout, dict(rate=1), (4, 5)),
+    "relu": (ReLU, {}, (4, 5)),
+    "linear": (Linear, {}, (4, 5)),
+    "sigmoid": (Sigmoid, {}, (4, 2, 5)),
+    "tanh": (Tanh, {}, (4, 5)),
+    "softmax": (Softmax, {}, (4, 2, 5)),
+    "activation": (Activation, dict(activation="softmax"), (4, 5)),
+    "activation by its layer": (Activation, dict(activation=ReLU()), (3, 2, 2, 3)),
+    "activation none": (Activation, dict(activation=None), (4, 5)),
+    "input": (InputLayer, dict(shape=(5,)), (4, 5)),
+}
+CASES = {
+    name: Case(kind, kwargs, shape, seed=number)
+    for number, (name, (kind, kwargs, shape)) in enumerate(TABLE.items())
+}
+
+
+def layers_with(wanted):
+    names = [name for name, case in CASES.items() if wanted(case)]
+    return pytest.mark.parametrize("case", [CASES[name] for name in names], ids=names)
+
+
+every_layer = layers_with(lambda case: True)
+either_mode = pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+either_type = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one, other, strict=True)
+
+
+# -- the table itself -----------------------------------------------------------------------------
+
+
+def test_every_public_layer_stands_in_the_table_and_among_the_strategies():
+    assert {kind for kind, _, _ in TABLE.values()} == public_layers()
+    assert set(CONFIGURATIONS) == public_layers()
+
+
+@pytest.mark.parametrize("kind", sorted(public_layers(), key=lambda kind: kind.__name__))
+def test_every_argument_of_a_layer_stands_in_the_table(kind):
+    taken = {
+        name
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    } - set(inspect.signature(Layer).parameters)
+    given = {name for k, kwargs, _ in TABLE.values() if k is kind for name in kwargs}
+    assert taken == given
+
+
+# -- a layer by itself ----------------------------------------------------------------------------
+
+
+@every_layer
+@either_type
+@either_mode
+def test_output_shape_is_true_and_the_float_type_is_kept(case, dtype, training):
+    layer = case.kind(**case.kwargs)
+    x = case.x(dtype)
+    y = layer.forward(x, training)
+    assert layer.built
+    assert layer.output_shape(case.shape) == y.shape
+    assert layer.output_shape((None, *case.shape[1:])) == (None, *y.shape[1:])
+    assert y.dtype == dtype
+    assert layer.dtype in ((dtype,) if layer.count_params() else (dtype, None))
+    dx = layer.backward(case.dy(y))
+    assert (dx.shape, dx.dtype) == (x.shape, x.dtype)
+    for array in (y, dx, *layer.params.values(), *layer.grads.values(), *layer.state.values()):
+        assert type(array) is np.ndarray
+        assert array.dtype == dtype
+        assert array.dtype.isnative
+
+
+@every_layer
+def test_the_shape_is_known_before_the_layer_is_built(case):
+    layer = case.kind(**case.kwargs)
+    foreseen = layer.output_shape((None, *case.shape[1:]))
+    assert not layer.built
+    layer.build((None, *case.shape[1:]))
+    assert layer.built
+    assert foreseen == (None, *layer.forward(case.x()).shape[1:])
+
+
+@every_layer
+def test_gradients_match_the_parameters(case):
+    layer = case.layer()
+    assert layer.grads.keys() == layer.params.keys()
+    layer.backward(case.dy(layer.forward(case.x(), training=True)))
+    assert layer.grads.keys() == layer.params.keys()
+    for key, array in layer.params.items():
+        assert layer.grads[key].shape == array.shape
+        assert layer.grads[key].dtype == array.dtype
+        assert layer.grads[key].any()
+        assert not np.shares_memory(layer.grads[key], array)
+    counted = [*layer.params.values(), *layer.state.values()]
+    assert layer.count_params() == sum(array.size for array in counted)
+    for ours, array in zip(layer.get_weights(), counted, strict=True):
+        same(ours, array)
+        assert not np.shares_memory(ours, array)
+
+
+@every_layer
+@either_mode
+def test_nothing_that_is_given_is_written_to(case, training):
+    layer = case.layer()
+    x = case.x()
+    before, params = x.tobytes(), [array.tobytes() for array in layer.params.values()]
+    y = layer.forward(x, training)
+    dy = case.dy(y)
+    dy_before, y_before = dy.tobytes(), y.tobytes()
+    layer.backward(dy)
+    assert x.tobytes() == before
+    assert dy.tobytes() == dy_before
+    assert y.tobytes() == y_before
+    assert [array.tobytes() for array in layer.params.values()] == params
+
+
+@every_layer
+@either_mode
+def test_a_second_backward_replaces_the_gradients_in_the_same_arrays(case, training):
+    layer = case.layer()
+    y = layer.forward(case.x(), training)
+    dy = case.dy(y)
+    arrays = dict(layer.grads)
+    dx = layer.backward(dy).copy()
+    grads = {key: array.copy() for key, array in layer.grads.items()}
+    for array in layer.grads.values():
+        array[...] = np.nan
+    same(layer.backward(dy), dx)
+    for key, array in layer.grads.items():
+        assert array is arrays[key]
+        same(array, grads[key])
+    layer.backward(-2 * dy)
+    for key, array in layer.grads.items():
+        same(array, -2 * grads[key])
+
+
+@every_layer
+@either_mode
+def test_what_a_pass_returned_is_not_overwritten_by_the_next(case, training):
+    layer = case.layer()
+    y = layer.forward(case.x(), training)
+    dx = layer.backward(case.dy(y))
+    before = y.tobytes(), dx.tobytes()
+    layer.backward(-case.dy(layer.forward(case.x(values="negative"), training)))
+    assert (y.tobytes(), dx.tobytes()) == before
+
+
+@every_layer
+def test_a_batch_gives_what_its_samples_give_one_by_one(case):
+    layer = case.layer()
+    x = case.x()
+    y = layer.forward(x)
+    alone = np.concatenate([layer.forward(x[n : n + 1]) for n in range(len(x))])
+    np.testing.assert_allclose(y, alone, rtol=1e-13, atol=1e-13)
+
+
+@layers_with(lambda case: not case.kind.mixes_samples)
+def test_in_training_too_unless_it_says_that_it_mixes_samples(case):
+    """What lets a batch be cut into shards: outputs stay the same, gradients of parameters add."""
+    layer = case.layer()
+    x = case.x()
+    layer.seek(5, 0)
+    y = layer.forward(x, training=True)
+    dy = case.dy(y)
+    dx = layer.backward(dy).copy()
+    grads = {key: array.copy() for key, array in layer.grads.items()}
+    sums = {key: np.zeros_like(array) for key, array in grads.items()}
+    for n in range(len(x)):
+        layer.seek(5, n)
+        alone = layer.forward(x[n : n + 1], training=True)
+        np.testing.assert_allclose(alone, y[n : n + 1], rtol=1e-13, atol=1e-13)
+        back = layer.backward(dy[n : n + 1])
+        np.testing.assert_allclose(back, dx[n : n + 1], rtol=1e-13, atol=1e-13)
+        for key, array in layer.grads.items():
+            sums[key] += array
+    for key, array in grads.items():
+        np.testing.assert_allclose(sums[key], array, rtol=1e-12, atol=1e-12)
+
+
+def test_batch_normalization_says_that_it_mixes_samples():
+    """Were it cut into shards, each would have a mean of its own."""
+    assert {kind for kind in public_layers() if kind.mixes_samples} == {BatchNormalization}
+
+
+@every_layer
+def test_without_training_nothing_is_random_and_nothing_moves(case):
+    layer = case.layer()
+    x, other = case.x(), case.x(values="negative")
+    state = {key: array.tobytes() for key, array in layer.state.items()}
+    y = layer.forward(x).copy()
+    layer.forward(other)
+    same(layer.forward(x), y)
+    assert {key: array.tobytes() for key, array in layer.state.items()} == state
+    same(layer(x), y)
+
+
+@layers_with(lambda case: case.kind is not Dropout or "seed" in case.kwargs)
+def test_two_layers_of_equal_weights_and_seed_do_the_same(case):
+    one, other = case.layer(), case.layer()
+    for _ in range(2):
+        y = one.forward(case.x(), training=True)
+        same(y, other.forward(case.x(), training=True))
+        same(one.backward(case.dy(y)), other.backward(case.dy(y)))
+
+
+@every_layer
+def test_backward_needs_a_forward(case):
+    with pytest.raises(RuntimeError, match=rf"{case.kind.__name__} '.*': backward needs .*forward"):
+        case.kind(**case.kwargs).backward(np.zeros(case.shape))
+    built = case.layer()
+    with pytest.raises(RuntimeError, match=r"Call forward\(x\) first"):
+        built.backward(np.zeros(case.shape))
+
+
+@every_layer
+def test_dy_has_to_have_the_shape_of_y(case):
+    layer = case.layer()
+    y = layer.forward(case.x())
+    dy = case.dy(y)
+    layer.backward(dy)
+    grads = {key: array.copy() for key, array in layer.grads.items()}
+    for wrong in (y[..., None], y[:-1], y.reshape(-1, *y.shape)[:, :-1], y.sum()):
+        with pytest.raises(ValueError, match=r"expected dy of shape \(.*received \(") as caught:
+            layer.backward(np.zeros(np.shape(wrong)))
+        assert str(y.shape) in str(caught.value)
+        assert f"received {np.shape(wrong)}" in str(caught.value)
+        assert layer.who in str(caught.value)
+    for wrong in (dy.astype(complex), dy.astype(object), dy.astype(str)):
+        with pytest.raises(TypeError, match="expected dy to be an array of real numbers"):
+            layer.backward(wrong)
+    for key, array in layer.grads.items():
+        same(array, grads[key])
+
+
+@every_layer
+def test_a_refused_input_leaves_the_last_pass_as_it_was(case):
+    layer = case.layer()
+    y = layer.forward(case.x())
+    dy = case.dy(y)
+    dx = layer.backward(dy).copy()
+    empty = np.zeros((0, *case.shape[1:]))
+    for wrong, error in ((empty, ValueError), (np.full(case.shape, "a"), TypeError)):
+        with pytest.raises(error, match=case.kind.__name__):
+            layer.forward(wrong)
+    same(layer.backward(dy), dx)
+
+
+@every_layer
+def test_a_refused_input_does_not_build(case):
+    layer = case.kind(**case.kwargs)
+    for wrong in (np.zeros((0, *case.shape[1:])), np.full(case.shape, "a"), 3.0):
+        with pytest.raises((TypeError, ValueError), match="expected"):
+            layer.forward(wrong)
+    assert not layer.built
+    assert not layer.params
+    assert layer.dtype is None
+
+
+@every_layer
+def test_what_is_no_array_of_numbers_is_refused(case):
+    shape = case.shape
+    empty = np.zeros((0, *shape[1:]))
+    with pytest.raises(ValueError, match=re.escape(f"empty axis, received shape {empty.shape}")):
+        case.layer().forward(empty)
+    for wrong in (np.zeros(shape, complex), np.zeros(shape, object), np.full(shape, "a")):
+        with pytest.raises(TypeError, match=rf"real numbers, received dtype {wrong.dtype}"):
+            case.layer().forward(wrong)
+    with pytest.raises(TypeError, match="ragged"):
+        case.layer().forward([[1, 2], [3]])
+    with pytest.raises(ValueError, match="a number"):
+        case.layer().forward(3.0)
+
+
+@every_layer
+@pytest.mark.parametrize("form", FORMS)
+def test_arrays_of_any_make_are_taken(case, form):
+    layer = case.layer()
+    x = case.x("float32").astype("float64")  # so that every form holds exactly these numbers
+    y = layer.forward(x).copy()
+    dy = case.dy(y)
+    dx = layer.backward(dy).copy()
+    same(layer.forward(FORMS[form](x)), y)
+    same(layer.backward(FORMS[form](dy)), dx)
+
+
+@every_layer
+@pytest.mark.parametrize("kind", ["bool", "uint8", "int16", "int64", "float16", "longdouble"])
+def test_numbers_of_other_types_become_the_layers_floats(case, kind):
+    layer = case.layer()
+    x = case.rng(9).integers(0, 2, case.shape)
+    same(layer.forward(x.astype(kind)), layer.forward(x.astype("float64")))
+
+
+# -- a second walker ------------------------------------------------------------------------------
+
+
+@every_layer
+def test_a_replica_shares_the_parameters_and_nothing_that_a_pass_changes(case):
+    layer = case.layer()
+    y = layer.forward(case.x())
+    dy = case.dy(y)
+    dx = layer.backward(dy).copy()
+    twin = layer.replica()
+    assert type(twin) is type(layer)
+    assert twin.name == layer.name
+    for mine, its in ((layer.params, twin.params), (layer.state, twin.state)):
+        assert mine.keys() == its.keys()
+        for key, array in mine.items():
+            assert its[key] is array
+    with pytest.raises(RuntimeError, match="first"):
+        twin.backward(dy)
+    grads = {key: array.copy() for key, array in layer.grads.items()}
+    for key, array in grads.items():  # as the engine does: arrays of its own
+        twin.grads[key] = np.full_like(array, np.nan)
+    twin.forward(case.x(values="negative"))
+    twin.backward(2 * dy)
+    for key, array in layer.grads.items():
+        same(array, grads[key])
+    same(layer.backward(dy), dx)
+    if "W" in layer.params:  # what the one learns, the other knows
+        layer.params["W"][...] = 0
+        assert not twin.params["W"].any()
+
+
+@every_layer
+@either_mode
+def test_a_replica_does_what_its_layer_does(case, training):
+    layer = case.layer()
+    twin = layer.replica()
+    results = []
+    for one in (layer, twin):
+        one.seek(3, 0)
+        y = one.forward(case.x(), training)
+        results.append((y, one.backward(case.dy(y)), *(g.copy() for g in one.grads.values())))
+    for mine, its in zip(*results, strict=True):
+        same(mine, its)
+
+
+# -- a layer in a model ---------------------------------------------------------------------------
+
+
+def in_a_model(case, dtype="float64"):
+    """The layer of the table between two others that have parameters."""
+    sample = case.shape[1:] or (1,)
+    model = Sequential([Input(sample, dtype=dtype), BatchNormalization()])
+    if case.kind is not InputLayer:  # of which a model takes one, at its beginning
+        model.add(case.kind(**case.kwargs))
+    model.add(Flatten())
+    model.add(Dense(2))
+    model.compile("adam", "mse")
+    return model
+
+
+def batch(case, n=9):
+    rng = case.rng(8)
+    return rng.standard_normal((n, *(case.shape[1:] or (1,)))), rng.standard_normal((n, 2))
+
+
+def assert_one_memory(model):
+    """The vectors are the layers' arrays: in order, without a gap, and seen from both sides."""
+    for vector, table in ((model.flat_params, "params"), (model.flat_grads, "grads")):
+        assert vector.flags.c_contiguous
+        start = 0
+        for layer in model.layers:
+            for array in getattr(layer, table).values():
+                place = vector[start : start + array.size]
+                assert array.__array_interface__["data"] == place.__array_interface__["data"]
+                assert array.flags.c_contiguous
+                same(array.ravel(), place)
+                start += array.size
+        assert start == vector.size
+    assert model.flat_params.dtype == model.flat_grads.dtype == model.dtype
+
+
+AFTERWARDS = {
+    "building": lambda model, x, y: None,
+    "fit": lambda model, x, y: model.fit(x, y, batch_size=4, verbose=0),
+    "train_on_batch": lambda model, x, y: model.train_on_batch(x, y),
+    "evaluate": lambda model, x, y: model.evaluate(x, y, verbose=0),
+    "predict": lambda model, x, y: model.predict(x, verbose=0),
+    "forward and backward": lambda model, x, y: model.backward(model.forward(x, training=False)),
+    "set_weights": lambda model, x, y: model.set_weights(model.get_weights()),
+    "compile": lambda model, x, y: model.compile("sgd", "mse"),
+    "building again": lambda model, x, y: model.build((None, *x.shape[1:])),
+    "add": lambda model, x, y: model.add(Dense(3)),
+    "pop": lambda model, x, y: model.pop(),
+    "pop and add": lambda model, x, y: [model.pop(), model.add(Dense(3))],
+    "deepcopy": lambda model, x, y: copy.deepcopy(model),
+    "pickle": lambda model, x, y: pickle.loads(pickle.dumps(model)),
+}
+
+
+@every_layer
+@pytest.mark.parametrize("what", AFTERWARDS)
+def test_vector_and_views_are_the_same_memory_after(what, case):
+    model = in_a_model(case)
+    x, y = batch(case)
+    if what != "building":
+        model.fit(x, y, batch_size=4, verbose=0)
+    below = model.layers[:-1]
+    weights = [array for layer in below for array in layer.get_weights()]
+    result = AFTERWARDS[what](model, x, y)
+    after = result if isinstance(result, Sequential) else model
+    assert_one_memory(after)
+    if what not in ("fit", "train_on_batch"):
+        below = after.layers[: len(below)]
+        now = [array for layer in below for array in layer.get_weights()]
+        for one, other in zip(weights, now, strict=True):
+            same(one, other)
+    if after is not model:
+        assert_one_memory(model)
+        assert not np.shares_memory(model.flat_params, after.flat_params)
+        before = model.flat_params.copy()
+        after.flat_params[...] = 0
+        same(model.flat_params, before)
+
+
+@every_layer
+def test_a_popped_layer_keeps_its_weights_and_leaves_the_vector(case):
+    model = in_a_model(case)
+    model.pop(), model.pop()  # Dense and Flatten
+    layer = model.layers[-1]
+    weights = layer.get_weights()
+    assert model.pop() is layer
+    for before, array in zip(weights, layer.get_weights(), strict=True):
+        same(before, array)
+    for array in (*layer.params.values(), *layer.grads.values()):
+        assert not np.shares_memory(array, model.flat_params)
+        assert not np.shares_memory(array, model.flat_grads)
+
+
+@every_layer
+@either_type
+def test_a_model_computes_in_one_float_type(case, dtype):
+    model = in_a_model(case, dtype)
+    x, y = batch(case)
+    history = model.fit(x, y, epochs=2, batch_size=4, verbose=0).history
+    assert all(np.isfinite(history["loss"]))
+    assert model.dtype == model.flat_grads.dtype == model.predict(x, verbose=0).dtype == dtype
+    for layer in model.layers:
+        for array in (*layer.params.values(), *layer.grads.values(), *layer.state.values()):
+            assert array.dtype == dtype
+    for vector in model.optimizer.state.values():
+        assert vector.dtype == dtype

@@ -1,0 +1,1546 @@
+"""The checker is checked: planted mistakes are caught and named, correct code never fails."""
+
+import copy
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import minicnn.layers
+from minicnn import Sequential, kernels, seeds
+from minicnn.gradcheck import GradientCheckError, api, check_layer, check_loss, check_model, package
+from minicnn.gradcheck import __main__ as command
+from minicnn.gradcheck.differences import Line, is_linear, noise, slope
+from minicnn.gradcheck.subjects import LayerSubject
+from minicnn.layers import (
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPooling2D,
+    ReLU,
+    Softmax,
+    Tanh,
+)
+from minicnn.losses import Loss, MeanSquaredError, SparseCategoricalCrossentropy
+
+
+def normal(*shape):
+    return np.random.default_rng(20).normal(size=shape)
+
+
+# --- planted mistakes: each is a layer whose backward goes wrong in one way
+
+
+class KeepsInput:
+    """Mixin: `self.x` is the last input, and `grads` begins empty of what a mistake left there."""
+
+    def forward(self, x, training=False):
+        self.x = np.array(x, np.float64)
+        return super().forward(x, training)
+
+    def fresh(self):
+        self.grads = {key: np.zeros_like(p) for key, p in self.params.items()}
+
+
+def planted(layer, backward):
+    """`layer` with another backward: `backward(layer, dy, right)`, `right` being its own."""
+    cls = type(layer)
+
+    def wrong(self, dy):
+        self.fresh()
+        return backward(self, dy, lambda dy: cls.backward(self, dy))
+
+    layer.__class__ = type(cls.__name__, (KeepsInput, cls), {"backward": wrong})
+    return layer
+
+
+def gradient(key, change):
+    """A backward that is right but for `grads[key]`, which becomes change(layer, dy, gradient)."""
+
+    def backward(self, dy, right):
+        dx = right(dy)
+        self.grads[key] = change(self, dy, self.grads[key])
+        return dx
+
+    return backward
+
+
+def scaled(key, factor):
+    return gradient(key, lambda self, dy, g: g * factor(dy))
+
+
+def dx_scaled(factor):
+    return lambda self, dy, right: right(dy) * factor(dy)
+
+
+def conv_dx(self, dy, strides=None, padding=None):
+    """The right dx of a Conv2D, unless other strides or padding are given; and its parts."""
+    x_shape, win, _ = self._cache
+    W = self.params["W"].reshape(-1, self.filters)
+    dz = self.activation.backward(dy).reshape(-1, self.filters)
+    dcols = (dz @ W.T).reshape(*dy.shape[:3], win.K_h, win.K_w, x_shape[3])
+    dx = np.empty(x_shape)
+    S = strides or (win.S_h, win.S_w)
+    P = (win.P_top, win.P_left) if padding is None else padding
+    kernels.col2im(dcols, *S, *P, dx)
+    return dx, dcols
+
+
+def conv_dW(self, dy, strides=None, shift=(0, 0)):
+    x_shape, win, _ = self._cache
+    dz = self.activation.backward(dy).reshape(-1, self.filters)
+    cols = np.empty((*dy.shape[:3], win.K_h, win.K_w, x_shape[3]))
+    S = strides or (win.S_h, win.S_w)
+    kernels.im2col(self.x, *S, win.P_top - shift[0], win.P_left - shift[1], cols)
+    return (cols.reshape(-1, self.params["W"][..., 0].size).T @ dz).reshape(self.params["W"].shape)
+
+
+def with_kernel(turn):
+    """dx worked out with `turn(W)` in place of W."""
+
+    def backward(self, dy, right):
+        W = self.params["W"]
+        saved = W.copy()
+        W[...] = turn(W)
+        dx = right(dy)
+        W[...] = saved
+        return dx
+
+    return backward
+
+
+def through_relu(key):
+    """The ReLU is left out on the way down, for one gradient only."""
+
+    def backward(self, dy, right):
+        relu, self.activation = self.activation, Linear()
+        self.activation.forward(dy)
+        unmasked = {"x": right(dy), **{k: g.copy() for k, g in self.grads.items()}}
+        self.activation = relu
+        dx = right(dy)
+        if key == "x":
+            return unmasked["x"]
+        self.grads[key] = unmasked[key]
+        return dx
+
+    return backward
+
+
+def last_window_wins(self, dy, right):
+    right(dy)
+    _, dcols = conv_dx(self, dy)
+    x_shape, win, _ = self._cache
+    dx = np.zeros(x_shape)
+    for i, j, a, b in np.ndindex(dcols.shape[1:5]):
+        h, w = i * win.S_h + a - win.P_top, j * win.S_w + b - win.P_left
+        if 0 <= h < x_shape[1] and 0 <= w < x_shape[2]:
+            dx[:, h, w] = dcols[:, i, j, a, b]
+    return dx
+
+
+def last_offset_wins(self, dy, right):
+    """As it comes out of slice assignment, one place in the window after another."""
+    right(dy)
+    _, dcols = conv_dx(self, dy)
+    dx = np.zeros(self._cache[0])
+    for a, b in np.ndindex(3, 3):
+        dx[:, a : a + 5 : 2, b : b + 5 : 2] = dcols[:, :, :, a, b]
+    return dx
+
+
+def last_pool_wins(self, dy, right):
+    right(dy)
+    x_shape, win, winner = self._cache
+    dx = np.zeros(x_shape)
+    for n, i, j, c in np.ndindex(dy.shape):
+        a, b = divmod(int(winner[n, i, j, c]), win.K_w)
+        dx[n, i * win.S_h + a, j * win.S_w + b, c] = dy[n, i, j, c]
+    return dx
+
+
+def last_mean_wins(self, dy, right):
+    right(dy)
+    dx = np.zeros(self._cache[0])
+    for n, i, j, c in np.ndindex(dy.shape):
+        dx[n, i * 2 : i * 2 + 3, j * 2 : j * 2 + 3, c] = dy[n, i, j, c] / 9
+    return dx
+
+
+def all_equal_win(self, dy, right):
+    right(dy)
+    dx = np.zeros(self.x.shape)
+    for n, i, j, c in np.ndindex(dy.shape):
+        window = np.s_[n, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, c]
+        dx[window] += (self.x[window] == self.x[window].max()) * dy[n, i, j, c]
+    return dx
+
+
+def uncropped(self, dy, right):
+    padded = np.ones(np.add(self.x.shape, (0, 2, 2, 0)))
+    padded[:, 1:-1, 1:-1] = right(dy)
+    return padded
+
+
+def without_statistics(mean, variance):
+    def backward(self, dy, right):
+        right(dy)
+        x_hat, inverse, _ = self._cache
+        axes = tuple(range(dy.ndim - 1))
+        d = dy - mean * dy.mean(axis=axes) - variance * x_hat * (dy * x_hat).mean(axis=axes)
+        return self.params["gamma"] * inverse * d
+
+    return backward
+
+
+def shared_by_all_cells(self, dy, right):
+    """The mean over a window at the edge, taken as if its padding counted."""
+    dx = right(dy)
+    dx[:, -1] /= 2
+    dx[:, :, -1] /= 2
+    return dx
+
+
+def softmax_elementwise(self, dy, right):
+    right(dy)
+    return dy * self._cache * (1 - self._cache)
+
+
+def ignoring_dy(self, dy, right):
+    dx = right(dy)
+    right(np.ones_like(dy))
+    g = self.grads["W"].copy()
+    right(dy)
+    self.grads["W"] = g
+    return dx
+
+
+def flip(W):
+    return W[::-1, ::-1]
+
+
+def swap(W):
+    return W.swapaxes(-1, -2)
+
+
+def identity(self, dy, right):
+    right(dy)
+    return dy.copy()
+
+
+DENSE, SQUARE, CONV = (3, 5), (3, 4), (2, 6, 5, 2)
+F = "factor"
+
+# name -> layer, backward, shape of x, row, kind of mistake, what its text has to say
+MISTAKES = {
+    "0.1 %": (Dense(4), scaled("W", lambda dy: 1.001), DENSE, "W", F, "1.001 times"),
+    "0.1 % of dx": (Conv2D(3, 3), dx_scaled(lambda dy: 0.999), CONV, "x", F, "0.999 times"),
+    "mean over N": (Dense(4), scaled("W", lambda dy: 1 / len(dy)), DENSE, "W", F, "1/N"),
+    "times N": (Dense(4), scaled("b", len), DENSE, "b", F, ": N"),
+    "minus": (Dense(4, "relu"), dx_scaled(lambda dy: -1), DENSE, "x", F, "the wrong sign"),
+    "minus 1/N": (Dense(4), scaled("W", lambda dy: -1 / 3), DENSE, "W", F, "-1/N"),
+    "half": (Tanh(), dx_scaled(lambda dy: 0.5), DENSE, "x", F, "1/2"),
+    "twice": (Softmax(), dx_scaled(lambda dy: 2), DENSE, "x", F, ": 2"),
+    "not shared": (AveragePooling2D((3, 2)), dx_scaled(lambda dy: 6), CONV, "x", F, "K_h*K_w"),
+    "dropout unscaled": (Dropout(0.3), dx_scaled(lambda dy: 0.7), DENSE, "x", F, "(1 - rate)"),
+    "bias: mean": (
+        Conv2D(3, 3, padding="same"),
+        gradient("b", lambda self, dy, g: dy.mean(axis=(0, 1, 2))),
+        CONV,
+        "b",
+        F,
+        "1/(N*H_out*W_out)",
+    ),
+    "bias: over the batch only": (
+        Conv2D(3, 3),
+        gradient("b", lambda self, dy, g: dy.sum(axis=0)),
+        CONV,
+        "b",
+        "not summed",
+        "axes (0, 1) too",
+    ),
+    "bias: over the places only": (
+        Conv2D(3, 3),
+        gradient("b", lambda self, dy, g: dy.sum(axis=(1, 2))),
+        CONV,
+        "b",
+        "not summed",
+        "axis 0 too",
+    ),
+    "bias: one sample": (
+        Conv2D(3, 3),
+        gradient("b", lambda self, dy, g: dy[-1].sum(axis=(0, 1))),
+        CONV,
+        "b",
+        "not summed",
+        "only sample 1",
+    ),
+    "bias: one row": (
+        Conv2D(3, 3),
+        gradient("b", lambda self, dy, g: dy[:, 0].sum(axis=(0, 1))),
+        CONV,
+        "b",
+        "not summed",
+        "only row 0",
+    ),
+    "bias: everything, broadcast": (
+        Conv2D(3, 3),
+        gradient("b", lambda self, dy, g: np.full_like(g, dy.sum())),
+        CONV,
+        "b",
+        "not summed",
+        "over all axes",
+    ),
+    "bias: wrong axis": (
+        Dense(3),
+        gradient("b", lambda self, dy, g: dy.sum(axis=1)),
+        DENSE,
+        "b",
+        "not summed",
+        "wrong axes",
+    ),
+    "bias: no sum": (
+        Dense(4),
+        gradient("b", lambda self, dy, g: dy.copy()),
+        DENSE,
+        "b",
+        "not summed",
+        "sum it over axis 0",
+    ),
+    "bias: keepdims": (
+        Dense(4),
+        gradient("b", lambda self, dy, g: g[None]),
+        DENSE,
+        "b",
+        "shape",
+        "reshape to (4,)",
+    ),
+    "dW transposed, square": (
+        Dense(4),
+        gradient("W", lambda self, dy, g: g.T.copy()),
+        SQUARE,
+        "W",
+        "transposed",
+        ".T of it",
+    ),
+    "dW transposed": (
+        Dense(4),
+        gradient("W", lambda self, dy, g: g.T.copy()),
+        DENSE,
+        "W",
+        "transposed",
+        ".transpose(1, 0)",
+    ),
+    "dx by W": (Dense(4), with_kernel(swap), SQUARE, "x", "transposed", "W transposed"),
+    "dx by W, tanh": (Dense(4, "tanh"), with_kernel(swap), SQUARE, "x", "transposed", "W"),
+    "dW flipped": (
+        Conv2D(3, 3, activation="relu"),
+        gradient("W", lambda self, dy, g: flip(g).copy()),
+        CONV,
+        "W",
+        "flipped",
+        "axis=(0, 1)",
+    ),
+    "dx by a flipped kernel": (Conv2D(3, 3), with_kernel(flip), CONV, "x", "flipped", "W flipped"),
+    "dx by a flipped kernel, relu": (
+        Conv2D(3, 3, 2, "same", activation="relu"),
+        with_kernel(flip),
+        CONV,
+        "x",
+        "flipped",
+        "W flipped",
+    ),
+    "ReLU": (ReLU(), identity, DENSE, "x", "mask missing", "ReLU's mask"),
+    "dx past the ReLU": (
+        Dense(4, "relu"),
+        through_relu("x"),
+        DENSE,
+        "x",
+        "mask missing",
+        "ReLU's mask",
+    ),
+    "dW past the ReLU": (
+        Conv2D(3, 3, activation="relu"),
+        through_relu("W"),
+        CONV,
+        "W",
+        "mask missing",
+        "ReLU's mask",
+    ),
+    "db past the ReLU": (
+        Conv2D(3, 3, activation="relu"),
+        through_relu("b"),
+        CONV,
+        "b",
+        "mask missing",
+        "ReLU's mask",
+    ),
+    "dropout": (
+        Dropout(0.4),
+        lambda self, dy, right: dy / 0.6,
+        (4, 6),
+        "x",
+        "mask missing",
+        "dropout's mask",
+    ),
+    "mask from dy": (
+        ReLU(),
+        lambda self, dy, right: right(dy) * (dy > 0),
+        (4, 6),
+        "x",
+        "not linear in dy",
+        "taken from dy",
+    ),
+    "tanh": (Tanh(), identity, DENSE, "x", "activation slope", "tanh"),
+    "dW past the sigmoid": (
+        Dense(3, "sigmoid"),
+        gradient("W", lambda self, dy, g: self.x.T @ dy),
+        DENSE,
+        "W",
+        "activation slope",
+        "sigmoid",
+    ),
+    "softmax": (Softmax(), softmax_elementwise, DENSE, "x", "cross terms", "mixes the cells"),
+    "leaky": (
+        ReLU(),
+        lambda self, dy, right: np.where(self.x > 1, 3 * dy, right(dy)),
+        (4, 6),
+        "x",
+        "output factor",
+        "by 1 or 3",
+    ),
+    "windows at the edge": (
+        AveragePooling2D(2, padding="same"),
+        shared_by_all_cells,
+        (2, 5, 5, 2),
+        "x",
+        "output factor",
+        "by 0.25 or 0.5 or 1",
+    ),
+    "stride": (
+        Conv2D(3, 3, 2, "same"),
+        lambda self, dy, right: (right(dy), conv_dx(self, dy, strides=(1, 1))[0])[1],
+        (2, 7, 5, 2),
+        "x",
+        "stride forgotten",
+        "1 rows and 1 columns too few",
+    ),
+    "stride of the columns, relu": (
+        Conv2D(2, (3, 2), (1, 2), activation="relu"),
+        lambda self, dy, right: (right(dy), conv_dx(self, dy, strides=(1, 1))[0])[1],
+        (2, 5, 7, 2),
+        "x",
+        "stride forgotten",
+        "0 rows and 1 columns too few",
+    ),
+    "stride, dW": (
+        Conv2D(3, 3, 2, "same", activation="tanh"),
+        gradient("W", lambda self, dy, g: conv_dW(self, dy, strides=(1, 1))),
+        CONV,
+        "W",
+        "stride forgotten",
+        "windows 1x1 apart, where forward's are 2x2",
+    ),
+    "crop": (
+        Conv2D(3, 3, 1, "same", activation="relu"),
+        lambda self, dy, right: (right(dy), conv_dx(self, dy, padding=(0, 0))[0])[1],
+        CONV,
+        "x",
+        "crop forgotten",
+        "+1 rows and +1 columns",
+    ),
+    "crop at the wrong end": (
+        Conv2D(3, 3, 2, "same"),
+        lambda self, dy, right: (right(dy), conv_dx(self, dy, padding=(1, 1))[0])[1],
+        (2, 6, 6, 2),
+        "x",
+        "crop forgotten",
+        "-1 rows and -1 columns",
+    ),
+    "no crop": (
+        Conv2D(3, 3, 1, "same"),
+        uncropped,
+        CONV,
+        "x",
+        "crop forgotten",
+        "[:, 1:7, 1:6]",
+    ),
+    "crop, dW": (
+        Conv2D(3, 3, 1, "same", activation="relu"),
+        gradient("W", lambda self, dy, g: conv_dW(self, dy, shift=(1, 1))),
+        CONV,
+        "W",
+        "crop forgotten",
+        "+1 rows and +1 columns",
+    ),
+    "overlap": (Conv2D(3, 3, 1, "same"), last_window_wins, CONV, "x", "overlap", "+="),
+    "overlap, relu": (
+        Conv2D(3, 3, 1, "same", activation="relu"),
+        last_window_wins,
+        CONV,
+        "x",
+        "overlap",
+        "+=",
+    ),
+    "overlap of slices": (Conv2D(3, 3, 2), last_offset_wins, (2, 7, 7, 2), "x", "overlap", "+="),
+    "overlap, max": (MaxPooling2D(3, 2), last_pool_wins, (2, 7, 7, 2), "x", "overlap", "+="),
+    "overlap, mean": (AveragePooling2D(3, 2), last_mean_wins, (2, 7, 7, 2), "x", "overlap", "+="),
+    "tie": (MaxPooling2D(2), all_equal_win, (2, 6, 6, 2), "x, ties", "tie", "argmax"),
+    "statistics": (
+        BatchNormalization(),
+        without_statistics(False, False),
+        (4, 3, 2, 3),
+        "x",
+        "statistics",
+        "the mean and the variance",
+    ),
+    "mean": (
+        BatchNormalization(),
+        without_statistics(False, True),
+        (6, 3),
+        "x",
+        "statistics",
+        "through the mean is",
+    ),
+    "variance": (
+        BatchNormalization(),
+        without_statistics(True, False),
+        (6, 3),
+        "x",
+        "statistics",
+        "through the variance is",
+    ),
+    "dy ignored": (Dense(4, "relu"), ignoring_dy, DENSE, "W", "dy ignored", "sum of y"),
+    "not worked out": (
+        Dense(4),
+        gradient("b", lambda self, dy, g: 0 * g),
+        DENSE,
+        "b",
+        "zero",
+        "0 everywhere",
+    ),
+    "float32": (
+        Dense(4),
+        gradient("W", lambda self, dy, g: g.astype(np.float32).astype(np.float64)),
+        DENSE,
+        "W",
+        "float32",
+        "dtype=x.dtype",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_planted_mistake_is_caught_and_named(name):
+    layer, backward, shape, row, kind, words = MISTAKES[name]
+    assert check_layer(layer, shape).ok, "before the mistake"
+    layer = planted(copy.deepcopy(layer), backward)
+    for seed in range(3):
+        result = check_layer(layer, shape, seed=seed)
+        assert not result.ok
+        assert result.mistakes == {row: kind}, str(result)
+        assert words in result[row].mistake.text
+        assert words in str(result)
+        assert [r.name for r in result.rows if not r.ok] == [row]  # the others are not blamed
+
+
+@pytest.mark.parametrize("key", ["W", "b", "x"])
+def test_accumulated_gradient_is_named(key):
+    class Adds(Dense):
+        def backward(self, dy):
+            old = {k: g.copy() for k, g in self.grads.items()}
+            dx = super().backward(dy)
+            if key == "x":
+                self.dx = getattr(self, "dx", 0) + dx
+                return self.dx
+            self.grads[key][...] += old[key]
+            return dx
+
+    result = check_layer(Adds(2), DENSE, wrt=["W" if key == "x" else key])
+    assert result.mistakes == {"accumulated": "accumulated"}
+    assert f"the gradient of {key} is added to the old one" in str(result)
+
+
+def test_an_uncommon_mistake_is_caught_without_a_name():
+    def backward(self, dy, right):
+        dx = right(dy)
+        return dx * (1 + 0.1 * np.sin(np.arange(dx.size))).reshape(dx.shape)
+
+    result = check_layer(planted(Dense(4), backward), DENSE)
+    assert not result.ok
+    assert not result.mistakes
+    assert "no common mistake fits" in str(result)
+
+
+# --- what a failure says
+
+
+def one_wrong(place, factor):
+    def backward(self, dy, right):
+        dx = right(dy)
+        self.grads["W"][place] *= factor
+        return dx
+
+    return backward
+
+
+def test_failure_names_index_and_values():
+    result = check_layer(planted(Dense(4), one_wrong((3, 1), 2)), DENSE)
+    (wrong,) = result["W"].wrong
+    assert wrong.index == (3, 1)
+    assert wrong.analytic == pytest.approx(2 * wrong.numeric)
+    assert "W: 1 of 20 numbers are off" in str(result)
+    assert f"W[3, 1]: backward says {wrong.analytic:.8g}" in str(result)
+
+
+@pytest.mark.parametrize("factor", [1.001, np.nan, np.inf])
+def test_failure_in_a_large_parameter_names_the_index(factor):
+    layer = planted(Dense(40, "relu"), one_wrong((123, 21), factor))
+    result = check_layer(layer, (8, 200))
+    assert result["W"].by_products
+    assert not result["W"].ok
+    assert (123, 21) in [wrong.index for wrong in result["W"].wrong]
+    assert result["x"].ok
+    assert result["b"].ok
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda g: 1.001 * g, "factor"),
+        (lambda g: g.T.copy(), "transposed"),
+        (lambda g: 0 * g, "zero"),
+    ],
+)
+def test_mistake_in_a_large_parameter_is_named(change, kind):
+    layer = planted(Dense(60, "tanh"), gradient("W", lambda self, dy, g: change(g)))
+    assert check_layer(layer, (8, 60)).mistakes == {"W": kind}
+
+
+def test_mistake_on_large_images_is_named_with_the_help_of_smaller_ones():
+    layer = planted(Conv2D(3, 3, activation="relu"), with_kernel(flip))
+    result = check_layer(layer, (None, 28, 28, 1))
+    assert result.mistakes == {"x": "flipped"}
+    assert "(seen on x (3, 7, 7, 1))" in str(result)
+
+
+def test_mistake_on_many_features_is_named_with_the_help_of_fewer():
+    layer = planted(Dense(5, "relu"), through_relu("x"))
+    result = check_layer(layer, (40, 300))
+    assert result.mistakes == {"x": "mask missing"}
+    assert "(seen on x (3, 7))" in str(result)
+    layer.build((None, 300))
+    assert "(seen on x (3, 300))" in str(check_layer(layer, (40, 300)))  # the weights stay
+
+
+def test_failure_says_what_the_wrong_places_share():
+    def backward(self, dy, right):
+        dx = right(dy)
+        dx[:, -1] = np.cos(dx[:, -1])
+        return dx
+
+    assert "axis 1 at 4 of 5" in check_layer(planted(Dense(4), backward), DENSE)["x"].where
+
+
+def test_table():
+    result = check_layer(planted(Dense(4, name="d"), one_wrong((0, 0), 2)), DENSE)
+    lines = str(result).splitlines()
+    assert lines[0] == "Dense 'd', x (3, 5): FAILED"
+    assert lines[1].split()[:3] == ["parameter", "shape", "worst"]
+    assert [line.split()[-1] for line in lines[2:5]] == ["ok", "FAILED", "ok"]
+    assert repr(result) == str(result)
+    assert not result
+    assert result.worst == result["W"].error
+    with pytest.raises(KeyError, match="there are x, W, b"):
+        result["w"]
+
+
+def test_raise_if_failed():
+    check_layer(Dense(4), DENSE).raise_if_failed()
+    with pytest.raises(GradientCheckError, match=r"(?s)W\[0, 0\]: backward says"):
+        check_layer(planted(Dense(4), one_wrong((0, 0), 2)), DENSE).raise_if_failed()
+
+
+# --- correct code never fails
+
+
+CORRECT = {
+    "conv": (lambda: Conv2D(2, 2, 2, "same"), (2, 3, 3, 1)),
+    "conv relu": (lambda: Conv2D(2, 2, activation="relu"), (2, 3, 3, 1)),
+    "dense relu": (lambda: Dense(3, "relu"), (2, 3)),
+    "dense sigmoid": (lambda: Dense(2, "sigmoid"), (2, 2)),
+    "dense softmax": (lambda: Dense(3, "softmax"), (2, 2)),
+    "max": (lambda: MaxPooling2D(2, 1), (1, 3, 3, 1)),
+    "average": (lambda: AveragePooling2D(2, 1, "same"), (1, 3, 3, 1)),
+    "batch normalization": (BatchNormalization, (4, 2)),
+    "dropout": (lambda: Dropout(0.5), (2, 4)),
+    "relu": (ReLU, (3, 3)),
+    "tanh": (Tanh, (3, 3)),
+    "softmax": (Softmax, (2, 3)),
+    "flatten": (Flatten, (2, 2, 2)),
+}
+SEEDS = 200
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_correct_layer_passes_for_every_seed(name):
+    make, shape = CORRECT[name]
+    layer = make()
+    for seed in range(SEEDS):
+        result = check_layer(layer, shape, seed=seed)
+        assert result.ok, f"seed {seed}: {result}"
+        assert result.worst <= 1e-8
+
+
+def test_correct_loss_passes_for_every_seed():
+    loss = SparseCategoricalCrossentropy(from_logits=True)
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        labels, logits = rng.integers(2, size=1), 4 * rng.normal(size=(1, 2))  # also saturated ones
+        result = check_loss(loss, labels, logits, seed=seed)
+        assert result.ok, f"seed {seed}: {result}"
+
+
+def test_correct_models_pass():
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        model = package.random_model(rng)
+        x = rng.normal(size=(3, *model.input_shape[1:]))
+        y = rng.integers(model.output_shape[-1], size=3)
+        result = check_model(model, x, y, loss="sparse_categorical_crossentropy", seed=seed)
+        assert result.ok, f"seed {seed}: {result}"
+
+
+def test_a_gradient_off_by_a_thousandth_always_fails():
+    layer = planted(Dense(3, "relu"), gradient("W", lambda self, dy, g: g * 1.001))
+    right = Dense(3, "relu")
+    for seed in range(100):
+        result = check_layer(layer, (4, 3), seed=seed)
+        if result["W"].error:  # the ReLU may be closed for all
+            assert not result["W"].ok
+            assert result["x"].ok
+        else:
+            assert check_layer(right, (4, 3), seed=seed).ok
+
+
+# --- kinks
+
+
+def with_zeros(shape, count, seed=0):
+    x = np.random.default_rng(seed).normal(size=shape)
+    x.reshape(-1)[:count] = 0
+    return x
+
+
+def test_kinks_are_counted_and_left_out():
+    row = check_layer(ReLU(), with_zeros((5, 8), 3))["x"]
+    assert row.ok
+    assert (row.checked, row.kinks) == (37, 3)
+
+
+def test_too_many_kinks_are_a_failure():
+    result = check_layer(ReLU(), with_zeros((5, 8), 5))
+    assert not result.ok
+    assert "too many kinks: 5 of 40 numbers" in str(result)
+    assert check_layer(ReLU(), with_zeros((5, 8), 5), max_kinks=0.2).ok
+
+
+def test_nothing_but_kinks_is_a_failure():
+    assert not check_layer(ReLU(), np.zeros((1, 1)), max_kinks=1).ok
+    assert not check_layer(MaxPooling2D(2), np.ones((1, 4, 4, 1))).ok
+
+
+def test_kink_that_a_smaller_step_passes_is_checked():
+    x = with_zeros((5, 8), 0)
+    x[0, :6] = 3e-6
+    row = check_layer(ReLU(), x)["x"]
+    assert row.ok
+    assert row.kinks == 0
+
+
+@pytest.mark.parametrize("slope_at_0", [-0.5, 1.5, 3.0])
+def test_gradient_on_a_kink_lies_between_the_slopes(slope_at_0):
+    def backward(self, dy, right):
+        return np.where(self.x == 0, slope_at_0 * dy, right(dy))
+
+    result = check_layer(planted(ReLU(), backward), with_zeros((5, 8), 2))
+    assert result.mistakes == {"x": "kink"}
+    assert {wrong.index for wrong in result["x"].wrong} == {(0, 0), (0, 1)}
+    assert "on a kink, between" in str(result)
+
+
+@pytest.mark.parametrize("slope_at_0", [0.0, 0.5, 1.0])
+def test_either_slope_will_do_on_a_kink(slope_at_0):
+    def backward(self, dy, right):
+        return np.where(self.x == 0, slope_at_0 * dy, right(dy))
+
+    assert check_layer(planted(ReLU(), backward), with_zeros((5, 8), 2)).ok
+
+
+@pytest.mark.parametrize("factor", [1.001, 1e6, -1e6, 1e-6])
+def test_a_kink_does_not_hide_a_wrong_gradient(factor):
+    """However wrong the gradient is, the kinks stay the same ones: those of forward."""
+    layer = planted(ReLU(), dx_scaled(lambda dy: factor))
+    row = check_layer(layer, with_zeros((5, 8), 3))["x"]
+    assert not row.ok
+    assert row.kinks == 3
+    assert row.wrong_count >= 10
+
+
+def test_kinks_of_a_large_input_are_left_out_output_by_output():
+    x = with_zeros((40, 50), 20)
+    row = check_layer(ReLU(), x)["x"]
+    assert row.ok
+    assert row.kinks == 8 * 20  # of the outputs, in each of the 8 directions
+    assert not check_layer(ReLU(), with_zeros((40, 50), 300)).ok
+    wrong = planted(ReLU(), dx_scaled(lambda dy: 1.001))
+    assert not check_layer(wrong, x).ok
+
+
+@pytest.mark.parametrize("wins", ["first", "last", "share"])
+def test_any_fair_share_passes_at_ties(wins):
+    """Ties are not kinks if all the equal cells move together: one whole gradient has to arrive."""
+
+    def backward(self, dy, right):
+        dx = np.zeros(self.x.shape)
+        for n, i, j, c in np.ndindex(dy.shape):
+            window = np.s_[n, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, c]
+            best = (self.x[window] == self.x[window].max()).ravel()
+            share = best / best.sum() if wins == "share" else np.zeros(4)
+            if wins != "share":
+                share[np.flatnonzero(best)[0 if wins == "first" else -1]] = 1
+            dx[window] += share.reshape(2, 2) * dy[n, i, j, c]
+        return dx
+
+    assert check_layer(planted(MaxPooling2D(2), backward), (2, 6, 6, 2)).ok
+
+
+def test_slope_of_smooth_functions_and_kinks():
+    y_0 = np.array([1.0, 0.0, 0.0])
+    s = slope(lambda t: np.array([np.exp(t), abs(t), max(t, -3e-4)]), y_0, 1e-3)
+    assert s.value[0] == pytest.approx(1, abs=1e-11)
+    assert s.kink[0] < 1e-9
+    assert s.kink[1] == pytest.approx(2)
+    assert s.kink[2] > 0.05
+
+
+def test_rounding_is_measured():
+    """As large as it is, whatever the kinks are like, and nothing where nothing is rounded."""
+
+    class Noisy(ReLU):
+        def forward(self, x, training=False):
+            return super().forward(x) + 1e3 - 1e3
+
+    def of(layer, x):
+        rng = np.random.default_rng(0)
+        subject = LayerSubject(layer, x, training=True, rng=rng, perturb=True)
+        return noise(subject, subject.x, rng, eps=1e-5)
+
+    x = np.ones((4, 4))
+    assert 1e-14 < of(Noisy(), x).max() < 1e-12
+    assert of(ReLU(), x).max() < 1e-15
+    assert of(ReLU(), np.zeros((4, 4))).max() < 1e-15
+    assert check_layer(Noisy(), (4, 4)).ok
+
+
+# --- linear or not
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "linear"),
+    [
+        (Conv2D(2, 2), (2, 4, 4, 1), {"x", "W", "b"}),
+        (Dense(2), (2, 3), {"x", "W", "b"}),
+        (AveragePooling2D(2), (2, 4, 4, 1), {"x"}),
+        (Flatten(), (2, 4), {"x"}),
+        (Dropout(0.5), (2, 9), {"x"}),
+        (BatchNormalization(), (5, 2), {"gamma", "beta"}),
+        (Dense(2, "relu"), (4, 3), set()),
+        (Dense(2, "sigmoid"), (4, 3), set()),
+        (MaxPooling2D(2), (2, 4, 4, 1), set()),
+    ],
+)
+def test_linear_operations_meet_the_strict_bar(layer, shape, linear):
+    result = check_layer(layer, shape)
+    assert {row.name for row in result.rows if row.bar == 1e-12} == linear
+    assert all(row.ok for row in result.rows)
+    assert all(row.bar == 1e-7 for row in check_layer(layer, shape, linear=False).rows)
+
+
+def test_linear_taken_for_granted():
+    assert check_layer(Dense(2), (2, 3), linear=True).ok
+    result = check_layer(ReLU(), (5, 8), linear=True)
+    assert not result.ok
+    assert "leave linear=True out" in str(result)
+
+
+def test_an_odd_function_at_0_is_not_linear():
+    subject = LayerSubject(
+        Tanh(), np.zeros((2, 3)), training=True, rng=np.random.default_rng(0), perturb=True
+    )
+    assert not is_linear(subject, subject.x, np.random.default_rng(0))
+    assert check_layer(Tanh(), np.zeros((2, 3))).ok
+
+
+def test_bar_of_ones_own():
+    layer = planted(Dense(4), gradient("W", lambda self, dy, g: g * (1 + 1e-9)))
+    assert not check_layer(layer, DENSE).ok
+    assert check_layer(layer, DENSE, bar=1e-8).ok
+
+
+# --- nothing of the user's is changed
+
+
+def snapshot(layer):
+    """All that the layer holds: the objects, and the bits in the arrays."""
+    everything = dict(vars(layer))
+    arrays = {
+        (name, key): (id(array), array.dtype, array.tobytes())
+        for name in ("params", "grads", "state")
+        for key, array in everything[name].items()
+    }
+    return {name: id(value) for name, value in everything.items()}, arrays, layer.dtype, layer.built
+
+
+@pytest.mark.parametrize("built", [False, True])
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: Conv2D(2, 2, activation="relu"), (2, 4, 4, 1)),
+        (lambda: Dense(3, "softmax"), (2, 4)),
+        (BatchNormalization, (4, 3)),
+        (lambda: Dropout(0.5, seed=1), (2, 9)),
+        (lambda: MaxPooling2D(2), (2, 4, 4, 1)),
+    ],
+)
+def test_layer_is_left_as_it_was(make, shape, built):
+    layer = make()
+    if built:
+        x = normal(*shape).astype(np.float32)
+        layer.backward(layer.forward(x, training=True))
+    before = snapshot(layer)
+    assert check_layer(layer, shape).ok
+    assert snapshot(layer) == before
+
+
+def test_array_is_left_as_it_was():
+    x = normal(4, 3).astype(np.float32)
+    x.flags.writeable = False
+    before = x.tobytes()
+    assert check_layer(Dense(2, "relu"), x).ok
+    assert check_layer(Dense(2, "relu"), np.asfortranarray(x).astype(">f8")).ok
+    assert check_layer(Dense(2, "relu"), x.tolist()).ok
+    assert x.tobytes() == before
+
+
+def test_no_random_numbers_are_taken_from_elsewhere():
+    seeds.set_random_seed(5)
+    expected = np.random.random(), seeds.new_generator().random()
+    seeds.set_random_seed(5)
+    assert check_layer(Dense(2), (2, 3)).ok
+    assert check_layer(Dropout(0.5), (2, 3)).ok
+    model = Sequential([Dense(2, activation="softmax", name="only")])
+    seeds.set_random_seed(5)
+    check_model(model, normal(3, 4), [0, 1, 1], loss="sparse_categorical_crossentropy")
+    assert (np.random.random(), seeds.new_generator().random()) == expected
+
+
+def test_same_seed_same_result():
+    layer = planted(Conv2D(2, 3, activation="relu"), one_wrong((0, 0, 0, 0), 2))
+    results = [check_layer(layer, (2, 5, 5, 1), seed=4) for _ in range(2)]
+    assert str(results[0]) == str(results[1])
+    assert str(results[0]) != str(check_layer(layer, (2, 5, 5, 1), seed=5))
+
+
+def test_dy_is_never_ones():
+    seen = []
+
+    class Watches(Dense):
+        def backward(self, dy):
+            seen.append(dy.copy())
+            return super().backward(dy)
+
+    assert check_layer(Watches(3, "relu"), (4, 5)).ok
+    assert seen
+    assert all(len(np.unique(np.abs(dy[dy != 0]))) == np.count_nonzero(dy) for dy in seen)
+
+
+def test_constant_parameters_are_moved():
+    """A dx that forgets gamma is right as long as gamma is 1."""
+
+    def backward(self, dy, right):
+        return right(dy) / self.params["gamma"]
+
+    layer = planted(BatchNormalization(), backward)
+    assert not check_layer(layer, (5, 3)).ok
+    assert check_layer(layer, (5, 3), perturb=False).ok
+
+
+# --- shapes and kinds of layers
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "x_shape"),
+    [
+        (Conv2D(2, 3), (5, 5, 1), (3, 5, 5, 1)),
+        (Conv2D(2, 3), (None, 5, 5, 1), (3, 5, 5, 1)),
+        (Conv2D(2, 3), [2, 5, 5, 1], (2, 5, 5, 1)),
+        (MaxPooling2D(2), (np.int64(4), 4, 1), (3, 4, 4, 1)),
+        (Dense(2), (7,), (3, 7)),
+        (Dense(2), (4, 7), (4, 7)),
+        (ReLU(), (4, 5, 6), (4, 5, 6)),
+    ],
+)
+def test_shapes(layer, shape, x_shape):
+    result = check_layer(layer, shape)
+    assert result.ok
+    assert result["x"].shape == x_shape
+
+
+def test_wrt():
+    assert [row.name for row in check_layer(Dense(2), (2, 3), wrt=["b", "x"]).rows] == ["x", "b"]
+
+
+def test_training_or_not():
+    assert check_layer(Dropout(0.5), (4, 9))["x"].ok
+    layer = planted(Dropout(0.5), identity)
+    assert not check_layer(layer, (4, 9)).ok
+    assert check_layer(layer, (4, 9), training=False).ok
+
+
+class Scale:
+    """No subclass of Layer: y = w x."""
+
+    def __init__(self, wrong=1.0):
+        self.params, self.grads, self.wrong = {"w": np.array([2.0, 3.0], np.float32)}, {}, wrong
+
+    def forward(self, x):
+        self.x = x
+        return x * self.params["w"]
+
+    def backward(self, dy):
+        self.grads = {"w": self.wrong * (dy * self.x).sum(axis=0)}
+        return dy * self.params["w"]
+
+
+def test_a_layer_by_its_methods_only():
+    assert check_layer(Scale(), (5, 2)).ok
+    assert check_layer(Scale(1 / 5), (5, 2)).mistakes == {"w": "factor"}
+
+
+def test_forward_may_take_training_in_any_way():
+    class Second(Scale):
+        def forward(self, x, is_training):
+            assert is_training is True
+            return super().forward(x)
+
+    class Named(Scale):
+        def forward(self, x, *, training):
+            assert training is True
+            return super().forward(x)
+
+    class Anything(Scale):
+        def forward(self, x, **options):
+            assert options == {"training": True}
+            return super().forward(x)
+
+    for layer in (Second(), Named(), Anything()):
+        assert check_layer(layer, (5, 2)).ok
+
+
+class Residual(Layer):
+    """y = x + conv(relu(x)): a layer that holds layers, and shares their parameters."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.parts = [ReLU(), Conv2D(2, 3, padding="same")]
+
+    def build(self, input_shape):
+        self.parts[1].build(input_shape)
+        self.params, self.grads = self.parts[1].params, self.parts[1].grads
+        super().build(input_shape)
+
+    def forward(self, x, training=False):
+        x = self._cache = self._input(x)
+        return x + self.parts[1].forward(self.parts[0].forward(x, training), training)
+
+    def backward(self, dy):
+        dy, _ = self._recall(dy)
+        return dy + self.parts[0].backward(self.parts[1].backward(dy))
+
+
+def test_a_layer_of_layers():
+    layer = Residual()
+    assert check_layer(layer, (2, 4, 4, 2)).ok
+    layer.forward(np.ones((2, 4, 4, 2), np.float32))
+    assert check_layer(layer, (2, 4, 4, 2)).ok
+    assert layer.parts[1].params["W"].dtype == np.float32
+
+
+def test_a_parameter_that_is_one_number():
+    class Shift:
+        params, grads = {"t": np.array(0.5)}, {}
+
+        def forward(self, x):
+            return np.tanh(x - self.params["t"])
+
+        def backward(self, dy):
+            self.grads["t"] = -dy.sum()
+            return dy
+
+    result = check_layer(Shift(), (4, 3))
+    assert result["t"].shape == ()
+    assert not result["t"].ok
+
+
+def test_a_second_name_for_a_parameter():
+    class Alias(Dense):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.W = self.params["W"]
+
+        def forward(self, x, training=False):
+            x = self._cache = self._input(x)
+            return self.activation.forward(x @ self.W + self.params["b"])
+
+    layer = Alias(2)
+    layer.forward(np.ones((1, 3), np.float32))
+    assert check_layer(layer, (2, 3)).ok
+
+
+class Noise(Layer):
+    """Adds random numbers that its own generator gives."""
+
+    def __init__(self, draw, **kwargs):
+        super().__init__(**kwargs)
+        self.source, self.draw = np.random.default_rng(1), draw
+
+    def forward(self, x, training=False):
+        x = self._cache = self._input(x)
+        return x + self.draw(self, x.shape) if training else x
+
+    def backward(self, dy):
+        return self._recall(dy)[0]
+
+
+def test_generators_of_the_layer_are_put_back():
+    layer = Noise(lambda self, shape: self.source.normal(size=shape))
+    before = layer.source.bit_generator.state
+    assert check_layer(layer, (3, 4)).ok
+    assert layer.source.bit_generator.state == before
+
+
+def test_running_statistics_are_put_back():
+    layer = BatchNormalization(momentum=0.5)
+    layer.forward(normal(6, 2), training=True)
+    subject = LayerSubject(
+        layer, normal(6, 2), training=True, rng=np.random.default_rng(0), perturb=True
+    )
+    states = []
+    for _ in range(3):
+        subject.forward()
+        states.append(subject.layer.state["moving_mean"].copy())
+    assert (states[0] == states[2]).all()
+    assert check_layer(layer, (6, 2)).ok
+
+
+# --- what is wrong beside the numbers
+
+
+def test_writing_into_inputs_is_a_problem():
+    class WritesX(ReLU):
+        def forward(self, x, training=False):
+            x *= 1.5
+            return super().forward(x)
+
+        def backward(self, dy):
+            return 1.5 * super().backward(dy)
+
+    class WritesDy(ReLU):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            dy *= 0
+            return dx
+
+    class WritesParams(Dense):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.params["W"] -= 0.1 * self.grads["W"]
+            return dx
+
+    assert check_layer(WritesX(), (3, 4)).mistakes == {"writes x": "writes x"}
+    assert check_layer(WritesDy(), (3, 4)).mistakes == {"writes dy": "writes dy"}
+    assert "writes params" in check_layer(WritesParams(2), (3, 4)).mistakes
+
+
+@pytest.mark.parametrize(
+    ("backward", "words"),
+    [
+        (lambda self, dy, right: (right(dy), None)[1], "backward has to return dx"),
+        (lambda self, dy, right: right(dy)[:, :2], r"expected dx of shape (3, 5), received (3, 2)"),
+        (lambda self, dy, right: right(dy).astype(np.float32), "expected dx in float64"),
+        (lambda self, dy, right: right(dy) + 0j, "received dtype complex128"),
+    ],
+)
+def test_unusable_dx(backward, words):
+    result = check_layer(planted(Dense(4), backward), DENSE)
+    assert not result["x"].ok
+    assert words in result["x"].reason
+    assert result["W"].ok
+
+
+def test_missing_gradient():
+    layer = planted(Dense(4), gradient("b", lambda self, dy, g: None))
+    result = check_layer(layer, DENSE)
+    assert not result["b"].ok
+    assert "backward has to set grads['b']" in str(result)
+
+
+# --- wrong uses
+
+
+class Returns(Layer):
+    def __init__(self, change, **kwargs):
+        super().__init__(**kwargs)
+        self.change = change
+
+    def forward(self, x, training=False):
+        return self.change(x)
+
+    def backward(self, dy):
+        return dy
+
+
+class Locked(ReLU):
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+class Unbuilt(Dense):
+    def build(self, input_shape):
+        self.add_param("W", (input_shape[-1], self.units), self.kernel_initializer)
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "options", "error", "words"),
+    [
+        (Dense, (2, 3), {}, TypeError, r"class Dense.*Make an object of it: Dense\(...\)"),
+        (Sequential(), (2, 3), {}, TypeError, "there is check_model"),
+        ("relu", (2, 3), {}, TypeError, "has no forward"),
+        (Locked(), (2, 3), {}, TypeError, "works on a copy"),
+        (Unbuilt(2), (2, 3), {}, ValueError, r"end with super\(\).build"),
+        (ReLU(), (2, None, 3), {}, ValueError, "None for the batch axis only"),
+        (ReLU(), (2, 0), {}, ValueError, "integer >= 1"),
+        (ReLU(), (), {}, ValueError, "expected input_shape_or_x to be a shape"),
+        (ReLU(), 3.0, {}, ValueError, "expected input_shape_or_x to be a shape"),
+        (ReLU(), "abc", {}, TypeError, "input_shape_or_x"),
+        (ReLU(), np.zeros((0, 3)), {}, ValueError, "at least one sample"),
+        (ReLU(), np.array([[1.0, np.nan]]), {}, ValueError, r"received nan at index \[0, 1\]"),
+        (Conv2D(2, 3), (2, 3), {}, ValueError, r"expected input of shape \(N, H, W, C\)"),
+        (Conv2D(2, 3), (2, 2, 1), {}, ValueError, r"expected input of shape \(N, H, W, C\)"),
+        (ReLU(), (2, 3), {"eps": 0}, ValueError, "expected eps"),
+        (ReLU(), (2, 3), {"eps": "a"}, TypeError, "expected eps"),
+        (ReLU(), (2, 3), {"seed": -1}, ValueError, "expected seed"),
+        (ReLU(), (2, 3), {"bar": 2.0}, ValueError, "expected bar"),
+        (ReLU(), (2, 3), {"linear": "yes"}, TypeError, "expected linear"),
+        (ReLU(), (2, 3), {"max_elements": 1.5}, TypeError, "expected max_elements"),
+        (ReLU(), (2, 3), {"max_kinks": 2}, ValueError, "expected max_kinks"),
+        (ReLU(), (2, 3), {"wrt": "x"}, TypeError, "expected wrt to be a list"),
+        (Dense(2), (2, 3), {"wrt": ["w"]}, ValueError, "name some of x, W, b; received 'w'"),
+        (Returns(lambda x: x.astype("f")), (2, 3), {}, ValueError, "return float64 for float64"),
+        (Returns(lambda x: x.astype("f").astype("d")), (2, 3), {}, ValueError, "rounds to float32"),
+        (Returns(lambda x: x / 0.0 * 0), (2, 3), {}, ValueError, "NaN or infinity"),
+        (Returns(lambda x: x[:, :2]), (2, 3), {}, ValueError, r"forward returns shape \(2, 2\)"),
+        (
+            Noise(lambda self, shape: np.random.normal(size=shape)),
+            (2, 3),
+            {},
+            ValueError,
+            "different numbers for the same x",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_wrong_use_of_check_layer(layer, x, options, error, words):
+    with pytest.raises(error, match=f"(?s){words}"):
+        check_layer(layer, x, **options)
+
+
+# --- losses
+
+
+class Factor(MeanSquaredError):
+    def __init__(self, factor):
+        self.factor = factor
+
+    def backward(self, y_true, y_pred):
+        return super().backward(y_true, y_pred) * self.factor
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(1.001, "1.001 times"), (0.2, ": 1/N"), (-1, "wrong sign"), (3, ": C"), (0.5, ": 1/2")],
+)
+def test_wrong_loss_is_named(factor, words):
+    y_true, y_pred = normal(2, 5, 3)
+    assert check_loss(MeanSquaredError(), y_true, y_pred).ok
+    result = check_loss(Factor(factor), y_true, y_pred)
+    assert result.mistakes == {"y_pred": "factor"}
+    assert words in str(result)
+
+
+def test_loss_whose_samples_are_mixed_up_fails():
+    class Shuffled(MeanSquaredError):
+        def backward(self, y_true, y_pred):
+            return super().backward(y_true, y_pred)[::-1]
+
+    assert not check_loss(Shuffled(), *normal(2, 5, 3)).ok
+
+
+def test_loss_by_name_and_class():
+    labels, p = [0, 2, 1], np.random.default_rng(0).uniform(0.1, 0.9, size=(3, 3))
+    assert check_loss("sparse_categorical_crossentropy", labels, p).ok
+    assert check_loss(SparseCategoricalCrossentropy, labels, p).ok
+
+
+def test_loss_that_writes_is_a_problem():
+    class Writes(MeanSquaredError):
+        def forward(self, y_true, y_pred):
+            losses = super().forward(y_true, y_pred)
+            y_pred *= 2
+            return losses
+
+    assert not check_loss(Writes(), *normal(2, 5, 3)).ok
+
+
+class MeanOfAll(Loss):
+    def forward(self, y_true, y_pred):
+        return np.mean((y_pred - y_true) ** 2)
+
+    def backward(self, y_true, y_pred):
+        return 2 * (y_pred - y_true) / y_pred.size
+
+
+@pytest.mark.parametrize(
+    ("loss", "y_true", "y_pred", "error", "words"),
+    [
+        (MeanOfAll(), [[0.0]], [[1.0]], ValueError, r"the loss of each sample, shape \(1,\)"),
+        ("nonsense", [[0.0]], [[1.0]], ValueError, "nonsense"),
+        (3, [[0.0]], [[1.0]], TypeError, "has no forward"),
+        ("mse", [0.0], [1.0], ValueError, r"y_pred of shape \(N, ..., C\)"),
+        ("mse", [[0.0]], [[np.inf]], ValueError, "y_pred to be finite"),
+        ("mse", [[0.0, 1.0]], [[1.0]], ValueError, "expected y of shape"),
+        ("mse", [[0.0], [1.0]], [[1.0]], ValueError, "same number of samples"),
+        ("sparse_categorical_crossentropy", [5], [[0.5, 0.5]], ValueError, "labels from 0 to 1"),
+    ],
+)
+def test_wrong_use_of_check_loss(loss, y_true, y_pred, error, words):
+    with pytest.raises(error, match=words):
+        check_loss(loss, y_true, y_pred)
+
+
+# --- models
+
+
+def network(*last, first=None):
+    first = first or Conv2D(2, 3, activation="relu", name="conv")
+    return Sequential([first, MaxPooling2D(2), Dropout(0.3), Flatten(), *last])
+
+
+def images(n=5, size=6):
+    return normal(n, size, size, 1), np.random.default_rng(1).integers(3, size=n)
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_model(built):
+    x, y = images(20)  # three shards
+    model = network(Dense(3, activation="softmax", name="dense"))
+    if built:
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.fit(x, y, verbose=0)
+    loss = None if built else "sparse_categorical_crossentropy"
+    result = check_model(model, x, y, loss=loss)
+    assert result.ok
+    assert [r.name for r in result.rows] == ["x", "conv/W", "conv/b", "dense/W", "dense/b"]
+    assert result.worst < 1e-7
+    assert check_model(model, x, y, loss=loss, training=False).ok
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "mean_squared_error"])
+@pytest.mark.parametrize("last", [(Dense(3), Softmax()), (Dense(3, activation="softmax"),)])
+def test_model_on_logits_or_not(loss, last):
+    x, y = images()
+    model = network(*copy.deepcopy(last))
+    assert check_model(model, x, np.eye(3)[y], loss=loss).ok
+
+
+def test_model_with_batch_normalization():
+    x, y = images(20)
+    model = network(BatchNormalization(), Dense(3, activation="softmax"))
+    assert check_model(model, x, y, loss="sparse_categorical_crossentropy").ok
+
+
+def test_model_on_images_with_flat_parts():
+    """Ties everywhere, zero biases: checked all the same, next to where they are."""
+    x, y = images(4, 8)
+    x = np.where(x > 1, 100 * x, 0).astype(np.uint8)
+    model = network(Dense(3, activation="softmax"))
+    assert check_model(model, x, y, loss="sparse_categorical_crossentropy").ok
+    exact = check_model(model, x, y, loss="sparse_categorical_crossentropy", perturb=False)
+    assert "too many kinks" in str(exact)
+
+
+def test_model_is_left_as_it_was():
+    x, y = images()
+    model = network(BatchNormalization(), Dense(3, activation="softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=2, verbose=0)
+    before = [snapshot(layer) for layer in model.layers]
+    flat = model.flat_params, model.flat_params.tobytes(), model.flat_grads.tobytes()
+    bits = model.rng.bit_generator.state
+    assert check_model(model, x, y).ok
+    assert [snapshot(layer) for layer in model.layers] == before
+    assert model.flat_params is flat[0]
+    assert (model.flat_params.tobytes(), model.flat_grads.tobytes()) == flat[1:]
+    assert model.rng.bit_generator.state == bits
+    model.fit(x, y, verbose=0)
+
+
+def test_wrong_layer_in_a_model_is_pointed_out():
+    x, y = images()
+    wrong = planted(Conv2D(2, 3, name="wrong"), gradient("W", lambda self, dy, g: flip(g).copy()))
+    model = network(Dense(3, activation="softmax"), first=wrong)
+    result = check_model(model, x, y, loss="sparse_categorical_crossentropy")
+    assert [row.name for row in result.rows if not row.ok] == ["wrong/W"]
+    assert result.mistakes == {"wrong/W": "flipped"}
+    assert "by itself, Conv2D 'wrong'" in str(result)
+    assert str(result).count("by itself") == 1
+
+
+def test_wrong_loss_in_a_model_is_pointed_out():
+    class Wrong(SparseCategoricalCrossentropy):
+        def backward(self, y_true, y_pred):
+            return super().backward(y_true, y_pred) * 1.001
+
+    x, y = images()
+    result = check_model(network(Dense(3, activation="softmax")), x, y, loss=Wrong())
+    assert not any(row.ok for row in result.rows)
+    assert "by itself, Wrong, y_pred (5, 3)" in str(result)
+
+
+def test_wrong_join_in_a_model_is_pointed_out(monkeypatch):
+    train = api.ModelSubject.backward
+
+    def doubled(self, dy):
+        return {name: 2 * g for name, g in train(self, dy).items()}
+
+    monkeypatch.setattr(api.ModelSubject, "backward", doubled)
+    x, y = images()
+    model = network(Dense(3, activation="softmax"))
+    result = check_model(model, x, y, loss="sparse_categorical_crossentropy")
+    assert set(result.mistakes.values()) == {"factor"}
+    assert "look at how they are joined" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "y", "options", "error", "words"),
+    [
+        (Dense(2), [[1.0]], [0], {}, TypeError, "there is check_layer"),
+        (Sequential(), [[1.0]], [0], {}, ValueError, "has no layers"),
+        (Sequential([Dense(2)]), [[1.0]], [0], {}, ValueError, "give loss=..."),
+        (Sequential([Dense(2)]), [[1.0]], [5], {"loss": "mse"}, ValueError, "expected y of shape"),
+        (Sequential([Dense(1)]), [[1.0]], [[5], [4]], {"loss": "mse"}, ValueError, "same number"),
+        (Sequential([Dense(1)]), [[np.inf]], [[5]], {"loss": "mse"}, ValueError, "finite"),
+        (Sequential([Dense(1)]), [], [[5]], {"loss": "mse"}, ValueError, "no empty axis"),
+        (
+            Sequential([Dense(1, input_shape=(2,))]),
+            [[1.0]],
+            [[5]],
+            {"loss": "mse"},
+            ValueError,
+            r"expected x of shape \('N', 2\)",
+        ),
+        (
+            Sequential([Dense(1, name="d")]),
+            [[1.0]],
+            [[5]],
+            {"loss": "mse", "wrt": ["W"]},
+            ValueError,
+            "name some of x, d/W, d/b",
+        ),
+    ],
+)
+def test_wrong_use_of_check_model(model, x, y, options, error, words):
+    with pytest.raises(error, match=words):
+        check_model(model, x, y, **options)
+
+
+# --- the command
+
+
+def test_command_checks_everything(capsys):
+    assert command.main(["--random-models", "2", "--seed", "1"]) == 0
+    out = capsys.readouterr().out
+    for name in [*package.layer_classes(), *package.loss_classes(), "Sequential"]:
+        assert f"\n{name} " in out
+    assert " 0 failed, 0 without a case" in out
+
+
+def test_command_fails_with_a_wrong_layer(capsys, monkeypatch):
+    monkeypatch.setattr(Tanh, "backward", lambda self, dy: self._recall(dy)[0])
+    monkeypatch.setattr(package, "LAYERS", {"Tanh": package.LAYERS["Tanh"]})
+    monkeypatch.setattr(package, "layer_classes", lambda: {"Tanh": Tanh})
+    assert command.main(["--random-models", "0"]) == 1
+    assert "the slope of tanh is missing" in capsys.readouterr().out
+
+
+def test_nothing_is_forgotten(capsys, monkeypatch):
+    assert package.missing() == []
+
+    class Swish(Layer):
+        """A new layer, public, of which no case is known."""
+
+        def forward(self, x, training=False):
+            return x
+
+    class Hinge(Loss):
+        """A new loss."""
+
+    monkeypatch.setattr(minicnn.layers, "Swish", Swish, raising=False)
+    monkeypatch.setattr(minicnn.layers, "__all__", [*minicnn.layers.__all__, "Swish"])
+    monkeypatch.setattr(minicnn.losses, "Hinge", Hinge, raising=False)
+    assert package.missing() == ["Swish", "Hinge"]
+    monkeypatch.setattr(command, "cases", lambda random_models: iter(()))
+    assert command.main([]) == 1
+    assert "Swish: no case checks it" in capsys.readouterr().out
+
+
+def test_every_case_has_a_layer_or_a_loss():
+    assert set(package.LAYERS) <= set(package.layer_classes())
+    assert set(package.LOSSES) == set(package.loss_classes())
+
+
+def test_command_runs_as_a_module():
+    run = subprocess.run(
+        [sys.executable, "-m", "minicnn.gradcheck", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Check the gradients of every layer and loss" in run.stdout
+
+
+def test_line_leaves_the_tensor_as_it_was():
+    subject = LayerSubject(
+        ReLU(), np.ones((2, 2)), training=True, rng=np.random.default_rng(0), perturb=True
+    )
+    line = Line(subject, subject.x, 1)
+    assert line(0.5).tolist() == [1, 1.5, 1, 1]
+    assert subject.x.tolist() == [[1, 1], [1, 1]]
