@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial test lint types check gradcheck results clean
+.PHONY: tutorial test lint types check gradcheck results bench clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
@@ -32,6 +32,15 @@ gradcheck: $(VENV)/.package
 results: $(VENV)/.package
 	$(RUN) -m benchmarks.results
 
+bench: .venv-bench/.ready
+	.venv-bench/bin/python -m benchmarks $(ARGS)
+
+.venv-bench/.ready: pyproject.toml benchmarks/requirements.txt
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r benchmarks/requirements.txt --editable .
+	@touch $@
+
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "minicnn needs Python 3.10 or newer, and none was found:" \
 		"install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
@@ -53,4 +62,4 @@ $(VENV)/.lint: pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.test $(VENV)/.package
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

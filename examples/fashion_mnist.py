@@ -178,6 +178,8 @@ def load(data: str | None):
                 f"{line}\nFashion-MNIST CANNOT BE HAD. This run uses drawn images instead:\n"
                 f"no result of it says anything about Fashion-MNIST.\n{line}\n{error}\n{line}\n"
             )
+        except fashion_mnist.DatasetCorrupt as error:
+            sys.exit(str(error))
     return *synthetic_fashion.load_data(), "Synthetic Fashion (drawn, not Fashion-MNIST)"
 
 
@@ -209,7 +211,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=whole, default=2, help="default: 2")
     parser.add_argument("--batch-size", type=whole, default=128, help="default: 128")
-    parser.add_argument("--seed", type=int, default=42, help="of weights, dropout and shuffling")
+    parser.add_argument("--seed", type=seed, default=42, help="of weights, dropout and shuffling")
     parser.add_argument(
         "--data",
         metavar="FOLDER",
@@ -235,6 +237,13 @@ def whole(text: str) -> int:
     """A whole number of at least 1."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, received {text!r}")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number from 0 to 2**32 - 1."""
+    if not text.isdigit() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 2**32-1, received {text!r}")
     return int(text)
 
 

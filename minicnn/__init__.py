@@ -6,6 +6,9 @@
 `layers/` is written to be read: forward and backward of each layer stand side by side.
 """
 
+from importlib import import_module
+from typing import Any
+
 from minicnn import (
     callbacks,
     config,
@@ -24,6 +27,14 @@ from minicnn.layers import Input
 from minicnn.models import Sequential
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`minicnn.plotting` and `minicnn.gradcheck`, imported when they are first asked for."""
+    if name in ("gradcheck", "plotting"):
+        return import_module(f"minicnn.{name}")
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+
 
 __all__ = [
     "Input",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minicnn.models import Sequential
 
-Logs = dict[str, float]
+Logs = dict[str, Any]
 
 
 class Callback:

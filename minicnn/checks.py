@@ -66,7 +66,8 @@ def real(
     open_high: bool = False,
 ) -> float:
     """`value` as a finite float between `low` and `high` (each end open where asked)."""
-    left, right = "(" if open_low else "[", ")" if open_high else "]"
+    left = "(" if open_low or low == -math.inf else "["
+    right = ")" if open_high or high == math.inf else "]"
     allowed = f"a number in {left}{low:g}, {high:g}{right}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(
@@ -87,6 +88,19 @@ def one_of(value: Any, known: Iterable[str], name: str, who: str) -> str:
         kind = TypeError if not isinstance(value, str) else ValueError
         raise kind(f"{who}: expected {name} to be one of {', '.join(known)}; received {value!r}")
     return value.lower()
+
+
+def only_defaults(given: Mapping[str, Any], known: Mapping[str, tuple[Any, ...]], who: str) -> None:
+    """Arguments that Keras has and minicnn has not: taken where they ask for nothing.
+
+    Raises ValueError for another value of a `known` argument, TypeError for an unknown one.
+    """
+    for name, value in given.items():
+        if name not in known:
+            raise TypeError(f"{who} got an unexpected keyword argument {name!r}")
+        if not any(value is allowed or value == allowed for allowed in known[name]):
+            allowed = " or ".join(repr(allowed) for allowed in known[name])
+            raise ValueError(f"{who}: {name} can only be {allowed} here, received {value!r}")
 
 
 def lookup(value: str, known: Mapping[str, T], name: str, who: str) -> T:

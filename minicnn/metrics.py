@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.losses import Loss
-from minicnn.reports import classification_report, confusion_matrix
+from minicnn.reports import accuracy_score, classification_report, confusion_matrix
 
 Array = NDArray[Any]
 
@@ -21,6 +21,7 @@ __all__ = [
     "MeanSquaredError",
     "Metric",
     "SparseCategoricalAccuracy",
+    "accuracy_score",
     "classification_report",
     "confusion_matrix",
     "get",

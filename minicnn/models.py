@@ -24,6 +24,17 @@ Array = NDArray[Any]
 
 BATCH_SIZE = 32  # Keras's default
 
+# arguments of Keras's fit, evaluate and predict that have no other setting here
+OF_KERAS: dict[str, tuple[Any, ...]] = {
+    "steps": (None,),
+    "steps_per_epoch": (None,),
+    "validation_batch_size": (None,),
+    "validation_steps": (None,),
+}
+
+_served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Sequential]] = (
+    weakref.WeakKeyDictionary()
+)
 _owners: weakref.WeakKeyDictionary[Layer, weakref.ref[Sequential]] = weakref.WeakKeyDictionary()
 
 
@@ -38,8 +49,6 @@ class Sequential:
 
     Attributes
     ----------
-    layers : list of Layer
-        Without the `Input`.
     flat_params, flat_grads : ndarray of shape (parameters,)
         All parameters as one vector, and the gradient of the loss at the last training step. Each
         `layer.params[key]` and `layer.grads[key]` is a view into them.
@@ -58,10 +67,20 @@ class Sequential:
     (5, 2)
     """
 
-    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        layers: Iterable[Layer] | None = None,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        if name is not None and (not isinstance(name, str) or not name):
+            raise TypeError(
+                f"Sequential: expected name to be a non-empty string, received {name!r}"
+            )
         self.name = name if name is not None else unique_name(type(self).__name__)
         self.rng = seeds.new_generator()  # of initial values, masks and shuffling
-        self.layers: list[Layer] = []
+        self._layers: list[Layer] = []
         self.built = False
         self.flat_params: Array = np.empty(0, config.floatx())
         self.flat_grads: Array = np.empty(0, config.floatx())
@@ -81,6 +100,8 @@ class Sequential:
             raise TypeError(f"Sequential: expected a list of layers, received {layers!r}")
         for layer in layers or ():
             self.add(layer)
+        if not checks.boolean(trainable, "trainable", "Sequential"):
+            self.trainable = False
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, built={self.built}>"
@@ -90,6 +111,21 @@ class Sequential:
     @property
     def who(self) -> str:
         return f"Sequential '{self.name}'"
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, first to last, without the `Input`; change them with `add` and `pop`."""
+        return list(self._layers)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer learns; setting it sets every layer. `compile` makes it count."""
+        return any(layer.trainable for layer in self._layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._layers:
+            layer.trainable = checks.boolean(value, "trainable", self.who)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -145,7 +181,7 @@ class Sequential:
         self._common_dtype(layers)
         if sample is not None:
             self._shapes(layers, (None, *sample))  # raises before anything is changed
-        self.layers = layers
+        self._layers = layers
         if sample is not None:
             self.build((None, *sample))
 
@@ -153,7 +189,7 @@ class Sequential:
         """Take the top layer off and return it. Raises ValueError if there is none."""
         if not self.layers:
             raise ValueError(f"{self.who}: there are no layers to pop")
-        layer = self.layers.pop()
+        layer = self._layers.pop()
         self._compiled = False  # the optimizer's vectors no longer fit
         _owners.pop(layer, None)
         for arrays in (layer.params, layer.grads):
@@ -301,6 +337,7 @@ class Sequential:
     def summary(
         self,
         line_length: int | None = None,
+        *,
         print_fn: Callable[[str], Any] | None = None,
         expand_nested: bool = False,
         show_trainable: bool = False,
@@ -478,7 +515,9 @@ class Sequential:
         class_weight: dict[int, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        *,
         validation_freq: int = 1,
+        **keras: Any,
     ) -> History:
         """Train for some epochs; called again, it goes on from where it stopped.
 
@@ -525,6 +564,7 @@ class Sequential:
             If the loss or the gradient becomes NaN or infinite; names the layer and the step. The
             weights are those of the last whole step, as they are after KeyboardInterrupt.
         """
+        checks.only_defaults(keras, OF_KERAS, "fit()")
         self._needs_compile("fit")
         size = self._batch_size(batch_size, "fit")
         epochs = checks.integer(epochs, "epochs", "fit", minimum=0)
@@ -542,7 +582,9 @@ class Sequential:
                     f"sample_weight), received {type(validation_data).__name__}"
                 )
             x_val, y_val, *weight_val = validation_data
-            validation = self._data(x_val, "fit validation_data", y_val, *weight_val)
+            weight = weight_val[0] if weight_val else None
+            like = data.x.shape[1:]
+            validation = self._data(x_val, "fit validation_data", y_val, weight, like=like)
         elif validation_split != 0:
             data, validation = _split(data, validation_split)
         self._build_for(data)
@@ -565,8 +607,10 @@ class Sequential:
         batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
+        *,
         callbacks: list[Callback] | None = None,
         return_dict: bool = False,
+        **keras: Any,
     ) -> Any:
         """Loss and metrics over all samples, without training.
 
@@ -580,6 +624,7 @@ class Sequential:
         TypeError, ValueError
             As `fit`; ValueError before the model is built.
         """
+        checks.only_defaults(keras, OF_KERAS, "evaluate()")
         self._needs_compile("evaluate")
         self._needs_build("evaluate")
         size = self._batch_size(batch_size, "evaluate")
@@ -589,14 +634,16 @@ class Sequential:
         self._rejoin()
         self._announce(hooks, data, size, level)
         logs = training.evaluate(self, data, batch_size=size, verbose=level, callbacks=hooks)
-        return logs if return_dict else _in_order(logs)
+        return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
     def predict(
         self,
         x: Any,
         batch_size: int | None = None,
         verbose: int | str = "auto",
+        *,
         callbacks: list[Callback] | None = None,
+        **keras: Any,
     ) -> Array:
         """The model's output for every sample, in their order; works in batches.
 
@@ -609,6 +656,7 @@ class Sequential:
         TypeError, ValueError
             For inputs that do not fit; ValueError before the model is built.
         """
+        checks.only_defaults(keras, OF_KERAS, "predict()")
         self._needs_build("predict")
         size = self._batch_size(batch_size, "predict")
         hooks = checked_callbacks(callbacks, "predict")
@@ -637,7 +685,7 @@ class Sequential:
         with single_threaded_blas():
             values = runner.step(self, training.Batch(data, np.arange(len(data))))
         logs = runner.means().add(values)
-        return logs if return_dict else _in_order(logs)
+        return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
     def plan(self) -> Plan:
         """How the model is run: which layers are fused into one step, and why others are not.
@@ -671,8 +719,10 @@ class Sequential:
 
     def _needs_compile(self, what: str) -> None:
         if not self._compiled or self.loss is None:
+            why = "" if self.loss is None else ": its layers have changed since it was compiled"
             raise ValueError(
-                f"{what}: expected a compiled model. Call compile(optimizer=..., loss=...) first"
+                f"{what}: expected a compiled model. "
+                f"Call compile(optimizer=..., loss=...) first{why}"
             )
 
     def _batch_size(self, batch_size: Any, who: str) -> int:
@@ -697,8 +747,12 @@ class Sequential:
         y: Any = None,
         sample_weight: Any = None,
         class_weight: dict[int, float] | None = None,
+        like: Shape | None = None,
     ) -> training.Data:
-        """The arguments as checked `Data`; changes nothing, copies nothing that is an array."""
+        """The arguments as checked `Data`; changes nothing, copies nothing that is an array.
+
+        Before the model is built, samples have to be of shape `like`, if it is given.
+        """
         if not self.layers:
             raise ValueError(f"{who}: {self.who} has no layers; add some first")
         if x is None:
@@ -706,7 +760,7 @@ class Sequential:
         x = checks.numeric(x, "x", who)
         if x.ndim < 1 or len(x) == 0:
             raise ValueError(f"{who}: expected at least one sample in x, received shape {x.shape}")
-        sample = self._sample_shape()
+        sample = self._sample_shape() or like
         if sample is not None and not _same_sample(x.shape[1:], sample):
             raise ValueError(_wrong_sample(who, x.shape, sample))
         checks.finite(x, "x", who)
@@ -719,6 +773,8 @@ class Sequential:
             raise ValueError(f"{who}: expected a compiled model")
         y = checks.numeric(y, "y", who)
         checks.same_length({"'x' sizes": x, "'y' sizes": np.atleast_1d(y)}, who)
+        if y.ndim == 0:
+            raise ValueError(f"{who}: expected y to be an array, received the number {y}")
         y = self.loss.targets(y, output, who)
         for chosen in self._metrics:
             metric = metrics.get(chosen, self.loss, output)
@@ -732,6 +788,13 @@ class Sequential:
             self.build((None, *(self._sample_shape() or data.x.shape[1:])))
         self._rejoin()
         self.optimizer.check(self.flat_params)
+        other = _served.get(self.optimizer, lambda: None)()
+        if other is not None and other is not self:
+            raise ValueError(
+                f"{self.optimizer!r} has taken steps with {other.who}, and keeps what it learned "
+                "of them. Give each model an optimizer of its own"
+            )
+        _served[self.optimizer] = weakref.ref(self)
         if not self.trainable_parts:  # compiled before it was built
             self.trainable_parts = self._trainable_parts()
 
@@ -789,6 +852,8 @@ def _weights(
     weight: Array | None = None
     if sample_weight is not None:
         weight = checks.numeric(sample_weight, "sample_weight", who).astype(np.float64)
+        if weight.shape == (len(y), 1):
+            weight = weight[:, 0]
         if weight.shape != (len(y),):
             raise ValueError(
                 f"{who}: expected sample_weight of shape ({len(y)},), received {weight.shape}"
@@ -800,7 +865,7 @@ def _weights(
                 f"{who}: expected class_weight to be a dict of class to factor, "
                 f"received {type(class_weight).__name__}"
             )
-        labels = y if y.ndim == 1 else y.argmax(axis=-1)
+        labels = y if y.ndim == 1 else y[..., 0] if y.shape[-1] == 1 else y.argmax(axis=-1)
         if labels.ndim != 1:
             raise ValueError(
                 f"{who}: expected one label a sample for class_weight, received y of {y.shape}"
@@ -808,7 +873,7 @@ def _weights(
         by_class = np.ones(len(y))
         for label, factor in class_weight.items():
             label = checks.integer(label, "each key of class_weight", who, minimum=0)
-            if label >= classes:
+            if label >= classes > 1:
                 raise ValueError(
                     f"{who}: expected the keys of class_weight to be classes from 0 to "
                     f"{classes - 1}, received {label}"

@@ -18,6 +18,18 @@ Array = NDArray[Any]
 
 ALL = (slice(None),)
 
+# arguments of Keras's optimizers that have no other setting here
+OF_KERAS: dict[str, tuple[Any, ...]] = {
+    "amsgrad": (False,),
+    "centered": (False,),
+    "clipnorm": (None,),
+    "clipvalue": (None,),
+    "global_clipnorm": (None,),
+    "momentum": (0.0,),
+    "use_ema": (False,),
+    "weight_decay": (None,),
+}
+
 
 class Optimizer:
     """Base class. An optimizer of your own names its `slots` and defines `step`.
@@ -34,7 +46,8 @@ class Optimizer:
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, learning_rate: float = 0.01) -> None:
+    def __init__(self, learning_rate: float = 0.01, **keras: Any) -> None:
+        checks.only_defaults(keras, OF_KERAS, type(self).__name__)
         self.learning_rate = learning_rate
         self.iterations = 0
         self.state: dict[str, Array] = {}
@@ -115,9 +128,13 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **keras: Any,
     ) -> None:
-        super().__init__(learning_rate)
+        super().__init__(learning_rate, **keras)
         self.momentum = checks.real(momentum, "momentum", "SGD", low=0, high=1)
         self.nesterov = checks.boolean(nesterov, "nesterov", "SGD")
         self.slots = ("v",) if self.momentum else ()
@@ -161,9 +178,14 @@ class RMSprop(Optimizer):
     slots = ("v",)
 
     def __init__(
-        self, learning_rate: float = 0.001, rho: float = 0.9, epsilon: float = 1e-7
+        self,
+        learning_rate: float = 0.001,
+        rho: float = 0.9,
+        *,
+        epsilon: float = 1e-7,
+        **keras: Any,
     ) -> None:
-        super().__init__(learning_rate)
+        super().__init__(learning_rate, **keras)
         self.rho = checks.real(rho, "rho", "RMSprop", low=0, high=1, open_high=True)
         self.epsilon = checks.real(epsilon, "epsilon", "RMSprop", low=0, open_low=True)
 
@@ -212,8 +234,9 @@ class Adam(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
+        **keras: Any,
     ) -> None:
-        super().__init__(learning_rate)
+        super().__init__(learning_rate, **keras)
         self.beta_1 = checks.real(beta_1, "beta_1", "Adam", low=0, high=1, open_high=True)
         self.beta_2 = checks.real(beta_2, "beta_2", "Adam", low=0, high=1, open_high=True)
         self.epsilon = checks.real(epsilon, "epsilon", "Adam", low=0, open_low=True)

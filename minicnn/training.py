@@ -41,6 +41,9 @@ Array = NDArray[Any]
 
 kernels = LazyModule("minicnn.engine.kernels")
 
+# types that the kernel for gathering rows takes; the others take NumPy's way
+GATHERED = [np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")]
+
 _noted = False
 
 BLOCK = 2048  # samples that are evaluated or predicted at a time
@@ -79,7 +82,7 @@ class Batch:
         self.y = None if data.y is None else data.y[rows]
         self.weight = None if data.weight is None else data.weight[rows]
         self._x = data.x
-        plain = data.x.flags.c_contiguous and data.x.dtype.isnative and data.x.dtype.itemsize != 2
+        plain = data.x.flags.c_contiguous and data.x.dtype in GATHERED
         self._flat = data.x.reshape(len(data.x), -1) if plain else None
 
     def __len__(self) -> int:
@@ -187,7 +190,13 @@ class Runner:
         if self.metrics:
             y_pred = out.all if self.softmax is None else self.softmax.forward(out.all)
             for row, metric in zip(values[1:], self.metrics):
-                row[:] = metric.values(batch.y, y_pred)  # type: ignore[arg-type]
+                given = np.asarray(metric.values(batch.y, y_pred))  # type: ignore[arg-type]
+                if given.shape != (len(batch),):
+                    raise ValueError(
+                        f"metric {metric.name}: expected one value a sample, shape "
+                        f"({len(batch)},), received shape {given.shape}"
+                    )
+                row[:] = given
         return values
 
     def culprit(self, model: Sequential, batch: Batch) -> str:
@@ -348,16 +357,16 @@ def fit(
 
     logs: dict[str, float] = {}
     with single_threaded_blas(), interrupts_between_steps() as pause:
-        hooks.on_train_begin()
+        hooks.on_train_begin({})
         for epoch in epochs:
-            hooks.on_epoch_begin(epoch)
+            hooks.on_epoch_begin(epoch, {})
             title = f"Epoch {epoch + 1}/{epochs.stop}" if epochs.stop > 1 else ""
             progress = Progress(steps, verbose, title)
             order = model.rng.permutation(len(data)) if shuffle else None
             means = runner.means()
             try:
                 for step, batch in enumerate(data.batches(batch_size, order)):
-                    hooks.on_train_batch_begin(step)
+                    hooks.on_train_batch_begin(step, {})
                     logs = means.add(runner.step(model, batch))
                     hooks.on_train_batch_end(step, logs)
                     progress.step(logs)
@@ -392,9 +401,9 @@ def evaluate(
     logs: dict[str, float] = {}
     progress = Progress(math.ceil(len(data) / batch_size), verbose)
     with single_threaded_blas():
-        hooks.on_test_begin()
+        hooks.on_test_begin({})
         for steps, batch in _blocks(data, batch_size, one_by_one=bool(callbacks)):
-            hooks.on_test_batch_begin(progress.done)
+            hooks.on_test_batch_begin(progress.done, {})
             logs = means.add(runner.test(batch))
             hooks.on_test_batch_end(progress.done, logs)
             progress.step(logs, steps)
@@ -430,9 +439,9 @@ def predict(
     progress = Progress(math.ceil(len(data) / batch_size), verbose)
     done = 0
     with single_threaded_blas():
-        hooks.on_predict_begin()
+        hooks.on_predict_begin({})
         for steps, batch in _blocks(data, batch_size, one_by_one=bool(callbacks)):
-            hooks.on_predict_batch_begin(progress.done)
+            hooks.on_predict_batch_begin(progress.done, {})
             out = outputs[done : done + len(batch)]
             done += len(batch)
 
@@ -442,8 +451,8 @@ def predict(
             network.run(len(batch), work)
             if ends_in_softmax:
                 out[...] = softmax.forward(out)
-            hooks.on_predict_batch_end(progress.done)
+            hooks.on_predict_batch_end(progress.done, {"outputs": out})
             progress.step({}, steps)
-        hooks.on_predict_end()
+        hooks.on_predict_end({})
     progress.end({})
     return outputs

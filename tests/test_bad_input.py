@@ -288,7 +288,7 @@ WRONG_IN_FIT = {
     "verbose text": ({"verbose": "loud"}, ValueError, "or 'auto', received 'loud'"),
     "verbose None": ({"verbose": None}, ValueError, "or 'auto', received None"),
     "sample_weight short": ({"sample_weight": [1, 2]}, ValueError, "shape (20,), received (2,)"),
-    "sample_weight a column": ({"sample_weight": ONE_HOT[:, :1]}, ValueError, "received (20, 1)"),
+    "sample_weight of classes": ({"sample_weight": ONE_HOT}, ValueError, "received (20, 3)"),
     "sample_weight inf": ({"sample_weight": np.full(20, np.inf)}, ValueError, "received inf at"),
     "sample_weight text": ({"sample_weight": ["a"] * 20}, TypeError, "sample_weight to be an arr"),
     "class_weight a list": ({"class_weight": [1, 2, 3]}, TypeError, "a dict of class to factor"),

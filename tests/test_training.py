@@ -22,6 +22,7 @@ from minicnn.layers import (
     Flatten,
     Layer,
     MaxPooling2D,
+    ReLU,
     Softmax,
 )
 from minicnn.optimizers import SGD, Adam
@@ -767,3 +768,87 @@ def test_shards_cover_the_batch_in_order(n):
     cuts = shards.cut(n)
     np.testing.assert_array_equal(np.concatenate([np.arange(n)[c] for c in cuts]), np.arange(n))
     assert max(len(np.arange(n)[c]) for c in cuts) <= shards.LARGEST
+
+
+# -- as Keras's users call it ---------------------------------------------------------------------
+
+
+def test_hooks_get_a_dict_and_predict_hands_its_outputs_on():
+    seen = []
+
+    class Asks(Callback):
+        def on_train_begin(self, logs):
+            seen.append(logs.get("loss"))
+
+        def on_epoch_begin(self, epoch, logs):
+            seen.append(logs.get("loss"))
+
+        def on_predict_batch_end(self, batch, logs):
+            seen.append(logs["outputs"].shape)
+
+    model = compiled()
+    model.fit(X[:9], Y[:9], verbose=0, callbacks=[Asks()])
+    model.predict(X[:9], verbose=0, callbacks=[Asks()])
+    assert seen == [None, None, (9, 3)]
+
+
+def test_validation_of_another_shape_is_refused_before_an_unbuilt_model_is_built():
+    model = Sequential([Flatten(), Dense(3, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"validation_data: expected x of shape \(N, 8, 8\)"):
+        model.fit(X, Y, validation_data=(X[:, :4], Y))
+    assert not model.built
+
+
+def test_class_weight_of_a_model_with_one_output():
+    model = Sequential([Flatten(input_shape=(8, 8)), Dense(1, kernel_initializer="zeros")])
+    model.compile(SGD(0.0), "mse")
+    y = (Y > 0) * 1.0
+    loss = model.fit(X, y, class_weight={1: 10.0}, verbose=0).history["loss"][0]
+    assert loss == pytest.approx((np.where(y == 1, 10, 1) * y).mean(), rel=1e-6)
+
+
+def test_an_optimizer_serves_one_model_also_if_the_sizes_agree():
+    one, two = compiled(), network()
+    one.fit(X, Y, verbose=0)
+    two.compile(one.optimizer, "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="Give each model an optimizer of its own"):
+        two.fit(X, Y, verbose=0)
+    assert one.optimizer.iterations == 5
+
+
+def test_a_model_can_be_frozen_whole():
+    model = compiled()
+    model.trainable = False
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = model.flat_params.copy()
+    model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(model.flat_params, before)
+    assert not model.trainable
+    assert not Sequential([Dense(2, input_shape=(2,))], trainable=False).layers[0].trainable
+
+
+def test_arguments_that_ask_for_nothing_are_taken_and_others_named():
+    Conv2D(2, 3, data_format="channels_last", dilation_rate=1, groups=1, kernel_regularizer=None)
+    Adam(amsgrad=False, clipnorm=None)
+    with pytest.raises(ValueError, match=r"dilation_rate can only be 1 or \(1, 1\) here"):
+        Conv2D(2, 3, dilation_rate=2)
+    with pytest.raises(ValueError, match="clipnorm can only be None here, received 1.0"):
+        Adam(clipnorm=1.0)
+    model = compiled()
+    model.fit(X, Y, steps_per_epoch=None, verbose=0)
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        model.fit(X, Y, steps_per_epoch=3, verbose=0)
+
+
+def test_one_activation_object_in_two_layers():
+    """Each gets its own, or the second would overwrite what the first keeps for backward."""
+    shared = ReLU()
+    model = Sequential([Dense(4, shared, input_shape=(8,)), Dense(4, shared), Dense(3)])
+    named = Sequential([Dense(4, "relu", input_shape=(8,)), Dense(4, "relu"), Dense(3)])
+    named.set_weights(model.get_weights())
+    x, dy = rng.standard_normal((5, 8)), rng.standard_normal((5, 3))
+    for one in (model, named):
+        one.forward(x)
+        one.backward(dy)
+    np.testing.assert_array_equal(model.flat_grads, named.flat_grads)

@@ -32,6 +32,11 @@ import numpy as np
 from minicnn.kernels.compiler import jit_fused
 from minicnn.kernels.fast import keep
 
+# What rounding leaves of a sum that is 0, as over a black part of an image, stays below this share
+# of the largest number on its way. It is taken for 0: its sign is chance, and where ReLU stands at
+# its kink, gradients would pass that must not.
+NOISE = np.float32(2.0**-18)
+
 G = np.array(
     [
         [1 / 4, 0, 0],
@@ -220,6 +225,7 @@ def output_kernels(C: int, TILES: int, pool: bool) -> OutputKernels:
     ) -> None:
         s = np.empty((24, C), np.float32)
         z = np.empty((16, C), np.float32)
+        noise = np.empty(C, np.float32)
         zero = np.float32(0)
         H_y, W_y = y.shape[1], y.shape[2]
         for t in range(count):
@@ -237,6 +243,8 @@ def output_kernels(C: int, TILES: int, pool: bool) -> OutputKernels:
                         M[o + 30 * K + c],
                     )
                     s[q, c], s[6 + q, c], s[12 + q, c], s[18 + q, c] = s0, s1, s2, s3
+                    largest = max(max(abs(s0), abs(s1)), max(abs(s2), abs(s3)))
+                    noise[c] = largest * NOISE if q == 0 else max(noise[c], largest * NOISE)
             for p in range(4):
                 k = 6 * p
                 for c in range(C):
@@ -244,7 +252,10 @@ def output_kernels(C: int, TILES: int, pool: bool) -> OutputKernels:
                         s[k, c], s[k + 1, c], s[k + 2, c], s[k + 3, c], s[k + 4, c], s[k + 5, c]
                     )
                     k_z = 4 * p
-                    z[k_z, c], z[k_z + 1, c], z[k_z + 2, c], z[k_z + 3, c] = z0, z1, z2, z3
+                    z[k_z, c] = zero if abs(z0) <= noise[c] else z0
+                    z[k_z + 1, c] = zero if abs(z1) <= noise[c] else z1
+                    z[k_z + 2, c] = zero if abs(z2) <= noise[c] else z2
+                    z[k_z + 3, c] = zero if abs(z3) <= noise[c] else z3
             if pool:
                 for p in range(min(2, H_y - 2 * i)):
                     for q in range(min(2, W_y - 2 * j)):

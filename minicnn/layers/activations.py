@@ -246,6 +246,6 @@ def get(identifier: Any, who: str = "activations") -> ActivationLayer:
     if isinstance(identifier, type) and issubclass(identifier, ActivationLayer):
         return identifier(name=identifier.__name__.lower())
     if isinstance(identifier, ActivationLayer):
-        return identifier
+        return identifier.replica()  # two layers that share one would overwrite its cache
     cls = checks.lookup(identifier, KNOWN, "activation", who)
     return cls(name=identifier.lower())  # a name of its own keeps it out of the automatic count

@@ -38,6 +38,20 @@ Array = NDArray[Any]
 Shape = tuple[Any, ...]  # batch axis first; None where the batch size is open
 L = TypeVar("L", bound="Layer")
 
+# arguments of Keras's layers that have no other setting here
+OF_KERAS: dict[str, tuple[Any, ...]] = {
+    "activity_regularizer": (None,),
+    "axis": (-1,),
+    "bias_constraint": (None,),
+    "bias_regularizer": (None,),
+    "data_format": (None, "channels_last"),
+    "dilation_rate": (1, (1, 1)),
+    "groups": (1,),
+    "kernel_constraint": (None,),
+    "kernel_regularizer": (None,),
+    "noise_shape": (None,),
+}
+
 _names: Counter[str] = Counter()
 _names_lock = threading.Lock()
 
@@ -91,8 +105,10 @@ class Layer:
         dtype: Any = None,
         input_shape: Shape | None = None,
         trainable: bool = True,
+        **keras: Any,
     ) -> None:
         kind = type(self).__name__
+        checks.only_defaults(keras, OF_KERAS, kind)
         if name is not None and (not isinstance(name, str) or not name):
             raise TypeError(f"{kind}: expected name to be a non-empty string, received {name!r}")
         self.name = name if name is not None else unique_name(kind)
@@ -155,7 +171,7 @@ class Layer:
             self._dtype = np.dtype(config.floatx())
         if self.rng is None:
             self.rng = seeds.new_generator()
-        return np.ascontiguousarray(initializer(shape, self._dtype, self.rng))
+        return np.asarray(initializer(shape, self._dtype, self.rng), order="C")
 
     def _input(self, x: Any) -> Array:
         """x as a C-ordered array of the layer's float type, checked; builds at the first call."""

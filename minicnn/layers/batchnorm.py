@@ -68,6 +68,7 @@ class BatchNormalization(Layer):
 
     def __init__(
         self,
+        *,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         center: bool = True,

@@ -56,7 +56,7 @@ class Dropout(Layer):
     True
     """
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, rate: float, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = checks.real(rate, "rate", self.who, low=0, high=1)
         if seed is not None:

@@ -1,0 +1,84 @@
+"""minicnn, through its public calls alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import minicnn
+from benchmarks.frameworks.base import LEARNING_RATE, Framework
+from benchmarks.networks import layers_of, without_dropout
+from minicnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from minicnn.models import Sequential
+from minicnn.optimizers import Adam
+
+
+def build(model, dropout=True, softmax=True) -> Sequential:
+    """The `model` described by a dict, built and compiled."""
+    steps = layers_of(model) if dropout else without_dropout(layers_of(model))
+    layers = []
+    for place, step in enumerate(steps):
+        first = {"input_shape": (model["size"], model["size"], 1)} if place == 0 else {}
+        last = place == len(steps) - 1
+        if step[0] == "conv":
+            layers.append(Conv2D(step[1], 3, padding=step[2], activation="relu", **first))
+        elif step[0] == "pool":
+            layers.append(MaxPooling2D(2))
+        elif step[0] == "dropout":
+            layers.append(Dropout(step[1]))
+        elif step[0] == "flatten":
+            layers.append(Flatten())
+        else:
+            activation = ("softmax" if softmax else None) if last else "relu"
+            layers.append(Dense(step[1], activation=activation))
+    network = Sequential(layers)
+    network.compile(
+        loss="sparse_categorical_crossentropy",
+        optimizer=Adam(learning_rate=LEARNING_RATE),
+        metrics=["accuracy"],
+    )
+    return network
+
+
+class MiniCNN(Framework):
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        self.set_threads(threads)
+
+    def set_threads(self, threads: int) -> None:
+        minicnn.set_num_threads(threads)
+
+    def versions(self):
+        import numba
+
+        return {"minicnn": minicnn.__version__, "numpy": np.__version__, "numba": numba.__version__}
+
+    def load(self, model, weights):
+        super().load(model, weights)
+        minicnn.utils.set_random_seed(0)
+        self.network = build(model)
+        if weights is None:  # minicnn's are the ones that all others get
+            self.weights = self.network.get_weights()
+        self._reset()
+
+    def _reset(self):
+        self.network.set_weights(self.weights)
+
+    def first_losses(self, x, y, batch, steps, setting):
+        network = build(self.model, dropout=False)
+        network.set_weights(self.weights)
+        parts = [slice(start, start + batch) for start in range(0, steps * batch, batch)]
+        return [float(network.train_on_batch(x[part], y[part])[0]) for part in parts]
+
+    def training(self, x, y, batch, epochs, setting):
+        self._reset()
+        return lambda: self.network.fit(x, y, batch_size=batch, epochs=epochs, verbose=0)
+
+    def epoch(self, train, validation, batch, setting):
+        self._reset()
+        return lambda: self.network.fit(
+            *train, batch_size=batch, epochs=1, verbose=0, validation_data=validation
+        )
+
+    def predicting(self, x, setting):
+        self._reset()
+        return lambda: self.network.predict(x, batch_size=setting["batch"], verbose=0)
