@@ -15,6 +15,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -58,19 +60,38 @@ EPS = 1e-5
 each_kind = pytest.mark.parametrize("kind", every_kind, ids=lambda kind: kind.__name__)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_buffer_is_clean():
-    """What a layer gets from np.empty is full of NaN, so that a cell which no one fills is seen."""
-    clean = np.empty
+class _Dirty(types.ModuleType):
+    """NumPy, but for `empty`: what it returns is full of NaN."""
 
-    def dirty(*args, **kwargs):
-        array = clean(*args, **kwargs)
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    @staticmethod
+    def empty(*args, **kwargs):
+        array = np.empty(*args, **kwargs)
         array.fill(np.nan if array.dtype.kind == "f" else 77)
         return array
 
-    np.empty = dirty
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_buffer_is_clean():
+    """A cell that no kernel fills is seen: NaN is what the layers' new buffers hold.
+
+    The kernels' own modules keep the true NumPy, which numba has to recognize.
+    """
+    dirty = _Dirty("numpy")
+    modules = [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith(("minicnn.layers.", "minicnn.engine.steps"))
+        and getattr(module, "np", None) is np
+    ]
+    assert modules
+    for module in modules:
+        module.np = dirty
     yield
-    np.empty = clean
+    for module in modules:
+        module.np = np
 
 
 # -- the definitions, in loops over plain numbers -------------------------------------------------
@@ -648,7 +669,7 @@ SHARES = st.one_of(st.just(0.0), st.floats(0.01, 0.9999))
 EPSILONS = st.floats(1e-8, 1.0)
 OPTIMIZERS = {
     SGD: (sgd_step, st.builds(SGD, RATES, st.one_of(st.just(1.0), SHARES), st.booleans())),
-    RMSprop: (rmsprop_step, st.builds(RMSprop, RATES, SHARES, EPSILONS)),
+    RMSprop: (rmsprop_step, st.builds(RMSprop, RATES, SHARES, epsilon=EPSILONS)),
     Adam: (adam_step, st.builds(Adam, RATES, SHARES, SHARES, EPSILONS)),
 }
 

@@ -286,7 +286,7 @@ OPTIMIZERS = {
     "sgd": (st.builds(SGD, RATES), their_sgd),
     "momentum": (st.builds(SGD, RATES, SHARES), their_sgd),
     "nesterov": (st.builds(SGD, RATES, SHARES, st.just(True)), their_sgd),
-    "rmsprop": (st.builds(RMSprop, RATES, SHARES, st.just(1e-300)), their_rmsprop),
+    "rmsprop": (st.builds(RMSprop, RATES, SHARES, epsilon=st.just(1e-300)), their_rmsprop),
     "adam": (st.builds(Adam, RATES, SHARES, SHARES, st.floats(1e-8, 1e-2)), their_adam),
 }
 
