@@ -25,11 +25,12 @@ HEAD = """# Results on Fashion-MNIST
 Written by `make results`, which runs `examples/fashion_mnist.py` ten times: 2 epochs, batch 128, on
 the real data. Not edited by hand.
 
-The tutorial's model, trained for 2 epochs, has not settled: its test accuracy moves with the seed by
-up to two points. Keras's ranges below are of five seeds (TensorFlow backend, CPU). Over more seeds the
-two agree: `python -m benchmarks.seeds minicnn 100 124` gave 24 accuracies with mean 0.8754, from 0.8644
-to 0.8839; the same script for Keras (seeds 42 to 49 and 100 to 107) gave 16 with mean 0.8760, from
-0.8684 to 0.8815. With pixels as they are, seven seeds of Keras (42 to 48) gave 0.62 to 0.84.
+The tutorial's model, trained for 2 epochs, has not settled: its test accuracy moves with the seed
+by up to two points. Keras's ranges below are of five seeds (TensorFlow backend, CPU). Over more
+seeds the two agree: `python -m benchmarks.seeds minicnn 100 124` gave 24 accuracies with mean
+0.8754, from 0.8644 to 0.8839; the same script for Keras (seeds 42 to 49 and 100 to 107) gave 16
+with mean 0.8760, from 0.8684 to 0.8815. With pixels as they are, seven seeds of Keras (42 to 48)
+gave 0.62 to 0.84.
 """
 
 
