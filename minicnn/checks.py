@@ -111,8 +111,15 @@ def lookup(value: str, known: Mapping[str, T], name: str, who: str) -> T:
 def numeric(value: Any, name: str, who: str) -> Array:
     """`value` as a NumPy array of real numbers, without a copy where it already is one.
 
-    Raises TypeError for object, string and complex arrays (a ragged list is an object array).
+    Raises TypeError for object, string and complex arrays (a ragged list is an object array), and
+    for arrays with masked numbers, which would come back to life.
     """
+    if np.ma.is_masked(value):
+        raise TypeError(
+            f"{who}: expected {name} without masked numbers, received a masked array that hides "
+            f"{int(np.ma.getmaskarray(value).sum())} of them. Say what stands in their place: "
+            f"{name}.filled(0)"
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:  # NumPy refuses ragged nested lists
@@ -128,17 +135,35 @@ def numeric(value: Any, name: str, who: str) -> Array:
     return array
 
 
-def finite(array: Array, name: str, who: str, *, rows: int = 4096) -> None:
-    """Refuse NaN and infinity; reads `rows` rows at a time, so no copy the size of the data."""
+def finite(array: Array, name: str, who: str, *, dtype: Any = None, rows: int = 4096) -> None:
+    """Refuse NaN and infinity, and numbers that the float type `dtype` cannot hold, if given.
+
+    Reads `rows` rows at a time, so no copy the size of the data.
+    """
     if array.dtype.kind != "f":
         return
+    narrower = dtype is not None and np.dtype(dtype).itemsize < array.dtype.itemsize
+    limit = float(np.finfo(dtype if narrower else array.dtype).max)
+    array = np.atleast_1d(array)
     for start in range(0, len(array), rows):
-        good = np.isfinite(array[start : start + rows])
+        part = array[start : start + rows]
+        if narrower and part.size and -limit <= part.min() and part.max() <= limit:  # no NaN either
+            continue
+        good = np.isfinite(part)
+        if narrower:
+            good &= (part >= -limit) & (part <= limit)
         if not good.all():
             index = tuple(int(i) for i in np.argwhere(~good)[0])
             where = (index[0] + start, *index[1:])
+            value = array[where]
+            if np.isfinite(value):
+                raise ValueError(
+                    f"{who}: expected {name} to fit into {np.dtype(dtype)}, whose largest number "
+                    f"is {limit:.2g}, received {value} at index {list(where)}. Scale the data, or "
+                    "give the layers dtype='float64'"
+                )
             raise ValueError(
-                f"{who}: expected {name} to be finite, received {array[where]} at index "
+                f"{who}: expected {name} to be finite, received {value} at index "
                 f"{list(where)}. Clean the data first, e.g. np.nan_to_num({name})"
             )
 

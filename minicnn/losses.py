@@ -161,22 +161,23 @@ class SparseCategoricalCrossentropy(_Crossentropy):
                 if y.shape[1:] == (*inner, classes)
                 else "Give one whole-number label for each prediction"
             )
+            shape = f"({', '.join(['N', *map(str, inner)])}{'' if inner else ','})"
             raise ValueError(
-                f"{who}: expected y of shape {('N', *inner)} for "
+                f"{who}: expected y of shape {shape} for "
                 f"sparse_categorical_crossentropy, received {y.shape}. {mend}"
             )
         checks.finite(y, "y", who)
         if y.dtype.kind == "f":
             if (fractional := y != np.floor(y)).any():
                 raise ValueError(
-                    f"{who}: expected labels to be whole numbers, received {y[fractional][0]}"
+                    f"{who}: expected y to hold labels, whole numbers, received {y[fractional][0]}"
                 )
             y = y.astype(np.int64)
         if y.size and (y.min() < 0 or y.max() >= classes):
             wrong = y.min() if y.min() < 0 else y.max()
             raise ValueError(
-                f"{who}: expected labels from 0 to {classes - 1}, since the model has {classes} "
-                f"outputs, received {wrong}"
+                f"{who}: expected y to hold labels from 0 to {classes - 1}, since the model has "
+                f"{classes} outputs, received {wrong}"
             )
         return y
 
@@ -238,7 +239,7 @@ class CategoricalCrossentropy(_Crossentropy):
                 else f"Give one-hot rows of {output_shape[-1]} classes"
             )
             raise ValueError(
-                f"{who}: expected y of shape {('N', *output_shape[1:])} for "
+                f"{who}: expected y of shape (N, {', '.join(map(str, output_shape[1:]))}) for "
                 f"categorical_crossentropy, received {y.shape}. {mend}"
             )
         checks.finite(y, "y", who)

@@ -16,7 +16,7 @@ from minicnn.callbacks import checked as checked_callbacks
 from minicnn.engine.plan import Plan, as_layers, lower
 from minicnn.engine.shards import before_softmax
 from minicnn.engine.threads import single_threaded_blas
-from minicnn.layers.base import Layer, Shape, checked_weights, unique_name
+from minicnn.layers.base import Layer, Shape, checked_init, checked_weights, unique_name
 from minicnn.layers.input import InputLayer
 from minicnn.progress import checked_verbose
 
@@ -160,6 +160,7 @@ class Sequential:
                 f"{self.who}: expected a layer such as Dense(10), received {layer!r}. "
                 "Own layers have to subclass minicnn.layers.Layer"
             )
+        checked_init(layer)
         if isinstance(layer, InputLayer):
             if self.layers or self._input is not None:
                 raise ValueError(f"{self.who}: expected Input to come first and once")

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from minicnn import Input, Sequential, config, get_num_threads, losses, metrics, set_num_threads
+from minicnn.gradcheck import check_layer
 from minicnn.initializers import GlorotUniform
 from minicnn.layers import (
     Activation,
@@ -81,7 +82,7 @@ def refused(error, *words, model=None):
     """Wants an error of that class with all of these words, and `model` to stay as it is."""
     before = None if model is None else life_of(model)
     with pytest.raises(error) as caught:
-        yield
+        yield caught
     assert caught.type in (TypeError, ValueError), "a class of its own takes both to catch"
     for word in words:
         assert word in str(caught.value)
@@ -160,14 +161,22 @@ WRONG_LABELS = {
     "negative": (
         with_one(Y, 4, -1),
         ValueError,
-        "labels from 0 to 2, since the model has 3 outputs",
+        "y to hold labels from 0 to 2, since the model has 3 outputs",
     ),
     "-7": (with_one(Y, 4, -7).astype(int), ValueError, "received -7"),
     "beyond the classes": (with_one(Y, 4, 3).astype(np.uint8), ValueError, "received 3"),
-    "fractional": (with_one(Y, 4, 1.5), ValueError, "labels to be whole numbers, received 1.5"),
+    "fractional": (
+        with_one(Y, 4, 1.5),
+        ValueError,
+        "y to hold labels, whole numbers, received 1.5",
+    ),
     "NaN": (with_one(Y, 4, np.nan), ValueError, "y to be finite, received nan at index [4]"),
     "inf": (with_one(Y, 4, np.inf), ValueError, "y to be finite, received inf at index [4]"),
-    "one-hot": (ONE_HOT, ValueError, "received (20, 3). For one-hot rows use loss='categorical_c"),
+    "one-hot": (
+        ONE_HOT,
+        ValueError,
+        "crossentropy, received (20, 3). For one-hot rows use loss='categorical_c",
+    ),
     "two a sample": (np.stack([Y, Y], 1), ValueError, "received (20, 2). Give one whole-number"),
     "objects": (
         Y.astype(object),
@@ -202,6 +211,19 @@ WRONG_ONE_HOT = {
     "NaN": (with_one(ONE_HOT, (2, 1), np.nan), ValueError, "received nan at index [2, 1]"),
     "objects": (ONE_HOT.astype(object), TypeError, "received dtype object"),
 }
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "words"),
+    [
+        (SPARSE, ONE_HOT, "expected y of shape (N,) for sparse_categorical_crossentropy, received"),
+        ("categorical_crossentropy", Y, "expected y of shape (N, 3) for categorical_crossentropy"),
+    ],
+)
+def test_shapes_in_messages_are_written_as_numpy_writes_them(loss, y, words):
+    model = trained(loss)
+    with refused(ValueError, words, model=model):
+        model.evaluate(X, y, verbose=0)
 
 
 @pytest.mark.parametrize("door", [door for door in for_labels if door != "fit validation_data"])
@@ -351,6 +373,59 @@ def test_sizes_in_a_pair(name, value, error):
         SIZED[name]((2, value))
 
 
+BUILT = [
+    lambda: Dense(3),
+    lambda: Conv2D(2, 2),
+    lambda: BatchNormalization(),
+    lambda: Dropout(0.5),
+    lambda: Flatten(),
+    lambda: MaxPooling2D(2),
+    lambda: Activation("softmax"),
+]
+
+
+@pytest.mark.parametrize(
+    ("shape", "error", "words"),
+    [
+        (5, TypeError, "input_shape to be a tuple, batch axis first"),
+        ("ab", TypeError, "received 'ab'"),
+        (None, TypeError, "received None"),
+        ((), ValueError, "to have a batch axis, received ()"),
+        ((None, 4, 4, -3), ValueError, "to be an integer >= 1, received -3"),
+        ((None, 4, 4, 0), ValueError, "to be an integer >= 1, received 0"),
+        ((0, 4, 4, 1), ValueError, "to be an integer >= 1, received 0"),
+        ((None, 4, 4, 2.5), TypeError, "to be an integer >= 1, received 2.5"),
+        ((None, 4, 4, "a"), TypeError, "to be an integer >= 1, received 'a'"),
+        ((None, 4, 4, True), TypeError, "to be an integer >= 1, received True"),
+    ],
+)
+@pytest.mark.parametrize("make", BUILT)
+def test_shapes_that_no_layer_is_built_for(make, shape, error, words):
+    layer = make()
+    with refused(error, f"{layer.who}: expected", "input_shape", words):
+        layer.build(shape)
+    assert not layer.built
+    assert not layer.params
+
+
+def test_flatten_needs_to_know_its_sizes():
+    layer = Flatten()
+    with refused(ValueError, f"{layer.who}: expected all sizes", "received (None, None, 3)"):
+        layer.build((None, None, 3))
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(1.5, ValueError), (-0.1, ValueError), (np.nan, ValueError), ("a", TypeError)],
+)
+def test_a_rate_is_checked_whenever_it_is_set(value, error):
+    model = trained()
+    layer = model.layers[3]
+    with refused(error, f"{layer.who}: expected rate to be a number in [0, 1]", model=model):
+        layer.rate = value
+    assert layer.rate == 0.2
+
+
 UNKNOWN = {
     "padding": (lambda name: Conv2D(2, 3, padding=name), "same, valid"),
     "padding of a pool": (lambda name: AveragePooling2D(2, padding=name), "same, valid"),
@@ -438,6 +513,15 @@ def test_declared_shapes(shape, error, words):
     for make in (lambda: Conv2D(2, 3, input_shape=shape), lambda: Input(shape)):
         with refused(error, words):
             make()
+
+
+@pytest.mark.parametrize("shape", [(None, None, 1), (28, None, 1), (28, 28, None)])
+def test_a_size_left_open(shape):
+    """Taking the first None off would not mend it."""
+    for make in (lambda: Conv2D(2, 3, input_shape=shape), lambda: Input(shape)):
+        with refused(ValueError, f"all sizes known, received {shape}") as caught:
+            make()
+        assert "batch axis" not in str(caught.value)
 
 
 def test_an_input_without_a_shape():
@@ -613,6 +697,22 @@ def test_a_refused_batch_does_not_build():
         (lambda w: [w[0].T, *w[1:]], ValueError, "received (2, 1, 3, 3)"),
         (lambda w: [*w[:-1], ["a", "b", "c"]], TypeError, "received dtype <U1"),
         (lambda w: [*w[:-1], w[-1] + 0j], TypeError, "received dtype complex"),
+        (
+            lambda w: [*w[:3], with_one(w[3], 1, np.nan), *w[4:]],
+            ValueError,
+            "weights[3] (batch_normalization",
+        ),
+        (lambda w: [*w[:-1], with_one(w[-1], 2, np.inf)], ValueError, "received inf at index [2]"),
+        (
+            lambda w: [*w[:-1], with_one(w[-1], 2, -1e300)],
+            ValueError,
+            "/b) to fit into float32, whose largest number is 3.4e+38, received -1e+300",
+        ),
+        (
+            lambda w: [*w[:-1], np.ma.array(w[-1], mask=[0, 1, 0])],
+            TypeError,
+            "hides 1 of them. Say what stands in their place",
+        ),
         (lambda w: None, TypeError, "received NoneType"),
         (lambda w: dict(enumerate(w)), TypeError, "received dict"),
     ],
@@ -858,3 +958,112 @@ def test_an_error_of_a_users_layer_comes_through_and_leaves_the_weights(call):
     with pytest.raises(OSError, match="no such device"):
         getattr(model, call)(*arguments)
     assert life_after(model) == before
+
+
+# -- layers of a user's own -----------------------------------------------------------------------
+
+
+class Own(Layer):
+    """Does right, unless told to do one thing wrong."""
+
+    def __init__(self, y=lambda y: y, dx=lambda dx: dx, units=None, **kwargs):
+        super().__init__(**kwargs)
+        self.y, self.dx, self.units = y, dx, units
+
+    def output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units or input_shape[-1])
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = ()
+        return self.y(x)
+
+    def backward(self, dy):
+        dy, _ = self._recall(dy)
+        return self.dx(dy)
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize("last", [True, False], ids=["last", "inside"])
+@pytest.mark.parametrize("call", ["fit", "train_on_batch", "evaluate", "predict", "__call__"])
+@pytest.mark.parametrize(
+    ("own", "error", "words"),
+    [
+        (
+            lambda: Own(units=7, name="own"),
+            ValueError,
+            "y of shape (8, 7), as output_shape says, but forward returns shape (8, 4)",
+        ),
+        (
+            lambda: Own(lambda y: y.mean(axis=1, keepdims=True), name="own"),
+            ValueError,
+            "y of shape (8, 4), as output_shape says, but forward returns shape (8, 1)",
+        ),
+        (
+            lambda: Own(lambda y: None, name="own"),
+            TypeError,
+            "forward to return an array, received NoneType. End it with: return y",
+        ),
+    ],
+    ids=["other size", "would be broadcast", "nothing"],
+)
+def test_a_forward_that_does_not_do_what_the_layer_says(own, error, words, call, last):
+    """The layer at fault is named, not the one that stumbles over it, and nothing is broadcast."""
+    layers = [Dense(4, input_shape=(4,)), own(), *([] if last else [Dense(3)])]
+    model = Sequential(layers)
+    model.compile("adam", "mse")
+    y = np.zeros((8, *model.output_shape[1:]))
+    before = life_after(model)
+    with pytest.raises(error) as caught:
+        getattr(model, call)(*((ROWS[:8],) if call in ("predict", "__call__") else (ROWS[:8], y)))
+    assert f"Own 'own': expected {words}" in str(caught.value)
+    assert life_after(model) == before
+
+
+def test_a_backward_that_returns_nothing():
+    """The engine takes None for 'nobody asks': all layers below would silently stop learning."""
+    model = Sequential([Dense(4, input_shape=(4,)), Own(dx=lambda dx: None, name="own"), Dense(3)])
+    model.compile("adam", "mse")
+    before = life_after(model)
+    with pytest.raises(TypeError, match="Own 'own': expected backward to return dx.*NoneType"):
+        model.fit(ROWS, np.eye(3)[LABELS], verbose=0)
+    assert life_after(model) == before
+
+
+class Halves(Own):
+    """Calls the forward that it derives from, and returns another shape: which is its right."""
+
+    def output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] // 2)
+
+    def forward(self, x, training=False):
+        return super().forward(x, training)[..., ::2]
+
+
+def test_a_subclass_of_a_users_layer_is_judged_by_its_own_shape():
+    assert Sequential([Halves(input_shape=(4,))]).predict(ROWS, verbose=0).shape == (64, 2)
+
+
+class Forgetful(Layer):
+    """Leaves out super().__init__()."""
+
+    def __init__(self, factor=2):
+        self.factor = factor
+
+    def forward(self, x, training=False):
+        return self.factor * x
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda layer: layer(ROWS),
+        lambda layer: Sequential([Dense(3, input_shape=(4,)), layer]),
+        lambda layer: Sequential([layer]),
+        lambda layer: check_layer(layer, (2, 3)),
+    ],
+    ids=["alone", "in a model", "first", "check_layer"],
+)
+def test_a_layer_that_forgets_super_init(call):
+    with refused(TypeError, "Forgetful: expected its __init__ to call Layer's", "super().__init__"):
+        call(Forgetful())

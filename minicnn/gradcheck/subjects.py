@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks, losses
 from minicnn.engine.shards import before_softmax
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Layer, checked_init
 from minicnn.models import Sequential
 from minicnn.training import Data, Runner
 
@@ -82,6 +82,8 @@ class LayerSubject(Subject):
     def __init__(
         self, layer: Any, x: Array, *, training: bool, rng: np.random.Generator, perturb: bool
     ) -> None:
+        if isinstance(layer, Layer):
+            checked_init(layer)
         self.who = name_of(layer)
         self.layer = _copy(layer, self.who)
         self.training = training
@@ -107,8 +109,14 @@ class LayerSubject(Subject):
         self.forward()
         return self._gradients(dy.copy())
 
+    def _plain_backward(self, dy: Array) -> Any:
+        """The layer's backward, without the check of dx that a user's class gets from `Layer`."""
+        backward = self.layer.backward
+        plain = getattr(backward, "plain", None)
+        return backward(dy) if plain is None else plain(self.layer, dy)
+
     def _gradients(self, dy: Array) -> dict[str, Any]:
-        dx = self.layer.backward(dy)
+        dx = self._plain_backward(dy)
         grads = getattr(self.layer, "grads", {})
         found = {"x": dx, **{key: grads.get(key) for key in self.params}}
         return {name: copy.copy(gradient) for name, gradient in found.items()}
@@ -134,7 +142,7 @@ class LayerSubject(Subject):
         if not np.array_equal(x, self.x):
             yield "writes x", "forward writes into x; work on a new array"
             x[...] = self.x
-        self.layer.backward(given)
+        self._plain_backward(given)
         if not np.array_equal(x, self.x):
             yield "writes x", "backward writes into the x that forward was given"
         if not np.array_equal(given, dy):
@@ -361,6 +369,7 @@ def _fractions(layer: Any) -> dict[str, float]:
     fractions: dict[str, float] = {}
     for name, value in getattr(layer, "__dict__", {}).items():
         if isinstance(value, float) and 0 < value < 1:
+            name = name.removeprefix("_")  # behind a property
             fractions |= {name: value, f"(1 - {name})": 1 - value}
     return fractions
 

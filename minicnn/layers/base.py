@@ -22,10 +22,12 @@ kernels (K_h, K_w, C_in, C_out), dense kernels (in, units): Keras's layouts.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import re
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -98,6 +100,14 @@ class Layer:
 
     mixes_samples = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A user's class gets its forward and backward watched; the package's have their tests."""
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+            for method, watch in (("forward", _watched_forward), ("backward", _watched_backward)):
+                if method in vars(cls):
+                    setattr(cls, method, watch(vars(cls)[method]))
+
     def __init__(
         self,
         *,
@@ -140,7 +150,7 @@ class Layer:
 
     def build(self, input_shape: Shape) -> None:
         """Create the parameters for inputs of `input_shape` (batch axis first, None for any)."""
-        self.output_shape(input_shape)
+        self.output_shape(checked_shape(input_shape, self.who))
         self.built = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -267,6 +277,58 @@ class Layer:
         """
 
 
+def _watched_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward`, with an error that names the layer if y is not what `output_shape` says."""
+
+    @functools.wraps(forward)
+    def watched(self: Layer, x: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(type(self), "forward", None) is not watched:  # called by a subclass's forward
+            return forward(self, x, *args, **kwargs)
+        checked_init(self)
+        y = forward(self, x, *args, **kwargs)
+        if not isinstance(y, np.ndarray):
+            raise TypeError(
+                f"{self.who}: expected forward to return an array, received {type(y).__name__}. "
+                "End it with: return y"
+            )
+        declared = tuple(self.output_shape(np.shape(x)))
+        if y.shape != declared:
+            raise ValueError(
+                f"{self.who}: expected y of shape {declared}, as output_shape says, but forward "
+                f"returns shape {y.shape} for x of shape {np.shape(x)}. Mend the one that is wrong"
+            )
+        return y
+
+    return watched
+
+
+def _watched_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """`backward`, with an error that names the layer if it returns nothing."""
+
+    @functools.wraps(backward)
+    def watched(self: Layer, dy: Any, *args: Any, **kwargs: Any) -> Any:
+        dx = backward(self, dy, *args, **kwargs)
+        if not isinstance(dx, np.ndarray):
+            raise TypeError(
+                f"{self.who}: expected backward to return dx, an array of x's shape, received "
+                f"{type(dx).__name__}. End it with: return dx"
+            )
+        return dx
+
+    watched.plain = backward  # type: ignore[attr-defined]  # for gradcheck, which judges dx itself
+    return watched
+
+
+def checked_init(layer: Layer) -> None:
+    """Raise TypeError if the class of `layer` has an `__init__` that leaves out Layer's."""
+    if "_dtype" not in vars(layer):
+        kind = type(layer).__name__
+        raise TypeError(
+            f"{kind}: expected its __init__ to call Layer's, received an object without a name. "
+            "Begin it with: super().__init__(**kwargs)"
+        )
+
+
 def checked_weights(arrays: dict[str, Array], weights: Any, who: str) -> list[tuple[Array, Array]]:
     """Pairs (target, values) for `set_weights`, once all the counts, shapes and types are right."""
     expected = ", ".join(f"{key} {array.shape}" for key, array in arrays.items())
@@ -279,10 +341,11 @@ def checked_weights(arrays: dict[str, Array], weights: Any, who: str) -> list[tu
             f"{who}: expected {len(arrays)} arrays ({expected}), received {len(weights)}"
         )
     pairs = []
-    for (key, target), given in zip(arrays.items(), weights):
+    for number, ((key, target), given) in enumerate(zip(arrays.items(), weights)):
         values = checks.numeric(given, key, who)
         if values.shape != target.shape:
             raise ValueError(f"{who}: expected {key} {target.shape}, received {values.shape}")
+        checks.finite(values, f"weights[{number}] ({key})", who, dtype=target.dtype)
         pairs.append((target, values))
     return pairs
 
@@ -303,6 +366,23 @@ def image_shape(input_shape: Shape, who: str) -> tuple[int, int, int]:
     )
 
 
+def checked_shape(input_shape: Any, who: str) -> Shape:
+    """The `input_shape` of a `build`, batch axis first; None stands for a size that is open."""
+    if not isinstance(input_shape, (list, tuple)):
+        raise TypeError(
+            f"{who}: expected input_shape to be a tuple, batch axis first, such as "
+            f"(None, 28, 28, 1), received {input_shape!r}"
+        )
+    if not input_shape:
+        raise ValueError(
+            f"{who}: expected input_shape to have a batch axis, received (). Write (None, ...)"
+        )
+    for size in input_shape:
+        if size is not None:
+            checks.integer(size, f"each size of input_shape {input_shape}", who, minimum=1)
+    return tuple(input_shape)
+
+
 def _nearest_float(dtype: np.dtype[Any]) -> str:
     """float64 stays (and so does anything wider); the small ones and integers become floatx."""
     if dtype.kind != "f":
@@ -317,10 +397,17 @@ def _declared(input_shape: Any, who: str) -> tuple[int, ...]:
             f"{who}: expected input_shape to be a tuple such as (28, 28, 1), "
             f"received {input_shape!r}"
         )
-    if len(input_shape) > 1 and input_shape[0] is None:
+    unknown = [size is None for size in input_shape]
+    if len(input_shape) > 1 and unknown[0] and not any(unknown[1:]):
         raise ValueError(
             f"{who}: expected input_shape to be the shape of one sample, received "
             f"{tuple(input_shape)}. Leave the batch axis out: {tuple(input_shape[1:])}"
+        )
+    if any(unknown):
+        raise ValueError(
+            f"{who}: expected input_shape to be the shape of one sample, all sizes known, received "
+            f"{tuple(input_shape)}. A model is built for one size: write (28, 28, 1), say, and "
+            "bring the data to it"
         )
     return tuple(
         checks.integer(size, "each size of input_shape", who, minimum=1) for size in input_shape

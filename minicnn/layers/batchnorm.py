@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, initializers
-from minicnn.layers.base import Array, Layer, Shape
+from minicnn.layers.base import Array, Layer, Shape, checked_shape
 
 
 class BatchNormalization(Layer):
@@ -82,7 +82,7 @@ class BatchNormalization(Layer):
         self.scale = checks.boolean(scale, "scale", self.who)
 
     def build(self, input_shape: Shape) -> None:
-        self.output_shape(input_shape)
+        self.output_shape(checked_shape(input_shape, self.who))
         C = (input_shape[-1],)
         if self.scale:
             self.add_param("gamma", C, initializers.Ones())

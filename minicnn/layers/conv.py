@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn import checks, initializers, kernels
 from minicnn.layers import activations
-from minicnn.layers.base import Array, Layer, Shape
+from minicnn.layers.base import Array, Layer, Shape, checked_shape
 from minicnn.layers.windows import checked_padding, windows
 
 
@@ -103,7 +103,7 @@ class Conv2D(Layer):
         self.bias_initializer = initializers.get(bias_initializer, self.who)
 
     def build(self, input_shape: Shape) -> None:
-        self.output_shape(input_shape)
+        self.output_shape(checked_shape(input_shape, self.who))
         C_in = input_shape[-1]
         self.add_param("W", (*self.kernel_size, C_in, self.filters), self.kernel_initializer)
         if self.use_bias:

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn import checks, initializers
 from minicnn.layers import activations
-from minicnn.layers.base import Array, Layer, Shape
+from minicnn.layers.base import Array, Layer, Shape, checked_shape
 
 
 class Dense(Layer):
@@ -82,7 +82,7 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer, self.who)
 
     def build(self, input_shape: Shape) -> None:
-        self.output_shape(input_shape)
+        self.output_shape(checked_shape(input_shape, self.who))
         self.add_param("W", (input_shape[-1], self.units), self.kernel_initializer)
         if self.use_bias:
             self.add_param("b", (self.units,), self.bias_initializer)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, kernels, seeds
-from minicnn.layers.base import Array, Layer, Shape, size_of
+from minicnn.layers.base import Array, Layer, Shape, checked_shape, size_of
 
 
 class Dropout(Layer):
@@ -58,7 +58,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.rate = checks.real(rate, "rate", self.who, low=0, high=1)
+        self.rate = rate
         if seed is not None:
             checks.integer(seed, "seed", self.who, minimum=0)
         self.seed = seed
@@ -66,7 +66,17 @@ class Dropout(Layer):
         self._step = 0
         self._sample = 0
 
+    @property
+    def rate(self) -> float:
+        """Part that is dropped; may be set, and counts from the next step or `fit` on."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, value: Any) -> None:
+        self._rate = checks.real(value, "rate", self.who, low=0, high=1)
+
     def build(self, input_shape: Shape) -> None:
+        self.output_shape(checked_shape(input_shape, self.who))  # before anything is drawn
         source = self.seed
         if source is None:
             rng = self.rng if self.rng is not None else seeds.new_generator()

@@ -32,6 +32,11 @@ class Flatten(Layer):
     """
 
     def output_shape(self, input_shape: Shape) -> Shape:
+        if None in input_shape[1:]:
+            raise ValueError(
+                f"{self.who}: expected all sizes behind the batch axis to be known, received "
+                f"{tuple(input_shape)}"
+            )
         return input_shape[0], size_of(input_shape)
 
     def forward(self, x: Array, training: bool = False) -> Array:
