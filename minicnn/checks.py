@@ -164,8 +164,21 @@ def finite(array: Array, name: str, who: str, *, dtype: Any = None, rows: int = 
                 )
             raise ValueError(
                 f"{who}: expected {name} to be finite, received {value} at index "
-                f"{list(where)}. Clean the data first, e.g. np.nan_to_num({name})"
+                f"{list(where)}. Clean the data first, e.g. np.nan_to_num({name.split()[0]})"
             )
+
+
+def factors(array: Array, n: int, name: str, who: str) -> None:
+    """Refuse anything but one finite number of at least 0 for each of `n` samples."""
+    if array.shape != (n,):
+        raise ValueError(f"{who}: expected {name} of shape ({n},), received {array.shape}")
+    finite(array, name, who)
+    if n and array.min() < 0:
+        at = int(array.argmin())
+        raise ValueError(
+            f"{who}: expected {name} of at least 0, received {array[at]} at index [{at}]. "
+            "A negative factor has the model unlearn the sample; leave it out with 0"
+        )
 
 
 def same_length(arrays: Mapping[str, Array], who: str) -> int:

@@ -91,11 +91,7 @@ class Loss:
         losses = self.forward(y, predicted).astype(np.float64)
         if sample_weight is not None:
             weights = checks.numeric(sample_weight, "sample_weight", who)
-            if weights.shape != (len(predicted),):
-                raise ValueError(
-                    f"{who}: expected sample_weight of shape ({len(predicted)},), "
-                    f"received {weights.shape}"
-                )
+            checks.factors(weights, len(predicted), "sample_weight", who)
             losses *= weights
         return float(losses.mean())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -188,6 +189,26 @@ def check(identifier: Any, who: str = "metrics") -> None:
     if isinstance(identifier, Metric) or callable(identifier):
         return
     checks.one_of(identifier, {"accuracy", "acc", *KNOWN}, "metric", who)
+
+
+def distinct(chosen: list[Metric]) -> list[Metric]:
+    """The metrics under names that differ: a second "accuracy" is "accuracy_1", as in Keras.
+
+    "loss" is taken, by the loss.
+    """
+    taken = {"loss"}
+    named = []
+    for metric in chosen:
+        name, count = metric.name, 0
+        while name in taken:
+            count += 1
+            name = f"{metric.name}_{count}"
+        if count:
+            metric = copy.copy(metric)  # the user's object keeps its name
+            metric.name = name
+        taken.add(name)
+        named.append(metric)
+    return named
 
 
 def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "metrics") -> Metric:

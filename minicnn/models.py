@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,10 +17,11 @@ from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
 from minicnn.engine.plan import Plan, as_layers, lower
 from minicnn.engine.shards import before_softmax
-from minicnn.engine.threads import single_threaded_blas
+from minicnn.engine.threads import get_num_threads, single_threaded_blas
 from minicnn.layers.base import Layer, Shape, checked_init, checked_weights, unique_name
 from minicnn.layers.input import InputLayer
 from minicnn.progress import checked_verbose
+from minicnn.weights import Weight
 
 Array = NDArray[Any]
 
@@ -96,6 +99,7 @@ class Sequential:
         self._compiled = False
         self.jit_compile: bool | str = "auto"
         self._train_runner: training.Runner | None = None
+        self._train_settings: list[dict[str, Any]] = []  # of the layers, when it was made
         if layers is not None and not isinstance(layers, (list, tuple)):
             raise TypeError(f"Sequential: expected a list of layers, received {layers!r}")
         for layer in layers or ():
@@ -276,7 +280,7 @@ class Sequential:
                 layer.params[key] = self.flat_params[part].reshape(array.shape)
                 layer.grads[key] = self.flat_grads[part].reshape(array.shape)
                 start += array.size
-        self._train_runner = None
+        self._train_runner, self._train_settings = None, []
 
     def _rejoin(self) -> None:
         """Take in arrays that were put in the place of parameters, instead of written into them."""
@@ -302,8 +306,12 @@ class Sequential:
         if self.built:
             self._bind(self.flat_params.dtype)
 
+    def __copy__(self) -> Sequential:
+        """As `copy.deepcopy`: two models over the same layers would each take the other's apart."""
+        return copy.deepcopy(self)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_train_runner": None}
+        return {**self.__dict__, "_train_runner": None, "_train_settings": []}
 
     def _needs_build(self, what: str) -> None:
         if not self.built:
@@ -356,6 +364,13 @@ class Sequential:
         show_trainable : bool
             One more column: Y for layers whose parameters are trained, N for frozen ones.
         """
+        if line_length is not None:
+            line_length = checks.integer(line_length, "line_length", "summary", minimum=1)
+        if print_fn is not None and not callable(print_fn):
+            raise TypeError(
+                f"summary: expected print_fn to be a function of a text, received {print_fn!r}"
+            )
+        show_trainable = checks.boolean(show_trainable, "show_trainable", "summary")
         rows = []
         shape = self._input_shape
         for layer in self.layers:
@@ -411,6 +426,24 @@ class Sequential:
             for layer in self.layers
             for key, array in layer._arrays().items()
         }
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All arrays with Keras's names, in the order of `get_weights`; views, no copies.
+
+        Of layers that are not built there are none.
+        """
+        return [weight for layer in self.layers for weight in layer.weights]
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """Those of `weights` that training changes."""
+        return [weight for weight in self.weights if weight.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The others: running statistics, and everything in frozen layers."""
+        return [weight for weight in self.weights if not weight.trainable]
 
     def get_weights(self) -> list[Array]:
         """Copies of all weights, in Keras's order and shapes: layer by layer, kernel then bias.
@@ -485,7 +518,7 @@ class Sequential:
         if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise TypeError(
                 f"compile: expected metrics to be a list, received {metrics!r}. "
-                f"Write metrics=[{metrics!r}]"
+                f"Write metrics={_as_list(metrics)!r}"
             )
         new_optimizer = optimizers.get(optimizer, "compile")
         new_loss = None if loss is None else losses.get(loss, "compile")
@@ -495,6 +528,14 @@ class Sequential:
             raise ValueError(
                 f"compile: expected jit_compile to be 'auto', True or False, "
                 f"received {jit_compile!r}"
+            )
+        if new_loss is not None and new_loss.from_logits and self._ends_in_softmax():
+            warnings.warn(
+                f"compile: {new_loss.name} with from_logits=True, but the model ends in softmax, "
+                "whose outputs are probabilities. The loss is computed from the logits before the "
+                "softmax. Leave out from_logits=True, or the softmax",
+                UserWarning,
+                stacklevel=2,
             )
         self.optimizer, self.loss, self._metrics = new_optimizer, new_loss, list(metrics or ())
         self.jit_compile = jit_compile
@@ -688,6 +729,45 @@ class Sequential:
         logs = runner.means().add(values)
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
+    def test_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics of one batch, without training, as `evaluate` of this batch alone.
+
+        Raises as `evaluate`.
+        """
+        self._needs_compile("test_on_batch")
+        self._needs_build("test_on_batch")
+        return_dict = checks.boolean(return_dict, "return_dict", "test_on_batch")
+        data = self._data(x, "test_on_batch", y, sample_weight)
+        self._rejoin()
+        logs = training.evaluate(self, data, batch_size=len(data))
+        return dict(sorted(logs.items())) if return_dict else _in_order(logs)
+
+    def predict_on_batch(self, x: Any) -> Array:
+        """The model's output for one batch, as `predict` without its progress.
+
+        Raises as `predict`.
+        """
+        self._needs_build("predict_on_batch")
+        data = self._data(x, "predict_on_batch")
+        self._rejoin()
+        return training.predict(self, data, batch_size=len(data))
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of the figures that `evaluate` lists, in their order: "loss", then the metrics.
+
+        Raises ValueError before the model is compiled and built.
+        """
+        self._needs_compile("metrics_names")
+        self._needs_build("metrics_names")
+        return ["loss", *(metric.name for metric in self._chosen_metrics(self.output_shape))]
+
     def plan(self) -> Plan:
         """How the model is run: which layers are fused into one step, and why others are not.
 
@@ -706,15 +786,25 @@ class Sequential:
         """What runs this model's steps; the one that trains is kept for the next call."""
         from minicnn.training import Runner
 
-        if training and self._train_runner is not None:
+        settings = [_settings(layer) for layer in self.layers] if training else []
+        if training and self._train_runner and _unchanged(self._train_settings, settings):
             return self._train_runner
         if self.loss is None:
             raise ValueError(f"{self.who}: compile it with a loss first")
-        chosen = [metrics.get(m, self.loss, self.output_shape) for m in self._metrics]
-        runner = Runner(self, self.loss, chosen, training)
+        runner = Runner(self, self.loss, self._chosen_metrics(self.output_shape), training)
         if training:
-            self._train_runner = runner
+            self._train_runner, self._train_settings = runner, settings
         return runner
+
+    def _chosen_metrics(self, output_shape: Shape) -> list[metrics.Metric]:
+        """The metrics that `compile` asked for, for outputs of that shape."""
+        if self.loss is None:
+            raise ValueError(f"{self.who}: compile it with a loss first")
+        chosen = [metrics.get(m, self.loss, output_shape) for m in self._metrics]
+        return metrics.distinct(chosen)
+
+    def _ends_in_softmax(self) -> bool:
+        return bool(self.layers) and before_softmax(self.layers)[1]
 
     # -- arguments --------------------------------------------------------------------------------
 
@@ -764,9 +854,12 @@ class Sequential:
         sample = self._sample_shape() or like
         if sample is not None and not _same_sample(x.shape[1:], sample):
             raise ValueError(_wrong_sample(who, x.shape, sample))
-        checks.finite(x, "x", who)
-        if who == "predict" or y is None:
-            if who not in ("predict", "Sequential()"):
+        get_num_threads()  # raises, if the environment asks for no number, before anything changes
+        dtype = self.dtype if self.built else self._common_dtype(self.layers)
+        checks.finite(x, "x", who, dtype=dtype)
+        without_y = ("predict", "predict_on_batch", "Sequential()")
+        if who in without_y or y is None:
+            if who not in without_y:
                 raise TypeError(f"{who}: expected y, the targets, received None")
             return training.Data(x)
         output = self._shapes(self.layers, (None, *(sample or x.shape[1:])))[-1]
@@ -777,8 +870,8 @@ class Sequential:
         if y.ndim == 0:
             raise ValueError(f"{who}: expected y to be an array, received the number {y}")
         y = self.loss.targets(y, output, who)
-        for chosen in self._metrics:
-            metric = metrics.get(chosen, self.loss, output)
+        checks.finite(y, "y", who, dtype=dtype)
+        for metric in self._chosen_metrics(output):
             metric.check(y, output, f"{who}: metric {metric.name}")
         weight = _weights(y, sample_weight, class_weight, int(output[-1]), who)
         return training.Data(x, y, weight)
@@ -817,6 +910,40 @@ def _check_metric(metric: Any) -> None:
     metrics.check(metric, "compile")
 
 
+def _as_list(given: Any) -> list[Any]:
+    """The `metrics` argument as the list that it should have been; a Sequential has one output."""
+    values = list(given.values()) if isinstance(given, dict) else [given]
+    return [m for value in values for m in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def _settings(layer: Layer) -> dict[str, Any]:
+    """The attributes of a layer that say what it does, those of its activation among them.
+
+    Without its arrays, which are shared with what runs the steps, and what comes and goes.
+    """
+    passing = ("params", "grads", "state", "rng", "_cache", "_y_shape", "_step", "_sample")
+    settings: dict[str, Any] = {}
+    for name, value in vars(layer).items():
+        if isinstance(value, Layer):
+            settings |= {f"{name}.{key}": one for key, one in _settings(value).items()}
+            settings[name] = value
+        elif name not in passing:
+            settings[name] = value
+    return settings
+
+
+def _unchanged(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> bool:
+    """Whether the settings of all layers are the same objects, or equal numbers and words."""
+
+    def same(one: Any, other: Any) -> bool:
+        return one is other or (isinstance(one, (int, float, str)) and bool(one == other))
+
+    return len(before) == len(now) and all(
+        old.keys() == new.keys() and all(same(old[key], new[key]) for key in old)
+        for old, new in zip(before, now)
+    )
+
+
 def _same_sample(given: Shape, sample: Shape) -> bool:
     """Whether the shapes agree, give or take a last axis of size 1."""
     given, sample = tuple(given), tuple(sample)
@@ -830,6 +957,8 @@ def _wrong_sample(who: str, shape: Shape, sample: Shape) -> str:
         return f"{message} For one sample add a batch axis: x[None]"
     if (*shape[1:], 1) == tuple(sample):
         return f"{message} Add a channel axis: x[..., None]"
+    if len(shape) > 2 and shape[0] == 1 and _same_sample(shape[2:], sample):
+        return f"{message} For a list that holds one array, give the array itself: x[0]"
     return f"{message} Reshape the data, or build the model for input_shape={tuple(shape[1:])}"
 
 
@@ -855,11 +984,7 @@ def _weights(
         weight = checks.numeric(sample_weight, "sample_weight", who).astype(np.float64)
         if weight.shape == (len(y), 1):
             weight = weight[:, 0]
-        if weight.shape != (len(y),):
-            raise ValueError(
-                f"{who}: expected sample_weight of shape ({len(y)},), received {weight.shape}"
-            )
-        checks.finite(weight, "sample_weight", who)
+        checks.factors(weight, len(y), "sample_weight", who)
     if class_weight is not None:
         if not isinstance(class_weight, dict):
             raise TypeError(

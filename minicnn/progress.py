@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import shutil
 import sys
 import time
@@ -22,16 +23,21 @@ def checked_verbose(verbose: Any, who: str) -> int:
     return int(verbose)
 
 
-def figures(logs: Mapping[str, float]) -> str:
+def figures(logs: Mapping[str, Any]) -> str:
     """The logs as Keras prints them, sorted by name.
 
     >>> figures({"loss": 0.51239, "accuracy": 0.81, "learning_rate": 0.0001})
     ' - accuracy: 0.8100 - learning_rate: 1.0000e-04 - loss: 0.5124'
     """
-    return "".join(
-        f" - {name}: {value:.4f}" if abs(value) > 1e-3 else f" - {name}: {value:.4e}"
-        for name, value in sorted(logs.items())
-    )
+    return "".join(f" - {name}: {_figure(value)}" for name, value in sorted(logs.items()))
+
+
+def _figure(value: Any) -> str:
+    """A number with four digits; what a callback has put in that is no number, as it is."""
+    if not isinstance(value, numbers.Real):
+        return str(value)
+    number = float(value)
+    return f"{number:.4f}" if abs(number) > 1e-3 else f"{number:.4e}"
 
 
 def per_step(seconds: float) -> str:
@@ -61,7 +67,7 @@ class Progress:
         self.done = 0
         self.start = time.perf_counter()
         self.bar: Any = None
-        on_terminal = sys.stdout.isatty()
+        on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None under pythonw
         if title and (verbose == 2 or (verbose == 1 and on_terminal)):
             print(title, flush=True)
             self.title = ""

@@ -13,12 +13,14 @@ The list is that of docs/correctness.md, line by line. What stands elsewhere is 
 """
 
 import re
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from minicnn import Input, Sequential, config, get_num_threads, losses, metrics, set_num_threads
+from minicnn.engine import threads
 from minicnn.gradcheck import check_layer
 from minicnn.initializers import GlorotUniform
 from minicnn.layers import (
@@ -106,10 +108,12 @@ DOORS = {
     "fit validation_data": lambda model, x, y: model.fit(X, Y, validation_data=(x, y), verbose=0),
     "evaluate": lambda model, x, y: model.evaluate(x, y, verbose=0),
     "train_on_batch": lambda model, x, y: model.train_on_batch(x, y),
+    "test_on_batch": lambda model, x, y: model.test_on_batch(x, y),
     "predict": lambda model, x, y: model.predict(x, verbose=0),
+    "predict_on_batch": lambda model, x, y: model.predict_on_batch(x),
     "Sequential()": lambda model, x, y: model(x),
 }
-for_labels = [door for door in DOORS if door not in ("predict", "Sequential()")]
+for_labels = [d for d in DOORS if d not in ("predict", "predict_on_batch", "Sequential()")]
 
 WRONG_X = {
     "rank too low": (X.reshape(20, 64), ValueError, "shape (N, 8, 8, 1), received (20, 64)"),
@@ -119,6 +123,7 @@ WRONG_X = {
     "channels first": (X[:, None], ValueError, "(N, 8, 8, 1), received (20, 1, 8, 8)"),
     "an empty axis": (X[:, :0], ValueError, "(N, 8, 8, 1), received (20, 0, 8)"),
     "one image": (X[0], ValueError, "received (8, 8). For one sample add a batch axis: x[None]"),
+    "a list of one array": ([X], ValueError, "received (1, 20, 8, 8). For a list that holds one"),
     "no samples": (X[:0], ValueError, "at least one sample in x, received shape (0, 8, 8)"),
     "an empty list": ([], ValueError, "at least one sample in x, received shape (0,)"),
     "a number": (3.0, ValueError, "at least one sample in x, received shape ()"),
@@ -142,6 +147,51 @@ WRONG_X = {
         "x to be an array of numbers, received a rag",
     ),
 }
+
+
+TOO_LARGE = {
+    "x": (with_one(X, (3, 2, 1), 1e300), ONE_HOT, "received 1e+300 at index [3, 2, 1]"),
+    "x below": (with_one(X, (3, 2, 1), -1e300), ONE_HOT, "received -1e+300 at index [3, 2, 1]"),
+    "y": (X, with_one(ONE_HOT, (4, 1), 1e300), "received 1e+300 at index [4, 1]"),
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "door"),
+    [(wrong, door) for wrong in TOO_LARGE for door in (for_labels if wrong == "y" else DOORS)],
+)
+def test_numbers_that_float32_cannot_hold(wrong, door):
+    """They would become infinite in the cast, and NaN soon after, without a word from predict."""
+    x, y, words = TOO_LARGE[wrong]
+    model = trained("mse")
+    name = f"{door}: expected {wrong[0]} to fit into float32, whose largest number is 3.4e+38"
+    with refused(ValueError, name, words, "dtype='float64'", model=model):
+        if door == "fit validation_data":
+            model.fit(X, ONE_HOT, validation_data=(x, y), verbose=0)
+        else:
+            DOORS[door](model, x, y)
+
+
+def test_a_model_in_float64_takes_what_float64_holds():
+    model = Sequential([Dense(2, dtype="float64", input_shape=(4,))])
+    assert np.isfinite(model.predict(np.full((3, 4), 1e200), verbose=0)).all()
+    unbuilt = Sequential([Dense(2, dtype="float64")])
+    assert np.isfinite(unbuilt(np.full((3, 4), 1e200))).all()
+    with refused(ValueError, "Sequential(): expected x to fit into float32"):
+        Sequential([Dense(2)])(np.full((3, 4), 1e200))
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_masked_numbers_do_not_come_back_to_life(door):
+    model = trained()
+    hidden = np.ma.array(X, mask=X > 0.5)
+    words = f"{door}: expected x without masked numbers", "Say what stands in their place: x.filled"
+    with refused(TypeError, *words, model=model):
+        DOORS[door](model, hidden, Y)
+    DOORS[door](model, np.ma.array(X), Y)  # hides nothing
+    if door in for_labels:
+        with refused(TypeError, f"{door}: expected y without masked numbers", model=model):
+            DOORS[door](model, X, np.ma.array(Y, mask=Y > 1))
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -312,6 +362,17 @@ WRONG_IN_FIT = {
     "sample_weight short": ({"sample_weight": [1, 2]}, ValueError, "shape (20,), received (2,)"),
     "sample_weight of classes": ({"sample_weight": ONE_HOT}, ValueError, "received (20, 3)"),
     "sample_weight inf": ({"sample_weight": np.full(20, np.inf)}, ValueError, "received inf at"),
+    "sample_weight nan": ({"sample_weight": np.full(20, np.nan)}, ValueError, "received nan at"),
+    "sample_weight negative": (
+        {"sample_weight": with_one(np.ones(20), 4, -2)},
+        ValueError,
+        "sample_weight of at least 0, received -2.0 at index [4]",
+    ),
+    "validation weights negative": (
+        {"validation_data": (X, Y, -np.ones(20))},
+        ValueError,
+        "fit validation_data: expected sample_weight of at least 0, received -1.0",
+    ),
     "sample_weight text": ({"sample_weight": ["a"] * 20}, TypeError, "sample_weight to be an arr"),
     "class_weight a list": ({"class_weight": [1, 2, 3]}, TypeError, "a dict of class to factor"),
     "class_weight negative": ({"class_weight": {1: -2}}, ValueError, "class_weight[1] to be a num"),
@@ -778,6 +839,81 @@ def test_weights_of_a_loss_are_one_a_sample():
     loss = losses.MeanSquaredError()
     with refused(ValueError, "MeanSquaredError: expected", "sample_weight", "(3, 1)"):
         loss([[1.0]] * 3, [[2.0]] * 3, sample_weight=np.ones((3, 1)))
+    with refused(ValueError, "expected sample_weight to be finite, received nan at index [2]"):
+        loss([[1.0]] * 3, [[2.0]] * 3, sample_weight=[1, 1, np.nan])
+    with refused(ValueError, "expected sample_weight of at least 0, received -1 at index [1]"):
+        loss([[1.0]] * 3, [[2.0]] * 3, sample_weight=[1, -1, 1])
+
+
+METRICS_NO_LIST = [
+    ("accuracy", "['accuracy']"),
+    ({"dense": "accuracy"}, "['accuracy']"),
+    ({"dense": ["accuracy", "mse"]}, "['accuracy', 'mse']"),
+]
+
+
+@pytest.mark.parametrize(("given", "mend"), METRICS_NO_LIST)
+def test_the_list_of_metrics_that_is_offered_is_one_that_is_taken(given, mend):
+    model = trained()
+    with refused(TypeError, "compile: expected metrics to be a list", f"={mend}", model=model):
+        model.compile("adam", SPARSE, metrics=given)
+    model.compile("adam", "mse", metrics=eval(mend))
+
+
+@pytest.mark.parametrize("wrong", ["a", 0, -1, 2.5, True])
+def test_line_length_of_summary(wrong):
+    error = ValueError if wrong in (0, -1) and wrong is not True else TypeError
+    words = f"summary: expected line_length to be an integer >= 1, received {wrong!r}"
+    with refused(error, words, model=(model := trained())):
+        model.summary(line_length=wrong)
+    with refused(TypeError, "summary: expected print_fn to be a function", "received 'x'"):
+        model.summary(print_fn="x")
+    with refused(TypeError, "summary: expected show_trainable to be True or False"):
+        model.summary(show_trainable="yes")
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy]
+)
+def test_from_logits_behind_softmax_is_said_once(loss):
+    model = trained()
+    with pytest.warns(UserWarning, match=rf"compile: {loss.name} with from_logits=True, but") as w:
+        model.compile("adam", loss(from_logits=True))
+    assert len(w) == 1
+    assert w[0].filename == __file__
+    y = Y if loss.name == SPARSE else ONE_HOT
+    model.fit(X, y, verbose=0)  # warnings are errors here: not said again
+    told = model.evaluate(X, y, verbose=0)
+    model.compile("adam", loss())
+    assert model.evaluate(X, y, verbose=0) == told  # and the logits it is
+    Sequential([Dense(3)]).compile("adam", loss(from_logits=True))
+
+
+def test_from_logits_behind_softmax_leaves_the_model_where_warnings_are_errors():
+    model = trained()
+    before = life_of(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="from_logits"):
+            model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert life_of(model) == before
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-2", "1.5", "2 threads"])
+def test_a_number_of_threads_that_is_none(monkeypatch, value):
+    model = trained()
+    monkeypatch.setattr(threads, "_num_threads", None)
+    monkeypatch.setenv("MINICNN_NUM_THREADS", value)
+    words = f"MINICNN_NUM_THREADS: expected an integer >= 1, received {value!r}"
+    with refused(ValueError, words):
+        get_num_threads()
+    for call in (model.fit, model.evaluate, model.train_on_batch):
+        with refused(ValueError, words, model=model):
+            call(X, Y)
+    with refused(ValueError, words, model=model):
+        model.predict(X)
+    set_num_threads(2)  # says it louder than the environment
+    model.fit(X, Y, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -929,15 +1065,14 @@ def test_a_step_too_long_leaves_optimizer_and_weights_as_they_were(make):
 
 
 @pytest.mark.usefixtures("_threads")
-@pytest.mark.parametrize("size", [1e300, 1e38], ids=["beyond float32", "at its end"])
-def test_inputs_too_large_stop_fit_by_name_and_without_warnings(size):
+def test_inputs_too_large_stop_fit_by_name_and_without_warnings():
     """Warnings are errors here, in the threads that work on the shards too."""
     model = Sequential([Dense(6, name="below", input_shape=(4,)), Dense(3)])
     model.compile("sgd", "mse")
     model.fit(ROWS, np.eye(3)[LABELS], verbose=0)
     before = life_after(model)
     with pytest.raises(FloatingPointError, match=r"(the output of Dense|the loss).* step 3"):
-        model.fit(np.full((64, 4), size), np.eye(3)[LABELS], verbose=0)
+        model.fit(np.full((64, 4), 1e38), np.eye(3)[LABELS], verbose=0)
     assert life_after(model) == before
 
 

@@ -71,3 +71,16 @@ def test_wrong_calls():
         metrics.MeanSquaredError()([], [])
     with pytest.raises(NotImplementedError, match="values"):
         metrics.Metric()([1], [1])
+
+
+def test_a_second_metric_of_a_name_gets_a_number():
+    """As in Keras; otherwise one figure would take the other's place."""
+    mine = metrics.MeanSquaredError("accuracy")
+    chosen = [metrics.CategoricalAccuracy("accuracy"), mine, metrics.MeanAbsoluteError("accuracy")]
+    names = [metric.name for metric in metrics.distinct(chosen)]
+    assert names == ["accuracy", "accuracy_1", "accuracy_2"]
+    assert mine.name == "accuracy"
+    taken = [metrics.MeanSquaredError("a_1"), *(metrics.MeanSquaredError("a") for _ in range(2))]
+    assert [metric.name for metric in metrics.distinct(taken)] == ["a_1", "a", "a_2"]
+    assert [m.name for m in metrics.distinct([metrics.MeanSquaredError("loss")])] == ["loss_1"]
+    assert metrics.distinct(chosen)[0] is chosen[0]

@@ -223,7 +223,9 @@ def test_layers_see_the_vector_and_the_vector_sees_the_layers():
     assert model.flat_params[0] == -5
 
 
-@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize(
+    "twin_of", [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))]
+)
 def test_a_copy_is_whole_and_its_own(twin_of):
     model = small()
     model.compile(Adam(), "mse")

@@ -1,6 +1,7 @@
 """compile, fit, evaluate, predict, train_on_batch."""
 
 import contextlib
+import copy
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from minicnn.datasets import synthetic_fashion
 from minicnn.engine import shards, threads
 from minicnn.layers import (
     Activation,
+    ActivationLayer,
+    BatchNormalization,
     Conv2D,
     Dense,
     Dropout,
@@ -24,6 +27,7 @@ from minicnn.layers import (
     MaxPooling2D,
     ReLU,
     Softmax,
+    Tanh,
 )
 from minicnn.optimizers import SGD, Adam
 from minicnn.utils import set_random_seed, to_categorical
@@ -754,8 +758,10 @@ def test_number_of_threads(monkeypatch):
     assert threads.get_num_threads() == 3
     monkeypatch.setenv("MINICNN_NUM_THREADS", "5")
     assert threads.get_num_threads() == 5
-    monkeypatch.setenv("MINICNN_NUM_THREADS", "many")
+    monkeypatch.setenv("MINICNN_NUM_THREADS", "")
     assert threads.get_num_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,2")  # OpenMP's own, which has more forms than ours
+    assert threads.get_num_threads() > 0
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert threads.get_num_threads() >= 1
     for wrong, error in ((0, ValueError), (1.5, TypeError)):
@@ -852,3 +858,134 @@ def test_one_activation_object_in_two_layers():
         one.forward(x)
         one.backward(dy)
     np.testing.assert_array_equal(model.flat_grads, named.flat_grads)
+
+
+# -- what is set, asked and handed over on the way ------------------------------------------------
+
+
+class Leaky(ActivationLayer):
+    """A user's activation with a setting."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.slope = 0.5
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = x, self.slope
+        return np.where(x > 0, x, self.slope * x)
+
+    def backward(self, dy):
+        dy, (x, slope) = self._recall(dy)
+        return np.where(x > 0, dy, slope * dy)
+
+
+SETTINGS = {
+    "rate": lambda model: setattr(model.layers[2], "rate", 0),
+    "momentum": lambda model: setattr(model.layers[1], "momentum", 0.5),
+    "activation": lambda model: setattr(model.layers[0], "activation", Tanh()),
+    "an activation's own": lambda model: setattr(model.layers[0].activation, "slope", 0.1),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("jit_compile", ["auto", False])
+def test_what_is_set_on_a_layer_counts_from_the_next_call(setting, jit_compile):
+    """What runs the steps has copies of the layers; those of an earlier call are as they were."""
+    set_random_seed(3)
+    model = Sequential(
+        [
+            Dense(8, activation=Leaky(), input_shape=(64,)),
+            BatchNormalization(),
+            Dropout(0.5),
+            Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(SGD(0.1), "sparse_categorical_crossentropy", jit_compile=jit_compile)
+    x = X.reshape(len(X), -1)
+    model.fit(x, Y, verbose=0)
+    as_it_was, twin = copy.deepcopy(model), copy.deepcopy(model)  # which have nothing to run yet
+    for one in (model, twin):
+        SETTINGS[setting](one)
+    for one in (model, twin, as_it_was):
+        one.train_on_batch(x, Y)
+    same(model, twin)
+    moved = [(a != b).any() for a, b in zip(model.get_weights(), as_it_was.get_weights())]
+    assert any(moved)
+    runner = model.runner(training=True)
+    model.train_on_batch(x, Y)
+    assert model.runner(training=True) is runner, "made anew though nothing has changed"
+
+
+def test_one_batch_is_tested_and_predicted_as_a_whole():
+    model = compiled(dropout=0.3)
+    before = model.get_weights()
+    weight = rng.random(150)
+    assert model.metrics_names == ["loss", "accuracy"]
+    assert model.test_on_batch(X, Y) == model.evaluate(X, Y, batch_size=150, verbose=0)
+    assert model.test_on_batch(X, Y, weight) == pytest.approx(
+        model.evaluate(X, Y, sample_weight=weight, verbose=0)
+    )
+    told = model.test_on_batch(X, Y, return_dict=True)
+    assert list(told) == ["accuracy", "loss"]
+    assert [told[name] for name in model.metrics_names] == model.test_on_batch(X, Y)
+    np.testing.assert_array_equal(model.predict_on_batch(X), model.predict(X, verbose=0))
+    for a, b in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_one_batch_is_silent_and_asked_in_order(capsys):
+    model = Sequential([Dense(3, activation="softmax")])
+    for call in (lambda: model.test_on_batch(X, Y), lambda: model.metrics_names):
+        with pytest.raises(ValueError, match=r"Call compile\("):
+            call()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x = X.reshape(len(X), -1)
+    for call in (
+        lambda: model.test_on_batch(x, Y),
+        lambda: model.predict_on_batch(x),
+        lambda: model.metrics_names,
+    ):
+        with pytest.raises(ValueError, match="needs a built model"):
+            call()
+    model.build((None, 64))
+    assert isinstance(model.test_on_batch(x, Y), float)
+    assert model.predict_on_batch(x).shape == (150, 3)
+    assert model.metrics_names == ["loss"]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_metric_given_twice_is_told_twice():
+    model = network()
+    model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy", "accuracy"])
+    history = model.fit(X, Y, verbose=0).history
+    assert list(history) == ["accuracy", "accuracy_1", "loss"]
+    assert history["accuracy"] == history["accuracy_1"]
+    assert model.metrics_names == ["loss", "accuracy", "accuracy_1"]
+    assert len(model.evaluate(X, Y, verbose=0)) == 3
+
+
+class Notes(Callback):
+    """Puts into the logs what is no number."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs |= {"note": "slow", "best": None, "learning_rate": np.float32(0.25)}
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_logs_may_hold_what_is_no_number(verbose, capsys):
+    history = compiled().fit(X, Y, verbose=verbose, callbacks=[Notes()]).history
+    assert history["note"] == ["slow"]
+    told = capsys.readouterr().out
+    assert ("- best: None - learning_rate: 0.2500 - loss: " in told) == bool(verbose)
+    assert (" - note: slow" in told) == bool(verbose)
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_without_a_standard_output(monkeypatch, verbose):
+    """As in a program for Windows without a console: pythonw."""
+    model = compiled()
+    monkeypatch.setattr(sys, "stdout", None)
+    model.fit(X, Y, epochs=2, verbose=verbose)
+    model.evaluate(X, Y, verbose=verbose)
+    model.predict(X, verbose=verbose)

@@ -24,13 +24,21 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def get_num_threads() -> int:
-    """Threads in use: what `set_num_threads` or the environment says, else all available cores."""
+    """Threads in use: what `set_num_threads` or the environment says, else all available cores.
+
+    Raises ValueError if MINICNN_NUM_THREADS is no integer of at least 1.
+    """
     if _num_threads is not None:
         return _num_threads
     for variable in VARIABLES:
-        value = os.environ.get(variable, "")
-        if value.isdigit() and int(value) > 0:
+        value = os.environ.get(variable, "").strip()
+        if value.isdecimal() and int(value) > 0:
             return int(value)
+        if value and variable == VARIABLES[0]:  # the others belong to others, who know more forms
+            raise ValueError(
+                f"{variable}: expected an integer >= 1, received {value!r}. Set it to the number "
+                "of threads, or unset it for all cores"
+            )
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks, config, seeds
 from minicnn.initializers import Initializer
+from minicnn.weights import KERAS_NAMES, Weight
 
 Array = NDArray[Any]
 Shape = tuple[Any, ...]  # batch axis first; None where the batch size is open
@@ -234,6 +235,29 @@ class Layer:
                 "Call build(input_shape), or call the layer on a batch"
             )
         return sum(array.size for array in self._arrays().values())
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All arrays with their names, in the order of `get_weights`; none before it is built."""
+        return [
+            Weight(
+                name=(name := KERAS_NAMES.get(key, key)),
+                path=f"{self.name}/{name}",
+                value=array,
+                trainable=self.trainable and key in self.params,
+            )
+            for key, array in self._arrays().items()
+        ]
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """Those of `weights` that training changes."""
+        return [weight for weight in self.weights if weight.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The others: running statistics, and everything in a frozen layer."""
+        return [weight for weight in self.weights if not weight.trainable]
 
     def get_weights(self) -> list[Array]:
         """Copies of the parameters in Keras's order: kernel, bias (then running statistics)."""

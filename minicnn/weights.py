@@ -1,0 +1,68 @@
+"""What `model.weights` lists: each array with its name, under Keras's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks
+
+Array = NDArray[Any]
+
+KERAS_NAMES = {"W": "kernel", "b": "bias"}  # the others have the same name there
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """One array of a layer: a parameter, or a running statistic.
+
+    Attributes
+    ----------
+    name, path : str
+        Keras's names: "kernel", "dense/kernel".
+    value : ndarray
+        The array itself, no copy; what is written into it, the model computes with.
+    trainable : bool
+        Whether training changes it.
+
+    Examples
+    --------
+    >>> Weight("kernel", "dense/kernel", np.zeros((2, 3)), True)
+    <Weight path=dense/kernel, shape=(2, 3)>
+    """
+
+    name: str
+    path: str
+    value: Array
+    trainable: bool
+
+    def __repr__(self) -> str:
+        return f"<Weight path={self.path}, shape={self.shape}>"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.value.dtype
+
+    def numpy(self) -> Array:
+        """A copy of the numbers."""
+        return self.value.copy()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.value, dtype)
+
+    def assign(self, value: Any) -> None:
+        """Copy `value` in. Raises TypeError or ValueError unless type, shape and numbers fit."""
+        given = checks.numeric(value, self.path, "assign")
+        if given.shape != self.shape:
+            raise ValueError(
+                f"assign: expected {self.path} of shape {self.shape}, received {given.shape}"
+            )
+        checks.finite(given, self.path, "assign", dtype=self.dtype)
+        self.value[...] = given
