@@ -131,3 +131,23 @@ def test_single_passes(optimizer):
     optimizer.step(plain, g, *plain_state)
     np.testing.assert_allclose(w, plain, rtol=1e-6)
     np.testing.assert_allclose(state, plain_state, rtol=1e-6)
+
+
+def test_the_fused_cross_entropy_where_no_class_has_all_the_probability():
+    loss = SparseCategoricalCrossentropy(from_logits=True)
+    z = rng.standard_normal((5, 4))
+    labels, values, dz = np.array([0, 1, 2, 3, 0]), np.empty(5), np.full_like(z, np.nan)
+    fused.sparse_crossentropy(z, labels, 0.2, values, dz)
+    np.testing.assert_allclose(values, loss.forward(labels, z), rtol=1e-14)
+    np.testing.assert_allclose(dz, 0.2 * loss.backward(labels, z), rtol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", [Adam(0.1, epsilon=0.25), RMSprop(0.1, epsilon=0.25)])
+def test_the_fused_steps_of_the_optimizers_with_an_epsilon_that_counts(optimizer):
+    w, state = np.ones(6), [np.full(6, 0.5) for _ in optimizer.slots]
+    g = rng.standard_normal(6)
+    plain, plain_state = w.copy(), [vector.copy() for vector in state]
+    optimizer.iterations = 1
+    single_pass(optimizer, np.float64)(w, g, *state)
+    optimizer.step(plain, g, *plain_state)
+    np.testing.assert_allclose(w, plain, rtol=1e-12)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import kernels
-from minicnn.kernels import reference
+from minicnn.kernels import compiler, reference
 from minicnn.layers import Dropout
 from minicnn.layers.windows import along
 
@@ -179,6 +179,24 @@ def test_keep_mask_is_as_random_as_coins(rate):
             assert abs((one * other).mean()) < 4.5 * sigma**2 / np.sqrt(n)
 
 
+def murmur(counter, key_1, key_2):
+    """The hash of a dropout cell, with its constants written out once more."""
+    h = ((counter * 0x9E3779B9 + key_1) % 2**32) ^ key_2
+    h = (h ^ h >> 16) * 0x85EBCA6B % 2**32
+    h = (h ^ h >> 13) * 0xC2B2AE35 % 2**32
+    return h ^ h >> 16
+
+
+@pytest.mark.parametrize("module", [kernels, reference])
+@pytest.mark.parametrize("counter", [0, 1, 77, 2**31, 2**40 + 3])
+def test_the_hash_of_a_dropout_cell_to_its_last_bit(module, counter):
+    exact = murmur(counter, 123456789, 987654321)
+    for dropped, stays in ((exact - 1, True), (exact, True), (exact + 1, False)):
+        keep = np.array([not stays])
+        module.keep_mask(123456789, 987654321, counter, dropped, keep)
+        assert keep[0] == stays
+
+
 # -- compiling ------------------------------------------------------------------------------------
 
 USE = """
@@ -277,3 +295,76 @@ print(z.tolist())
     changed = run()
     assert "compiling" in changed.stderr
     assert changed.stdout != before.stdout
+
+
+class Written:
+    """An event of numba: the compilation of a function of some module."""
+
+    def __init__(self, module):
+        self.data = {"dispatcher": type("Dispatcher", (), {"py_func": self})}
+        self.__module__ = module
+
+
+def test_the_notice_of_compiling_is_said_once_and_of_minicnns_own_kernels(capsys):
+    notice = compiler.CompileNotice()
+    for module in ("numpy.linalg", "minicnn_of_mine"):
+        notice.on_start(Written(module))
+        assert capsys.readouterr().err == ""
+    notice.on_start(Written("minicnn.kernels.fast"))
+    assert "later runs load them from disk" in capsys.readouterr().err
+    notice.on_start(Written("minicnn.kernels.fast"))
+    assert capsys.readouterr().err == ""
+
+
+def test_the_notice_where_nothing_can_be_kept(capsys):
+    notice = compiler.CompileNotice()
+    notice.cached = False
+    notice.on_start(Written("minicnn.engine.direct"))
+    printed = capsys.readouterr()
+    assert "set NUMBA_CACHE_DIR" in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("compile_it", "fastmath"), [(compiler.jit, False), (compiler.jit_fused, {"contract"})]
+)
+def test_kernels_are_compiled_for_threads_and_kept(monkeypatch, compile_it, fastmath):
+    asked = []
+
+    def njit(**options):
+        asked.append(options)
+        if "cache" in options and len(asked) == 1:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(compiler.numba, "njit", njit)
+    monkeypatch.setattr(compiler.notice, "cached", True)
+    assert compile_it(len) is len
+    always = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+    assert asked == [{"cache": True, **always}, always]
+    assert compiler.notice.cached is False
+
+
+def test_a_cache_that_fails_costs_a_compilation():
+    class Failing:
+        _cache_file = type("File", (), {"_source_stamp": None})()
+        flushed = 0
+        path = "here"
+
+        def load_overload(self, *args):
+            raise EOFError("Ran out of input")
+
+        def flush(self):
+            self.flushed += 1
+            raise PermissionError
+
+        def save_overload(self, *args):
+            raise OSError("No space left on device")
+
+    failing = Failing()
+    cache = compiler.BestEffortCache(failing)
+    assert failing._cache_file._source_stamp == compiler.SOURCES
+    assert cache.path == "here"
+    assert cache.load_overload("signature", "target") is None
+    assert failing.flushed == 1
+    cache.save_overload("signature", "data")

@@ -22,6 +22,7 @@ from minicnn.layers import (
     ReLU,
     Sigmoid,
     Softmax,
+    Tanh,
 )
 from minicnn.layers.base import unique_name
 
@@ -344,3 +345,33 @@ def test_batch_normalization_arguments():
     assert not layer.params
     with pytest.raises(ValueError, match="expected 3 channels"):
         layer.forward(np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "nothing", "something"),
+    [
+        (BatchNormalization, "axis", -1, 1),
+        (lambda **words: Conv2D(2, 3, **words), "groups", 1, 2),
+        (lambda **words: Conv2D(2, 3, **words), "dilation_rate", 1, 2),
+        (lambda **words: Conv2D(2, 3, **words), "dilation_rate", (1, 1), (2, 1)),
+        (lambda **words: Conv2D(2, 3, **words), "dilation_rate", (1, 1), (1, 2)),
+        (lambda **words: Dense(2, **words), "kernel_regularizer", None, "l2"),
+        (lambda **words: Dropout(0.5, **words), "noise_shape", None, (None, 1)),
+    ],
+)
+def test_an_argument_of_keras_is_taken_only_where_it_asks_for_nothing(
+    make, name, nothing, something
+):
+    make(**{name: nothing})
+    with pytest.raises(ValueError, match=f"{name} can only be"):
+        make(**{name: something})
+
+
+@pytest.mark.parametrize("given", ["tanh", Tanh, Tanh(name="mine")])
+def test_an_activation_inside_a_layer_does_not_count_in_the_names(given):
+    before = unique_name("Tanh")
+    Dense(2, activation=given)
+    Activation(given)
+    ReLU()
+    number = int(before.partition("_")[2] or 0)
+    assert unique_name("Tanh") == f"tanh_{number + 1}"

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from minicnn import losses
 from minicnn.layers import Softmax
 from minicnn.losses import (
+    EPSILON,
     CategoricalCrossentropy,
     Loss,
     MeanSquaredError,
@@ -182,3 +183,63 @@ def test_get():
         Loss().forward(None, None)
     with pytest.raises(NotImplementedError, match="backward"):
         Loss().backward(None, None)
+
+
+def test_losses_have_the_names_of_keras():
+    assert Loss.name == "loss"
+    for name in ("sparse_categorical_crossentropy", "categorical_crossentropy"):
+        assert losses.get(name).name == name
+    assert losses.get("mse").name == "mean_squared_error"
+
+
+def test_predictions_that_are_whole_numbers_do_not_round_the_targets():
+    assert MeanSquaredError()(np.array([[0.5]]), np.array([[1]])) == 0.25
+
+
+def test_a_loss_is_computed_in_the_float_type_of_the_predictions():
+    y, y_pred = rng.standard_normal((2, 7, 3)).astype(np.float32)
+    values = MeanSquaredError().forward(y, y_pred)
+    assert values.dtype == np.float32
+    assert MeanSquaredError()(y, y_pred) == values.astype(np.float64).mean()
+
+
+def test_labels_of_a_sequence_may_stand_in_a_column():
+    loss = SparseCategoricalCrossentropy(from_logits=True)
+    labels, z = rng.integers(0, 4, (2, 3)), rng.standard_normal((2, 3, 4))
+    assert loss(labels[..., None], z) == loss(labels, z)
+
+
+def test_checked_labels_are_integers_and_integers_are_not_copied():
+    loss = SparseCategoricalCrossentropy()
+    assert loss.targets(np.array([0.0, 2.0]), (None, 3), "it").dtype.kind == "i"
+    pixels = np.array([0, 2], np.uint8)
+    assert loss.targets(pixels, (None, 3), "it").dtype == np.uint8
+
+
+def test_a_column_of_labels_is_told_from_one_hot_rows_by_its_last_axis():
+    with pytest.raises(ValueError, match="For whole-number labels use"):
+        CategoricalCrossentropy().targets(np.zeros((2, 3, 1)), (None, 3, 4), "it")
+    with pytest.raises(ValueError, match="Give one-hot rows of 4 classes"):
+        CategoricalCrossentropy().targets(np.zeros((2, 1, 3)), (None, 2, 4), "it")
+
+
+def test_the_gradient_of_categorical_crossentropy_is_linear_in_the_target():
+    z, target = rng.standard_normal((3, 4)), rng.random((3, 4))  # rows that do not sum to 1
+    for loss in (CategoricalCrossentropy(from_logits=True), CategoricalCrossentropy()):
+        y_pred = z if loss.from_logits else np.exp(z)
+        once, thrice = loss.backward(target, y_pred), loss.backward(3 * target, y_pred)
+        np.testing.assert_allclose(thrice, 3 * once, rtol=1e-12)
+        step = 1e-6 * rng.standard_normal(z.shape)
+        difference = loss.forward(target, y_pred + step) - loss.forward(target, y_pred - step)
+        np.testing.assert_allclose((once * 2 * step).sum(axis=1), difference, rtol=1e-6)
+
+
+def test_a_probability_on_the_edge_of_the_clip_still_teaches():
+    p = np.array([[EPSILON, 1 - EPSILON]])
+    assert p.sum() == 1
+    for label in (0, 1):
+        one_hot = np.eye(2)[[label]]
+        gradient = CategoricalCrossentropy().backward(one_hot, p)
+        sparse = SparseCategoricalCrossentropy().backward(np.array([label]), p)
+        np.testing.assert_allclose(gradient, sparse, rtol=1e-12)
+        assert gradient[0, label] != 1

@@ -146,3 +146,36 @@ def test_get():
         optimizers.get(0.01)
     with pytest.raises(NotImplementedError, match="step"):
         Optimizer().update(np.ones(1), np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "nothing", "something"),
+    [
+        (Adam, "amsgrad", False, True),
+        (Adam, "use_ema", False, True),
+        (RMSprop, "centered", False, True),
+        (RMSprop, "momentum", 0.0, 1.0),
+        (SGD, "weight_decay", None, 0.1),
+    ],
+)
+def test_an_argument_of_keras_is_taken_only_where_it_asks_for_nothing(
+    make, name, nothing, something
+):
+    make(**{name: nothing})
+    with pytest.raises(ValueError, match=f"{name} can only be"):
+        make(**{name: something})
+
+
+def test_the_base_class_of_optimizers_has_the_learning_rate_of_sgd():
+    assert Optimizer().learning_rate == 0.01
+
+
+@pytest.mark.parametrize("name", ["beta_1", "beta_2"])
+def test_a_mean_that_forgets_nothing_is_refused(name):
+    with pytest.raises(ValueError, match=name):
+        Adam(**{name: 1})
+
+
+def test_plain_sgd_keeps_no_vector():
+    assert SGD().slots == ()
+    assert SGD(momentum=0.5).slots == ("v",)
