@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial test lint types check gradcheck results bench clean
+.PHONY: tutorial test lint types check gradcheck mutants results bench clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
@@ -28,6 +28,9 @@ check: test lint types
 
 gradcheck: $(VENV)/.package
 	$(RUN) -m minicnn.gradcheck
+
+mutants: $(VENV)/.test
+	$(RUN) -m tools.mutants $(ARGS)
 
 results: $(VENV)/.package
 	$(RUN) -m benchmarks.results

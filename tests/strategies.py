@@ -39,7 +39,8 @@ from minicnn.layers import (
 )
 from minicnn.layers.activations import KNOWN as ACTIVATIONS
 
-PROFILE = settings(derandomize=True, deadline=None, max_examples=200)  # (G3)
+EXAMPLES = int(os.environ.get("MINICNN_EXAMPLES", "200"))  # (G3); tools/mutants.py draws fewer
+PROFILE = settings(derandomize=True, deadline=None, max_examples=EXAMPLES)
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -1,0 +1,1 @@
+"""Commands for those who work on minicnn; no part of the package."""

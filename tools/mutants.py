@@ -1,0 +1,345 @@
+"""Tests of the tests: change the source in one small place, and see whether a test notices.
+
+    python -m tools.mutants                       all of it, and docs/mutants.md; hours
+    python -m tools.mutants --files losses.py     some of it
+    python -m tools.mutants --list                the changes, without trying them
+
+Each change ("mutant", see `changes.py`) is made in a copy of the tree in a temporary folder. The
+tests of the file run on it in a process of their own, those first that are likely to notice, up to
+the first that fails or never ends: the mutant is killed. One that passes all of them survives;
+either a test is missing, or `equal.py` says why nobody can tell the two programs apart.
+
+What is known is kept in ~/.cache/minicnn/mutants.json, so that a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tools.changes import Mutant, mutants_of, names_of
+from tools.equal import EQUAL
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "minicnn" / "mutants.json"
+BAR = 0.95
+EXAMPLES = 25  # of each hypothesis test that draws 200 elsewhere
+
+FILES = (
+    "minicnn/layers/*.py",
+    "minicnn/losses.py",
+    "minicnn/optimizers.py",
+    "minicnn/kernels/*.py",
+)
+INTERPRETED = ("minicnn/kernels/__init__.py", "minicnn/kernels/fast.py")  # the others are Python
+
+# -- which tests for which file -------------------------------------------------------------------
+
+LONG = "steps_of_training or learned_by_heart or fresh_process or first_use"
+QUICK = f"not ({LONG})"
+COMPILER = "cache or compil or importing or disk or kept"
+
+
+def stages(file: str) -> list[tuple[str, str]]:
+    """The tests of a file, those first that notice most: test files, and words for pytest's -k."""
+    part, stem = file.split("/")[1], Path(file).stem
+    if stem == "compiler":
+        return [("kernel_lines", ""), ("kernels", COMPILER)]
+    if part == "kernels":
+        return [("kernel_lines", ""), ("kernels", f"not ({COMPILER})"), ("layers by_hand", "")]
+    if part in ("losses.py", "optimizers.py"):
+        return [
+            (f"doctest {stem} by_hand", ""),
+            ("keras_parity bad_input", QUICK),
+            ("properties", "loss or optimizer or logits"),
+            ("models training engine", QUICK),
+        ]
+    return [
+        ("doctest layers by_hand", ""),
+        ("contract keras_parity", QUICK),
+        ("bad_input models training", QUICK),
+        ("properties summary engine", QUICK),
+    ]
+
+
+# -- one try --------------------------------------------------------------------------------------
+
+TIMEOUT = "no end"
+DIED = "the process died"
+
+
+class Watcher:
+    """A pytest plugin that notes what fails."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+
+def run_tests(tree: Path, file: str) -> str:
+    """The first test of `file` in `tree` that fails, or ''; in this process."""
+    import numba
+    import pytest
+
+    os.chdir(tree)
+    os.environ.update(PYTHONPATH=str(tree), MINICNN_EXAMPLES=str(EXAMPLES))
+    sys.path[:] = [str(tree), *(path for path in sys.path if path not in ("", str(ROOT)))]
+    if file in INTERPRETED:  # Python runs what is written there, and nothing has to be compiled
+        os.environ["NUMBA_DISABLE_JIT"] = "1"
+        numba.config.DISABLE_JIT = 1
+    quiet = "ignore::pytest.PytestAssertRewriteWarning"  # hypothesis is imported already
+    options = ["-W", quiet, "-x", "-q", "--tb=short", "-p", "no:cacheprovider"]
+    for names, words in stages(file):
+        files = [file if n == "doctest" else f"tests/test_{n}.py" for n in names.split()]
+        watcher = Watcher()
+        code = pytest.main([*options, *files, "-k", words], plugins=[watcher])
+        if code:
+            return watcher.failed[0] if watcher.failed else f"pytest ended with {code!r}"
+    # all passed: make sure that it was this file that they ran
+    module = sys.modules[file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")]
+    if Path(str(module.__file__)) != tree / file:
+        raise RuntimeError(f"the tests ran {module.__file__}, not {tree / file}")
+    if file in INTERPRETED and hasattr(
+        importlib.import_module("minicnn.kernels").im2col, "py_func"
+    ):
+        raise RuntimeError("the kernels were compiled")
+    return ""
+
+
+def attempt(tree: Path, file: str, limit: int) -> tuple[str, float]:
+    """The test that failed ('' if none did), and the seconds of the processor that it took.
+
+    In a forked process: pytest, hypothesis and numba are imported once for all the tries.
+    """
+    result, printed = tree.with_suffix(".json"), tree.with_suffix(".txt")
+    result.unlink(missing_ok=True)
+    pid = os.fork()
+    if not pid:
+        try:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a test presses Ctrl-C
+            signal.alarm(900)  # where it waits for ever
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))  # where it runs for ever
+            resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+            out = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for stream in (1, 2):
+                os.dup2(out, stream)
+            result.write_text(json.dumps(run_tests(tree, file)))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(0)
+    _, status, used = os.wait4(pid, 0)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)  # what its tests may have left running
+    signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    seconds = used.ru_utime + used.ru_stime
+    if result.exists():
+        return json.loads(result.read_text()), seconds
+    if signalled in (signal.SIGXCPU, signal.SIGALRM):
+        return TIMEOUT, seconds
+    if signalled in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        raise SystemExit("a try was ended from outside; run it again to go on")
+    if "RuntimeError: the " in (text := printed.read_text()):
+        raise SystemExit(text[-2000:])
+    return DIED, seconds
+
+
+def write(tree: Path, file: str, source: bytes) -> None:
+    """The file anew, and no bytecode of an old one, which may bear the same date and size."""
+    (tree / file).write_bytes(source)
+    Path(importlib.util.cache_from_source(str(tree / file))).unlink(missing_ok=True)
+
+
+# -- all of them ----------------------------------------------------------------------------------
+
+
+def digest(*files: Path) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:16]
+
+
+def run(mutants: list[Mutant], tree: Path, fresh: bool) -> dict[Mutant, str]:
+    """What killed each mutant ('' where it survived), from the cache or by a try.
+
+    A killed mutant stays killed while the function around it is the same, one that survived while
+    all of the package and the tests are.
+    """
+    known: dict[str, list[str]] = {}
+    if CACHE.exists() and not fresh:
+        known = json.loads(CACHE.read_text())
+    state = digest(*(tree / "minicnn").rglob("*.py"), *(tree / "tests").glob("*.py"))
+    keys = names_of(mutants)
+    results = {}
+    for m in mutants:
+        by, at = known.get(keys[m], ("", ""))
+        if by or at == state:
+            results[m] = by
+    todo = [m for m in mutants if m not in results]
+    print(f"{len(mutants)} mutants, {len(results)} known from earlier runs", flush=True)
+    limits: dict[str, int] = {}
+    begun, number = time.monotonic(), 0
+    for number, m in enumerate(todo, 1):
+        source = (tree / m.file).read_bytes()
+        if m.file not in limits:
+            failed, seconds = attempt(tree, m.file, 3600)
+            if failed:
+                text = tree.with_suffix(".txt").read_text()[-3000:]
+                raise SystemExit(f"{text}\n{failed} fails without any change: mend it first")
+            limits[m.file] = int(20 + 2 * seconds)
+            print(f"{m.file}: all its tests take {seconds:.0f} s", flush=True)
+        write(tree, m.file, m.apply(source))
+        results[m], _ = attempt(tree, m.file, limits[m.file])
+        write(tree, m.file, source)
+        known[keys[m]] = [results[m], state]
+        if not results[m] and m.key not in EQUAL:
+            print(f"  lives: {m}", flush=True)
+        if number % 20 == 0 or number == len(todo):
+            minutes = (time.monotonic() - begun) / 60
+            lived = sum(not by for by in results.values())
+            print(f"{number}/{len(todo)} tried, {lived} live, {minutes:.1f} min", flush=True)
+            CACHE.parent.mkdir(parents=True, exist_ok=True)
+            CACHE.write_text(json.dumps(known))
+    return results
+
+
+# -- the report -----------------------------------------------------------------------------------
+
+
+def report(results: dict[Mutant, str]) -> tuple[str, list[str]]:
+    """docs/mutants.md, and what is wrong with the figures on it."""
+    every, late = Counter(m.file for m in results), Counter()
+    lived = [m for m, by in results.items() if not by]
+    for m, by in results.items():
+        late[m.file] += by == TIMEOUT
+    left = Counter(m.file for m in lived)
+    unexplained = [m for m in lived if m.key not in EQUAL]
+    stale = [key for key in EQUAL if key not in {m.key for m in lived}]
+    total, killed = len(results), len(results) - len(lived)
+    share = killed / total
+    lines = [
+        "# Tests of the tests",
+        "",
+        f"Written by `make mutants` at {commit()}; do not edit.",
+        "",
+        f"{total} small changes to the source, one at a time: the tests notice {killed} of them "
+        f"({share:.1%}), {late.total()} of these because the changed program never ends. Of the "
+        f"{len(lived)} that they do not notice, {len(lived) - len(unexplained)} are explained "
+        "below: nobody could tell the changed program from the old one. A change is one operator, "
+        "number, condition, index, statement or named argument; imports, annotations and the texts "
+        "of messages are left alone (`tools/changes.py`).",
+        "",
+        "| file | mutants | killed | of these by time | survivors | killed |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for file, n in sorted(every.items()):
+        lines.append(
+            f"| {file} | {n} | {n - left[file]} | {late[file]} | {left[file]} "
+            f"| {(n - left[file]) / n:.1%} |"
+        )
+    row = f"| **all** | {total} | {killed} | {late.total()} | {len(lived)} | {share:.1%} |"
+    lines.append(row)
+    groups: dict[str, list[Mutant]] = {}
+    for m in lived:
+        groups.setdefault(EQUAL.get(m.key, ""), []).append(m)
+    lines += ["", "## Survivors, and why they are equal"]
+    for reason, chosen in sorted(groups.items(), key=lambda group: not group[0]):
+        lines += ["", f"### {reason or 'Not explained'}", "", "```diff"]
+        for m in chosen:
+            lines += [f"# {m.file}:{m.line}, {m.where}", f"- {m.old}", f"+ {m.new}"]
+        lines.append("```")
+    wrong = [f"not explained: {m}" for m in unexplained]
+    wrong += [f"a reason for what is no survivor any more: {key}" for key in stale]
+    if share < BAR:
+        wrong.append(f"{share:.1%} killed, less than {BAR:.0%}")
+    if stale:
+        lines += ["", "## Reasons that are stale", ""]
+        lines += [f"- {file}, `{where}`: `{new}`" for file, where, _, new in stale]
+    return "\n".join(lines) + "\n", wrong
+
+
+def commit() -> str:
+    """The commit and the versions that figures were taken with."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "minicnn", "tests", "tools")
+    with_numpy = f"NumPy {version('numpy')}, numba {version('numba')}"
+    return (
+        f"commit {git('rev-parse', '--short', 'HEAD')}"
+        f"{', with changes that are not committed' if changed else ''} "
+        f"({time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {with_numpy})"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--files", nargs="+", default=[""], help="only files whose path ends so")
+    parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
+    parser.add_argument("--list", action="store_true", help="show the mutants and stop")
+    given = parser.parse_args()
+    os.nice(19)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM; run it again to go on"))
+    with tempfile.TemporaryDirectory(prefix="minicnn-mutants-") as folder:
+        tree = Path(folder) / "tree"
+        for name in ("minicnn", "tests"):
+            leave = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, tree / name, ignore=leave)
+        shutil.copy(ROOT / "pyproject.toml", tree)
+        files = sorted(str(f.relative_to(tree)) for each in FILES for f in tree.glob(each))
+        files = [f for f in files if f.endswith(tuple(given.files))]
+        mutants = [m for f in files for m in mutants_of(f, (tree / f).read_bytes())]
+        if given.list:
+            print(*mutants, sep="\n")
+            return 0
+        preload(Path(folder))
+        text, wrong = report(run(mutants, tree, given.fresh))
+    if given.files == [""]:
+        (ROOT / "docs" / "mutants.md").write_text(text)
+        print(*wrong, "see docs/mutants.md", sep="\n")
+        return bool(wrong)
+    print(text)
+    return 0
+
+
+def preload(folder: Path) -> None:
+    """Import, and warm up, what all tries need; but nothing of minicnn."""
+    os.environ["NUMBA_CACHE_DIR"] = str(folder / "numba")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    for name in ("hypothesis.strategies", "pytest", "threadpoolctl", "tqdm.auto", "pooch"):
+        importlib.import_module(name)
+    import numba
+
+    numba.njit(lambda x: x + 1)(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
