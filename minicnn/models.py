@@ -226,10 +226,18 @@ class Sequential:
                 f"{self.who}: expected all sizes of input_shape behind the batch axis to be "
                 f"integers of at least 1, received {tuple(input_shape)}"
             )
-        input_shape = (None, *input_shape[1:])
         if not self.layers:
             raise ValueError(f"{self.who}: there are no layers to build; add some first")
-        shapes = self._shapes(self.layers, input_shape)
+        given, input_shape = tuple(input_shape), (None, *input_shape[1:])
+        try:
+            shapes = self._shapes(self.layers, input_shape)
+        except ValueError as error:
+            if given[0] is None or not self._fits((None, *given)):
+                raise
+            raise ValueError(
+                f"{self.who}: expected input_shape to have the batch axis first, received {given}. "
+                f"Write build({(None, *given)})"
+            ) from error
         dtype = self._common_dtype(self.layers)
         grown = len(self.layers) != len(_built(self.layers))
         for layer, shape in zip(self.layers, shapes):
@@ -250,6 +258,13 @@ class Sequential:
         for layer in layers:
             shapes.append(tuple(layer.output_shape(shapes[-1])))
         return shapes
+
+    def _fits(self, input_shape: Shape) -> bool:
+        try:
+            self._shapes(self.layers, input_shape)
+        except (TypeError, ValueError):
+            return False
+        return True
 
     def _declared_sample(self, first: Layer) -> Shape | None:
         """The shape of one sample that Input or the first layer declares."""

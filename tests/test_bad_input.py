@@ -662,6 +662,23 @@ def test_build_wants_a_shape(wrong):
         model.build(wrong)
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "mend"),
+    [
+        (lambda: Dense(3), (4,), "received (4,). Write build((None, 4))"),
+        (lambda: Conv2D(2, 3), (28, 28, 1), "received (28, 28, 1). Write build((None, 28, 28, 1))"),
+    ],
+)
+def test_build_without_the_batch_axis(layer, shape, mend):
+    model = Sequential([layer()])
+    with refused(ValueError, "expected input_shape to have the batch axis first", mend):
+        model.build(shape)
+    assert not model.built
+    model.build((None, *shape))
+    with refused(ValueError, "Add a channel axis", model=(other := Sequential([Conv2D(2, 3)]))):
+        other.build((None, 28, 28))
+
+
 @pytest.mark.parametrize("wrong", [3, Dense(2), "Dense", {"top": Dense(2)}, [None], [Dense]])
 def test_a_model_is_made_of_a_list_of_layers(wrong):
     with refused(TypeError, "expected a l", "received"):
