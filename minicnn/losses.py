@@ -16,6 +16,8 @@ So `Sequential.fit` hands a loss the logits wherever a model ends in softmax.
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,14 @@ class Loss:
 
     name = "loss"
     from_logits: bool | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A user's class gets its forward and backward watched; the package's have their tests."""
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+            for method in ("forward", "backward"):
+                if method in vars(cls):
+                    setattr(cls, method, _watched(vars(cls)[method], method))
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         """Loss of each sample, shape (N,)."""
@@ -94,6 +104,29 @@ class Loss:
             checks.factors(weights, len(predicted), "sample_weight", who)
             losses *= weights
         return float(losses.mean())
+
+
+def _watched(function: Callable[..., Any], method: str) -> Callable[..., Any]:
+    """A user's `forward` or `backward`, with an error if it returns another shape than it has to.
+
+    A loss that is one number for the batch would be taken for that of each sample.
+    """
+
+    @functools.wraps(function)
+    def watched(self: Loss, y_true: Array, y_pred: Array) -> Any:
+        values = function(self, y_true, y_pred)
+        shape, what = y_pred.shape, "the gradient, of y_pred's shape"
+        if method == "forward":
+            shape, what = shape[:1], "the loss of each sample, shape"
+        if getattr(values, "shape", None) != shape:
+            received = f"shape {np.shape(values)}" if values is not None else "None"
+            raise ValueError(
+                f"{type(self).__name__}: expected {method} to return {what} {shape}, received "
+                f"{received}. Take no sum or mean over the samples, and return the result"
+            )
+        return values
+
+    return watched
 
 
 def _per_sample(values: Array) -> Array:

@@ -585,6 +585,43 @@ def test_a_size_left_open(shape):
         assert "batch axis" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("make", "name", "value"),
+    [
+        (lambda: Dense(3), "units", 4),
+        (lambda: Dense(3), "use_bias", False),
+        (lambda: Conv2D(2, 2), "filters", 3),
+        (lambda: Conv2D(2, 2), "kernel_size", (3, 3)),
+        (lambda: Conv2D(2, 2), "strides", (2, 2)),
+        (lambda: Conv2D(2, 2), "padding", "same"),
+        (lambda: Conv2D(2, 2), "use_bias", False),
+        (lambda: BatchNormalization(), "center", False),
+        (lambda: BatchNormalization(), "scale", False),
+        (lambda: MaxPooling2D(2), "pool_size", (3, 3)),
+        (lambda: AveragePooling2D(2), "strides", (1, 1)),
+        (lambda: MaxPooling2D(2), "padding", "same"),
+    ],
+)
+def test_settings_that_the_parameters_were_made_for(make, name, value):
+    layer = make()
+    before = getattr(layer, name)
+    setattr(layer, name, value)  # not built: nothing depends on it
+    setattr(layer, name, before)
+    layer.build((None, 4, 4, 2))
+    words = f"{layer.who}: expected {name} to stay {before!r}", f"received {value!r}. Make a new"
+    with refused(ValueError, *words):
+        setattr(layer, name, value)
+    assert getattr(layer, name) == before
+
+
+def test_what_else_may_not_be_set_on_a_layer():
+    model = trained()
+    with refused(TypeError, "expected activation to be a layer such as Tanh()", model=model):
+        model.layers[0].activation = "tanh"
+    with refused(TypeError, "expected trainable to be True or False, received 'no'", model=model):
+        model.layers[0].trainable = "no"
+
+
 def test_an_input_without_a_shape():
     with refused(TypeError, "shape", "received None"):
         Input(None)
@@ -1219,3 +1256,48 @@ class Forgetful(Layer):
 def test_a_layer_that_forgets_super_init(call):
     with refused(TypeError, "Forgetful: expected its __init__ to call Layer's", "super().__init__"):
         call(Forgetful())
+
+
+class OwnLoss(losses.Loss):
+    """The squared error, unless told to do one thing wrong."""
+
+    def __init__(self, loss=lambda loss: loss, gradient=lambda gradient: gradient):
+        self.loss, self.gradient = loss, gradient
+
+    def forward(self, y_true, y_pred):
+        return self.loss(np.square(y_pred - y_true).sum(axis=1))
+
+    def backward(self, y_true, y_pred):
+        return self.gradient(2 * (y_pred - y_true))
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (
+            OwnLoss(np.sum),
+            "forward to return the loss of each sample, shape (8,), received shape ()",
+        ),
+        (OwnLoss(lambda loss: loss[:, None]), "shape (8,), received shape (8, 1)"),
+        (OwnLoss(lambda loss: None), "shape (8,), received None"),
+        (OwnLoss(gradient=lambda g: None), "of y_pred's shape (8, 3), received None"),
+        (OwnLoss(gradient=lambda g: g[:, :1]), "of y_pred's shape (8, 3), received shape (8, 1)"),
+        (OwnLoss(gradient=np.mean), "backward to return the gradient, of y_pred's shape (8, 3)"),
+    ],
+)
+def test_a_users_loss_that_returns_another_shape(loss, words):
+    """One number for the whole batch would pass for that of each sample."""
+    model = Sequential([Dense(3, input_shape=(4,))])
+    model.compile("adam", loss)
+    before = life_after(model)
+    with pytest.raises(ValueError, match="OwnLoss: expected") as caught:
+        model.fit(ROWS[:8], np.eye(3)[LABELS[:8]], verbose=0)
+    assert words in str(caught.value)
+    assert life_after(model) == before
+
+
+def test_a_users_loss_that_returns_what_it_has_to():
+    model = Sequential([Dense(3, input_shape=(4,))])
+    model.compile("sgd", OwnLoss())
+    history = model.fit(ROWS, np.eye(3)[LABELS], epochs=3, verbose=0).history["loss"]
+    assert history[-1] < history[0]

@@ -97,9 +97,12 @@ class Layer:
         False keeps the parameters as they are; takes effect when the model is compiled.
     mixes_samples : bool
         True where one sample's output depends on the others of the batch.
+    fixed : tuple of str
+        Names of the settings that the parameters are made for; once built, they stay.
     """
 
     mixes_samples = False
+    fixed: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A user's class gets its forward and backward watched; the package's have their tests."""
@@ -123,7 +126,7 @@ class Layer:
         if name is not None and (not isinstance(name, str) or not name):
             raise TypeError(f"{kind}: expected name to be a non-empty string, received {name!r}")
         self.name = name if name is not None else unique_name(kind)
-        self.trainable = checks.boolean(trainable, "trainable", self.who)
+        self.trainable = trainable
         self.declared_shape = None if input_shape is None else _declared(input_shape, self.who)
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
@@ -134,8 +137,31 @@ class Layer:
         self._cache: Any = None
         self._y_shape: Shape | None = None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse settings that the layer could no longer follow."""
+        if name in self.fixed and vars(self).get("built"):
+            raise ValueError(
+                f"{self.who}: expected {name} to stay {getattr(self, name)!r}, for which the layer "
+                f"was built, received {value!r}. Make a new layer"
+            )
+        if isinstance(vars(self).get(name), Layer) and isinstance(value, str):
+            raise TypeError(
+                f"{self.who}: expected {name} to be a layer such as Tanh(), received {value!r}. "
+                "Names are for the constructor"
+            )
+        super().__setattr__(name, value)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the parameters; may be set, and counts from `compile` on."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: Any) -> None:
+        self._trainable = checks.boolean(value, "trainable", self.who)
 
     @property
     def who(self) -> str:

@@ -65,6 +65,7 @@ class BatchNormalization(Layer):
     """
 
     mixes_samples = True
+    fixed = ("center", "scale")
 
     def __init__(
         self,

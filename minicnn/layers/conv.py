@@ -79,6 +79,8 @@ class Conv2D(Layer):
            [73., 84.]])
     """
 
+    fixed = ("filters", "kernel_size", "strides", "padding", "use_bias")
+
     def __init__(
         self,
         filters: int,

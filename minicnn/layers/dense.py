@@ -65,6 +65,8 @@ class Dense(Layer):
            [ 3., -3.]], dtype=float32)
     """
 
+    fixed = ("units", "use_bias")
+
     def __init__(
         self,
         units: int,

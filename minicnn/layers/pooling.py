@@ -14,6 +14,8 @@ from minicnn.layers.windows import Windows, checked_padding, windows
 class _Pooling2D(Layer):
     """Arguments and shapes, which both kinds of pooling share."""
 
+    fixed = ("pool_size", "strides", "padding")
+
     def __init__(
         self,
         pool_size: int | tuple[int, int] = (2, 2),
