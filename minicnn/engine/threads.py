@@ -3,15 +3,25 @@
 The kernels and NumPy's matrix product let go of the interpreter's lock, so a few Python threads
 keep all cores busy. BLAS is held to one thread meanwhile: its own threads would fight with ours for
 the cores, and would make the last bits of a result depend on their number.
+
+Whoever has work does it himself, and asks helpers to join in:
+
+    run(task, items)    takes items one by one until none is left;  so does each helper that comes
+                        -> waits for the items that helpers have begun
+
+Nothing waits for a helper that is busy elsewhere, so calls from many threads, and a task that calls
+`run` itself, cannot block each other; and the one who asks loses no time waiting for a thread to
+wake up.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 from minicnn import checks
@@ -20,7 +30,7 @@ VARIABLES = ("MINICNN_NUM_THREADS", "OMP_NUM_THREADS")
 
 _lock = threading.RLock()
 _num_threads: int | None = None
-_pool: ThreadPoolExecutor | None = None
+_helpers: _Helpers | None = None
 
 
 def get_num_threads() -> int:
@@ -49,11 +59,13 @@ def set_num_threads(n: int) -> None:
 
     Raises TypeError or ValueError unless `n` is an integer of at least 1.
     """
-    global _num_threads
+    global _num_threads, _helpers
     n = checks.integer(n, "n", "set_num_threads", minimum=1)
     with _lock:
         _num_threads = n
-        _forget_pool()
+        if _helpers is not None:
+            _helpers.dismiss()
+        _helpers = None
 
 
 def run(task: Callable[[Any], None], items: Iterable[Any]) -> None:
@@ -67,31 +79,99 @@ def run(task: Callable[[Any], None], items: Iterable[Any]) -> None:
         for item in items:
             task(item)
         return
-    with _lock:  # no set_num_threads between finding the pool and handing it the work
-        futures = [_ready_pool().submit(task, item) for item in items]
-    wait(futures)
-    for future in futures:
-        future.result()
+    job = _Job(task, items)
+    _ready_helpers().join(job, n - 1)
+    try:
+        job.work()
+    finally:
+        job.close()
+    if job.errors:
+        raise job.errors[min(job.errors)]
 
 
-def _ready_pool() -> ThreadPoolExecutor:
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(get_num_threads(), thread_name_prefix="minicnn")
-    return _pool
+class _Job:
+    """The items of one call of `run`, for everyone who works on them."""
+
+    def __init__(self, task: Callable[[Any], None], items: list[Any]) -> None:
+        self.task = task
+        self.waiting = deque(enumerate(items))
+        self.errors: dict[int, BaseException] = {}  # by the item's place
+        self.closed = False
+        self.helping = 0
+        self.lock = threading.Lock()
+        self.last_left = threading.Lock()  # held until the last helper has left a closed job
+        self.last_left.acquire()
+
+    def work(self) -> None:
+        """Take items until none is left, or one has failed."""
+        while True:
+            try:
+                place, item = self.waiting.popleft()
+            except IndexError:
+                return
+            try:
+                self.task(item)
+            except BaseException as error:
+                self.errors[place] = error
+                self.waiting.clear()
+
+    def help(self) -> None:
+        """Work in another thread; comes to nothing once the job is closed."""
+        with self.lock:
+            if self.closed:
+                return
+            self.helping += 1
+        self.work()
+        with self.lock:
+            self.helping -= 1
+            if self.closed and self.helping == 0:
+                self.last_left.release()
+
+    def close(self) -> None:
+        """Begin no more items, and wait for those that helpers have begun."""
+        self.waiting.clear()
+        with self.lock:
+            self.closed = True
+            helped = self.helping > 0
+        if helped:
+            self.last_left.acquire()
 
 
-def _forget_pool() -> None:
-    global _pool
-    if _pool is not None:
-        _pool.shutdown(wait=False)
-    _pool = None
+class _Helpers:
+    """`count` threads that wait for jobs."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.calls: SimpleQueue[_Job | None] = SimpleQueue()
+        for k in range(count):
+            threading.Thread(target=self._serve, name=f"minicnn_{k}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while (job := self.calls.get()) is not None:
+            job.help()
+            del job  # and its arrays, while this thread waits for the next
+
+    def join(self, job: _Job, count: int) -> None:
+        for _ in range(count):
+            self.calls.put(job)
+
+    def dismiss(self) -> None:
+        for _ in range(self.count):
+            self.calls.put(None)
+
+
+def _ready_helpers() -> _Helpers:
+    global _helpers
+    with _lock:
+        if _helpers is None:
+            _helpers = _Helpers(get_num_threads() - 1)
+        return _helpers
 
 
 def _after_fork() -> None:
     """In a forked child the threads are gone and locks may be held for ever: begin anew."""
-    global _lock, _pool, _blas
-    _lock, _pool, _blas = threading.RLock(), None, _Blas()
+    global _lock, _helpers, _blas
+    _lock, _helpers, _blas = threading.RLock(), None, _Blas()
 
 
 class _Blas:
