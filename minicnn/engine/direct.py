@@ -13,34 +13,40 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.kernels.compiler import jit_fused
+from minicnn.kernels.compiler import jit_fused, uint32, wide_vectors
 from minicnn.kernels.fast import keep
 
 
 class Direct(NamedTuple):
-    """The two kernels for one number of filters; `pool` says whether max-pooling is in them."""
+    """The kernels of one step; each is compiled when it is first called."""
 
     forward: Any
+    infer: Any
     backward: Any
 
 
 @cache
-def direct_convolution(F: int, pool: bool) -> Direct:
+def direct_convolution(F: int, pool: bool, dropout: bool) -> Direct:
     """Kernels for F filters, made for that number: with it folded in they are vectorized best.
+
+    `pool` says whether max-pooling is in them, `dropout` whether dropout is, while training.
 
     forward(x, W, b, P, relu, y, winner, key_1, key_2, first, dropped, scale)
         x (n, H, W), W (9, F), b (F,), P rows and columns of zeros around the image. Writes
         y (n, H_out, W_out, F), halved by the pooling; and with it winner, of the same shape: which
         of the four cells won, -1 where ReLU or dropout left 0.
+    infer
+        The same without dropout; writes no winner.
     backward(x, dy, y, winner, P, relu, scale, dW, db)
         Writes dW (9, F) and db (F,). Without pooling, y says where ReLU or dropout left 0.
     """
     if pool:
-        return Direct(_pooled_forward(F), _pooled_backward(F))
-    return Direct(_plain_forward(F), _plain_backward(F))
+        forward, infer = _pooled_forward(F, dropout, True), _pooled_forward(F, False, False)
+        return Direct(forward, infer, _pooled_backward(F))
+    return Direct(_plain_forward(F, dropout), _plain_forward(F, False), _plain_backward(F))
 
 
-def _pooled_forward(F: int) -> Any:
+def _pooled_forward(F: int, dropout: bool, winners: bool) -> Any:
     @jit_fused
     def forward(
         x: Any,
@@ -56,6 +62,7 @@ def _pooled_forward(F: int) -> Any:
         dropped: int,
         scale: Any,
     ) -> None:
+        wide_vectors()
         n_images, H_out, W_out, _ = y.shape
         H_in, W_in = x.shape[1], x.shape[2]
         X = np.zeros((H_in + 2 * P, W_in + 2 * P), np.float32)  # one image with its border
@@ -74,6 +81,7 @@ def _pooled_forward(F: int) -> Any:
                     x20, x21, x22, x23 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
                     r += 1
                     x30, x31, x32, x33 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
+                    counter = uint32(first + ((n * H_out + i) * W_out + j) * F)
                     for f in range(F):
                         w0, w1, w2 = W[0, f], W[1, f], W[2, f]
                         w3, w4, w5 = W[3, f], W[4, f], W[5, f]
@@ -90,26 +98,22 @@ def _pooled_forward(F: int) -> Any:
                         z3 = x11 * w0 + x12 * w1 + x13 * w2
                         z3 += x21 * w3 + x22 * w4 + x23 * w5
                         z3 += x31 * w6 + x32 * w7 + x33 * w8
-                        best, place = z0, np.int8(0)
+                        best, place = z0, np.int32(0)
                         if z1 > best:
-                            best, place = z1, np.int8(1)
+                            best, place = z1, np.int32(1)
                         if z2 > best:
-                            best, place = z2, np.int8(2)
+                            best, place = z2, np.int32(2)
                         if z3 > best:
-                            best, place = z3, np.int8(3)
+                            best, place = z3, np.int32(3)
                         best += b[f]
                         dead = relu and best <= 0
+                        if dropout:
+                            cell = uint32(counter + uint32(f))
+                            dead = dead or not keep(key_1, key_2, cell, dropped)
+                            best *= scale
                         y[n, i, j, f] = zero if dead else best
-                        winner[n, i, j, f] = np.int8(-1) if dead else place
-            if dropped > 0:
-                counter = first + n * H_out * W_out * F
-                for i in range(H_out):
-                    for j in range(W_out):
-                        for f in range(F):
-                            stays = keep(key_1, key_2, counter + f, dropped)
-                            y[n, i, j, f] = y[n, i, j, f] * scale if stays else zero
-                            winner[n, i, j, f] = winner[n, i, j, f] if stays else np.int8(-1)
-                        counter += F
+                        if winners:
+                            winner[n, i, j, f] = np.int8(-1) if dead else np.int8(place)
 
     return forward
 
@@ -119,6 +123,7 @@ def _pooled_backward(F: int) -> Any:
     def backward(
         x: Any, dy: Any, y: Any, winner: Any, P: int, relu: bool, scale: Any, dW: Any, db: Any
     ) -> None:
+        wide_vectors()
         n_images, H_out, W_out, _ = dy.shape
         H_in, W_in = x.shape[1], x.shape[2]
         X = np.zeros((H_in + 2 * P, W_in + 2 * P), np.float32)
@@ -163,7 +168,7 @@ def _pooled_backward(F: int) -> Any:
     return backward
 
 
-def _plain_forward(F: int) -> Any:
+def _plain_forward(F: int, dropout: bool) -> Any:
     @jit_fused
     def forward(
         x: Any,
@@ -179,6 +184,7 @@ def _plain_forward(F: int) -> Any:
         dropped: int,
         scale: Any,
     ) -> None:
+        wide_vectors()
         n_images, H_out, W_out, _ = y.shape
         H_in, W_in = x.shape[1], x.shape[2]
         X = np.zeros((H_in + 2 * P, W_in + 2 * P), np.float32)
@@ -192,20 +198,18 @@ def _plain_forward(F: int) -> Any:
                     x00, x01, x02 = X[i, j], X[i, j + 1], X[i, j + 2]
                     x10, x11, x12 = X[i + 1, j], X[i + 1, j + 1], X[i + 1, j + 2]
                     x20, x21, x22 = X[i + 2, j], X[i + 2, j + 1], X[i + 2, j + 2]
+                    counter = uint32(first + ((n * H_out + i) * W_out + j) * F)
                     for f in range(F):
                         z = x00 * W[0, f] + x01 * W[1, f] + x02 * W[2, f]
                         z += x10 * W[3, f] + x11 * W[4, f] + x12 * W[5, f]
                         z += x20 * W[6, f] + x21 * W[7, f] + x22 * W[8, f]
                         z += b[f]
-                        y[n, i, j, f] = zero if relu and z <= 0 else z
-            if dropped > 0:
-                counter = first + n * H_out * W_out * F
-                for i in range(H_out):
-                    for j in range(W_out):
-                        for f in range(F):
-                            stays = keep(key_1, key_2, counter + f, dropped)
-                            y[n, i, j, f] = y[n, i, j, f] * scale if stays else zero
-                        counter += F
+                        dead = relu and z <= 0
+                        if dropout:
+                            cell = uint32(counter + uint32(f))
+                            dead = dead or not keep(key_1, key_2, cell, dropped)
+                            z *= scale
+                        y[n, i, j, f] = zero if dead else z
 
     return forward
 
@@ -215,6 +219,7 @@ def _plain_backward(F: int) -> Any:
     def backward(
         x: Any, dy: Any, y: Any, winner: Any, P: int, relu: bool, scale: Any, dW: Any, db: Any
     ) -> None:
+        wide_vectors()
         n_images, H_out, W_out, _ = dy.shape
         H_in, W_in = x.shape[1], x.shape[2]
         X = np.zeros((H_in + 2 * P, W_in + 2 * P), np.float32)

@@ -97,14 +97,15 @@ class DirectConvolution(ConvolutionStep):
 
     def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
         super().__init__(layers, first=first)
-        self.kernels = direct.direct_convolution(self.filters, self.pool)
+        self.kernels = direct.direct_convolution(self.filters, self.pool, self.dropout is not None)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = x[..., 0]
         _, _, y, winner = self.outputs(x)
         W = self.conv.params["W"].reshape(9, self.filters)
         *drawn, self._scale = self.drawn(training, y[0].size)
-        self.kernels.forward(x, W, self.bias, self.P, self.relu, y, winner, *drawn, self._scale)
+        kernel = self.kernels.forward if training else self.kernels.infer
+        kernel(x, W, self.bias, self.P, self.relu, y, winner, *drawn, self._scale)
         self._x, self._y, self._winner = x, y, winner
         return y
 

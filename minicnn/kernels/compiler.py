@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba.core import event
+from numba.core import event, types
+from numba.extending import intrinsic
 
 # where nothing is compiled, NumPy's own scalars would warn of every overflow that is meant
 uint32: Any = (lambda n: int(n) & 0xFFFFFFFF) if numba.config.DISABLE_JIT else np.uint32
@@ -66,7 +67,7 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
 
     def on_start(self, event: Any) -> None:
         function = event.data["dispatcher"].py_func
-        if self.said or not function.__module__.startswith("minicnn."):
+        if self.said or not str(function.__module__).startswith("minicnn."):
             return
         self.said = True
         after = (
@@ -93,6 +94,25 @@ def jit(function: F) -> F:
 def jit_fused(function: F) -> F:
     """As `jit`, and lets a product and a sum become one instruction, rounded once (FMA)."""
     return _compile(function, fastmath={"contract"})
+
+
+def _wide_vectors(typing_context: Any) -> Any:
+    """As the first line of a kernel: use the processor's 512-bit registers, where it has them.
+
+    LLVM keeps to 256 bits on processors that once ran at a lower clock with the wide ones. A loop
+    of many multiplications over 16 or more channels gains by a third; one that mostly moves memory
+    gains nothing.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        # llvmlite's own `add` takes only attributes that have no value
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+wide_vectors: Any = (lambda: None) if numba.config.DISABLE_JIT else intrinsic(_wide_vectors)
 
 
 def _compile(function: F, **options: Any) -> F:

@@ -154,7 +154,7 @@ def keep(key_1: int, key_2: int, counter: int, dropped: int) -> bool:
     h = uint32(h ^ uint32(key_2))
     h = uint32(uint32(h ^ uint32(h >> uint32(16))) * uint32(0x85EBCA6B))
     h = uint32(uint32(h ^ uint32(h >> uint32(13))) * uint32(0xC2B2AE35))
-    return uint32(h ^ uint32(h >> uint32(16))) >= dropped
+    return uint32(h ^ uint32(h >> uint32(16))) >= uint32(dropped)
 
 
 @jit

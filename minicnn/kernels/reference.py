@@ -140,9 +140,9 @@ def average_pool_backward(
 def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep: Array) -> None:
     """Random bits by counter: `keep[i]` says whether the hash of `first + i` reaches `dropped`.
 
-    `keep` is a flat boolean array, `dropped` the rate times 2^32, the keys 32 random bits each.
-    A number depends on its counter alone, never on which thread draws it or in what order. The
-    hash is the finalizer of MurmurHash3 (Appleby, 2011) on counter and keys.
+    `keep` is a flat boolean array, `dropped` the rate times 2^32 and below that, the keys 32 random
+    bits each. A number depends on its counter alone, never on which thread draws it or in what
+    order. The hash is the finalizer of MurmurHash3 (Appleby, 2011) on counter and keys.
     """
     for i in range(len(keep)):
         h = ((first + i) * GOLDEN + key_1) & WORD ^ key_2
