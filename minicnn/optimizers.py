@@ -78,12 +78,19 @@ class Optimizer:
 
         Raises ValueError if the optimizer has served a vector of another length.
         """
+        self.begin(w)
+        for part in parts:
+            (step or self.step)(w[part], g[part], *(self.state[slot][part] for slot in self.slots))
+
+    def begin(self, w: Array) -> None:
+        """Count a step on the vector `w`; the first one makes the slots.
+
+        Raises ValueError if the optimizer has served a vector of another length.
+        """
         self.check(w)
         if not self.state:
             self.state = {slot: np.zeros_like(w) for slot in self.slots}
         self.iterations += 1
-        for part in parts:
-            (step or self.step)(w[part], g[part], *(self.state[slot][part] for slot in self.slots))
 
     def check(self, w: Array) -> None:
         """Raise ValueError if the optimizer has served a vector of another length."""

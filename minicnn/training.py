@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.callbacks import Callback, CallbackList, History
+from minicnn.engine import threads
 from minicnn.engine.shards import Lane, ShardedNetwork, before_softmax
 from minicnn.engine.threads import single_threaded_blas
 from minicnn.engine.updates import single_pass
@@ -47,6 +48,7 @@ GATHERED = [np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "f
 _noted = False
 
 BLOCK = 2048  # samples that are evaluated or predicted at a time
+PIECE = 2**18  # parameters that one thread treats at a time in an optimizer's step
 
 
 @dataclass
@@ -154,10 +156,9 @@ class Runner:
         self.network.run(len(batch), work)
         return self._values(batch, losses, out)
 
-    def train(self, batch: Batch, step: int, gradient: Array) -> tuple[Array, bool]:
-        """As `test`, in training mode; also writes the gradient of the batch's mean loss.
-
-        The second value says whether loss and gradient are finite.
+    def train(self, batch: Batch, step: int) -> tuple[Array, bool]:
+        """As `test`, in training mode; also leaves the gradient of the batch's mean loss in the
+        network's lanes. The second value says whether the losses are finite.
         """
         losses, out = np.empty(len(batch)), _Outputs(len(batch))
 
@@ -167,8 +168,8 @@ class Runner:
             out.put(shard, y_pred)
             lane.backward(self._loss_backward(batch, shard, y_pred, losses))
 
-        finite = self.network.gradient(len(batch), work, gradient)
-        return self._values(batch, losses, out), finite and bool(np.isfinite(losses).all())
+        self.network.gradient(len(batch), work)
+        return self._values(batch, losses, out), bool(np.isfinite(losses).all())
 
     def _loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
         """Write the losses of the shard; returns the gradient of their part of the mean."""
@@ -199,12 +200,12 @@ class Runner:
                 row[:] = given
         return values
 
-    def culprit(self, model: Sequential, batch: Batch) -> str:
+    def culprit(self, model: Sequential, batch: Batch, step: int) -> str:
         """What was the first to be NaN or infinite in the step on `batch` that has just failed."""
         x = batch.inputs(slice(None), self.sample_shape, None)
         for layer in self.network.plan.layers:
             twin = layer.replica()
-            twin.seek(model.optimizer.iterations, 0)
+            twin.seek(step, 0)
             x = twin.forward(x, True)
             if not np.isfinite(x).all():
                 return f"the output of {layer.who}"
@@ -222,23 +223,67 @@ class Runner:
         Raises FloatingPointError where the loss, the gradient or the new parameters are not finite.
         After this or any other error, weights, running statistics and optimizer are as before.
         """
-        optimizer, w, g = model.optimizer, model.flat_params, model.flat_grads
-        running = [array for layer in model.layers for array in layer.state.values()]
-        self._backup.keep(running)
+        step = model.optimizer.iterations
+        self._backup.begin()
+        for layer in model.layers:
+            for array in layer.state.values():
+                self._backup.keep(array)
         try:
             with np.errstate(all="ignore"):  # what overflows is found by its result
-                values, finite = self.train(batch, optimizer.iterations, g)
-                if not finite:
-                    raise FloatingPointError(_not_finite(model, self.culprit(model, batch)))
-                self._backup.keep([*running, w, *optimizer.state.values()])
-                optimizer.update(w, g, model.trainable_parts, self.update)
-                if not np.isfinite(w).all():
-                    optimizer.iterations -= 1
-                    raise FloatingPointError(_not_finite(model, f"the step of {optimizer!r}"))
+                values, finite = self.train(batch, step)
+                if not (finite and self._update(model)):
+                    what = self.culprit(model, batch, step)
+                    raise FloatingPointError(_not_finite(step, what))
+                if not np.isfinite(model.flat_params).all():
+                    raise FloatingPointError(_not_finite(step, f"the step of {model.optimizer!r}"))
         except BaseException:
             self._backup.restore()
+            model.optimizer.iterations = step
             raise
         return values
+
+    def _update(self, model: Sequential) -> bool:
+        """The optimizer's step along the summed gradient; returns whether that is finite.
+
+        Works through the vectors piece by piece, so that a piece stays in the cache from the sum to
+        the check of the new weights, and each thread can take the next.
+        """
+        optimizer, w, g = model.optimizer, model.flat_params, model.flat_grads
+        optimizer.begin(w)
+        vectors = [w, *(optimizer.state[slot] for slot in optimizer.slots)]
+        move = self.update or optimizer.step
+        finite = []
+
+        def work(piece: tuple[slice, list[slice]]) -> None:
+            whole, moving = piece
+            finite.append(self.network.sum(whole, g))
+            for part in moving if finite[-1] else ():
+                for vector in vectors:
+                    self._backup.keep(vector, part)
+                first, *slots = (vector[part] for vector in vectors)
+                move(first, g[part], *slots)
+
+        if self.update is None:  # a step of the user's own may want to see each part as a whole
+            work((slice(0, len(w)), model.trainable_parts))
+        else:
+            threads.run(work, _pieces(len(w), model.trainable_parts))
+        return all(finite)
+
+
+def _pieces(size: int, moving: list[slice]) -> list[tuple[slice, list[slice]]]:
+    """A vector cut into pieces of at most `PIECE`, each with what is `moving` in it.
+
+    >>> _pieces(400_000, [slice(0, 100), slice(190_000, 400_000)])
+    [(slice(0, 200000, None), [slice(0, 100, None), slice(190000, 200000, None)]),
+     (slice(200000, 400000, None), [slice(200000, 400000, None)])]
+    """
+    count = -(-size // PIECE)
+    pieces = []
+    for k in range(count):
+        start, stop = size * k // count, size * (k + 1) // count
+        cuts = [slice(max(start, part.start), min(stop, part.stop)) for part in moving]
+        pieces.append((slice(start, stop), [cut for cut in cuts if cut.start < cut.stop]))
+    return pieces
 
 
 class _Backup:
@@ -246,22 +291,22 @@ class _Backup:
 
     def __init__(self) -> None:
         self._copies: dict[int, Array] = {}
-        self._kept: list[Array] = []
+        self._kept: list[tuple[Array, Array]] = []
 
-    def keep(self, arrays: list[Array]) -> None:
-        """Copy those of `arrays` that this step has not kept yet."""
-        already = {id(array) for array in self._kept} if len(arrays) > len(self._kept) else set()
-        for array in arrays:
-            if id(array) in already:
-                continue
-            if id(array) not in self._copies:
-                self._copies[id(array)] = np.empty_like(array)
-            self._copies[id(array)][...] = array
-        self._kept = arrays
+    def begin(self) -> None:
+        self._kept = []
+
+    def keep(self, array: Array, part: slice = slice(None)) -> None:
+        """Copy that part of the array; different parts may be kept by different threads."""
+        copy = self._copies.get(id(array))
+        if copy is None or (copy.shape, copy.dtype) != (array.shape, array.dtype):
+            copy = self._copies[id(array)] = np.empty_like(array)
+        copy[part] = array[part]
+        self._kept.append((array[part], copy[part]))
 
     def restore(self) -> None:
-        for array in self._kept:
-            array[...] = self._copies[id(array)]
+        for array, copy in self._kept:
+            array[...] = copy
 
 
 class _Outputs:
@@ -279,11 +324,10 @@ class _Outputs:
         self.all[shard] = y_pred
 
 
-def _not_finite(model: Sequential, what: str) -> str:
+def _not_finite(step: int, what: str) -> str:
     return (
-        f"fit: {what} became NaN or infinite at step {model.optimizer.iterations + 1}. The model "
-        "keeps the weights of the last whole step. Try a smaller learning rate, or inputs scaled "
-        "to [0, 1]"
+        f"fit: {what} became NaN or infinite at step {step + 1}. The model keeps the weights of "
+        "the last whole step. Try a smaller learning rate, or inputs scaled to [0, 1]"
     )
 
 

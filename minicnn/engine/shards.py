@@ -25,18 +25,21 @@ from minicnn.layers import Layer, Linear, Softmax
 Array = NDArray[Any]
 
 LANES = 4
-SMALLEST, LARGEST = 8, 32  # samples in a shard
+SMALLEST, LARGEST = 8, 64  # samples in a shard
 
 
 def cut(n: int) -> list[slice]:
     """The shards of a batch of `n` samples.
 
+    Two of them up to 128 samples, then as many as it takes: each has to be large enough that the
+    calls from Python, and the products of its matrices, are worth their start.
+
     >>> cut(20)
-    [slice(0, 8, None), slice(8, 16, None), slice(16, 20, None)]
+    [slice(0, 10, None), slice(10, 20, None)]
     >>> [len(cut(n)) for n in (1, 32, 128, 1000)]
-    [1, 4, 4, 32]
+    [1, 2, 2, 16]
     """
-    size = min(LARGEST, max(SMALLEST, -(-n // LANES)))
+    size = min(LARGEST, max(SMALLEST, -(-n // 2)))
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
@@ -111,6 +114,7 @@ class ShardedNetwork:
         self._lanes: list[Lane] = []
         size = sum(array.size for layer in plan.layers for array in layer.params.values())
         self._vectors = np.zeros((LANES, size), dtype) if training else None
+        self._summands = np.zeros((0, size), dtype)  # the vectors of the lanes that ran last
 
     def shards(self, n: int) -> list[slice]:
         return [slice(0, n)] if self.whole else cut(n)
@@ -135,11 +139,8 @@ class ShardedNetwork:
         threads.run(run_lane, range(count))
         return count
 
-    def gradient(self, n: int, work: Callable[[Lane, slice], None], total: Array) -> bool:
-        """As `run`, where `work` ends with `lane.backward`; writes the sum over the shards.
-
-        Returns whether the sum is finite.
-        """
+    def gradient(self, n: int, work: Callable[[Lane, slice], None]) -> None:
+        """As `run`, where `work` ends with `lane.backward`; `sum` then gives the gradient."""
         if self._vectors is None:
             raise ValueError("this network was made without training=True")
         shards = self.shards(n)
@@ -160,9 +161,15 @@ class ShardedNetwork:
             if shard.start in ends:
                 lane.gradient[...] = lane.sum
 
-        count = self.run(n, add)
-        np.add.reduce(self._vectors[:count], axis=0, out=total)  # row after row
-        return bool(np.isfinite(total).all())
+        self._summands = self._vectors[: self.run(n, add)]
+
+    def sum(self, part: slice, total: Array) -> bool:
+        """Write that part of the last batch's gradient into `total`; returns whether it is finite.
+
+        Parts may be summed by several threads.
+        """
+        np.add.reduce(self._summands[:, part], axis=0, out=total[part])  # row after row
+        return bool(np.isfinite(total[part]).all())
 
 
 def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:

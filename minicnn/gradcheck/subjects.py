@@ -497,7 +497,8 @@ class ModelSubject(Subject):
         if self.training:
             self._rewind()
             (batch,) = Data(self.x, self.y_true, dy * len(dy)).batches(len(dy))
-            self._runner.train(batch, 0, self.model.flat_grads)
+            self._runner.train(batch, 0)
+            self._runner.network.sum(slice(None), self.model.flat_grads)
             walked = self.model.layers
         else:
             walked = self.layers
