@@ -71,7 +71,7 @@ class History(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
-        for key, value in sorted((logs or {}).items()):
+        for key, value in sorted((logs or {}).items(), key=lambda item: str(item[0])):
             self.history.setdefault(key, []).append(value)
 
 

@@ -46,6 +46,11 @@ class Metric:
 
     def __init__(self, name: str | None = None) -> None:
         if name is not None:
+            if not isinstance(name, str) or not name:
+                raise TypeError(
+                    f"{type(self).__name__}: expected name to be a non-empty string, received "
+                    f"{name!r}"
+                )
             self.name = name
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
@@ -164,7 +169,8 @@ class _Function(Metric):
         self.function = function
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
-        values = np.asarray(self.function(y_true, y_pred), np.float64)
+        given = self.function(y_true, y_pred)
+        values = checks.numeric(given, "its values", f"metric {self.name}").astype(np.float64)
         if values.shape[:1] != (len(y_pred),):
             raise ValueError(
                 f"metric {self.name}: expected one value a sample, shape ({len(y_pred)},), "

@@ -85,7 +85,7 @@ class Sequential:
         self.rng = seeds.new_generator()  # of initial values, masks and shuffling
         self._layers: list[Layer] = []
         self.built = False
-        self.flat_params: Array = np.empty(0, config.floatx())
+        self._flat_params: Array = np.empty(0, config.floatx())
         self.flat_grads: Array = np.empty(0, config.floatx())
         self.trainable_parts: list[slice] = []
         self.optimizer: optimizers.Optimizer = optimizers.RMSprop()
@@ -99,7 +99,8 @@ class Sequential:
         self._compiled = False
         self.jit_compile: bool | str = "auto"
         self._train_runner: training.Runner | None = None
-        self._train_settings: list[dict[str, Any]] = []  # of the layers, when it was made
+        self._train_settings: list[dict[str, Any]] = []  # what `_settings` said when it was made
+        self._in_fit = False
         if layers is not None and not isinstance(layers, (list, tuple)):
             raise TypeError(f"Sequential: expected a list of layers, received {layers!r}")
         for layer in layers or ():
@@ -137,6 +138,22 @@ class Sequential:
         return self.flat_params.dtype
 
     @property
+    def flat_params(self) -> Array:
+        """All parameters as one vector; what is assigned to it is copied into it."""
+        return self._flat_params
+
+    @flat_params.setter
+    def flat_params(self, values: Any) -> None:
+        given = checks.numeric(values, "flat_params", self.who)
+        if given.shape != self._flat_params.shape:
+            raise ValueError(
+                f"{self.who}: expected flat_params of shape {self._flat_params.shape}, received "
+                f"{given.shape}"
+            )
+        checks.finite(given, "flat_params", self.who, dtype=self.dtype)
+        self._flat_params[...] = given
+
+    @property
     def input_shape(self) -> Shape:
         """Shape of a batch that goes in, (None, ...). Raises ValueError before it is built."""
         self._needs_build("input_shape")
@@ -165,6 +182,7 @@ class Sequential:
                 "Own layers have to subclass minicnn.layers.Layer"
             )
         checked_init(layer)
+        self._not_in_fit("add")
         if isinstance(layer, InputLayer):
             if self.layers or self._input is not None:
                 raise ValueError(f"{self.who}: expected Input to come first and once")
@@ -194,6 +212,7 @@ class Sequential:
         """Take the top layer off and return it. Raises ValueError if there is none."""
         if not self.layers:
             raise ValueError(f"{self.who}: there are no layers to pop")
+        self._not_in_fit("pop")
         layer = self._layers.pop()
         self._compiled = False  # the optimizer's vectors no longer fit
         _owners.pop(layer, None)
@@ -286,7 +305,7 @@ class Sequential:
         """Lay all parameters into one vector, gradients into another; layers get views of them."""
         arrays = [array for layer in self.layers for array in layer.params.values()]
         length = sum(array.size for array in arrays)
-        self.flat_params, self.flat_grads = np.empty(length, dtype), np.zeros(length, dtype)
+        self._flat_params, self.flat_grads = np.empty(length, dtype), np.zeros(length, dtype)
         start = 0
         for layer in self.layers:
             for key, array in layer.params.items():
@@ -326,7 +345,7 @@ class Sequential:
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_train_runner": None, "_train_settings": []}
+        return {**self.__dict__, "_train_runner": None, "_train_settings": [], "_in_fit": False}
 
     def _needs_build(self, what: str) -> None:
         if not self.built:
@@ -497,6 +516,7 @@ class Sequential:
 
     def __call__(self, x: Any, training: bool = False) -> Array:
         """Output for one batch x, as `forward`, after the checks that `predict` makes."""
+        training = checks.boolean(training, "training", "Sequential()")
         data = self._data(x, "Sequential()")
         self._build_for(data)
         return self.forward(data.x.reshape(len(data), *self.input_shape[1:]), training)
@@ -535,11 +555,17 @@ class Sequential:
                 f"compile: expected metrics to be a list, received {metrics!r}. "
                 f"Write metrics={_as_list(metrics)!r}"
             )
+        self._not_in_fit("compile")
         new_optimizer = optimizers.get(optimizer, "compile")
+        if "iterations" not in vars(new_optimizer):
+            raise TypeError(
+                f"compile: expected the __init__ of {type(new_optimizer).__name__} to call "
+                "Optimizer's. Begin it with: super().__init__(learning_rate)"
+            )
         new_loss = None if loss is None else losses.get(loss, "compile")
         for metric in metrics or ():
             _check_metric(metric)
-        if jit_compile not in ("auto", True, False):
+        if not isinstance(jit_compile, (bool, str)) or jit_compile not in ("auto", True, False):
             raise ValueError(
                 f"compile: expected jit_compile to be 'auto', True or False, "
                 f"received {jit_compile!r}"
@@ -645,17 +671,21 @@ class Sequential:
         elif validation_split != 0:
             data, validation = _split(data, validation_split)
         self._build_for(data)
-        return training.fit(
-            self,
-            data,
-            validation,
-            batch_size=size,
-            epochs=range(first, epochs),
-            verbose=level,
-            callbacks=hooks,
-            shuffle=shuffle,
-            validation_freq=every,
-        )
+        outer, self._in_fit = self._in_fit, True
+        try:
+            return training.fit(
+                self,
+                data,
+                validation,
+                batch_size=size,
+                epochs=range(first, epochs),
+                verbose=level,
+                callbacks=hooks,
+                shuffle=shuffle,
+                validation_freq=every,
+            )
+        finally:
+            self._in_fit = outer
 
     def evaluate(
         self,
@@ -682,6 +712,7 @@ class Sequential:
             As `fit`; ValueError before the model is built.
         """
         checks.only_defaults(keras, OF_KERAS, "evaluate()")
+        return_dict = checks.boolean(return_dict, "return_dict", "evaluate")
         self._needs_compile("evaluate")
         self._needs_build("evaluate")
         size = self._batch_size(batch_size, "evaluate")
@@ -736,6 +767,7 @@ class Sequential:
         Raises as `fit`.
         """
         self._needs_compile("train_on_batch")
+        return_dict = checks.boolean(return_dict, "return_dict", "train_on_batch")
         data = self._data(x, "train_on_batch", y, sample_weight, class_weight)
         self._build_for(data)
         runner = self.runner(training=True)
@@ -801,7 +833,8 @@ class Sequential:
         """What runs this model's steps; the one that trains is kept for the next call."""
         from minicnn.training import Runner
 
-        settings = [_settings(layer) for layer in self.layers] if training else []
+        chosen = {"loss": self.loss, "optimizer": self.optimizer, "jit": self.jit_compile}
+        settings = [chosen, *map(_settings, self.layers)] if training else []
         if training and self._train_runner and _unchanged(self._train_settings, settings):
             return self._train_runner
         if self.loss is None:
@@ -823,6 +856,13 @@ class Sequential:
 
     # -- arguments --------------------------------------------------------------------------------
 
+    def _not_in_fit(self, what: str) -> None:
+        if self._in_fit:
+            raise ValueError(
+                f"{what}: expected {self.who} to be at rest, but it is in the midst of fit. End "
+                "that first: a callback sets model.stop_training = True"
+            )
+
     def _needs_compile(self, what: str) -> None:
         if not self._compiled or self.loss is None:
             why = "" if self.loss is None else ": its layers have changed since it was compiled"
@@ -830,6 +870,13 @@ class Sequential:
                 f"{what}: expected a compiled model. "
                 f"Call compile(optimizer=..., loss=...) first{why}"
             )
+        kinds = {"loss": losses.Loss, "optimizer": optimizers.Optimizer}
+        for name, kind in kinds.items():
+            if not isinstance(value := getattr(self, name), kind):
+                raise TypeError(
+                    f"{what}: expected model.{name} to be a {kind.__name__}, received {value!r}. "
+                    f"Choose it with compile({name}={value!r})"
+                )
 
     def _batch_size(self, batch_size: Any, who: str) -> int:
         if batch_size is None:
@@ -974,6 +1021,8 @@ def _wrong_sample(who: str, shape: Shape, sample: Shape) -> str:
         return f"{message} Add a channel axis: x[..., None]"
     if len(shape) > 2 and shape[0] == 1 and _same_sample(shape[2:], sample):
         return f"{message} For a list that holds one array, give the array itself: x[0]"
+    if len(shape) == 1:
+        return f"{message} Each sample has to be an array of its own; is x what was meant?"
     return f"{message} Reshape the data, or build the model for input_shape={tuple(shape[1:])}"
 
 

@@ -18,7 +18,8 @@ def checked_verbose(verbose: Any, who: str) -> int:
         return 1
     if isinstance(verbose, bool):
         return int(verbose)
-    if verbose not in (0, 1, 2):
+    number = isinstance(verbose, numbers.Real)
+    if not number or verbose not in (0, 1, 2):
         raise ValueError(f"{who}: expected verbose to be 0, 1, 2 or 'auto', received {verbose!r}")
     return int(verbose)
 
@@ -29,7 +30,11 @@ def figures(logs: Mapping[str, Any]) -> str:
     >>> figures({"loss": 0.51239, "accuracy": 0.81, "learning_rate": 0.0001})
     ' - accuracy: 0.8100 - learning_rate: 1.0000e-04 - loss: 0.5124'
     """
-    return "".join(f" - {name}: {_figure(value)}" for name, value in sorted(logs.items()))
+    return "".join(f" - {name}: {_figure(value)}" for name, value in _sorted(logs))
+
+
+def _sorted(logs: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    return sorted(logs.items(), key=lambda item: str(item[0]))
 
 
 def _figure(value: Any) -> str:

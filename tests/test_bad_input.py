@@ -12,6 +12,7 @@ The list is that of docs/correctness.md, line by line. What stands elsewhere is 
     data files                                         test_fashion_mnist.py
 """
 
+import copy
 import re
 import warnings
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 
 from minicnn import Input, Sequential, config, get_num_threads, losses, metrics, set_num_threads
+from minicnn.callbacks import Callback
 from minicnn.engine import threads
 from minicnn.gradcheck import check_layer
 from minicnn.initializers import GlorotUniform
@@ -358,6 +360,7 @@ WRONG_IN_FIT = {
     "callbacks of names": ({"callbacks": ["stop"]}, TypeError, "received ['stop']"),
     "verbose 3": ({"verbose": 3}, ValueError, "verbose to be 0, 1, 2 or 'auto', received 3"),
     "verbose text": ({"verbose": "loud"}, ValueError, "or 'auto', received 'loud'"),
+    "verbose an array": ({"verbose": np.array([1, 2])}, ValueError, "received array([1, 2])"),
     "verbose None": ({"verbose": None}, ValueError, "or 'auto', received None"),
     "sample_weight short": ({"sample_weight": [1, 2]}, ValueError, "shape (20,), received (2,)"),
     "sample_weight of classes": ({"sample_weight": ONE_HOT}, ValueError, "received (20, 3)"),
@@ -849,6 +852,120 @@ def test_an_array_put_in_the_place_of_a_parameter_is_not_lost():
     assert 0 < np.abs(b - 0.5).max() < 0.1  # one step away from what was put in
 
 
+@pytest.mark.parametrize("attribute", ["loss", "optimizer"])
+@pytest.mark.parametrize("call", ["fit", "train_on_batch", "evaluate", "test_on_batch"])
+def test_what_compile_chooses_is_not_named_in_passing(attribute, call):
+    model = trained()
+    held = getattr(model, attribute)
+    setattr(model, attribute, "mse")
+    words = f"{call}: expected model.{attribute} to be a", f"compile({attribute}='mse')"
+    with refused(TypeError, *words, model=model):
+        getattr(model, call)(X, Y)
+    setattr(model, attribute, held)
+    model.fit(X, Y, verbose=0)
+
+
+def test_an_optimizer_put_in_the_place_of_another_takes_the_steps():
+    """What runs the steps was made for the one before."""
+    model = trained()
+    model.optimizer = SGD(0.0)
+    before = model.get_weights()[0]
+    model.train_on_batch(X, Y)
+    np.testing.assert_array_equal(model.get_weights()[0], before)
+    assert model.optimizer.iterations == 1
+
+
+def test_a_vector_assigned_to_flat_params_is_copied_into_it():
+    model = trained()
+    vector = model.flat_params
+    model.flat_params = np.full(vector.size, 0.25)
+    assert model.flat_params is vector
+    assert (model.layers[-1].params["b"] == 0.25).all()
+    for wrong, error, words in (
+        (vector[:-1], ValueError, f"shape ({vector.size},), received ({vector.size - 1},)"),
+        (0.0, ValueError, "received ()"),
+        (np.full(vector.size, np.nan), ValueError, "flat_params to be finite, received nan"),
+        (np.full(vector.size, 1e300), ValueError, "flat_params to fit into float32"),
+        ("abc", TypeError, "flat_params to be an array of real numbers"),
+    ):
+        with refused(error, "expected flat_params", words, model=model):
+            model.flat_params = wrong
+
+
+class Meddles(Callback):
+    def __init__(self, meddle):
+        self.meddle = meddle
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.meddle(self.model)
+
+
+@pytest.mark.parametrize(
+    ("name", "meddle"),
+    [
+        ("compile", lambda model: model.compile("sgd", "mse")),
+        ("pop", lambda model: model.pop()),
+        ("add", lambda model: model.add(Dense(3))),
+    ],
+)
+def test_a_model_is_not_rebuilt_while_it_is_trained(name, meddle):
+    model, twin = with_fault((), "forward"), with_fault((), "forward")
+    words = f"{name}: expected Sequential '{model.name}' to be at rest, but it is in the midst of"
+    with refused(ValueError, words, "stop_training = True"):
+        model.fit(ROWS, LABELS, shuffle=False, callbacks=[Meddles(meddle)], verbose=0)
+    twin.train_on_batch(ROWS[:32], LABELS[:32])
+    assert rename(life_after(model), model) == rename(life_after(twin), twin)
+    meddle(model)  # at rest again
+
+
+def test_a_copy_made_while_a_model_is_trained_is_at_rest():
+    made = []
+    model = with_fault((), "forward")
+    model.fit(ROWS, LABELS, callbacks=[Meddles(lambda m: made.append(copy.copy(m)))], verbose=0)
+    made[0].compile("sgd", SPARSE)
+    made[0].fit(ROWS, LABELS, verbose=0)
+
+
+def test_an_optimizer_that_forgets_super_init():
+    class Own(SGD):
+        def __init__(self):
+            self.slots = ()
+
+    model = trained()
+    with refused(
+        TypeError, "compile: expected the __init__ of Own to call Optimizer's", model=model
+    ):
+        model.compile(Own(), SPARSE)
+
+
+@pytest.mark.parametrize("value", [np.array([True, False]), "yes", 2, None, [True]])
+def test_jit_compile(value):
+    model = trained()
+    with refused(ValueError, "compile: expected jit_compile to be 'auto', True or", model=model):
+        model.compile("sgd", SPARSE, jit_compile=value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model: model.evaluate(X, Y, return_dict="yes"),
+        lambda model: model.test_on_batch(X, Y, return_dict="yes"),
+        lambda model: model.train_on_batch(X, Y, return_dict="yes"),
+        lambda model: model(X, training="yes"),
+        lambda model: model.layers[3](X, training="yes"),
+    ],
+)
+def test_a_word_is_no_answer_in_a_call_either(call):
+    with refused(TypeError, "to be True or False, received 'yes'", model=(model := trained())):
+        call(model)
+
+
+def test_x_and_y_in_each_others_place():
+    model = trained()
+    with refused(ValueError, "received (20,). Each sample has to be an array", model=model):
+        model.fit(Y, X, verbose=0)
+
+
 # -- metrics, losses and helpers ------------------------------------------------------------------
 
 
@@ -887,6 +1004,37 @@ def test_a_metric_that_does_not_go_with_the_targets(loss, metric):
 def test_metrics_of_shapes_that_do_not_go_together(kind, y, y_pred):
     with refused(ValueError, f"{kind.__name__}: expected"):
         kind()(y, y_pred)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        (
+            lambda y, p: "good",
+            TypeError,
+            "metric values: expected its values to be an array of real",
+        ),
+        (lambda y, p: None, TypeError, "metric values: expected its values to be an array of real"),
+        (
+            lambda y, p: 0.5,
+            ValueError,
+            "expected one value a sample, shape (20,), received shape ()",
+        ),
+        (lambda y, p: [0.5], ValueError, "shape (20,), received shape (1,)"),
+    ],
+)
+def test_a_function_that_is_no_metric(values, error, words):
+    model = trained()
+    values.__name__ = "values"
+    model.compile("adam", SPARSE, [values])
+    with refused(error, words):
+        model.evaluate(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("name", ["", 3])
+def test_names_of_metrics(name):
+    with refused(TypeError, "MeanSquaredError: expected name to be a non-empty string"):
+        metrics.MeanSquaredError(name=name)
 
 
 def test_weights_of_a_loss_are_one_a_sample():

@@ -969,13 +969,14 @@ class Notes(Callback):
     """Puts into the logs what is no number."""
 
     def on_epoch_end(self, epoch, logs=None):
-        logs |= {"note": "slow", "best": None, "learning_rate": np.float32(0.25)}
+        logs |= {"note": "slow", "best": None, "learning_rate": np.float32(0.25), 7: 0.5}
 
 
 @pytest.mark.parametrize("verbose", [0, 1, 2])
 def test_logs_may_hold_what_is_no_number(verbose, capsys):
     history = compiled().fit(X, Y, verbose=verbose, callbacks=[Notes()]).history
     assert history["note"] == ["slow"]
+    assert history[7] == [0.5]
     told = capsys.readouterr().out
     assert ("- best: None - learning_rate: 0.2500 - loss: " in told) == bool(verbose)
     assert (" - note: slow" in told) == bool(verbose)

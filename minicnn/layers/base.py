@@ -251,7 +251,7 @@ class Layer:
 
     def __call__(self, x: Any, training: bool = False) -> Array:
         """y for the batch x, as `forward`: Keras's way to use a layer on its own."""
-        return self.forward(x, training)
+        return self.forward(x, checks.boolean(training, "training", self.who))
 
     def count_params(self) -> int:
         """Numbers that this layer holds, trainable and not."""
