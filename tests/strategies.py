@@ -66,7 +66,7 @@ def within(limit: float, what: str, value: float) -> None:
     """
     row = TALLY.setdefault(what, {"cases": 0, "worst": 0.0, "limit": limit})
     row["cases"] += 1
-    row["worst"] = max(row["worst"], value)
+    row["worst"] = max(row["worst"], float(value))
     if not value <= limit:  # NaN is no value that keeps to a limit
         raise AssertionError(f"{what}: {value:.2g} instead of at most {limit:.0e}")
 

@@ -12,6 +12,7 @@ from fixtures.recipes import (
     digest,
     initial_weights,
 )
+from strategies import error, within
 
 from minicnn import Sequential, layers, losses, optimizers
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
@@ -32,8 +33,9 @@ OPTIMIZERS, OPTIMIZER_CASES = load("optimizers")
 STEPS, STEP_CASES = load("tutorial_steps")
 
 
-def near(ours, keras, tolerance=2e-14):
+def near(ours, keras, tolerance=2e-14, what="layers"):
     np.testing.assert_allclose(ours, keras, rtol=tolerance, atol=tolerance * np.abs(keras).max())
+    within(2 * tolerance, f"Keras, {what}", error(ours, keras))
 
 
 def made(case):
@@ -60,14 +62,14 @@ def test_batch_normalization(case, training):
     keys = [*layer.params, *layer.state]
     layer.set_weights([LAYERS[f"{case}/{key}"] for key in keys])
     mode = f"{case}/{'training' if training else 'inference'}"
-    near(layer.forward(LAYERS[f"{case}/x"], training), LAYERS[f"{mode}/y"], 1e-13)
+    near(layer.forward(LAYERS[f"{case}/x"], training), LAYERS[f"{mode}/y"], 1e-13, "normalization")
     dx = LAYERS[f"{mode}/dx"]
     np.testing.assert_allclose(layer.backward(LAYERS[f"{case}/dy"]), dx, rtol=1e-11, atol=1e-13)
     for key in layer.params:
-        near(layer.grads[key], LAYERS[f"{mode}/d{key}"], 1e-13)
+        near(layer.grads[key], LAYERS[f"{mode}/d{key}"], 1e-13, "normalization")
     if training:
         for key in layer.state:
-            near(layer.state[key], LAYERS[f"{mode}/{key}_after"], 1e-13)
+            near(layer.state[key], LAYERS[f"{mode}/{key}_after"], 1e-13, "normalization")
 
 
 @pytest.mark.parametrize("case", LOSS_CASES)
@@ -80,11 +82,14 @@ def test_loss(case):
     double = about["dtype"] == "float64"
     atol = 1e-12 if double else 2e-6
     rtol = 1e-12 if double else 1e-5
-    assert loss(y, y_pred) == pytest.approx(float(LOSSES[f"{case}/value"]), rel=rtol, abs=atol)
+    value = float(LOSSES[f"{case}/value"])
+    assert loss(y, y_pred) == pytest.approx(value, rel=rtol, abs=atol)
+    within(rtol, f"Keras, losses {about['dtype']}", error(loss(y, y_pred), value, 1.0))
     targets = loss.targets(y, y_pred.shape, "test")
     gradient = loss.backward(targets, y_pred) / len(y_pred)
     assert gradient.dtype == y_pred.dtype
     np.testing.assert_allclose(gradient, LOSSES[f"{case}/grad"], rtol=rtol, atol=atol)
+    within(rtol, f"Keras, losses {about['dtype']}", error(gradient, LOSSES[f"{case}/grad"], 1.0))
 
 
 OURS = [
@@ -107,7 +112,8 @@ def test_optimizer(case, dtype):
         g = [OPTIMIZERS[f"grads/{k}"][step].ravel() for k in ("kernel", "bias")]
         optimizer.update(w, np.concatenate(g).astype(dtype))
         keras = [OPTIMIZERS[f"{case}/{dtype}/{k}"][step].ravel() for k in ("kernel", "bias")]
-        near(w, np.concatenate(keras), 1e-13 if dtype == "float64" else 2e-5)
+        tolerance = 1e-13 if dtype == "float64" else 2e-5
+        near(w, np.concatenate(keras), tolerance, f"optimizers {dtype}")
 
 
 def test_every_optimizer_is_compared():
@@ -179,7 +185,9 @@ def test_steps_of_training(case, dtype):
     ]
     ours, accuracies = np.array(figures).T
     keras = STEPS[f"{case}/{dtype}/losses"]
-    np.testing.assert_allclose(ours, keras, rtol=1e-11 if dtype == "float64" else 1e-4)
+    tolerance = 1e-11 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(ours, keras, rtol=tolerance)
+    within(tolerance, f"Keras, training {dtype}", error(ours, keras))
     np.testing.assert_allclose(accuracies, STEPS[f"{case}/{dtype}/accuracies"], atol=1e-6)
     assert keras[-1] < 0.99 * keras[0]  # it learned: no comparison of standstills
     for i, w in enumerate(model.get_weights()):
