@@ -1,5 +1,6 @@
 """Each compiled kernel against its plain twin, and the ways in which compiling can go wrong."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -368,3 +369,29 @@ def test_a_cache_that_fails_costs_a_compilation():
     assert cache.load_overload("signature", "target") is None
     assert failing.flushed == 1
     cache.save_overload("signature", "data")
+
+
+def test_words_wrap_where_nothing_is_compiled_and_nothing_warns():
+    code = """
+import numpy as np
+from minicnn.kernels import compiler, fast, reference
+assert [compiler.uint32(n) for n in (5, -1, 2**32 + 7)] == [5, 2**32 - 1, 7]
+kept = np.zeros((2, 64), np.bool_)
+for module, keep in zip((fast, reference), kept):
+    module.keep_mask(2**32 - 1, 2**31 + 5, 2**32 - 7, 2**31, keep)
+assert (kept[0] == kept[1]).all()
+"""
+    env = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=env, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_lazy_module_looks_a_name_up_once():
+    module = kernels.LazyModule("math")
+    assert module.tau == math.tau
+    assert vars(module)["tau"] == math.tau
+
+
+def test_names_that_python_asks_for_do_not_load_the_kernels():
+    with pytest.raises(AttributeError, match="module 'minicnn.kernels' has no attribute '_none'"):
+        kernels._none  # noqa: B018
