@@ -54,14 +54,14 @@ INTERPRETED = ("minicnn/kernels/__init__.py", "minicnn/kernels/fast.py")  # the 
 
 LONG = "steps_of_training or learned_by_heart or fresh_process or first_use"
 QUICK = f"not ({LONG})"
-COMPILER = "cache or compil or importing or disk or kept"
+COMPILER = "cache or compil or importing or disk"
 
 
 def stages(file: str) -> list[tuple[str, str]]:
     """The tests of a file, those first that notice most: test files, and words for pytest's -k."""
     part, stem = file.split("/")[1], Path(file).stem
     if stem == "compiler":
-        return [("kernel_lines", ""), ("kernels", COMPILER)]
+        return [("kernels", "notice or cache_that_fails or threads"), ("kernels", COMPILER)]
     if part == "kernels":
         return [("kernel_lines", ""), ("kernels", f"not ({COMPILER})"), ("layers by_hand", "")]
     if part in ("losses.py", "optimizers.py"):
