@@ -251,6 +251,7 @@ class Layer:
 
     def __call__(self, x: Any, training: bool = False) -> Array:
         """y for the batch x, as `forward`: Keras's way to use a layer on its own."""
+        checked_init(self)
         return self.forward(x, checks.boolean(training, "training", self.who))
 
     def count_params(self) -> int:
