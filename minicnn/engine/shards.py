@@ -183,6 +183,6 @@ def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:
         return first, True
     if isinstance(getattr(last, "activation", None), Softmax):
         linear = last.replica()
-        linear.activation = Linear(name="linear")  # type: ignore[attr-defined]
+        linear.activation = Linear(name="linear")
         return [*first, linear], True
     return list(layers), False

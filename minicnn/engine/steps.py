@@ -124,25 +124,21 @@ class WinogradConvolution(ConvolutionStep):
     def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
         super().__init__(layers, first=first)
         self.channels = self.conv.params["W"].shape[2]
-        # V and M of so many tiles stay in the second-level cache
-        self.tiles = 128 if max(self.channels, self.filters) <= 32 else 64
-        self.input = winograd.input_kernels(self.channels, self.tiles)
-        self.output = winograd.output_kernels(self.filters, self.tiles, self.pool)
+        self.input = winograd.input_kernels(self.channels)
+        self.output = winograd.output_kernels(self.filters, self.pool)
 
     def _chunks(self, n: int, H: int, W: int) -> tuple[int, int, list[tuple[int, int]]]:
         """Tiles down and across an image, and (first tile, how many) of each chunk."""
         down, across = -(-H // 4), -(-W // 4)
-        total = n * down * across
-        return (
-            down,
-            across,
-            [(start, min(self.tiles, total - start)) for start in range(0, total, self.tiles)],
-        )
+        total, size = n * down * across, winograd.TILES
+        chunks = [(start, min(size, total - start)) for start in range(0, total, size)]
+        return down, across, chunks
 
     def _flat(self, key: str, channels: int) -> tuple[Array, Array]:
-        """A buffer for V or M: flat, and as (36, tiles, channels)."""
-        flat = self.buffer(key, (36 * self.tiles * channels,))
-        return flat, flat.reshape(36, self.tiles, channels)
+        """A buffer for V or M: flat, and as (36, TILES, channels)."""
+        size = winograd.TILES * channels
+        flat = self.buffer(key, (36 * (size + winograd.GAP),))
+        return flat, flat.reshape(36, -1)[:, :size].reshape(36, winograd.TILES, channels)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         H, W, y, winner = self.outputs(x)

@@ -19,7 +19,8 @@ the matrices. In float32 its error is some times that of the plain sums; it is m
 `tests/test_engine.py` and stated in `docs/design.md`.
 
 The kernels work through `TILES` tiles at a time, few enough that V and M stay in the cache, with
-channels innermost. V and M are flat, (36, tiles, channels) in C order.
+channels innermost. V and M are flat; each of their 36 cells has room for TILES * channels numbers
+and `GAP` more: 36 places a power of two apart would share a few lines of the first-level cache.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ from minicnn.kernels.fast import keep
 # of the largest number on its way. It is taken for 0: its sign is chance, and where ReLU stands at
 # its kink, gradients would pass that must not.
 NOISE = np.float32(2.0**-18)
+
+TILES = 64
+GAP = 16
 
 G = np.array(
     [
@@ -120,9 +124,9 @@ class OutputKernels(NamedTuple):
 
 
 @cache
-def input_kernels(C: int, TILES: int) -> InputKernels:
-    """Made for C channels and TILES tiles at a time; with both folded in they are vectorized."""
-    K = TILES * C  # from one of the 36 cells to the next
+def input_kernels(C: int) -> InputKernels:
+    """Made for C channels; with their number folded in they are vectorized."""
+    K = TILES * C + GAP  # from one of the 36 cells to the next
 
     @jit_fused
     def patches(x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, V: Any) -> None:
@@ -200,9 +204,9 @@ def input_kernels(C: int, TILES: int) -> InputKernels:
 
 
 @cache
-def output_kernels(C: int, TILES: int, pool: bool) -> OutputKernels:
-    """Made for C channels, TILES tiles at a time, with or without max-pooling behind."""
-    K = TILES * C
+def output_kernels(C: int, pool: bool) -> OutputKernels:
+    """Made for C channels, with or without max-pooling behind."""
+    K = TILES * C + GAP
 
     @jit_fused
     def tiles(
