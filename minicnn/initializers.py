@@ -57,11 +57,25 @@ class Initializer:
         dtype: Any = None,
         rng: np.random.Generator | None = None,
     ) -> Array:
-        """An array of `shape`; the numbers come from `seed`, else from `rng`, else are fresh."""
+        """An array of `shape`; the numbers come from `seed`, else from `rng`, else are fresh.
+
+        Raises TypeError or ValueError for a shape or dtype that there is not, or if `draw` returns
+        something other than finite numbers of that shape.
+        """
+        who = type(self).__name__
+        if not isinstance(shape, (list, tuple)):
+            raise TypeError(f"{who}: expected shape to be a tuple, received {shape!r}")
+        shape = tuple(checks.integer(n, "each size of shape", who, minimum=1) for n in shape)
+        kind = config.float_dtype(dtype, who) or np.dtype(config.floatx())
         if self.seed is not None:
             rng = np.random.default_rng(self.seed)
-        values = self.draw(tuple(shape), rng or seeds.new_generator())
-        return values.astype(dtype or config.floatx())
+        values = checks.numeric(self.draw(shape, rng or seeds.new_generator()), "its values", who)
+        if values.shape != shape:
+            raise ValueError(
+                f"{who}: expected draw to return values of shape {shape}, received {values.shape}"
+            )
+        checks.finite(values, "its values", who, dtype=kind)
+        return values.astype(kind)
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Values of `shape` in float64."""

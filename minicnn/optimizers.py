@@ -6,7 +6,7 @@ Letters: w parameters, g gradient, t steps so far (1 at the first), lr learning 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from minicnn import checks
 Array = NDArray[Any]
 
 ALL = (slice(None),)
+
+SHARE: dict[str, Any] = {"low": 0, "high": 1, "open_high": True}
+POSITIVE: dict[str, Any] = {"low": 0, "open_low": True}
 
 # arguments of Keras's optimizers that have no other setting here
 OF_KERAS: dict[str, tuple[Any, ...]] = {
@@ -42,15 +45,23 @@ class Optimizer:
         Steps taken.
     state : dict of str to ndarray
         One vector as long as w for each name in `slots`; empty before the first step.
+    ranges : dict of str to dict
+        The settings that are numbers, and between which; they too may be set between steps.
     """
 
     slots: tuple[str, ...] = ()
+    ranges: Mapping[str, dict[str, Any]] = {}
 
     def __init__(self, learning_rate: float = 0.01, **keras: Any) -> None:
         checks.only_defaults(keras, OF_KERAS, type(self).__name__)
         self.learning_rate = learning_rate
         self.iterations = 0
         self.state: dict[str, Array] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.ranges:
+            value = checks.real(value, name, type(self).__name__, **self.ranges[name])
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"
@@ -76,8 +87,20 @@ class Optimizer:
 
         `step` takes the place of the method of that name; the engine gives its single pass.
 
-        Raises ValueError if the optimizer has served a vector of another length.
+        Raises TypeError or ValueError if w and g are no float vectors of one length, or if the
+        optimizer has served a vector of another length.
         """
+        for name, vector in (("w", w), ("g", g)):
+            if not isinstance(vector, np.ndarray) or vector.dtype.kind != "f":
+                kind = vector.dtype if isinstance(vector, np.ndarray) else type(vector).__name__
+                raise TypeError(
+                    f"{type(self).__name__}: expected {name} to be an array of float32 or float64, "
+                    f"received {kind}. Convert it first: np.asarray({name}, dtype='float32')"
+                )
+        if g.shape != w.shape:
+            raise ValueError(
+                f"{type(self).__name__}: expected g of w's shape {w.shape}, received {g.shape}"
+            )
         self.begin(w)
         for part in parts:
             (step or self.step)(w[part], g[part], *(self.state[slot][part] for slot in self.slots))
@@ -88,8 +111,9 @@ class Optimizer:
         Raises ValueError if the optimizer has served a vector of another length.
         """
         self.check(w)
-        if not self.state:
-            self.state = {slot: np.zeros_like(w) for slot in self.slots}
+        for slot in self.slots:
+            if slot not in self.state:
+                self.state[slot] = np.zeros_like(w)
         self.iterations += 1
 
     def check(self, w: Array) -> None:
@@ -134,6 +158,8 @@ class SGD(Optimizer):
     array([0.8])
     """
 
+    ranges: Mapping[str, dict[str, Any]] = {"momentum": {"low": 0, "high": 1}}
+
     def __init__(
         self,
         learning_rate: float = 0.01,
@@ -142,9 +168,13 @@ class SGD(Optimizer):
         **keras: Any,
     ) -> None:
         super().__init__(learning_rate, **keras)
-        self.momentum = checks.real(momentum, "momentum", "SGD", low=0, high=1)
+        self.momentum = momentum
         self.nesterov = checks.boolean(nesterov, "nesterov", "SGD")
-        self.slots = ("v",) if self.momentum else ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "momentum" and value:
+            self.slots = ("v",)
 
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         lr = self.learning_rate
@@ -183,6 +213,7 @@ class RMSprop(Optimizer):
     """
 
     slots = ("v",)
+    ranges: Mapping[str, dict[str, Any]] = {"rho": SHARE, "epsilon": POSITIVE}
 
     def __init__(
         self,
@@ -193,8 +224,8 @@ class RMSprop(Optimizer):
         **keras: Any,
     ) -> None:
         super().__init__(learning_rate, **keras)
-        self.rho = checks.real(rho, "rho", "RMSprop", low=0, high=1, open_high=True)
-        self.epsilon = checks.real(epsilon, "epsilon", "RMSprop", low=0, open_low=True)
+        self.rho = rho
+        self.epsilon = epsilon
 
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         (v,) = slots
@@ -234,6 +265,7 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
+    ranges: Mapping[str, dict[str, Any]] = {"beta_1": SHARE, "beta_2": SHARE, "epsilon": POSITIVE}
 
     def __init__(
         self,
@@ -244,9 +276,9 @@ class Adam(Optimizer):
         **keras: Any,
     ) -> None:
         super().__init__(learning_rate, **keras)
-        self.beta_1 = checks.real(beta_1, "beta_1", "Adam", low=0, high=1, open_high=True)
-        self.beta_2 = checks.real(beta_2, "beta_2", "Adam", low=0, high=1, open_high=True)
-        self.epsilon = checks.real(epsilon, "epsilon", "Adam", low=0, open_low=True)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
 
     def alpha(self) -> float:
         """The learning rate of step t, corrected for the cold start."""

@@ -71,6 +71,9 @@ def image_grid(
     size = checks.real(size, "size", who, low=0, open_low=True)
     images = _images(images, who)
     given: dict[str, Any] = {"titles": titles, "colors": colors}
+    for name, value in given.items():
+        if value is not None and not hasattr(value, "__len__"):
+            raise TypeError(f"{who}: expected {name} to be a list of text, received {value!r}")
     checks.same_length({"images": images} | {k: v for k, v in given.items() if v is not None}, who)
 
     shown = images[: rows * columns]
@@ -123,7 +126,7 @@ def prediction_grid(
         of classes.
     """
     who = "prediction_grid"
-    names = [str(name) for name in class_names]
+    names = _class_names(class_names, who)
     actual = _class_indices(y_true, "y_true", names, who)
     predicted = _class_indices(y_pred, "y_pred", names, who)
     images = _images(images, who)
@@ -171,7 +174,16 @@ def training_curves(
             f"{who}: expected a History or its history dict, received {type(history).__name__}. "
             "Pass what fit() returned"
         )
-    curves = {name: checks.numeric(values, name, who) for name, values in record.items()}
+    curves = {  # a callback may have noted what is no number: there is nothing to draw of it
+        name: checks.numeric(values, name, who)
+        for name, values in record.items()
+        if isinstance(name, str) and (name == "loss" or not _is_text(values))
+    }
+    for name, values in curves.items():
+        if values.ndim != 1:
+            raise ValueError(
+                f"{who}: expected one value an epoch of {name!r}, received shape {values.shape}"
+            )
     metrics = [name for name in curves if not name.startswith("val_") and name not in _NO_METRIC]
     metrics.sort(key="loss".__eq__)  # the loss comes last
     n_epochs = len(curves[metrics[0]]) if metrics else 0
@@ -233,7 +245,7 @@ def confusion_heatmap(
 
     who = "confusion_heatmap"
     size = checks.real(size, "size", who, low=0, open_low=True)
-    names = [str(name) for name in class_names]
+    names = _class_names(class_names, who)
     actual = _class_indices(y_true, "y_true", names, who)
     predicted = _class_indices(y_pred, "y_pred", names, who)
     classes = range(len(names))
@@ -299,6 +311,16 @@ def _epoch_ticks(n_epochs: int) -> list[int]:
     locator = MaxNLocator(nbins=12, steps=[1, 5, 10], integer=True)
     ticks = [round(tick) for tick in locator.tick_values(1, n_epochs)]
     return [1, *(tick for tick in ticks if 1 < tick <= n_epochs)]
+
+
+def _class_names(names: Any, who: str) -> list[str]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(f"{who}: expected class_names to be a list of text, received {names!r}")
+    return [str(name) for name in names]
+
+
+def _is_text(values: Any) -> bool:
+    return isinstance(values, (list, tuple)) and any(isinstance(v, str) for v in values)
 
 
 def _expect_values(curves: Mapping[str, NDArray[Any]], name: str, count: int, who: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,6 +170,7 @@ def classification_report(
     """
     who = "classification_report"
     digits = checks.integer(digits, "digits", who, minimum=0)
+    output_dict = checks.boolean(output_dict, "output_dict", who)
     if zero_division not in (0, 1) and not _is_nan(zero_division):
         raise ValueError(
             f"{who}: expected zero_division to be 0, 1 or nan, received {zero_division!r}"
@@ -287,6 +288,8 @@ def _names(target_names: Any, labels: Classes, who: str, *, unique: bool) -> lis
     """The name of every label, by default the label itself."""
     if target_names is None:
         return [str(label) for label in labels]
+    if isinstance(target_names, str) or not isinstance(target_names, Iterable):
+        raise TypeError(f"{who}: expected target_names to be a list, received {target_names!r}")
     names = [str(name) for name in target_names]
     if len(names) != len(labels):
         raise ValueError(

@@ -1252,6 +1252,7 @@ class Unbuilt(Dense):
         (ReLU(), (2, 3), {"seed": -1}, ValueError, "expected seed"),
         (ReLU(), (2, 3), {"bar": 2.0}, ValueError, "expected bar"),
         (ReLU(), (2, 3), {"linear": "yes"}, TypeError, "expected linear"),
+        (ReLU(), (2, 3), {"training": "no"}, TypeError, "expected training to be True or False"),
         (ReLU(), (2, 3), {"max_elements": 1.5}, TypeError, "expected max_elements"),
         (ReLU(), (2, 3), {"max_kinks": 2}, ValueError, "expected max_kinks"),
         (ReLU(), (2, 3), {"wrt": "x"}, TypeError, "expected wrt to be a list"),

@@ -11,6 +11,7 @@ from minicnn.initializers import (
     Ones,
     Zeros,
 )
+from minicnn.layers import Dense
 
 CONV = (3, 3, 64, 128)  # fans 576 and 1152
 
@@ -67,3 +68,46 @@ def test_get():
         GlorotUniform(seed=1.5)
     with pytest.raises(NotImplementedError, match="draw"):
         Initializer()((1,))
+
+
+class Own(Initializer):
+    """A user's own, with whatever it is told to give."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = values
+
+    def draw(self, shape, rng):
+        return self.values
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        (np.zeros(3), ValueError, r"draw to return values of shape \(4, 2\), received \(3,\)"),
+        (np.full((4, 2), np.nan), ValueError, r"its values to be finite, received nan at index"),
+        (np.full((4, 2), 1e300), ValueError, r"its values to fit into float32"),
+        (None, TypeError, "its values to be an array of real numbers"),
+    ],
+)
+def test_an_initializer_that_gives_something_else(values, error, words):
+    layer = Dense(2, kernel_initializer=Own(values))
+    with pytest.raises(error, match=f"Own: expected {words}"):
+        layer.build((None, 4))
+    assert not layer.built
+    assert not layer.params
+
+
+@pytest.mark.parametrize(
+    ("shape", "error", "words"),
+    [
+        (5, TypeError, "shape to be a tuple, received 5"),
+        ((2.5, 3), TypeError, "each size of shape to be an integer >= 1, received 2.5"),
+        ((-2, 3), ValueError, "each size of shape to be an integer >= 1, received -2"),
+    ],
+)
+def test_shapes_that_there_are_not(shape, error, words):
+    with pytest.raises(error, match=f"GlorotUniform: expected {words}"):
+        GlorotUniform()(shape)
+    with pytest.raises(ValueError, match="GlorotUniform: expected dtype to be float32 or float64"):
+        GlorotUniform()((2, 3), dtype="int8")

@@ -179,3 +179,60 @@ def test_a_mean_that_forgets_nothing_is_refused(name):
 def test_plain_sgd_keeps_no_vector():
     assert SGD().slots == ()
     assert SGD(momentum=0.5).slots == ("v",)
+
+
+SETTINGS = [
+    (SGD(momentum=0.5), "momentum", 1.5),
+    (RMSprop(), "rho", 1.0),
+    (RMSprop(), "epsilon", 0),
+    (Adam(), "beta_1", 7),
+    (Adam(), "beta_2", -0.1),
+    (Adam(), "epsilon", np.nan),
+    (Adam(), "learning_rate", -1),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "name", "wrong"), SETTINGS)
+def test_settings_are_checked_whenever_they_are_set(optimizer, name, wrong):
+    before = getattr(optimizer, name)
+    words = f"{type(optimizer).__name__}: expected {name} to be a number in"
+    with pytest.raises(ValueError, match=words):
+        setattr(optimizer, name, wrong)
+    with pytest.raises(TypeError, match=words):
+        setattr(optimizer, name, "a")
+    assert getattr(optimizer, name) == before
+    setattr(optimizer, name, 0.25)
+    assert getattr(optimizer, name) == 0.25
+
+
+def test_momentum_that_is_set_later_counts():
+    late, whole = SGD(0.1), SGD(0.1, momentum=0.9)
+    w, v = np.ones(3), np.ones(3)
+    late.momentum = 0.9
+    for _ in range(3):
+        late.update(w, np.full(3, 0.5))
+        whole.update(v, np.full(3, 0.5))
+    np.testing.assert_array_equal(w, v)
+    begun = SGD(0.1)
+    begun.update(w, np.full(3, 0.5))
+    begun.momentum = 0.9
+    begun.update(w, np.full(3, 0.5))
+    assert begun.state["v"].tolist() == [-0.05] * 3
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9), RMSprop(), Adam()])
+@pytest.mark.parametrize(
+    ("w", "g", "error", "words"),
+    [
+        (np.ones(3), np.ones(4), ValueError, r"expected g of w's shape \(3,\), received \(4,\)"),
+        (np.ones(3), np.ones(1), ValueError, r"expected g of w's shape \(3,\), received \(1,\)"),
+        ([1.0], np.ones(1), TypeError, "expected w to be an array of float.*received list"),
+        (np.ones(3), [1.0] * 3, TypeError, "expected g to be an array of float.*received list"),
+        (np.ones(3, int), np.ones(3), TypeError, "expected w to be .*received int64"),
+    ],
+)
+def test_vectors_that_no_step_is_taken_on(optimizer, w, g, error, words):
+    with pytest.raises(error, match=f"{type(optimizer).__name__}: {words}"):
+        optimizer.update(w, g)
+    assert optimizer.iterations == 0
+    assert np.all(np.asarray(w) == 1)

@@ -361,3 +361,25 @@ def test_nothing_is_shown(images, monkeypatch):
 def test_importing_the_module_does_not_import_matplotlib():
     code = "import sys, minicnn.plotting; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("names", ["abc", None, 3])
+def test_class_names_are_a_list(names):
+    images, labels = np.zeros((3, 4, 4)), [0, 1, 2]
+    with pytest.raises(TypeError, match="prediction_grid: expected class_names to be a list"):
+        prediction_grid(images, labels, labels, names)
+    with pytest.raises(TypeError, match="confusion_heatmap: expected class_names to be a list"):
+        confusion_heatmap(labels, labels, names)
+    if names != "abc" and names is not None:
+        with pytest.raises(TypeError, match="image_grid: expected titles to be a list"):
+            image_grid(images, names)
+
+
+def test_training_curves_of_what_a_callback_noted():
+    """Text has no curve; a number by itself is no history."""
+    figure = training_curves({"loss": [1.0, 0.5], "note": ["slow", "slow"], 7: [1, 2]})
+    assert len(figure.axes) == 1
+    with pytest.raises(ValueError, match=r"one value an epoch of 'loss', received shape \(\)"):
+        training_curves({"loss": 3})
+    with pytest.raises(TypeError, match="expected loss to be an array of real numbers"):
+        training_curves({"loss": ["a"]})

@@ -271,3 +271,14 @@ def test_bad_confusion_matrix_options():
         confusion_matrix(ACTUAL, PREDICTED, normalize="rows")
     with pytest.raises(ValueError, match=r"at least one of the labels.*\[7, 8\]"):
         confusion_matrix(ACTUAL, PREDICTED, [7, 8])
+
+
+@pytest.mark.parametrize("names", ["ab", 3])
+def test_target_names_are_a_list(names):
+    with pytest.raises(TypeError, match="expected target_names to be a list, received"):
+        classification_report([0, 1], [0, 1], target_names=names)
+
+
+def test_output_dict_is_yes_or_no():
+    with pytest.raises(TypeError, match="expected output_dict to be True or False, received 'x'"):
+        classification_report([0, 1], [0, 1], output_dict="x")

@@ -144,6 +144,7 @@ def check_layer(
     it is 0.25 times the right one: 1/N. A mean instead of a sum? The loss divides by N, once
     """
     who = "check_layer"
+    training = checks.boolean(training, "training", who)
     _expect_layer(layer)
     settings = _settings(who, eps, bar, linear, max_elements, max_kinks, PRODUCTS, seed)
     rng = settings.rng
@@ -153,7 +154,7 @@ def check_layer(
 
     for draw in range(DRAWS):
         x = spaced(full, rng) if given is None else given
-        subject = LayerSubject(layer, x, training=bool(training), rng=rng, perturb=perturb)
+        subject = LayerSubject(layer, x, training=training, rng=rng, perturb=perturb)
         names = _chosen(subject, wrt, who)
         rows, problems, dy = _check(subject, names, settings)
         on_kinks = any(row.reason.startswith(TOO_MANY_KINKS) for row in rows)
@@ -463,6 +464,7 @@ def check_model(
     True
     """
     who = "check_model"
+    training = checks.boolean(training, "training", who)
     if not isinstance(model, Sequential):
         raise TypeError(
             f"{who}: expected a Sequential, received {model!r}. For a layer there is check_layer"
@@ -471,7 +473,7 @@ def check_model(
         raise ValueError(f"{who}: {model.who} has no layers")
     settings = _settings(who, eps, bar, False, max_elements, max_kinks, MODEL_PRODUCTS, seed)
     rng = settings.rng
-    subject = ModelSubject(model, x, y, loss, training=bool(training), rng=rng, perturb=perturb)
+    subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)
     if perturb:
         _move_apart(subject.x, rng)
     rows, problems, _ = _check(subject, _chosen(subject, wrt, who), settings)
