@@ -108,6 +108,11 @@ class Sequential:
         if not checks.boolean(trainable, "trainable", "Sequential"):
             self.trainable = False
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("loss", "optimizer", "jit_compile"):  # what `fit` has chosen its way by
+            self._not_in_fit(name)
+        super().__setattr__(name, value)
+
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, built={self.built}>"
 
@@ -578,6 +583,14 @@ class Sequential:
                 UserWarning,
                 stacklevel=2,
             )
+        one_output = self.built and self.output_shape[-1] == 1
+        if new_loss is not None and new_loss.from_logits is not None and one_output:
+            warnings.warn(
+                f"compile: {new_loss.name} with one output, which is then always the right class: "
+                "the loss is 0 and nothing is learned. Give the last layer one unit for each class",
+                UserWarning,
+                stacklevel=2,
+            )
         self.optimizer, self.loss, self._metrics = new_optimizer, new_loss, list(metrics or ())
         self.jit_compile = jit_compile
         self.trainable_parts = self._trainable_parts()
@@ -857,7 +870,7 @@ class Sequential:
     # -- arguments --------------------------------------------------------------------------------
 
     def _not_in_fit(self, what: str) -> None:
-        if self._in_fit:
+        if vars(self).get("_in_fit"):
             raise ValueError(
                 f"{what}: expected {self.who} to be at rest, but it is in the midst of fit. End "
                 "that first: a callback sets model.stop_training = True"

@@ -906,6 +906,9 @@ class Meddles(Callback):
     [
         ("compile", lambda model: model.compile("sgd", "mse")),
         ("pop", lambda model: model.pop()),
+        ("optimizer", lambda model: setattr(model, "optimizer", SGD(0.1))),
+        ("loss", lambda model: setattr(model, "loss", losses.SparseCategoricalCrossentropy())),
+        ("jit_compile", lambda model: setattr(model, "jit_compile", False)),
         ("add", lambda model: model.add(Dense(3))),
     ],
 )
@@ -1090,6 +1093,15 @@ def test_from_logits_behind_softmax_is_said_once(loss):
     model.compile("adam", loss())
     assert model.evaluate(X, y, verbose=0) == told  # and the logits it is
     Sequential([Dense(3)]).compile("adam", loss(from_logits=True))
+
+
+@pytest.mark.parametrize("name", [SPARSE, "categorical_crossentropy"])
+def test_crossentropy_of_one_output_teaches_nothing(name):
+    model = Sequential([Dense(1, activation="softmax", input_shape=(4,))])
+    with pytest.warns(UserWarning, match=f"compile: {name} with one output") as told:
+        model.compile("adam", name)
+    assert told[0].filename == __file__
+    model.compile("adam", "mse")
 
 
 def test_from_logits_behind_softmax_leaves_the_model_where_warnings_are_errors():
