@@ -1,10 +1,12 @@
 """Each layer against its definition in plain loops; what all have in common: test_contract.py."""
 
+import inspect
 import itertools
 from collections import Counter
 
 import numpy as np
 import pytest
+from strategies import public_layers
 
 from minicnn import Sequential, config
 from minicnn.layers import (
@@ -375,3 +377,14 @@ def test_an_activation_inside_a_layer_does_not_count_in_the_names(given):
     ReLU()
     number = int(before.partition("_")[2] or 0)
     assert unique_name("Tanh") == f"tanh_{number + 1}"
+
+
+@pytest.mark.parametrize("kind", sorted(public_layers(), key=lambda kind: kind.__name__))
+def test_a_pass_is_inference_unless_training_is_asked_for(kind):
+    assert inspect.signature(kind.forward).parameters["training"].default is False
+
+
+def test_dense_has_to_know_its_last_axis_and_no_other():
+    assert Dense(2).output_shape((None, None, 5)) == (None, None, 2)
+    with pytest.raises(ValueError, match="Dense 'dense"):
+        Dense(2).output_shape((None, 5, None))
