@@ -19,7 +19,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from keras.datasets import fashion_mnist
-from keras.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
+from keras.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, Rescaling
 from keras.models import Sequential
 from keras.optimizers import Adam
 from sklearn.metrics import classification_report, confusion_matrix
@@ -57,8 +57,6 @@ def main() -> None:
         x_full, y_full, test_size=0.2, random_state=42
     )
     del x_full
-    test_images = x_test
-    x_train, x_val, x_test = (x / np.float32(255) for x in (x_train, x_val, x_test))
 
     model = tutorial_model() if args.model == "tutorial" else deeper_model()
     model.summary()
@@ -82,7 +80,7 @@ def main() -> None:
         f"A: {CLASS_NAMES[a]} / P: {CLASS_NAMES[p]}" for a, p in zip(y_test[:25], y_pred[:25])
     ]
     colors = ["green" if a == p else "red" for a, p in zip(y_test[:25], y_pred[:25])]
-    grid(test_images[:25], titles, args.output / "predictions.png", colors)
+    grid(x_test[:25], titles, args.output / "predictions.png", colors)
     heatmap(confusion_matrix(y_test, y_pred), args.output / "confusion.png")
     if args.model == "tutorial":
         deeper = deeper_model()
@@ -95,6 +93,7 @@ def tutorial_model() -> Sequential:
     return Sequential(
         [
             Input((28, 28, 1)),
+            Rescaling(1 / 255),
             Conv2D(filters=32, kernel_size=3, activation="relu"),
             MaxPooling2D(pool_size=2),
             Dropout(0.2),
@@ -109,6 +108,7 @@ def deeper_model() -> Sequential:
     return Sequential(
         [
             Input((28, 28, 1)),
+            Rescaling(1 / 255),
             Conv2D(32, 3, activation="relu", padding="same"),
             Conv2D(32, 3, activation="relu", padding="same"),
             MaxPooling2D(2),

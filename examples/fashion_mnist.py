@@ -4,9 +4,9 @@
     python examples/fashion_mnist.py --model deeper  # the larger network of the last section
     python examples/fashion_mnist.py --help
 
-One step is added to what the well-known Keras tutorial does: the pixels are divided by 255, which
-lifts the test accuracy from 0.45-0.77 to 0.87-0.88, with Keras as with minicnn. `--raw-pixels`
-leaves it out.
+One step is added to what the well-known Keras tutorial does: a first layer divides the pixels by
+255, which lifts the test accuracy from 0.45-0.77 to 0.87-0.88, with Keras as with minicnn. The
+images stay bytes in memory. `--raw-pixels` leaves it out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn import plotting
 from minicnn.datasets import fashion_mnist, synthetic_fashion
-from minicnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Rescaling
 from minicnn.metrics import classification_report
 from minicnn.model_selection import train_test_split
 from minicnn.models import Sequential
@@ -60,14 +60,10 @@ def main() -> int:
     print(f"\nTraining set shape: {X_train.shape} {y_train.shape}")
     print(f"Validation set shape: {X_val.shape} {y_val.shape}")
     print(f"Test set shape: {X_test.shape} {y_test.shape}\n")
-    test_images = X_test
-    if not args.raw_pixels:
-        X_train = X_train / np.float32(255)
-        X_val = X_val / np.float32(255)
-        X_test = X_test / np.float32(255)
 
     # 3. Build the model
-    model = tutorial_model() if args.model == "tutorial" else deeper_model()
+    build = tutorial_model if args.model == "tutorial" else deeper_model
+    model = build(*scaling(args.raw_pixels))
     model.summary()
 
     # 4. Compile it
@@ -106,7 +102,7 @@ def main() -> int:
     print(classification_report(y_test, y_pred, target_names=CLASS_NAMES))
     pictures.keep(
         plotting.prediction_grid(
-            test_images, y_test, y_pred, CLASS_NAMES, suptitle=f"{name}: predictions"
+            X_test, y_test, y_pred, CLASS_NAMES, suptitle=f"{name}: predictions"
         ),
         "predictions.png",
     )
@@ -117,7 +113,7 @@ def main() -> int:
 
     # 8. A deeper model
     if args.model == "tutorial":
-        deeper = deeper_model()
+        deeper = deeper_model(*scaling(args.raw_pixels))
         deeper.compile(
             loss="sparse_categorical_crossentropy",
             optimizer=Adam(learning_rate=0.001),
@@ -135,9 +131,15 @@ def main() -> int:
     return 0
 
 
-def tutorial_model() -> Sequential:
+def scaling(raw_pixels: bool) -> list[Layer]:
+    """The one layer that the tutorial leaves out."""
+    return [] if raw_pixels else [Rescaling(1 / 255, input_shape=(28, 28, 1))]
+
+
+def tutorial_model(*first: Layer) -> Sequential:
     return Sequential(
         [
+            *first,
             Conv2D(filters=32, kernel_size=3, activation="relu", input_shape=(28, 28, 1)),
             MaxPooling2D(pool_size=2),
             Dropout(0.2),
@@ -148,9 +150,10 @@ def tutorial_model() -> Sequential:
     )
 
 
-def deeper_model() -> Sequential:
+def deeper_model(*first: Layer) -> Sequential:
     return Sequential(
         [
+            *first,
             Conv2D(32, 3, activation="relu", padding="same", input_shape=(28, 28, 1)),
             Conv2D(32, 3, activation="relu", padding="same"),
             MaxPooling2D(2),
@@ -219,7 +222,9 @@ def arguments() -> argparse.Namespace:
         "by default it is looked for on this machine, then downloaded",
     )
     parser.add_argument("--model", choices=["tutorial", "deeper"], default="tutorial")
-    parser.add_argument("--raw-pixels", action="store_true", help="train on 0..255, not 0..1")
+    parser.add_argument(
+        "--raw-pixels", action="store_true", help="train on 0..255 as the tutorial does"
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("outputs"), help="folder for pictures: outputs"
     )

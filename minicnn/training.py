@@ -30,7 +30,7 @@ from minicnn.engine.shards import Lane, ShardedNetwork, before_softmax
 from minicnn.engine.threads import single_threaded_blas
 from minicnn.engine.updates import single_pass
 from minicnn.kernels import LazyModule
-from minicnn.layers import Softmax
+from minicnn.layers import Rescaling, Softmax
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
 from minicnn.progress import Progress
@@ -370,7 +370,8 @@ def _note_whole_numbers(x: Array) -> None:
     _noted = True
     print(
         f"minicnn: the inputs are whole numbers up to {x[:128].max()}; they are used as they are, "
-        "but most networks learn better from small numbers, such as x / 255",
+        "but most networks learn better from small numbers, such as x / 255, or those that "
+        "Rescaling(1 / 255) as the first layer gives",
         file=sys.stderr,
         flush=True,
     )
@@ -396,7 +397,7 @@ def fit(
     hooks.set_params({"verbose": verbose, "epochs": epochs.stop, "steps": steps})
     model.history, model.stop_training = history, False
     runner = model.runner(training=True)
-    if verbose:
+    if verbose and not isinstance(model.layers[0], Rescaling):
         _note_whole_numbers(data.x)
 
     logs: dict[str, float] = {}

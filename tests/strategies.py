@@ -33,6 +33,7 @@ from minicnn.layers import (
     Linear,
     MaxPooling2D,
     ReLU,
+    Rescaling,
     Sigmoid,
     Softmax,
     Tanh,
@@ -267,6 +268,10 @@ CONFIGURATIONS: dict[type[Layer], Callable[[Draw], Configuration]] = {
     Linear: _plain,
     MaxPooling2D: lambda draw: _windows(draw, "pool_size"),
     ReLU: lambda draw: ({}, draw.one_of(draw.shape(), (draw.size(1, 9),))),
+    Rescaling: lambda draw: (
+        {"scale": draw.one_of(1 / 255, 1, -2.5), "offset": draw.one_of(0.0, -1.0)},
+        draw.shape(),
+    ),
     Sigmoid: _plain,
     Softmax: _plain,
     Tanh: _plain,

@@ -19,6 +19,7 @@ from minicnn.layers import (
     Flatten,
     MaxPooling2D,
     ReLU,
+    Rescaling,
     Sigmoid,
     Softmax,
     Tanh,
@@ -242,6 +243,14 @@ def test_flatten_goes_row_by_row_channel_by_channel():
     layer = Flatten()
     assert layer.forward(x).tolist() == [[0, 1, 2, 3, 4, 5, 6, 7]]
     assert layer.backward(x.reshape(1, 8)).tolist() == x.tolist()
+
+
+def test_rescaling_of_bytes():
+    x = np.array([0, 51, 255], np.uint8)
+    layer = Rescaling(2 / 255, offset=-1)
+    np.testing.assert_allclose(layer.forward(x), [-1, -0.6, 1], rtol=1e-6)
+    # dx = 2/255 dy
+    np.testing.assert_allclose(layer.backward(np.array([255.0, 0, -510])), [2, 0, -4], rtol=1e-6)
 
 
 # -- losses ---------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from minicnn.layers import (
     Input,
     MaxPooling2D,
     ReLU,
+    Rescaling,
     Softmax,
 )
 from minicnn.optimizers import SGD, Adam, RMSprop
@@ -90,7 +91,7 @@ def test_few_channels_one_channel_inside_and_float64_are_left_to_the_layers():
     entries = model.plan().entries
     assert [entry.kind for entry in entries] == [None, None]
     assert "too few" in entries[0].why
-    assert "has to come first" in entries[1].why
+    assert "a layer before it learns" in entries[1].why
     double = Sequential([Dense(2, input_shape=(3,), dtype="float64")])
     assert "float64" in double.plan().entries[0].why
 
@@ -237,13 +238,12 @@ def test_winograds_error_against_float64(channels, size, padding):
     """Forward, dx and dW of the deeper model's convolutions, float32 by Winograd: below 1e-4."""
     x = rng.standard_normal((3, size, size, channels))
     W = rng.standard_normal((3, 3, channels, 32)) / np.sqrt(9 * channels)
-    fused = Sequential(
-        [Input((size, size, channels)), Dropout(0.0), Conv2D(32, 3, padding=padding)]
-    )
-    fused.set_weights([W, np.zeros(32)])
+    learns = BatchNormalization()  # with a layer before it that learns, the convolution owes a dx
+    fused = Sequential([Input((size, size, channels)), learns, Conv2D(32, 3, padding=padding)])
+    fused.layers[1].set_weights([W, np.zeros(32)])
     exact = Conv2D(32, 3, padding=padding, dtype="float64")
     exact.build(x.shape)
-    exact.set_weights([fused.get_weights()[0], np.zeros(32)])
+    exact.set_weights(fused.layers[1].get_weights())
     x32 = x.astype(np.float32)
     y = exact.forward(x32)
     dy = rng.standard_normal(y.shape).astype(np.float32)
@@ -333,6 +333,28 @@ def test_batch_normalization_between_fused_steps():
         assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-4)
     for one, other in zip(fused.get_weights(), plain.get_weights()):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_rescaling_before_the_first_convolution():
+    """Nothing before the convolution learns, so it still is the first; and bytes may come in."""
+
+    def make():
+        return [
+            Rescaling(1 / 255, -0.5, input_shape=(8, 8, 1)),
+            Conv2D(4, 3, activation="relu"),
+            Flatten(),
+            Dense(3),
+            Softmax(),
+        ]
+
+    fused, plain = pair_of(make)
+    assert kinds(fused) == ["RescalingStep", "DirectConvolution", "DenseStep"]
+    x, y = rng.integers(0, 256, (90, 8, 8), np.uint8), rng.integers(0, 3, 90)
+    for _ in range(3):
+        assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-5)
+    np.testing.assert_allclose(fused.flat_params, plain.flat_params, rtol=1e-4, atol=1e-6)
+    inside = Sequential([Dense(3, input_shape=(4,)), Rescaling(2.0), Dense(2)])
+    assert kinds(inside) == ["DenseStep", "layer", "DenseStep"]
 
 
 def test_inputs_of_every_type_are_gathered_alike():

@@ -48,6 +48,7 @@ from minicnn.layers import (
     Linear,
     MaxPooling2D,
     ReLU,
+    Rescaling,
     Sigmoid,
     Softmax,
     Tanh,
@@ -240,6 +241,7 @@ DEFINITIONS = {
     Linear: by_name(None),
     MaxPooling2D: pooling(max),
     ReLU: by_name("relu"),
+    Rescaling: lambda case, layer, x: layer.scale * np.asarray(x, np.float64) + layer.offset,
     Sigmoid: by_name("sigmoid"),
     Softmax: by_name("softmax"),
     Tanh: by_name("tanh"),
@@ -329,7 +331,7 @@ def test_gradients_are_central_differences(kind, data):
 
 
 NO_ACTIVATION = {Conv2D: {"activation": None}, Dense: {"activation": None}}
-LINEAR = (AveragePooling2D, Conv2D, Dense, Dropout, Flatten, InputLayer, Linear)
+LINEAR = (AveragePooling2D, Conv2D, Dense, Dropout, Flatten, InputLayer, Linear, Rescaling)
 
 
 @pytest.mark.parametrize("kind", LINEAR, ids=lambda kind: kind.__name__)

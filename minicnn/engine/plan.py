@@ -11,8 +11,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.engine.steps import DenseStep, DirectConvolution, Step, WinogradConvolution
-from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, Linear, MaxPooling2D, ReLU
+from minicnn.engine.steps import (
+    DenseStep,
+    DirectConvolution,
+    RescalingStep,
+    Step,
+    WinogradConvolution,
+)
+from minicnn.layers import (
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+)
 
 FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
 
@@ -40,9 +56,10 @@ class Plan:
     def steps(self, replicas: Sequence[Layer]) -> list[Step]:
         """The steps for a lane, working with the lane's replicas of the layers."""
         steps: list[Step] = []
-        for number, entry in enumerate(self.entries):
+        for entry in self.entries:
             own = [replicas[k] for k in entry.layers]
-            steps.append(entry.kind(own, first=number == 0) if entry.kind else own[0])
+            first = _first(replicas, entry.layers[0])
+            steps.append(entry.kind(own, first=first) if entry.kind else own[0])
         return steps
 
     def __str__(self) -> str:
@@ -69,8 +86,11 @@ def lower(layers: Sequence[Layer], sample_shape: tuple[int, ...], dtype: Any) ->
     entries: list[Entry] = []
     k = 0
     while k < len(layers):
+        first = _first(layers, k)
         entry = _convolution(layers, shapes, k) or _dense(layers, shapes, k)
-        entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k], k)))
+        if _is(layers, k, Rescaling) and first:
+            entry = Entry((k,), RescalingStep, "scaled into a buffer")
+        entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k], first)))
         k = entries[-1].layers[-1] + 1
     return Plan(layers, entries)
 
@@ -80,13 +100,18 @@ def _is(layers: Sequence[Layer], k: int, kind: type[Layer]) -> bool:
     return k < len(layers) and type(layers[k]) is kind
 
 
+def _first(layers: Sequence[Layer], k: int) -> bool:
+    """Whether no layer before layer k learns, so that nobody needs its dx."""
+    return not any(layer.params for layer in layers[:k])
+
+
 def _known_activation(layer: Conv2D | Dense) -> bool:
     return type(layer.activation) in (ReLU, Linear)
 
 
 def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
     conv = layers[k]
-    if type(conv) is not Conv2D or _why_not(conv, shapes[k], k):
+    if type(conv) is not Conv2D or _why_not(conv, shapes[k], _first(layers, k)):
         return None
     run, what = [k], [f"3x3 convolution, {type(conv.activation).__name__}"]
     pool = layers[k + 1] if _is(layers, k + 1, MaxPooling2D) else None
@@ -111,7 +136,7 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
     run = [k] if _is(layers, k, Flatten) else []
     place = k + len(run)
     dense = layers[place] if _is(layers, place, Dense) else None
-    if not isinstance(dense, Dense) or _why_not(dense, shapes[place], place):
+    if not isinstance(dense, Dense) or _why_not(dense, shapes[place], first=False):
         return None
     run.append(place)
     what = [f"matrix product, bias, {type(dense.activation).__name__}"]
@@ -121,15 +146,15 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
     return Entry(tuple(run), DenseStep, ", ".join(what))
 
 
-def _why_not(layer: Layer, shape: tuple[Any, ...], place: int) -> str:
+def _why_not(layer: Layer, shape: tuple[Any, ...], first: bool) -> str:
     """Why no fused step can begin with this layer on inputs of `shape`; empty if one can."""
     if type(layer) is Conv2D:
         if layer.kernel_size != (3, 3) or layer.strides != (1, 1):
             return "only 3x3 kernels of stride 1 have a fused step"
         if not _known_activation(layer):
             return f"no fused step has the activation {type(layer.activation).__name__}"
-        if shape[3] == 1 and place > 0:
-            return "the step for one input channel gives no dx, so it has to come first"
+        if shape[3] == 1 and not first:
+            return "the step for one input channel gives no dx, and a layer before it learns"
         if 1 < shape[3] < FEWEST_CHANNELS:
             return f"{shape[3]} input channels are too few for Winograd's transforms"
         return ""

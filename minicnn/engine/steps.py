@@ -2,8 +2,8 @@
 
 A step is used like a layer, `forward(x, training)` and `backward(dy)`, on a shard; it reads the
 parameters of its layers' replicas and writes their gradients. What it returns lies in a buffer of
-its own that the next call uses again. `backward` of a network's first step returns None: nobody
-asks for the gradient of the images.
+its own that the next call uses again. `backward` returns None where no layer before has parameters:
+nobody asks for the gradient of the images.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.kernels import LazyModule
-from minicnn.layers import Conv2D, Dense, Dropout, Layer, ReLU
+from minicnn.layers import Conv2D, Dense, Dropout, Layer, ReLU, Rescaling
 
 Array = NDArray[Any]
 
@@ -61,6 +61,24 @@ class FusedStep:
         if self.dropout is None or not training:
             return 0, 0, 0, 0, np.float32(1)
         return self.dropout.draw(size)
+
+
+class RescalingStep(FusedStep):
+    """Images scaled before anything else, in a buffer."""
+
+    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
+        super().__init__(layers, first=first)
+        rescaling = layers[0]
+        if not isinstance(rescaling, Rescaling):
+            raise TypeError(f"expected a Rescaling, received {rescaling.who}")
+        self.scale, self.offset = np.float32(rescaling.scale), np.float32(rescaling.offset)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        y = np.multiply(x, self.scale, out=self.buffer("y", x.shape))
+        return np.add(y, self.offset, out=y)
+
+    def backward(self, dy: Array) -> Array | None:
+        return None
 
 
 class ConvolutionStep(FusedStep):

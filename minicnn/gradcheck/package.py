@@ -27,6 +27,7 @@ from minicnn.layers import (
     Linear,
     MaxPooling2D,
     ReLU,
+    Rescaling,
     Sigmoid,
     Softmax,
     Tanh,
@@ -162,6 +163,10 @@ def _flatten() -> Iterator[Case]:
         yield _layer(Flatten, shape, "")
 
 
+def _rescaling() -> Iterator[Case]:
+    yield _layer(lambda: Rescaling(1 / 255, -0.5), (5, 4), "")
+
+
 def _input() -> Iterator[Case]:
     yield _layer(lambda: InputLayer((4, 3, 2)), (2, 4, 3, 2), "")
 
@@ -185,6 +190,7 @@ LAYERS: dict[str, Callable[[], Iterator[Case]]] = {
     "Linear": lambda: _elementwise(Linear),
     "MaxPooling2D": lambda: _pooling(MaxPooling2D),
     "ReLU": lambda: _elementwise(ReLU),
+    "Rescaling": _rescaling,
     "Sigmoid": lambda: _elementwise(Sigmoid),
     "Softmax": _softmax,
     "Tanh": lambda: _elementwise(Tanh),

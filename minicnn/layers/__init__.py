@@ -19,6 +19,7 @@ from minicnn.layers.dropout import Dropout
 from minicnn.layers.flatten import Flatten
 from minicnn.layers.input import Input, InputLayer
 from minicnn.layers.pooling import AveragePooling2D, MaxPooling2D
+from minicnn.layers.rescaling import Rescaling
 
 # Keras's other names for the same classes
 Convolution2D = Conv2D
@@ -43,6 +44,7 @@ __all__ = [
     "MaxPool2D",
     "MaxPooling2D",
     "ReLU",
+    "Rescaling",
     "Sigmoid",
     "Softmax",
     "Tanh",
