@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial test lint types check gradcheck mutants results bench clean
+.PHONY: tutorial test lint types check gradcheck mutants correctness results bench clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
@@ -31,6 +31,10 @@ gradcheck: $(VENV)/.package
 
 mutants: $(VENV)/.test
 	$(RUN) -m tools.mutants $(ARGS)
+
+correctness: $(VENV)/.test
+	@$(RUN) -c 'import torch' 2>/dev/null || echo "No PyTorch in $(VENV): what needs it is skipped"
+	$(RUN) -m tools.correctness
 
 results: $(VENV)/.package
 	$(RUN) -m benchmarks.results

@@ -4,5 +4,47 @@ from __future__ import annotations
 
 Key = tuple[str, str, str, str]  # file, class and function, line before, line after
 
-REASONS: dict[str, list[Key]] = {}
+FAST, REFERENCE = "minicnn/kernels/fast.py", "minicnn/kernels/reference.py"
+LOSSES = "minicnn/losses.py"
+
+REASONS: dict[str, list[Key]] = {
+    "The loop goes over all of this axis and does the same at each place, so that one place earlier "
+    "(and the last for the first) visits the same places": [
+        (FAST, "im2col", f"cols[{one}] = 0", f"cols[{other}] = 0")
+        for one, other in (
+            ("n, i, j, a, b, c", "n - 1, i, j, a, b, c"),
+            ("n, i, j, a, b, c", "n, i, j, a, b, c - 1"),
+        )
+    ]
+    + [
+        (FAST, where, f"{array}[n, i, j, c] {rest}", f"{array}[n, i, j, c - 1] {rest}")
+        for where, array, rest in (
+            ("max_pool", "winner", "= a_0 * K_w + b_0"),
+            ("average_pool", "y", "= 0"),
+            ("average_pool", "y", "/= (a_1 - a_0) * (b_1 - b_0)"),
+        )
+    ],
+    "A value that is never read: every window holds a real cell, which replaces it": [
+        (REFERENCE, "max_pool", "best, place = None, -1", f"best, place = None, {other}")
+        for other in ("1", "-0")
+    ],
+    "A short cut: without it the same values come out, by a longer way": [
+        (
+            LOSSES,
+            "_per_sample",
+            "return values if values.ndim == 1 else values.reshape(len(values), -1).mean(axis=1)",
+            f"return values if {other} else values.reshape(len(values), -1).mean(axis=1)",
+        )
+        for other in ("False", "values.ndim == 0")
+    ]
+    + [
+        (
+            LOSSES,
+            "_per_row",
+            "return gradient / rows if rows > 1 else gradient",
+            f"return gradient / rows if {other} else gradient",
+        )
+        for other in ("True", "rows >= 1", "rows > 0")
+    ],
+}
 EQUAL: dict[Key, str] = {key: reason for reason, keys in REASONS.items() for key in keys}
