@@ -8,8 +8,8 @@ FAST, REFERENCE = "minicnn/kernels/fast.py", "minicnn/kernels/reference.py"
 LOSSES = "minicnn/losses.py"
 
 REASONS: dict[str, list[Key]] = {
-    "The loop goes over all of this axis and does the same at each place, so that one place earlier "
-    "(and the last for the first) visits the same places": [
+    "The loop goes over all of this axis and does the same at each place, so that one place "
+    "earlier (and the last for the first) visits the same places": [
         (FAST, "im2col", f"cols[{one}] = 0", f"cols[{other}] = 0")
         for one, other in (
             ("n, i, j, a, b, c", "n - 1, i, j, a, b, c"),
