@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import FORMS
 
 from minicnn import losses
 from minicnn.layers import Softmax
@@ -243,3 +244,15 @@ def test_a_probability_on_the_edge_of_the_clip_still_teaches():
         sparse = SparseCategoricalCrossentropy().backward(np.array([label]), p)
         np.testing.assert_allclose(gradient, sparse, rtol=1e-12)
         assert gradient[0, label] != 1
+
+
+@every_case
+@pytest.mark.parametrize("form", FORMS)
+def test_arrays_of_any_make_give_the_same_and_stay_as_they_are(loss, y, y_pred, form):
+    y_in_form, y_pred_in_form = FORMS[form](y), FORMS[form](y_pred)
+    assert loss(y_in_form, y_pred_in_form) == loss(y, y_pred)
+    if form != "list":  # forward and backward are given arrays
+        for method in (loss.forward, loss.backward):
+            np.testing.assert_array_equal(method(y_in_form, y_pred_in_form), method(y, y_pred))
+    np.testing.assert_array_equal(y_in_form, y)
+    np.testing.assert_array_equal(y_pred_in_form, y_pred)

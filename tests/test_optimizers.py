@@ -1,5 +1,8 @@
+import copy
+
 import numpy as np
 import pytest
+from strategies import FORMS
 
 from minicnn import optimizers
 from minicnn.optimizers import SGD, Adam, Optimizer, RMSprop
@@ -236,3 +239,17 @@ def test_vectors_that_no_step_is_taken_on(optimizer, w, g, error, words):
         optimizer.update(w, g)
     assert optimizer.iterations == 0
     assert np.all(np.asarray(w) == 1)
+
+
+@pytest.mark.parametrize("optimizer", EVERY, ids=repr)
+@pytest.mark.parametrize("form", sorted(FORMS.keys() - {"list"}))
+def test_gradients_of_any_make_move_parameters_of_any_stride(optimizer, form):
+    plain, other = copy.deepcopy(optimizer), copy.deepcopy(optimizer)
+    w, wide = np.ones(5), np.ones(10)
+    for g in GRADIENTS:
+        plain.update(w, g)
+        g_in_form = FORMS[form](g)
+        other.update(wide[::2], g_in_form)
+        np.testing.assert_array_equal(g_in_form, g)
+    np.testing.assert_array_equal(wide[::2], w)
+    np.testing.assert_array_equal(wide[1::2], 1)
