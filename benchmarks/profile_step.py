@@ -30,7 +30,8 @@ from benchmarks.networks import MODELS, Model, flops_of, layers_of
 from benchmarks.worker import ROOT
 
 BATCH = 128
-SHARD = 32  # images that go through the layers at once, as in training
+SHARD = 64  # images that go through the network at once, as in training
+WITHIN = "· "  # begins the name of a piece that is part of the one above it
 
 
 @dataclass
@@ -60,10 +61,10 @@ class Stopwatch:
 
     def time(self, name: str, call: Callable[[], Any], flop: float = 0.0, arrays: Any = ()) -> Any:
         """Call, note the time under `name`, and return what came; `arrays` are read or written."""
+        piece = self.pieces.setdefault(name, Piece(name))
         start = time.perf_counter()
         result = call()
         self._sums[name] = self._sums.get(name, 0.0) + time.perf_counter() - start
-        piece = self.pieces.setdefault(name, Piece(name))
         if not piece.seconds:  # counted in the first step, over all of its shards
             touched = [*arrays, result] if isinstance(result, np.ndarray) else arrays
             piece.flop += flop
@@ -148,7 +149,88 @@ def _titles(model: Model) -> list[str]:
     return [f"{place} {' '.join(step)}" for place, step in enumerate(steps, 1)]
 
 
-WAYS: dict[str, Callable[..., list[Piece]]] = {"the layers, one by one": layer_pieces}
+def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> list[Piece]:
+    """The pieces of a step that runs the plan: what `fit` does, on one lane and one thread."""
+    from benchmarks.frameworks.minicnn_ import build
+    from minicnn.engine.shards import Lane, cut
+    from minicnn.training import Data
+
+    network = build(model)
+    runner = network.runner(training=True)
+    plan = runner.network.plan
+    lane = Lane(plan, np.zeros_like(network.flat_params))
+    titles = ["+".join(_titles(model)[k] for k in entry.layers) for entry in plan.entries]
+    flops = [sum(flops_of(model)[k] for k in entry.layers) for entry in plan.entries]
+    params = [
+        [array for k in entry.layers for array in plan.layers[k].params.values()]
+        for entry in plan.entries
+    ]
+    watch = Stopwatch()
+    for step, title in zip(lane.steps, titles):
+        _watch_transforms(watch, step, title)
+    rng, data, losses = np.random.default_rng(0), Data(x, y), np.empty(BATCH)
+    for number in range(repeats + 1):
+        batch = next(iter(data.batches(BATCH, rng.permutation(len(x)))))
+        for shard in cut(BATCH):
+            lane.seek(number, shard.start)
+            values = watch.time(
+                "gather the batch",
+                lambda batch=batch, shard=shard: batch.inputs(shard, network.input_shape[1:], lane),
+                arrays=[x[shard]],
+            )
+            size = len(values)
+            for step, title, flop, arrays in zip(lane.steps, titles, flops, params):
+                values = watch.time(
+                    f"{title}: forward",
+                    lambda step=step, values=values: step.forward(values, True),
+                    flop * size,
+                    [values, *arrays],
+                )
+            dy = watch.time(
+                "softmax and loss",
+                lambda b=batch, s=shard, v=values: runner._loss_backward(b, s, v, losses),
+                arrays=[values],
+            )
+            for place in reversed(range(len(lane.steps))):
+                products = 1 if place == 0 else 2  # the first one owes no dx
+                dy = watch.time(
+                    f"{titles[place]}: backward",
+                    lambda step=lane.steps[place], dy=dy: step.backward(dy),
+                    products * flops[place] * size,
+                    [dy, *params[place], *params[place]],
+                )
+        runner.train(batch, number)  # not timed: fills the lanes that the next piece adds up
+        runner._backup.begin()
+        watch.time(
+            "add up, back up, optimizer",
+            lambda: runner._update(network),
+            arrays=[network.flat_params] * 15,  # lanes 2, g 2, copies 2x3, Adam 4 in and 3 out
+        )
+        watch.step()
+    for piece in watch.pieces.values():
+        del piece.seconds[0]  # the first step compiles kernels
+    return list(watch.pieces.values())
+
+
+def _watch_transforms(watch: Stopwatch, step: Any, title: str) -> None:
+    """Time the four transforms of a convolution by Winograd's method as pieces within it."""
+    for kernels in ("input", "output"):
+        if not hasattr(step, kernels):
+            continue
+        timed = {}
+        for name, kernel in getattr(step, kernels)._asdict().items():
+
+            def call(*args: Any, kernel: Any = kernel, name: str = name) -> Any:
+                return watch.time(f"{WITHIN}{title}: transform, {name}", lambda: kernel(*args))
+
+            timed[name] = call
+        setattr(step, kernels, type(getattr(step, kernels))(**timed))
+
+
+WAYS: dict[str, Callable[..., list[Piece]]] = {
+    "the engine: what `fit` runs": engine_pieces,
+    "the layers, one by one: what `jit_compile=False` runs": layer_pieces,
+}
 
 
 def whole_steps(
@@ -176,7 +258,7 @@ def whole_steps(
 
 def table(pieces: list[Piece], limits: dict[str, float]) -> str:
     """A line for each piece: its time, its share, what it reaches, and how near to the limit."""
-    total = sum(piece.milliseconds for piece in pieces)
+    total = sum(piece.milliseconds for piece in pieces if not piece.name.startswith(WITHIN))
     head = ["piece", "ms", "share", "GFLOP/s", "of the product's", "GB/s", "of copying's"]
     lines = [head, ["---"] + ["--:"] * (len(head) - 1)]
     for piece in pieces:
@@ -192,8 +274,7 @@ def table(pieces: list[Piece], limits: dict[str, float]) -> str:
                 f"{piece.milliseconds:.2f}",
                 f"{piece.milliseconds / total:.0%}",
                 *products,
-                f"{moved:.1f}",
-                f"{moved / limits['gbytes']:.0%}",
+                *([f"{moved:.1f}", f"{moved / limits['gbytes']:.0%}"] if piece.mb else ["", ""]),
             ]
         )
     lines.append(["**sum**", f"**{total:.2f}**", "", "", "", "", ""])
@@ -209,7 +290,10 @@ How to read it: GFLOP/s counts the multiplications and additions of the piece's 
 the column after it sets them beside NumPy's matrix product on one thread. GB/s counts what the
 piece has to read and write at least once (a layer also makes arrays of its own, which are not
 counted), beside copying memory on one thread; more than 100 % means that it came from the cache. A
-piece near one of its two limits cannot become much faster without doing less."""
+piece near one of its two limits cannot become much faster without doing less. Convolutions by
+Winograd's method do less: a quarter of the multiplications that are counted here, so they may pass
+100 %; lines that begin with "{within}" are part of the piece before them, and what is left of it
+are matrix products."""
 
 
 def page(results: dict[str, Any], repeats: int) -> str:
@@ -217,7 +301,7 @@ def page(results: dict[str, Any], repeats: int) -> str:
     limits = results["limits"]
     parts = [
         "# Where the time of one step goes",
-        INTRODUCTION.format(batch=BATCH, shard=SHARD, repeats=repeats),
+        INTRODUCTION.format(batch=BATCH, shard=SHARD, repeats=repeats, within=WITHIN.strip()),
         f"{results['machine']['processor']}, {results['date']}, commit {results['commit']}, load "
         f"before the run {results['machine']['load before']}.",
         "## What the machine can do",

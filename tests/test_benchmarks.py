@@ -282,9 +282,13 @@ def test_curves_are_drawn(tmp_path):
 def test_profile_takes_a_step_apart(name, tmp_path, monkeypatch):
     monkeypatch.setattr(profile_step.machine, "sgemm", lambda threads: 100.0)
     results = profile_step.measure([name], repeats=1, threads=1, megabytes=1)
-    (pieces,) = results["models"][name]["ways"].values()
-    flop = sum(piece.flop for piece in pieces)
-    assert flop == 3 * profile_step.BATCH * sum(networks.flops_of(MODELS[name]))
+    engine, layers = results["models"][name]["ways"].values()
+    first, *others = networks.flops_of(MODELS[name])
+    assert sum(piece.flop for piece in layers) == profile_step.BATCH * 3 * (first + sum(others))
+    # nobody asks for the gradient of the images
+    assert sum(piece.flop for piece in engine) == profile_step.BATCH * (2 * first + 3 * sum(others))
     text = profile_step.page(results, 1)
     assert "| optimizer |" in text
+    assert "| add up, back up, optimizer |" in text
+    assert ("transform, scatter" in text) == (name == "deeper")
     assert f"## The {name} model" in text
