@@ -194,8 +194,8 @@ def run(mutants: list[Mutant], tree: Path, fresh: bool) -> tuple[dict[Mutant, st
 
     And the tests that were left out, since they fail without any change.
 
-    A killed mutant stays killed while the function around it is the same, one that survived while
-    all of the package and the tests are.
+    While the function around it is the same, a killed mutant stays killed and one that is explained
+    stays equal. One that survived without a reason is tried anew after any change of the tests.
     """
     known: dict[str, list[str]] = {}
     if CACHE.exists() and not fresh:
@@ -205,7 +205,7 @@ def run(mutants: list[Mutant], tree: Path, fresh: bool) -> tuple[dict[Mutant, st
     results = {}
     for m in mutants:
         by, at = known.get(keys[m], ("", ""))
-        if by or at == state:
+        if keys[m] in known and (by or m.key in EQUAL or at == state):
             results[m] = by
     todo = [m for m in mutants if m not in results]
     print(f"{len(mutants)} mutants, {len(results)} known from earlier runs", flush=True)
