@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -227,6 +228,14 @@ def test_first_use_says_once_that_kernels_are_compiled_and_the_second_run_is_sil
     ]
     assert first.stdout == ""
     assert (second.returncode, second.stderr) == (0, "")
+
+
+def test_functions_of_other_people_compile_in_silence(capfd):
+    """One that was made by exec belongs to no module at all."""
+    own = {}
+    exec("def double(n):\n    return 2 * n", own)
+    assert numba.njit(own["double"])(3) == 6
+    assert capfd.readouterr().err == ""
 
 
 def test_a_damaged_cache_is_compiled_anew(tmp_path):

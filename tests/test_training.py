@@ -24,6 +24,7 @@ from minicnn.layers import (
     Dropout,
     Flatten,
     Layer,
+    Linear,
     MaxPooling2D,
     ReLU,
     Softmax,
@@ -92,6 +93,7 @@ def test_a_step_is_forward_loss_backward_update():
         lambda: [Dense(3, activation="softmax")],
         lambda: [Dense(3), Softmax()],
         lambda: [Dense(3), Activation("softmax")],
+        lambda: [Dense(3), Softmax(), Activation("linear"), Linear()],
     ],
 )
 def test_softmax_at_the_end_is_trained_on_its_logits(end):

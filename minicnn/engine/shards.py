@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from minicnn.engine import threads
 from minicnn.engine.plan import Plan
-from minicnn.layers import Layer, Linear, Softmax
+from minicnn.layers import Activation, Layer, Linear, Softmax
 
 Array = NDArray[Any]
 
@@ -176,8 +176,11 @@ def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:
     """The layers up to the logits, and whether a softmax stood behind them.
 
     Softmax may be the last layer, or the activation of the last layer; the layer that is then put
-    in its place shares its parameters.
+    in its place shares its parameters. Layers behind it that change nothing do not hide it.
     """
+    layers = list(layers)
+    while len(layers) > 1 and _changes_nothing(layers[-1]):
+        layers.pop()
     *first, last = layers
     if isinstance(last, Softmax):
         return first, True
@@ -185,4 +188,8 @@ def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:
         linear = last.replica()
         linear.activation = Linear(name="linear")
         return [*first, linear], True
-    return list(layers), False
+    return layers, False
+
+
+def _changes_nothing(layer: Layer) -> bool:
+    return isinstance(layer.activation if isinstance(layer, Activation) else layer, Linear)
