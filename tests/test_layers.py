@@ -388,3 +388,8 @@ def test_dense_has_to_know_its_last_axis_and_no_other():
     assert Dense(2).output_shape((None, None, 5)) == (None, None, 2)
     with pytest.raises(ValueError, match="Dense 'dense"):
         Dense(2).output_shape((None, 5, None))
+
+
+def test_softmax_of_a_sample_without_a_batch_axis():
+    with pytest.raises(ValueError, match=r"shape \(N, ..., classes\), received \(3,\).*x\[None\]"):
+        Softmax().forward(np.ones(3))
