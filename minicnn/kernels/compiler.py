@@ -100,8 +100,8 @@ def _wide_vectors(typing_context: Any) -> Any:
     """As the first line of a kernel: use the processor's 512-bit registers, where it has them.
 
     LLVM keeps to 256 bits on processors that once ran at a lower clock with the wide ones. A loop
-    of many multiplications over 16 or more channels gains by a third; one that mostly moves memory
-    gains nothing.
+    of many multiplications over 16 or more channels gains up to a quarter; one that mostly moves
+    memory gains nothing.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
