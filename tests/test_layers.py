@@ -393,3 +393,10 @@ def test_dense_has_to_know_its_last_axis_and_no_other():
 def test_softmax_of_a_sample_without_a_batch_axis():
     with pytest.raises(ValueError, match=r"shape \(N, ..., classes\), received \(3,\).*x\[None\]"):
         Softmax().forward(np.ones(3))
+
+
+@pytest.mark.parametrize("kind", [MaxPooling2D, AveragePooling2D])
+def test_pooling_halves_both_sides_by_default(kind):
+    layer = kind()
+    assert layer.output_shape((None, 6, 8, 1)) == (None, 3, 4, 1)
+    assert layer.pool_size == layer.strides == (2, 2)
