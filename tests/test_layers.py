@@ -400,3 +400,21 @@ def test_pooling_halves_both_sides_by_default(kind):
     layer = kind()
     assert layer.output_shape((None, 6, 8, 1)) == (None, 3, 4, 1)
     assert layer.pool_size == layer.strides == (2, 2)
+
+
+def test_only_a_users_own_layers_are_watched_and_they_may_have_other_bases():
+    for kind in public_layers():
+        assert not hasattr(kind.forward, "__wrapped__")
+        assert not hasattr(kind.backward, "__wrapped__")
+    seen = []
+
+    class Register:
+        def __init_subclass__(cls, **kwargs):
+            seen.append(cls)
+
+    class Own(Layer, Register):
+        def forward(self, x, training=False):
+            return x
+
+    assert seen == [Own]
+    assert hasattr(Own.forward, "__wrapped__")

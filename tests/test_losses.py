@@ -256,3 +256,21 @@ def test_arrays_of_any_make_give_the_same_and_stay_as_they_are(loss, y, y_pred, 
             np.testing.assert_array_equal(method(y_in_form, y_pred_in_form), method(y, y_pred))
     np.testing.assert_array_equal(y_in_form, y)
     np.testing.assert_array_equal(y_pred_in_form, y_pred)
+
+
+def test_only_a_users_own_losses_are_watched_and_they_may_have_other_bases():
+    for kind in losses.KNOWN.values():
+        assert not hasattr(kind.forward, "__wrapped__")
+        assert not hasattr(kind.backward, "__wrapped__")
+    seen = []
+
+    class Register:
+        def __init_subclass__(cls, **kwargs):
+            seen.append(cls)
+
+    class Own(Loss, Register):
+        def forward(self, y_true, y_pred):
+            return y_pred
+
+    assert seen == [Own]
+    assert hasattr(Own.forward, "__wrapped__")
