@@ -28,6 +28,14 @@ REASONS: dict[str, list[Key]] = {
         (REFERENCE, "max_pool", "best, place = None, -1", f"best, place = None, {other}")
         for other in ("1", "-0")
     ],
+    "Half of 1 cell of padding is none before the image, as half of 0 is": [
+        (
+            "minicnn/layers/windows.py",
+            "along",
+            "total = max(0, (out - 1) * s + k - n)",
+            "total = max(1, (out - 1) * s + k - n)",
+        )
+    ],
     "A short cut: without it the same values come out, by a longer way": [
         (
             LOSSES,
