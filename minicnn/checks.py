@@ -135,16 +135,17 @@ def numeric(value: Any, name: str, who: str) -> Array:
     return array
 
 
-def finite(array: Array, name: str, who: str, *, dtype: Any = None, rows: int = 4096) -> None:
+def finite(array: Array, name: str, who: str, *, dtype: Any = None) -> None:
     """Refuse NaN and infinity, and numbers that the float type `dtype` cannot hold, if given.
 
-    Reads `rows` rows at a time, so no copy the size of the data.
+    Reads as many rows at a time as the cache holds.
     """
     if array.dtype.kind != "f":
         return
     narrower = dtype is not None and np.dtype(dtype).itemsize < array.dtype.itemsize
     limit = float(np.finfo(dtype if narrower else array.dtype).max)
     array = np.atleast_1d(array)
+    rows = max(1, 100_000 * len(array) // max(1, array.size))
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
         if narrower and part.size and -limit <= part.min() and part.max() <= limit:  # no NaN either
