@@ -379,7 +379,7 @@ def test_an_activation_inside_a_layer_does_not_count_in_the_names(given):
     assert unique_name("Tanh") == f"tanh_{number + 1}"
 
 
-@pytest.mark.parametrize("kind", sorted(public_layers(), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", [Layer, *sorted(public_layers(), key=lambda k: k.__name__)])
 def test_a_pass_is_inference_unless_training_is_asked_for(kind):
     assert inspect.signature(kind.forward).parameters["training"].default is False
 
@@ -418,3 +418,18 @@ def test_only_a_users_own_layers_are_watched_and_they_may_have_other_bases():
 
     assert seen == [Own]
     assert hasattr(Own.forward, "__wrapped__")
+
+
+def test_a_layer_that_keeps_values_of_an_input_it_did_not_announce_is_named():
+    class Own(Layer):
+        def forward(self, x, training=False):
+            self._cache = (x,)  # without self._input(x)
+            return x
+
+        def backward(self, dy):
+            return self._recall(dy)[0]
+
+    layer = Own(name="own")
+    layer.forward(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="Own 'own': expected dy of shape"):
+        layer.backward(np.ones((2, 3)))

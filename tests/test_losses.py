@@ -274,3 +274,9 @@ def test_only_a_users_own_losses_are_watched_and_they_may_have_other_bases():
 
     assert seen == [Own]
     assert hasattr(Own.forward, "__wrapped__")
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_targets_of_a_regression_are_finite(wrong):
+    with pytest.raises(ValueError, match="y.*finite"):
+        MeanSquaredError()(np.array([[wrong]]), np.zeros((1, 1)))
