@@ -374,13 +374,15 @@ def mutation() -> list[str]:
     total = re.search(r"^\| \*\*all\*\* \| (.*) \|$", text, re.M)
     if at is None or total is None:
         raise SystemExit("docs/mutants.md is not as make mutants writes it")
-    mutants, killed, _, survivors, share = total[1].split(" | ")
+    mutants, tried, killed, _, survivors, share = total[1].split(" | ")
     files = ["minicnn/layers", "minicnn/losses.py", "minicnn/optimizers.py", "minicnn/kernels"]
     same = subprocess.run(["git", "diff", "--quiet", at[1], "--", *files], cwd=ROOT).returncode == 0
     since = "" if same else " These files have changed since: run it again."
+    if tried != mutants:
+        since += f" {int(mutants) - int(tried)} more have not been tried yet."
     return [
         "",
-        f"Tests of the tests: of {mutants} small changes to the layers, losses, optimizers and "
+        f"Tests of the tests: of {tried} small changes to the layers, losses, optimizers and "
         f"kernels, one at a time, the tests notice {killed} ({share}; at least 95%). The other "
         f"{survivors} stand with their reasons in [mutants.md](mutants.md), written by "
         f"`make mutants` at commit {at[1]}.{since}",

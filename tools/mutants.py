@@ -3,6 +3,7 @@
     python -m tools.mutants                       all of it, and docs/mutants.md; hours
     python -m tools.mutants --files losses.py     some of it
     python -m tools.mutants --list                the changes, without trying them
+    python -m tools.mutants --known               the page of what has been tried so far
 
 Each change ("mutant", see `changes.py`) is made in a copy of the tree in a temporary folder. The
 tests of the file run on it in a process of their own, those first that are likely to notice, up to
@@ -189,7 +190,9 @@ def digest(*files: Path) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:16]
 
 
-def run(mutants: list[Mutant], tree: Path, fresh: bool) -> tuple[dict[Mutant, str], set[str]]:
+def run(
+    mutants: list[Mutant], tree: Path, fresh: bool, only_known: bool
+) -> tuple[dict[Mutant, str], set[str]]:
     """What killed each mutant ('' where it survived), from the cache or by a try.
 
     And the tests that were left out, since they fail without any change.
@@ -207,7 +210,7 @@ def run(mutants: list[Mutant], tree: Path, fresh: bool) -> tuple[dict[Mutant, st
         by, at = known.get(keys[m], ("", ""))
         if keys[m] in known and (by or m.key in EQUAL or at == state):
             results[m] = by
-    todo = [m for m in mutants if m not in results]
+    todo = [m for m in mutants if m not in results and not only_known]
     print(f"{len(mutants)} mutants, {len(results)} known from earlier runs", flush=True)
     limits: dict[str, int] = {}
     left_out: dict[str, list[str]] = {}
@@ -238,22 +241,31 @@ def run(mutants: list[Mutant], tree: Path, fresh: bool) -> tuple[dict[Mutant, st
 # -- the report -----------------------------------------------------------------------------------
 
 
-def report(results: dict[Mutant, str], left_out: set[str]) -> tuple[str, list[str]]:
+def report(
+    mutants: list[Mutant], results: dict[Mutant, str], left_out: set[str]
+) -> tuple[str, list[str]]:
     """docs/mutants.md, and what is wrong with the figures on it."""
-    every, late = Counter(m.file for m in results), Counter()
+    every, tried, late = (
+        Counter(m.file for m in mutants),
+        Counter(m.file for m in results),
+        Counter(),
+    )
     lived = [m for m, by in results.items() if not by]
     for m, by in results.items():
         late[m.file] += by == TIMEOUT
     left = Counter(m.file for m in lived)
     unexplained = [m for m in lived if m.key not in EQUAL]
-    stale = [key for key in EQUAL if key not in {m.key for m in lived}]
+    tried_or_gone = {m.key for m in results} | (EQUAL.keys() - {m.key for m in mutants})
+    stale = [key for key in EQUAL if key in tried_or_gone and key not in {m.key for m in lived}]
     total, killed = len(results), len(results) - len(lived)
-    share = killed / total
+    share = killed / max(total, 1)
+    waiting = len(mutants) - total
     lines = [
         "# Tests of the tests",
         "",
         f"Written by `make mutants` at {commit()}; do not edit.",
         "",
+        *([f"**{waiting} mutants have not been tried yet.**", ""] if waiting else []),
         f"{total} small changes to the source, one at a time: the tests notice {killed} of them "
         f"({share:.1%}), {late.total()} of these because the changed program never ends. Of the "
         f"{len(lived)} that they do not notice, {len(lived) - len(unexplained)} are explained "
@@ -261,16 +273,19 @@ def report(results: dict[Mutant, str], left_out: set[str]) -> tuple[str, list[st
         "number, condition, index, statement or named argument; imports, annotations and the texts "
         "of messages are left alone (`tools/changes.py`).",
         "",
-        "| file | mutants | killed | of these by time | survivors | killed |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| file | mutants | tried | killed | of these by time | survivors | killed |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for file, n in sorted(every.items()):
+    for file in sorted(every):
+        n, alive = tried[file], left[file]
         lines.append(
-            f"| {file} | {n} | {n - left[file]} | {late[file]} | {left[file]} "
-            f"| {(n - left[file]) / n:.1%} |"
+            f"| {file} | {every[file]} | {n} | {n - alive} | {late[file]} | {alive} "
+            f"| {(n - alive) / max(n, 1):.1%} |"
         )
-    row = f"| **all** | {total} | {killed} | {late.total()} | {len(lived)} | {share:.1%} |"
-    lines.append(row)
+    lines.append(
+        f"| **all** | {len(mutants)} | {total} | {killed} | {late.total()} | {len(lived)} "
+        f"| {share:.1%} |"
+    )
     groups: dict[str, list[Mutant]] = {}
     for m in lived:
         groups.setdefault(EQUAL.get(m.key, ""), []).append(m)
@@ -282,6 +297,7 @@ def report(results: dict[Mutant, str], left_out: set[str]) -> tuple[str, list[st
         lines.append("```")
     wrong = [f"not explained: {m}" for m in unexplained]
     wrong += [f"a reason for what is no survivor any more: {key}" for key in stale]
+    wrong += [f"{waiting} mutants have not been tried yet"] * (waiting > 0)
     wrong += [f"left out, since it fails without any change: {name}" for name in sorted(left_out)]
     if share < BAR:
         wrong.append(f"{share:.1%} killed, less than {BAR:.0%}")
@@ -312,6 +328,7 @@ def main() -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--files", nargs="+", default=[""], help="only files whose path ends so")
     parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
+    parser.add_argument("--known", action="store_true", help="try nothing, show what is known")
     parser.add_argument("--list", action="store_true", help="show the mutants and stop")
     given = parser.parse_args()
     os.nice(19)
@@ -329,7 +346,7 @@ def main() -> int:
             print(*mutants, sep="\n")
             return 0
         preload(Path(folder))
-        text, wrong = report(*run(mutants, tree, given.fresh))
+        text, wrong = report(mutants, *run(mutants, tree, given.fresh, given.known))
     if given.files == [""]:
         (ROOT / "docs" / "mutants.md").write_text(text)
         print(*wrong, "see docs/mutants.md", sep="\n")
