@@ -9,6 +9,7 @@ import pytest
 from strategies import public_layers
 
 from minicnn import Sequential, config
+from minicnn.initializers import GlorotUniform
 from minicnn.layers import (
     Activation,
     AveragePooling2D,
@@ -433,3 +434,17 @@ def test_a_layer_that_keeps_values_of_an_input_it_did_not_announce_is_named():
     layer.forward(np.ones((2, 3)))
     with pytest.raises(ValueError, match="Own 'own': expected dy of shape"):
         layer.backward(np.ones((2, 3)))
+
+
+def test_build_settles_the_float_type_and_the_source_of_the_first_values():
+    layer = Dense(3)
+    assert layer.dtype is None
+    assert layer.rng is None
+    layer.build((None, 4))
+    assert layer.dtype == np.float32
+    assert isinstance(layer.rng, np.random.Generator)
+    given = Dense(3, kernel_initializer="glorot_uniform")
+    given.rng = np.random.default_rng(7)
+    given.build((None, 4))
+    W = GlorotUniform()((4, 3), np.float32, np.random.default_rng(7))
+    np.testing.assert_array_equal(given.params["W"], W)
