@@ -70,13 +70,13 @@ def stages(file: str) -> list[tuple[str, str]]:
             (f"doctest {stem} by_hand", ""),
             ("keras_parity bad_input", QUICK),
             ("properties", "loss or optimizer or logits"),
-            ("models training engine", QUICK),
+            ("models training", QUICK),
         ]
     return [
         ("doctest layers by_hand", ""),
         ("contract keras_parity", QUICK),
         ("bad_input models training", QUICK),
-        ("properties summary engine", QUICK),
+        ("properties", QUICK),
     ]
 
 
@@ -233,8 +233,8 @@ def run(
             minutes = (time.monotonic() - begun) / 60
             lived = sum(not by for by in results.values())
             print(f"{number}/{len(todo)} tried, {lived} live, {minutes:.1f} min", flush=True)
-            CACHE.parent.mkdir(parents=True, exist_ok=True)
-            CACHE.write_text(json.dumps(known))
+        CACHE.parent.mkdir(parents=True, exist_ok=True)
+        CACHE.write_text(json.dumps(known))
     return results, {name for names in left_out.values() for name in names}
 
 
