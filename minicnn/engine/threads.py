@@ -134,7 +134,11 @@ class _Job:
             self.closed = True
             helped = self.helping > 0
         if helped:
-            self.last_left.acquire()
+            try:
+                self.last_left.acquire()
+            except BaseException:  # Ctrl-C; but helpers still write into arrays that others know
+                self.last_left.acquire()
+                raise
 
 
 class _Helpers:
