@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn import Sequential, losses, set_num_threads
+from minicnn import Sequential, losses, set_num_threads, training
 from minicnn.callbacks import Callback
 from minicnn.datasets import synthetic_fashion
 from minicnn.engine import shards, threads
@@ -385,6 +385,50 @@ def test_the_global_state_of_numpy_is_neither_read_nor_changed():
     np.random.seed(3)
     other = Sequential([Dropout(0.5, input_shape=(2,)), Dense(2)])
     assert not np.array_equal(other.layers[1].params["W"], model.layers[1].params["W"])
+
+
+# -- the optimizer's step in pieces ----------------------------------------------------------------
+
+
+def with_a_frozen_layer():
+    set_random_seed(3)
+    model = Sequential([Dense(30, activation="relu", input_shape=(4,)), Dense(9), Dense(3)])
+    model.layers[1].trainable = False
+    model.compile(Adam(0.01), "mse")
+    return model
+
+
+@pytest.mark.parametrize("piece", [1, 50, 10**6])
+def test_pieces_of_a_step_make_the_whole_step(piece, monkeypatch):
+    """However the vector is cut, each trainable number moves once, and no frozen one."""
+    whole, cut = with_a_frozen_layer(), with_a_frozen_layer()
+    x, y = np.random.default_rng(0).random((40, 4)), np.ones((40, 3))
+    whole.fit(x, y, epochs=3, verbose=0)
+    frozen = cut.layers[1].get_weights()
+    monkeypatch.setattr(training, "PIECE", piece)
+    cut.fit(x, y, epochs=3, verbose=0)
+    np.testing.assert_array_equal(cut.flat_params, whole.flat_params)
+    np.testing.assert_array_equal(cut.flat_grads, whole.flat_grads)
+    for now, before in zip(cut.layers[1].get_weights(), frozen):
+        np.testing.assert_array_equal(now, before)
+
+
+@pytest.mark.parametrize("piece", [1, 50, 10**6])
+def test_a_step_that_fails_in_one_piece_is_taken_back_in_all(piece, monkeypatch):
+    model = with_a_frozen_layer()
+    x, y = np.random.default_rng(0).random((40, 4)), np.ones((40, 3))
+    model.fit(x, y, verbose=0)
+    before = [model.flat_params.copy(), *(v.copy() for v in model.optimizer.state.values())]
+    monkeypatch.setattr(training, "PIECE", piece)
+    model.optimizer.state["m"][-1] = before[1 + list(model.optimizer.state).index("m")][-1] = 3e38
+    model.optimizer.learning_rate = 1e30  # overflows where m is huge, in the last piece alone
+    steps = model.optimizer.iterations
+    with pytest.raises(FloatingPointError, match="the step of Adam"):
+        model.fit(x, y, verbose=0)
+    now = [model.flat_params, *model.optimizer.state.values()]
+    for one, other in zip(now, before):
+        np.testing.assert_array_equal(one, other)
+    assert model.optimizer.iterations == steps
 
 
 # -- callbacks ------------------------------------------------------------------------------------
