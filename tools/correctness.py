@@ -1,6 +1,7 @@
 """docs/correctness.md: every figure on it comes from a command that this one runs.
 
     python -m tools.correctness
+    python -m tools.correctness --mutants    only what it quotes from docs/mutants.md
 
 A test that compares numbers notes the worst error with `within` of `tests/strategies.py`; pytest
 counts the tests, hypothesis the examples that it drew.
@@ -22,6 +23,7 @@ from pathlib import Path
 from tools.mutants import ROOT, commit
 
 PAGE = ROOT / "docs" / "correctness.md"
+MUTANTS = "Tests of the tests:"
 
 
 @dataclass(frozen=True)
@@ -364,11 +366,11 @@ def of_contract(tests: int) -> tuple[str, str, str]:
     return f"{tests:,} ({len(TABLE)} set-ups of {len(kinds)} layers)", "exact", ""
 
 
-def mutation() -> list[str]:
-    """What docs/mutants.md says, and whether it is still about this source."""
+def mutation() -> str:
+    """What docs/mutants.md says, and whether it is still about this source; one line."""
     page = ROOT / "docs" / "mutants.md"
     if not page.exists():
-        return ["", "Tests of the tests: skipped, `make mutants` has not been run."]
+        return f"{MUTANTS} skipped, `make mutants` has not been run."
     text = page.read_text()
     at = re.search(r"at commit (\w+)", text)
     total = re.search(r"^\| \*\*all\*\* \| (.*) \|$", text, re.M)
@@ -380,16 +382,20 @@ def mutation() -> list[str]:
     since = "" if same else " These files have changed since: run it again."
     if tried != mutants:
         since += f" {int(mutants) - int(tried)} more have not been tried yet."
-    return [
-        "",
-        f"Tests of the tests: of {tried} small changes to the layers, losses, optimizers and "
+    return (
+        f"{MUTANTS} of {tried} small changes to the layers, losses, optimizers and "
         f"kernels, one at a time, the tests notice {killed} ({share}; at least 95%). The other "
         f"{survivors} stand with their reasons in [mutants.md](mutants.md), written by "
-        f"`make mutants` at commit {at[1]}.{since}",
-    ]
+        f"`make mutants` at commit {at[1]}.{since}"
+    )
 
 
 def main() -> int:
+    if sys.argv[1:] == ["--mutants"]:
+        PAGE.write_text(
+            re.sub(rf"^{MUTANTS}.*", lambda _: mutation(), PAGE.read_text(), flags=re.M)
+        )
+        return 0
     os.nice(19)
     outcomes: dict[str, Outcome] = {}
     commands = [row.command for rows in SECTIONS.values() for row in rows]
@@ -418,7 +424,7 @@ def main() -> int:
         oracle=f"PyTorch {torch}" if torch else "without PyTorch",
         skipped=f"\n\n**{len(skipped)} rows were skipped; they say why.**" if skipped else "",
     )
-    PAGE.write_text(head + "\n".join([*lines, *mutation()]) + "\n" + LIMITS)
+    PAGE.write_text(head + "\n".join([*lines, "", mutation()]) + "\n" + LIMITS)
     failed = [command for command, outcome in outcomes.items() if not outcome.ok]
     print(*(f"FAILED: {command}" for command in failed), "see docs/correctness.md", sep="\n")
     return bool(failed)
