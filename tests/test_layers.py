@@ -9,7 +9,7 @@ import pytest
 from strategies import public_layers
 
 from minicnn import Sequential, config
-from minicnn.initializers import GlorotUniform
+from minicnn.initializers import GlorotUniform, Initializer
 from minicnn.layers import (
     Activation,
     AveragePooling2D,
@@ -448,3 +448,29 @@ def test_build_settles_the_float_type_and_the_source_of_the_first_values():
     given.build((None, 4))
     W = GlorotUniform()((4, 3), np.float32, np.random.default_rng(7))
     np.testing.assert_array_equal(given.params["W"], W)
+
+
+def test_batch_normalization_has_to_know_its_channels_and_no_other_size():
+    layer = BatchNormalization()
+    assert layer.output_shape((None, None, 5)) == (None, None, 5)
+    for shape in ((None, 5, None), (None,), (5,)):
+        with pytest.raises(ValueError, match="BatchNormalization 'batch"):
+            layer.output_shape(shape)
+
+
+def test_variance_of_many_numbers_is_summed_in_float64():
+    x = rng.uniform(0.1, 1, (2**19, 2)).astype(np.float32)
+    layer = BatchNormalization(momentum=0.0)
+    layer.forward(x, True)
+    variance = x.astype(np.float64).var(axis=0)
+    np.testing.assert_allclose(layer.state["moving_variance"], variance, rtol=1e-6)
+
+
+def test_first_values_lie_in_c_order_whatever_an_initializer_returns():
+    class Columns(Initializer):
+        def draw(self, shape, rng):
+            return np.asfortranarray(rng.standard_normal(shape))
+
+    layer = Dense(3, kernel_initializer=Columns(), dtype="float64")
+    layer.build((None, 4))
+    assert layer.params["W"].flags.c_contiguous
