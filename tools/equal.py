@@ -53,6 +53,15 @@ REASONS: dict[str, list[Key]] = {
             f"return gradient / rows if {other} else gradient",
         )
         for other in ("True", "rows >= 1", "rows > 0")
+    ]
+    + [
+        (
+            "minicnn/layers/base.py",
+            f"Layer.{where}",
+            f'if type({array}) is not np.ndarray or {array}.dtype.kind not in "f":',
+            "if True:",
+        )
+        for where, array in (("_input", "x"), ("_recall", "dy"))
     ],
 }
 EQUAL: dict[Key, str] = {key: reason for reason, keys in REASONS.items() for key in keys}
