@@ -474,3 +474,9 @@ def test_first_values_lie_in_c_order_whatever_an_initializer_returns():
     layer = Dense(3, kernel_initializer=Columns(), dtype="float64")
     layer.build((None, 4))
     assert layer.params["W"].flags.c_contiguous
+
+
+def test_a_layer_without_parameters_takes_each_input_in_its_own_float_type():
+    layer = ReLU()
+    for dtype in (np.float32, np.float64, np.float32):
+        assert layer.forward(np.ones((2, 3), dtype)).dtype == dtype
