@@ -28,6 +28,14 @@ REASONS: dict[str, list[Key]] = {
         (REFERENCE, "max_pool", "best, place = None, -1", f"best, place = None, {other}")
         for other in ("1", "-0")
     ],
+    "A value that is never read: build, which every first pass calls, sets it anew": [
+        (
+            "minicnn/layers/dropout.py",
+            "Dropout.__init__",
+            "self._key = 0 # 64 bits from the seed, set by build",
+            "pass # 64 bits from the seed, set by build",
+        )
+    ],
     "Half of 1 cell of padding is none before the image, as half of 0 is": [
         (
             "minicnn/layers/windows.py",

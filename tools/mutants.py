@@ -75,7 +75,7 @@ def stages(file: str) -> list[tuple[str, str]]:
     return [
         ("doctest layers by_hand", ""),
         ("contract keras_parity", QUICK),
-        ("bad_input models training", QUICK),
+        ("bad_input models training weights", QUICK),
         ("properties", QUICK),
     ]
 
