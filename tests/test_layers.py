@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from strategies import public_layers
 
-from minicnn import Sequential, config
+from minicnn import Sequential, config, seeds
 from minicnn.initializers import GlorotUniform, Initializer
 from minicnn.layers import (
     Activation,
@@ -28,6 +28,7 @@ from minicnn.layers import (
     Tanh,
 )
 from minicnn.layers.base import unique_name
+from minicnn.utils import set_random_seed
 
 rng = np.random.default_rng(20)
 
@@ -480,3 +481,12 @@ def test_a_layer_without_parameters_takes_each_input_in_its_own_float_type():
     layer = ReLU()
     for dtype in (np.float32, np.float64, np.float32):
         assert layer.forward(np.ones((2, 3), dtype)).dtype == dtype
+
+
+def test_a_refused_build_of_dropout_draws_nothing():
+    set_random_seed(3)
+    expected = seeds.new_generator().random()
+    set_random_seed(3)
+    with pytest.raises((TypeError, ValueError), match="Dropout 'dropout"):
+        Dropout(0.5).build((None, -3))
+    assert seeds.new_generator().random() == expected

@@ -33,8 +33,9 @@ REASONS: dict[str, list[Key]] = {
             "minicnn/layers/dropout.py",
             "Dropout.__init__",
             "self._key = 0 # 64 bits from the seed, set by build",
-            "pass # 64 bits from the seed, set by build",
+            f"{other} # 64 bits from the seed, set by build",
         )
+        for other in ("pass", "self._key = 1")
     ],
     "Half of 1 cell of padding is none before the image, as half of 0 is": [
         (
