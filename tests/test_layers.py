@@ -490,3 +490,11 @@ def test_a_refused_build_of_dropout_draws_nothing():
     with pytest.raises((TypeError, ValueError), match="Dropout 'dropout"):
         Dropout(0.5).build((None, -3))
     assert seeds.new_generator().random() == expected
+
+
+def test_dropout_without_a_seed_takes_63_bits_of_the_generator_it_is_given():
+    layer = Dropout(0.5)
+    layer.rng = np.random.default_rng(7)
+    same = Dropout(0.5, seed=int(np.random.default_rng(7).integers(2**63)))
+    x = np.ones((1, 100))
+    np.testing.assert_array_equal(layer.forward(x, True), same.forward(x, True))
