@@ -498,3 +498,11 @@ def test_dropout_without_a_seed_takes_63_bits_of_the_generator_it_is_given():
     same = Dropout(0.5, seed=int(np.random.default_rng(7).integers(2**63)))
     x = np.ones((1, 100))
     np.testing.assert_array_equal(layer.forward(x, True), same.forward(x, True))
+
+
+def test_weights_of_a_layer_that_are_trained_and_that_are_not():
+    layer = BatchNormalization()
+    layer.build((None, 3))
+    assert [weight.name for weight in layer.trainable_weights] == ["gamma", "beta"]
+    untrained = [weight.name for weight in layer.non_trainable_weights]
+    assert untrained == ["moving_mean", "moving_variance"]
