@@ -498,6 +498,7 @@ def test_dropout_without_a_seed_takes_63_bits_of_the_generator_it_is_given():
     same = Dropout(0.5, seed=int(np.random.default_rng(7).integers(2**63)))
     x = np.ones((1, 100))
     np.testing.assert_array_equal(layer.forward(x, True), same.forward(x, True))
+    assert (layer.forward(x, True) != Dropout(0.5, seed=8).forward(x, True)).any()
 
 
 def test_weights_of_a_layer_that_are_trained_and_that_are_not():
