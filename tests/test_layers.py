@@ -507,3 +507,31 @@ def test_weights_of_a_layer_that_are_trained_and_that_are_not():
     assert [weight.name for weight in layer.trainable_weights] == ["gamma", "beta"]
     untrained = [weight.name for weight in layer.non_trainable_weights]
     assert untrained == ["moving_mean", "moving_variance"]
+
+
+def splitmix64(n):
+    """Written once more from the paper of Steele, Lea and Flood."""
+    z = n * 0x9E3779B97F4A7C15 % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
+
+
+@pytest.mark.parametrize("step", [0, 1, 5, 2**33])
+@pytest.mark.parametrize(("rate", "dropped"), [(0.5, 2**31), (0.25, 2**30), (1, 2**32 - 1)])
+def test_keys_of_dropout_come_from_seed_and_step_and_its_counter_from_the_sample(
+    rate, dropped, step
+):
+    layer = Dropout(rate, seed=3)
+    layer.build((None, 10))
+    layer.seek(step, 7)
+    seed = int(np.random.SeedSequence(3).generate_state(1, np.uint64)[0])
+    key = splitmix64(seed + step)
+    scale = 1 / (1 - rate) if rate < 1 else 0
+    assert layer.draw(10) == (key >> 32, key % 2**32, 70, dropped, np.float32(scale))
+
+
+def test_dropout_of_everything_scales_by_0_the_cell_that_the_threshold_cannot_reach():
+    layer = Dropout(1)
+    layer._keep = lambda shape: np.ones(shape, np.bool_)
+    np.testing.assert_array_equal(layer.forward(np.ones((2, 3)), True), 0)

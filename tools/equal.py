@@ -37,14 +37,6 @@ REASONS: dict[str, list[Key]] = {
         )
         for other in ("pass", "self._key = 1")
     ],
-    "At rate 1 every cell is dropped, and nothing is left to be scaled": [
-        (
-            "minicnn/layers/dropout.py",
-            "Dropout.forward",
-            "scale = 1 / (1 - self.rate) if self.rate < 1 else 0",
-            "scale = 1 / (1 - self.rate) if self.rate < 1 else 1",
-        )
-    ],
     "Half of 1 cell of padding is none before the image, as half of 0 is": [
         (
             "minicnn/layers/windows.py",
