@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import numbers
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
@@ -100,7 +102,7 @@ class Sequential:
         self.jit_compile: bool | str = "auto"
         self._train_runner: training.Runner | None = None
         self._train_settings: list[dict[str, Any]] = []  # what `_settings` said when it was made
-        self._in_fit = False
+        self._in_fit = 0  # the thread that fit runs in
         if layers is not None and not isinstance(layers, (list, tuple)):
             raise TypeError(f"Sequential: expected a list of layers, received {layers!r}")
         for layer in layers or ():
@@ -350,7 +352,7 @@ class Sequential:
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_train_runner": None, "_train_settings": [], "_in_fit": False}
+        return {**self.__dict__, "_train_runner": None, "_train_settings": [], "_in_fit": 0}
 
     def _needs_build(self, what: str) -> None:
         if not self.built:
@@ -681,10 +683,13 @@ class Sequential:
             weight = weight_val[0] if weight_val else None
             like = data.x.shape[1:]
             validation = self._data(x_val, "fit validation_data", y_val, weight, like=like)
-        elif validation_split != 0:
+        elif not _is_zero(validation_split):
             data, validation = _split(data, validation_split)
         self._build_for(data)
-        outer, self._in_fit = self._in_fit, True
+        outer = self._in_fit
+        if outer not in (0, threading.get_ident()):
+            raise RuntimeError(f"fit: {training.in_two_threads(self)}")
+        self._in_fit = threading.get_ident()
         try:
             return training.fit(
                 self,
@@ -848,6 +853,8 @@ class Sequential:
 
         chosen = {"loss": self.loss, "optimizer": self.optimizer, "jit": self.jit_compile}
         settings = [chosen, *map(_settings, self.layers)] if training else []
+        if training:
+            self._rejoin()
         if training and self._train_runner and _unchanged(self._train_settings, settings):
             return self._train_runner
         if self.loss is None:
@@ -1037,6 +1044,11 @@ def _wrong_sample(who: str, shape: Shape, sample: Shape) -> str:
     if len(shape) == 1:
         return f"{message} Each sample has to be an array of its own; is x what was meant?"
     return f"{message} Reshape the data, or build the model for input_shape={tuple(shape[1:])}"
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether it is the number 0; an array of them, or False, is not."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and value == 0
 
 
 def _split(data: training.Data, validation_split: Any) -> tuple[training.Data, training.Data]:

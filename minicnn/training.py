@@ -16,7 +16,7 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -140,6 +140,7 @@ class Runner:
         sparse = isinstance(self.loss, SparseCategoricalCrossentropy) and self.loss.from_logits
         self.fused_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
         self._backup = _Backup()
+        self._free = threading.Lock()  # held during a step
 
     def means(self) -> Means:
         return Means(["loss", *(metric.name for metric in self.metrics)])
@@ -212,41 +213,64 @@ class Runner:
         if not np.isfinite(self.loss.forward(batch.y, x)).all():  # type: ignore[arg-type]
             return "the loss"
         for layer in reversed(model.layers):
-            for key, array in layer.grads.items():
-                if not np.isfinite(array).all():
+            for key, array in layer.grads.items() if layer.trainable else ():
+                if not np.isfinite(np.square(array)).all():
                     return f"the gradient of {key} in {layer.who}"
         return "the gradient"
 
     def step(self, model: Sequential, batch: Batch) -> Array:
         """One update of the model's parameters; returns loss and metrics of each sample.
 
-        Raises FloatingPointError where the loss, the gradient or the new parameters are not finite.
-        After this or any other error, weights, running statistics and optimizer are as before.
+        Raises FloatingPointError where the loss, the gradient, or what the step has changed is not
+        finite. After this or any other error, weights, running statistics and optimizer are as
+        before. RuntimeError if another thread is in the midst of a step of this model.
         """
         step = model.optimizer.iterations
-        self._backup.begin()
-        for layer in model.layers:
-            for array in layer.state.values():
-                self._backup.keep(array)
+        if not self._free.acquire(blocking=False):
+            raise RuntimeError(in_two_threads(model))
         try:
+            self._backup.begin(layer.state for layer in model.layers)
             with np.errstate(all="ignore"):  # what overflows is found by its result
                 values, finite = self.train(batch, step)
-                if not (finite and self._update(model)):
-                    what = self.culprit(model, batch, step)
+                finite = finite and self._update(model)
+                what = self._overflown(model) if finite else ""
+                if what or not finite:
+                    self._take_back(model, step)  # what is at fault shows in the model as it was
+                    what = what or self.culprit(model, batch, step)
                     raise FloatingPointError(_not_finite(step, what))
-                if not np.isfinite(model.flat_params).all():
-                    raise FloatingPointError(_not_finite(step, f"the step of {model.optimizer!r}"))
         except BaseException:
+            self._take_back(model, step)
+            raise
+        finally:
+            self._free.release()
+        return values
+
+    def _take_back(self, model: Sequential, step: int) -> None:
+        """Weights, running statistics and optimizer as they were before step number `step`."""
+        with undisturbed():
             self._backup.restore()
             model.optimizer.iterations = step
-            raise
-        return values
+
+    def _overflown(self, model: Sequential) -> str:
+        """What the step has made NaN or infinite; empty if nothing."""
+        running = [(layer, key) for layer in model.layers for key in layer.state]
+        for layer, key in running:
+            if not np.isfinite(layer.state[key]).all():
+                return f"{key} of {layer.who}"
+        optimizer = model.optimizer
+        if np.isfinite(model.flat_params).all():
+            return ""
+        for layer in model.layers:
+            for key, array in layer.params.items():
+                if not np.isfinite(array).all():
+                    return f"{key} of {layer.who}, by the step of {optimizer!r},"
+        return f"the step of {optimizer!r}"
 
     def _update(self, model: Sequential) -> bool:
         """The optimizer's step along the summed gradient; returns whether that is finite.
 
-        Works through the vectors piece by piece, so that a piece stays in the cache from the sum to
-        the check of the new weights, and each thread can take the next.
+        A gradient so long that its square is not finite counts as infinite: optimizers square it.
+        Works through the vectors piece by piece, so that each thread can take the next.
         """
         optimizer, w, g = model.optimizer, model.flat_params, model.flat_grads
         optimizer.begin(w)
@@ -256,7 +280,8 @@ class Runner:
 
         def work(piece: tuple[slice, list[slice]]) -> None:
             whole, moving = piece
-            finite.append(self.network.sum(whole, g))
+            self.network.sum(whole, g)
+            finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
             for part in moving if finite[-1] else ():
                 for vector in vectors:
                     self._backup.keep(vector, part)
@@ -292,9 +317,15 @@ class _Backup:
     def __init__(self) -> None:
         self._copies: dict[int, Array] = {}
         self._kept: list[tuple[Array, Array]] = []
+        self._dicts: list[tuple[dict[str, Array], dict[str, Array]]] = []
 
-    def begin(self) -> None:
+    def begin(self, dicts: Iterable[dict[str, Array]]) -> None:
+        """A step begins; what is in the `dicts` now is in them again after `restore`."""
         self._kept = []
+        self._dicts = [(held, dict(held)) for held in dicts if held]
+        for held, _ in self._dicts:
+            for array in held.values():
+                self.keep(array)
 
     def keep(self, array: Array, part: slice = slice(None)) -> None:
         """Copy that part of the array; different parts may be kept by different threads."""
@@ -305,6 +336,9 @@ class _Backup:
         self._kept.append((array[part], copy[part]))
 
     def restore(self) -> None:
+        for held, before in self._dicts:
+            held.clear()
+            held.update(before)
         for array, copy in self._kept:
             array[...] = copy
 
@@ -324,11 +358,32 @@ class _Outputs:
         self.all[shard] = y_pred
 
 
+def in_two_threads(model: Sequential) -> str:
+    return (
+        f"{model.who} is being trained by another thread. Train it in one thread at a time, or "
+        "give each thread a copy.deepcopy(model)"
+    )
+
+
 def _not_finite(step: int, what: str) -> str:
     return (
         f"fit: {what} became NaN or infinite at step {step + 1}. The model keeps the weights of "
         "the last whole step. Try a smaller learning rate, or inputs scaled to [0, 1]"
     )
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Inside, Ctrl-C does nothing; for the moments in which a model is put back as it was."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -396,7 +451,6 @@ def fit(
     hooks.set_model(model)
     hooks.set_params({"verbose": verbose, "epochs": epochs.stop, "steps": steps})
     model.history, model.stop_training = history, False
-    runner = model.runner(training=True)
     if verbose and not isinstance(model.layers[0], Rescaling):
         _note_whole_numbers(data.x)
 
@@ -405,6 +459,7 @@ def fit(
         hooks.on_train_begin({})
         for epoch in epochs:
             hooks.on_epoch_begin(epoch, {})
+            runner = model.runner(training=True)  # a callback may have set a rate, say
             title = f"Epoch {epoch + 1}/{epochs.stop}" if epochs.stop > 1 else ""
             progress = Progress(steps, verbose, title)
             order = model.rng.permutation(len(data)) if shuffle else None

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn import Sequential, losses, set_num_threads, training
+from minicnn import Sequential, initializers, losses, set_num_threads, training
 from minicnn.callbacks import Callback
 from minicnn.datasets import synthetic_fashion
 from minicnn.engine import shards, threads
@@ -385,6 +385,219 @@ def test_the_global_state_of_numpy_is_neither_read_nor_changed():
     np.random.seed(3)
     other = Sequential([Dropout(0.5, input_shape=(2,)), Dense(2)])
     assert not np.array_equal(other.layers[1].params["W"], model.layers[1].params["W"])
+
+
+# -- interrupts, wherever they come ----------------------------------------------------------------
+
+
+INTERRUPTED = """
+import random, signal, sys, threading, time
+import numpy as np
+from minicnn.engine import threads
+
+class Alarm(Exception):
+    pass
+
+def ring(*args):
+    raise Alarm
+
+signal.signal(signal.SIGALRM, ring)
+threads.set_num_threads(2)
+arrays = [np.ones(200_000) for _ in range(4)]
+working = [0] * 4
+
+def task(k):
+    working[k] += 1
+    for _ in range(3 + 6 * k):
+        np.sqrt(arrays[k], out=arrays[k])
+    working[k] -= 1
+
+draw = random.Random(0)
+for _ in range(1500):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, draw.uniform(5e-5, 4e-3))
+        threads.run(task, range(4))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except Alarm:
+        pass
+    assert threading.active_count() == 2
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+def test_an_interrupt_at_any_moment_neither_hangs_nor_leaves_helpers_at_work():
+    finished = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120
+    )
+    assert finished.stdout == "done\n", finished.stderr
+
+
+def test_ctrl_c_while_a_step_is_taken_back():
+    """The second of two; the third in all, since fit holds back the first."""
+    model = compiled()
+    model.train_on_batch(X, Y)
+    before, steps = model.flat_params.copy(), model.optimizer.iterations
+    runner = model.runner(training=True)
+    move, restore = runner.update, runner._backup.restore
+
+    def interrupted(*args):
+        move(*args)
+        signal.raise_signal(signal.SIGINT)
+
+    def interrupted_too():
+        signal.raise_signal(signal.SIGINT)
+        restore()
+
+    runner.update, runner._backup.restore = interrupted, interrupted_too
+    with pytest.raises(KeyboardInterrupt):
+        model.train_on_batch(X, Y)
+    np.testing.assert_array_equal(model.flat_params, before)
+    assert model.optimizer.iterations == steps
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_model_is_trained_in_one_thread_at_a_time():
+    model = compiled()
+    model.train_on_batch(X, Y)
+    answers = []
+
+    class Other(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if not answers:
+                thread = threading.Thread(target=self.fit_too)
+                thread.start()
+                thread.join()
+
+        def fit_too(self):
+            try:
+                model.fit(X, Y, verbose=0)
+            except RuntimeError as error:
+                answers.append(str(error))
+
+    model.fit(X, Y, verbose=0, callbacks=[Other()])
+    assert "being trained by another thread" in answers[0]
+
+    runner = model.runner(training=True)
+    with runner._free, pytest.raises(RuntimeError, match="being trained by another thread"):
+        model.train_on_batch(X, Y)
+    model.train_on_batch(X, Y)
+
+
+# -- what is not finite, and where ----------------------------------------------------------------
+
+
+def test_running_statistics_that_overflow_stop_the_training():
+    model = Sequential([BatchNormalization(input_shape=(4,), name="norm"), Dense(2)])
+    model.compile("sgd", "mse")
+    x, y = np.random.default_rng(0).standard_normal((32, 4)), np.zeros((32, 2))
+    model.fit(x, y, verbose=0)
+    before = [array.copy() for array in model.get_weights()]
+    with pytest.raises(FloatingPointError, match=r"BatchNormalization 'norm'.* step 2"):
+        model.fit(x * 1e25, y, verbose=0)
+    for now, then in zip(model.get_weights(), before):
+        np.testing.assert_array_equal(now, then)
+
+
+class Slope(Layer):
+    """Hands `factor` times the gradient down."""
+
+    factor = 1e20
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = ()
+        return x
+
+    def backward(self, dy):
+        dy, _ = self._recall(dy)
+        return dy * dy.dtype.type(self.factor)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_a_gradient_whose_square_overflows_would_stop_the_weight_for_ever(optimizer):
+    model = Sequential([Dense(3, input_shape=(2,), name="below"), Slope(), Dense(1)])
+    model.compile(optimizer, "mse")
+    with pytest.raises(FloatingPointError, match=r"gradient of [Wb] in Dense 'below'.* step 1"):
+        model.fit(np.ones((8, 2)), np.full((8, 1), 9.0), verbose=0)
+    assert all(np.isfinite(vector).all() for vector in model.optimizer.state.values())
+
+
+def test_a_frozen_layers_gradient_stops_nobody():
+    model = Sequential([Dense(3, input_shape=(2,)), Slope(), Dense(1)])
+    model.layers[0].trainable = False
+    model.compile("adam", "mse")
+    model.fit(np.ones((8, 2)), np.full((8, 1), 9.0), verbose=0)
+    assert np.isfinite(model.flat_params).all()
+
+
+@pytest.mark.parametrize("piece", [50, 10**6])
+def test_the_one_at_fault_is_named_though_other_pieces_have_moved(piece, monkeypatch):
+    monkeypatch.setattr(training, "PIECE", piece)
+    model = Sequential([Dense(30, input_shape=(20,), name="first"), Slope(), Dense(4), Dense(2)])
+    model.compile(SGD(1e15), "mse")
+    with pytest.raises(FloatingPointError, match="gradient of [Wb] in Dense 'first'"):
+        model.fit(np.ones((8, 20)), np.ones((8, 2)), verbose=0)
+
+
+def test_the_layer_whose_weights_overflow_is_named():
+    model = Sequential([Dense(3, input_shape=(2,)), Dense(1, name="last")])
+    model.compile(SGD(3e38), "mse")
+    with pytest.raises(FloatingPointError, match=r"of Dense '.*', by the step of SGD.* step 1"):
+        model.fit(np.ones((8, 2)), np.full((8, 1), 9.0), verbose=0)
+
+
+class Counter(Layer):
+    """Puts a new array into its state in each pass, instead of writing into the old one."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.add_state("n", (1,), initializers.Zeros())
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = ()
+        self.state["n"] = self.state["n"] + 1
+        return x
+
+    def backward(self, dy):
+        return self._recall(dy)[0]
+
+
+def test_a_state_that_is_replaced_is_put_back_too():
+    model = Sequential([Dense(3, input_shape=(2,)), Counter(), Slope(), Dense(1)])
+    model.compile("adam", "mse")
+    with pytest.raises(FloatingPointError):
+        model.fit(np.ones((8, 2)), np.full((8, 1), 9.0), verbose=0)
+    assert model.layers[1].state["n"] == 0
+
+
+# -- what callbacks change ------------------------------------------------------------------------
+
+
+def test_what_a_callback_sets_counts_from_the_next_epoch():
+    """A rate of dropout, and an array put in the place of a weight."""
+
+    class Change(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.layers[0].rate = 0.0
+                self.model.layers[1].params["W"] = np.ones((8, 3), np.float32)
+
+    def make():
+        set_random_seed(4)
+        model = Sequential([Dropout(0.5, input_shape=(8,)), Dense(3)])
+        model.compile(SGD(0.1), "mse")
+        return model
+
+    x, y = rng.random((40, 8)), rng.random((40, 3))
+    model, twin = make(), make()
+    model.fit(x, y, epochs=2, shuffle=False, verbose=0, callbacks=[Change()])
+    twin.fit(x, y, epochs=1, shuffle=False, verbose=0)
+    twin.layers[0].rate = 0.0
+    twin.set_weights([np.ones((8, 3)), twin.get_weights()[1]])
+    twin.fit(x, y, epochs=1, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(model.flat_params, twin.flat_params)
 
 
 # -- the optimizer's step in pieces ----------------------------------------------------------------

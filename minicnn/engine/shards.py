@@ -163,13 +163,9 @@ class ShardedNetwork:
 
         self._summands = self._vectors[: self.run(n, add)]
 
-    def sum(self, part: slice, total: Array) -> bool:
-        """Write that part of the last batch's gradient into `total`; returns whether it is finite.
-
-        Parts may be summed by several threads.
-        """
+    def sum(self, part: slice, total: Array) -> None:
+        """That part of the last batch's gradient, into `total`. Threads may share the parts."""
         np.add.reduce(self._summands[:, part], axis=0, out=total[part])  # row after row
-        return bool(np.isfinite(total[part]).all())
 
 
 def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:

@@ -80,11 +80,15 @@ def run(task: Callable[[Any], None], items: Iterable[Any]) -> None:
             task(item)
         return
     job = _Job(task, items)
-    _ready_helpers().join(job, n - 1)
     try:
-        job.work()
-    finally:
+        try:
+            _ready_helpers().join(job, n - 1)
+            job.work()
+        finally:
+            job.close()
+    except BaseException:  # Ctrl-C may come even before `close` has begun
         job.close()
+        raise
     if job.errors:
         raise job.errors[min(job.errors)]
 
@@ -128,17 +132,23 @@ class _Job:
                 self.last_left.release()
 
     def close(self) -> None:
-        """Begin no more items, and wait for those that helpers have begun."""
-        self.waiting.clear()
-        with self.lock:
-            self.closed = True
-            helped = self.helping > 0
-        if helped:
+        """Begin no more items, and wait for those that helpers have begun.
+
+        Ctrl-C does not cut this short: helpers write into arrays that others know.
+        """
+        interrupt: BaseException | None = None
+        while True:
             try:
+                self.waiting.clear()
+                with self.lock:
+                    self.closed = True
+                    if self.helping == 0:
+                        break
                 self.last_left.acquire()
-            except BaseException:  # Ctrl-C; but helpers still write into arrays that others know
-                self.last_left.acquire()
-                raise
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 class _Helpers:
