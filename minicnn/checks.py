@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 T = TypeVar("T")
 
+LARGEST_SIZE = 2**31 - 1  # of an axis, a window or a stride: products of two still fit 64 bits
 
-def integer(value: Any, name: str, who: str, *, minimum: int) -> int:
-    """`value` as an int of at least `minimum`.
 
-    Raises TypeError for anything that is not a whole-number type, ValueError below the minimum.
+def integer(value: Any, name: str, who: str, *, minimum: int, maximum: int | None = None) -> int:
+    """`value` as an int of at least `minimum` and, where one is given, at most `maximum`.
+
+    Raises TypeError for anything that is not a whole-number type, ValueError outside the two.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(
@@ -30,9 +32,26 @@ def integer(value: Any, name: str, who: str, *, minimum: int) -> int:
         )
     if value < minimum:
         raise ValueError(
-            f"{who}: expected {name} to be an integer >= {minimum}, received {value!r}"
+            f"{who}: expected {name} to be an integer >= {minimum}, received {_shown(value)}"
+        )
+    if maximum is not None and int(value) > maximum:
+        raise ValueError(
+            f"{who}: expected {name} to be an integer from {minimum} to {maximum}, "
+            f"received {_shown(value)}"
         )
     return int(value)
+
+
+def size(value: Any, name: str, who: str) -> int:
+    """`value` as the size of an axis, a window or a stride."""
+    return integer(value, name, who, minimum=1, maximum=LARGEST_SIZE)
+
+
+def _shown(number: Any) -> str:
+    """The number in an error message: Python writes out thousands of digits, or refuses to."""
+    if isinstance(number, int) and number.bit_length() > 256:
+        return f"{'-' if number < 0 else ''}2**{number.bit_length() - 1} or more"
+    return repr(number)
 
 
 def boolean(value: Any, name: str, who: str) -> bool:
@@ -50,9 +69,9 @@ def pair(value: Any, name: str, who: str) -> tuple[int, int]:
                 f"{who}: expected {name} to be one integer or two (height, width), "
                 f"received {value!r}"
             )
-        return integer(value[0], name, who, minimum=1), integer(value[1], name, who, minimum=1)
-    size = integer(value, name, who, minimum=1)
-    return size, size
+        return size(value[0], name, who), size(value[1], name, who)
+    side = size(value, name, who)
+    return side, side
 
 
 def real(
@@ -73,11 +92,14 @@ def real(
         raise TypeError(
             f"{who}: expected {name} to be {allowed}, received {value!r} ({type(value).__name__})"
         )
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer that is beyond all floats
+        number = math.inf
     too_low = number <= low if open_low else number < low
     too_high = number >= high if open_high else number > high
     if not math.isfinite(number) or too_low or too_high:
-        raise ValueError(f"{who}: expected {name} to be {allowed}, received {value!r}")
+        raise ValueError(f"{who}: expected {name} to be {allowed}, received {_shown(value)}")
     return number
 
 

@@ -27,6 +27,8 @@ Array = NDArray[Any]
 # standard deviation of a unit normal that is cut off at -2 and 2
 STD_OF_TRUNCATED_NORMAL = 0.87962566103423978
 
+LARGEST = 2**48  # numbers in one array; no machine holds more, and NumPy's own errors name nobody
+
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Summands in one output, and outputs that one input reaches.
@@ -65,7 +67,12 @@ class Initializer:
         who = type(self).__name__
         if not isinstance(shape, (list, tuple)):
             raise TypeError(f"{who}: expected shape to be a tuple, received {shape!r}")
-        shape = tuple(checks.integer(n, "each size of shape", who, minimum=1) for n in shape)
+        shape = tuple(checks.size(n, "each size of shape", who) for n in shape)
+        if math.prod(shape) > LARGEST:
+            raise ValueError(
+                f"{who}: expected a shape of at most {LARGEST} numbers, received {shape}. "
+                "Make the layer or its input smaller"
+            )
         kind = config.float_dtype(dtype, who) or np.dtype(config.floatx())
         if self.seed is not None:
             rng = np.random.default_rng(self.seed)

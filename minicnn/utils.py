@@ -51,7 +51,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> NDArray[Any]:
     if num_classes is None:
         classes = int(labels.max()) + 1
     else:
-        classes = checks.integer(num_classes, "num_classes", "to_categorical", minimum=1)
+        classes = checks.size(num_classes, "num_classes", "to_categorical")
     if labels.max() >= classes:
         raise ValueError(
             f"to_categorical: expected labels from 0 to {classes - 1}, received {labels.max()}"

@@ -430,6 +430,33 @@ def test_sizes_of_layers(name, value, error):
         SIZED[name](value)
 
 
+@pytest.mark.parametrize("name", SIZED)
+@pytest.mark.parametrize("value", [2**31, 10**20, 10**30, np.uint64(2**63)])
+def test_sizes_that_no_array_has(name, value):
+    words = f"expected {name} to be an integer from 1 to 2147483647, received {value!r}"
+    with refused(ValueError, words):
+        SIZED[name](value)
+    with refused(ValueError, "expected each size of input_shape to be an integer from 1 to 214748"):
+        Dense(3, input_shape=(value,))
+
+
+def test_numbers_that_are_too_long_to_write_out():
+    for wrong in (10**400, 10**5000):
+        with refused(ValueError, "expected units to be an integer from 1 to 21474", "received 2**"):
+            Dense(wrong)
+        with refused(ValueError, "expected units to be an integer >= 1, received -2**"):
+            Dense(-wrong)
+        with refused(ValueError, "SGD: expected learning_rate to be a number in [0, inf), rec"):
+            SGD(wrong)
+
+
+def test_windows_and_weights_beyond_all_memory():
+    with refused(ValueError, "expected pool_size of at most 2147483647 cells, received (50000, 50"):
+        MaxPooling2D(50_000, padding="same")
+    with refused(ValueError, "expected a shape of at most", "received (2147483647, 2147483647, 1"):
+        Conv2D(2, 2**31 - 1, padding="same").build((None, 4, 4, 1))
+
+
 @pytest.mark.parametrize(("value", "error"), NOT_A_SIZE)
 @pytest.mark.parametrize("name", ["kernel_size", "pool_size", "strides"])
 def test_sizes_in_a_pair(name, value, error):

@@ -209,7 +209,7 @@ def _as_shape(value: Any) -> Shape | None:
                 f"{tuple(value)}. Give the other sizes as numbers, small ones do"
             )
         name = "each size of the shape"
-        known = [checks.integer(size, name, "check_layer", minimum=1) for size in sizes]
+        known = [checks.size(size, name, "check_layer") for size in sizes]
         return (None, *known) if value[0] is None else tuple(known)
     return None
 

@@ -430,7 +430,7 @@ def checked_shape(input_shape: Any, who: str) -> Shape:
         )
     for size in input_shape:
         if size is not None:
-            checks.integer(size, f"each size of input_shape {input_shape}", who, minimum=1)
+            checks.size(size, f"each size of input_shape {input_shape}", who)
     return tuple(input_shape)
 
 
@@ -460,9 +460,7 @@ def _declared(input_shape: Any, who: str) -> tuple[int, ...]:
             f"{tuple(input_shape)}. A model is built for one size: write (28, 28, 1), say, and "
             "bring the data to it"
         )
-    return tuple(
-        checks.integer(size, "each size of input_shape", who, minimum=1) for size in input_shape
-    )
+    return tuple(checks.size(size, "each size of input_shape", who) for size in input_shape)
 
 
 def size_of(shape: Shape) -> int:

@@ -95,7 +95,7 @@ class Conv2D(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.filters = checks.integer(filters, "filters", self.who, minimum=1)
+        self.filters = checks.size(filters, "filters", self.who)
         self.kernel_size = checks.pair(kernel_size, "kernel_size", self.who)
         self.strides = checks.pair(strides, "strides", self.who)
         self.padding = checked_padding(padding, self.who)

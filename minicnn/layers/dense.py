@@ -77,7 +77,7 @@ class Dense(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.units = checks.integer(units, "units", self.who, minimum=1)
+        self.units = checks.size(units, "units", self.who)
         self.activation = activations.get(activation, self.who)
         self.use_bias = checks.boolean(use_bias, "use_bias", self.who)
         self.kernel_initializer = initializers.get(kernel_initializer, self.who)

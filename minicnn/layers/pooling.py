@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ class _Pooling2D(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.pool_size = checks.pair(pool_size, "pool_size", self.who)
+        if math.prod(self.pool_size) > checks.LARGEST_SIZE:  # a cell's place in it is an int32
+            raise ValueError(
+                f"{self.who}: expected pool_size of at most {checks.LARGEST_SIZE} cells, received "
+                f"{self.pool_size}. The image's own height and width cover all of it"
+            )
         self.strides = (
             self.pool_size if strides is None else checks.pair(strides, "strides", self.who)
         )
