@@ -196,19 +196,17 @@ class SparseCategoricalCrossentropy(_Crossentropy):
                 f"sparse_categorical_crossentropy, received {y.shape}. {mend}"
             )
         checks.finite(y, "y", who)
-        if y.dtype.kind == "f":
-            if (fractional := y != np.floor(y)).any():
-                raise ValueError(
-                    f"{who}: expected y to hold labels, whole numbers, received {y[fractional][0]}"
-                )
-            y = y.astype(np.int64)
+        if y.dtype.kind == "f" and (fractional := y != np.floor(y)).any():
+            raise ValueError(
+                f"{who}: expected y to hold labels, whole numbers, received {y[fractional][0]}"
+            )
         if y.size and (y.min() < 0 or y.max() >= classes):
             wrong = y.min() if y.min() < 0 else y.max()
             raise ValueError(
                 f"{who}: expected y to hold labels from 0 to {classes - 1}, since the model has "
                 f"{classes} outputs, received {wrong}"
             )
-        return y
+        return y.astype(np.int64) if y.dtype.kind == "f" else y
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         label = y_true[..., None].astype(np.intp)

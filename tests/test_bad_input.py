@@ -217,6 +217,7 @@ WRONG_LABELS = {
     ),
     "-7": (with_one(Y, 4, -7).astype(int), ValueError, "received -7"),
     "beyond the classes": (with_one(Y, 4, 3).astype(np.uint8), ValueError, "received 3"),
+    "beyond all integers": (with_one(Y, 4, 1e30), ValueError, "3 outputs, received 1e+30"),
     "fractional": (
         with_one(Y, 4, 1.5),
         ValueError,
@@ -350,6 +351,8 @@ WRONG_IN_FIT = {
     "validation_split -0.1": ({"validation_split": -0.1}, ValueError, "in (0, 1), received -0.1"),
     "validation_split nan": ({"validation_split": np.nan}, ValueError, "in (0, 1), received nan"),
     "validation_split text": ({"validation_split": "20%"}, TypeError, "in (0, 1), received '20%'"),
+    "validation_split False": ({"validation_split": False}, TypeError, "(0, 1), received False"),
+    "validation_split array": ({"validation_split": X[0, 0]}, TypeError, "in (0, 1), received arr"),
     "validation_split tiny": ({"validation_split": 0.999}, ValueError, "0.999 of 20 samples"),
     "validation_data x alone": ({"validation_data": (X,)}, ValueError, "(x_val, y_val)"),
     "validation_data of four": ({"validation_data": (X, Y, Y, Y)}, ValueError, "received tuple"),
@@ -648,6 +651,11 @@ def test_what_else_may_not_be_set_on_a_layer():
     model = trained()
     with refused(TypeError, "expected activation to be a layer such as Tanh()", model=model):
         model.layers[0].activation = "tanh"
+    for wrong in (None, np.tanh):
+        for layer in (model.layers[0], model.layers[-1]):
+            words = "expected activation to be a layer such as Tanh()", f"received {wrong!r}"
+            with refused(TypeError, *words, model=model):
+                layer.activation = wrong
     with refused(TypeError, "expected trainable to be True or False, received 'no'", model=model):
         model.layers[0].trainable = "no"
 

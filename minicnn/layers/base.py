@@ -144,10 +144,12 @@ class Layer:
                 f"{self.who}: expected {name} to stay {getattr(self, name)!r}, for which the layer "
                 f"was built, received {value!r}. Make a new layer"
             )
-        if isinstance(vars(self).get(name), Layer) and isinstance(value, str):
+        if isinstance(vars(self).get(name), Layer) and (
+            isinstance(value, str) or (name == "activation" and not isinstance(value, Layer))
+        ):
             raise TypeError(
                 f"{self.who}: expected {name} to be a layer such as Tanh(), received {value!r}. "
-                "Names are for the constructor"
+                "Names are for the constructor, and Linear() changes nothing"
             )
         super().__setattr__(name, value)
 
