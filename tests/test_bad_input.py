@@ -24,7 +24,7 @@ from minicnn import Input, Sequential, config, get_num_threads, losses, metrics,
 from minicnn.callbacks import Callback
 from minicnn.engine import threads
 from minicnn.gradcheck import check_layer
-from minicnn.initializers import GlorotUniform
+from minicnn.initializers import GlorotUniform, Initializer
 from minicnn.layers import (
     Activation,
     AveragePooling2D,
@@ -35,6 +35,7 @@ from minicnn.layers import (
     Flatten,
     Layer,
     MaxPooling2D,
+    Rescaling,
 )
 from minicnn.optimizers import SGD, Adam, RMSprop
 from minicnn.utils import set_random_seed, to_categorical
@@ -518,6 +519,73 @@ def test_a_rate_is_checked_whenever_it_is_set(value, error):
     with refused(error, f"{layer.who}: expected rate to be a number in [0, 1]", model=model):
         layer.rate = value
     assert layer.rate == 0.2
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        (np.nan, ValueError, "to be a number in (-inf, inf), received nan"),
+        (10**400, ValueError, "to be a number in (-inf, inf), received 2**1328 or more"),
+        ("abc", TypeError, "to be a number in (-inf, inf), received 'abc'"),
+        (np.ones(4), TypeError, "to be a number in (-inf, inf), received array"),
+        (
+            1e300,
+            ValueError,
+            "to fit into float32, whose largest number is 3.4e+38, received 1e+300",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["scale", "offset"])
+def test_a_rescaling_is_checked_whenever_it_is_set(name, value, error, words):
+    model = Sequential([Rescaling(0.5, 0.5, input_shape=(3,)), Dense(2)])
+    layer = model.layers[0]
+    with refused(error, f"{layer.who}: expected {name} {words}", model=model):
+        setattr(layer, name, value)
+    assert (layer.scale, layer.offset) == (0.5, 0.5)
+
+
+def test_a_rescaling_that_the_float_type_cannot_hold():
+    layer = Rescaling(1e300)
+    with refused(ValueError, f"{layer.who}: expected scale to fit into float32"):
+        layer.forward(np.ones((1, 2), "float32"))
+    assert layer.forward(np.ones((1, 2)))[0, 0] == 1e300, "float64 holds it"
+    with refused(ValueError, "Rescaling 'large': expected scale to fit into float32"):
+        Sequential([Rescaling(1e300, name="large"), Dense(2)]).build((None, 2))
+
+
+class OwnCall(Initializer):
+    """What it returns is for no one to check but the layer."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __call__(self, shape, dtype=None, rng=None):
+        return self.values
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        (np.zeros(3), ValueError, "expected values of shape (2, 3), received (3,)"),
+        (np.full((2, 3), np.nan), ValueError, "expected its values to be finite, received nan"),
+        (np.full((2, 3), 1e300), ValueError, "expected its values to fit into float32"),
+        (None, TypeError, "expected its values to be an array of real numbers, received dtype obj"),
+    ],
+)
+def test_an_initializer_with_a_call_of_its_own(values, error, words):
+    layer = Dense(3, kernel_initializer=OwnCall(values))
+    with refused(error, f"{layer.who}: OwnCall: {words}"):
+        layer.build((None, 2))
+
+
+def test_an_initializer_that_keeps_what_it_returns():
+    values = np.ones((2, 3), "float32")
+    one, other = (Dense(3, kernel_initializer=OwnCall(values)) for _ in range(2))
+    one.build((None, 2))
+    other.build((None, 2))
+    one.params["W"][...] = 7
+    assert (values == 1).all()
+    assert (other.params["W"] == 1).all()
 
 
 UNKNOWN = {

@@ -210,7 +210,12 @@ class Layer:
             self._dtype = np.dtype(config.floatx())
         if self.rng is None:
             self.rng = seeds.new_generator()
-        return np.asarray(initializer(shape, self._dtype, self.rng), order="C")
+        who = f"{self.who}: {type(initializer).__name__}"  # it may have a __call__ of its own
+        values = checks.numeric(initializer(shape, self._dtype, self.rng), "its values", who)
+        if values.shape != tuple(shape):
+            raise ValueError(f"{who}: expected values of shape {shape}, received {values.shape}")
+        checks.finite(values, "its values", who, dtype=self._dtype)
+        return np.array(values, self._dtype, order="C")  # nobody else's array
 
     def _input(self, x: Any) -> Array:
         """x as a C-ordered array of the layer's float type, checked; builds at the first call."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn import checks
+import numpy as np
+
+from minicnn import checks, config
 from minicnn.layers.base import Array, Layer
 
 
@@ -43,11 +45,46 @@ class Rescaling(Layer):
 
     def __init__(self, scale: float, offset: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.scale = checks.real(scale, "scale", self.who)
-        self.offset = checks.real(offset, "offset", self.who)
+        self.scale = scale
+        self.offset = offset
+
+    @property
+    def scale(self) -> float:
+        """Factor of every number; may be set, and counts from the next call on."""
+        return self._scale
+
+    @scale.setter
+    def scale(self, value: Any) -> None:
+        self._scale = self._held(checks.real(value, "scale", self.who), "scale", self._dtype)
+
+    @property
+    def offset(self) -> float:
+        """What is added to every number; may be set, and counts from the next call on."""
+        return self._offset
+
+    @offset.setter
+    def offset(self, value: Any) -> None:
+        self._offset = self._held(checks.real(value, "offset", self.who), "offset", self._dtype)
+
+    def _held(self, value: float, name: str, dtype: Any) -> float:
+        """`value`, if `dtype` can hold it; None, a type that is not known yet, holds all."""
+        if dtype is not None and abs(value) > (limit := float(np.finfo(dtype).max)):
+            raise ValueError(
+                f"{self.who}: expected {name} to fit into {dtype}, whose largest number is "
+                f"{limit:.2g}, received {value}. Give the layer dtype='float64'"
+            )
+        return value
+
+    def set_dtype(self, dtype: Any) -> None:
+        dtype = config.float_dtype(dtype, self.who)
+        for name in ("scale", "offset"):
+            self._held(getattr(self, name), name, dtype)
+        super().set_dtype(dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
+        for name in ("scale", "offset"):
+            self._held(getattr(self, name), name, x.dtype)
         self._cache = ()  # backward needs nothing of x
         return x * x.dtype.type(self.scale) + x.dtype.type(self.offset)
 
