@@ -223,6 +223,22 @@ def test_layers_see_the_vector_and_the_vector_sees_the_layers():
     assert model.flat_params[0] == -5
 
 
+@pytest.mark.parametrize("twin_of", [copy.deepcopy, copy.copy])
+def test_a_copy_of_a_layer_shares_nothing_with_it(twin_of):
+    one = Sequential([Dense(2, activation="tanh", input_shape=(4,))])
+    layer = twin_of(one.layers[0])
+    other = Sequential([layer])
+    x, before = np.ones((8, 4)), one.flat_params.copy()
+    np.testing.assert_array_equal(other.predict(x, verbose=0), one.predict(x, verbose=0))
+    assert layer.activation is not one.layers[0].activation
+    for model in (one, other):
+        model.compile("sgd", "mse")
+    other.fit(x, np.full((8, 2), 0.5), verbose=0)
+    np.testing.assert_array_equal(one.flat_params, before)
+    assert (other.flat_params != before).any()
+    assert np.shares_memory(one.layers[0].params["W"], one.flat_params)
+
+
 @pytest.mark.parametrize(
     "twin_of", [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))]
 )

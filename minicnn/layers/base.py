@@ -153,6 +153,10 @@ class Layer:
             )
         super().__setattr__(name, value)
 
+    def __copy__(self: L) -> L:
+        """As `copy.deepcopy`: two layers over the same parameters would train each other."""
+        return copy.deepcopy(self)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
@@ -316,7 +320,8 @@ class Layer:
 
     def replica(self: L) -> L:
         """A second walker through this layer: the same parameters, its own cache and gradients."""
-        twin = copy.copy(self)
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
         twin.grads = dict(self.grads)
         twin._cache = None
         for key, value in vars(twin).items():
