@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import numbers
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -211,9 +212,10 @@ class Sequential:
         self._common_dtype(layers)
         if sample is not None:
             self._shapes(layers, (None, *sample))  # raises before anything is changed
-        self._layers = layers
-        if sample is not None:
-            self.build((None, *sample))
+        with self._put_back_on_error(layers):
+            self._layers = layers
+            if sample is not None:
+                self.build((None, *sample))
 
     def pop(self) -> Layer:
         """Take the top layer off and return it. Raises ValueError if there is none."""
@@ -266,17 +268,38 @@ class Sequential:
             ) from error
         dtype = self._common_dtype(self.layers)
         grown = len(self.layers) != len(_built(self.layers))
-        for layer, shape in zip(self.layers, shapes):
-            if not layer.built:
-                layer.set_dtype(dtype)
-                layer.rng = self.rng
-                layer.build(shape)
-            _owners[layer] = weakref.ref(self)
-        if self.built and grown:
-            self._compiled = False  # the optimizer's vectors no longer fit
-        self._input_shape, self._output_shape = input_shape, tuple(shapes[-1])
-        self.built = True
-        self._bind(dtype)
+        with self._put_back_on_error(self.layers):
+            for layer, shape in zip(self.layers, shapes):
+                if not layer.built:
+                    layer.set_dtype(dtype)
+                    layer.rng = self.rng
+                    layer.build(shape)
+                _owners[layer] = weakref.ref(self)
+            if self.built and grown:
+                self._compiled = False  # the optimizer's vectors no longer fit
+            self._input_shape, self._output_shape = input_shape, tuple(shapes[-1])
+            self.built = True
+            self._bind(dtype)
+
+    @contextlib.contextmanager
+    def _put_back_on_error(self, layers: list[Layer]) -> Iterator[None]:
+        """Whatever is raised within, Ctrl-C too, leaves the model and `layers` as they were."""
+        held = [vars(self), *(part for layer in layers for part in _dicts(layer))]
+        before = [dict(part) for part in held]
+        owners = [_owners.get(layer) for layer in layers]
+        random = self.rng.bit_generator.state
+        try:
+            yield
+        except BaseException:
+            for part, content in zip(held, before):
+                part.clear()
+                part.update(content)
+            self.rng.bit_generator.state = random
+            for layer, owner in zip(layers, owners):
+                _owners.pop(layer, None)
+                if owner is not None:
+                    _owners[layer] = owner
+            raise
 
     def _shapes(self, layers: list[Layer], input_shape: Shape) -> list[Shape]:
         """Input shape of each layer, and the output shape of the last one."""
@@ -960,19 +983,25 @@ class Sequential:
 
     def _build_for(self, data: training.Data) -> None:
         """Make the model ready for `data`: build it, if that has not been done."""
-        if not self.built:
-            self.build((None, *(self._sample_shape() or data.x.shape[1:])))
-        self._rejoin()
-        self.optimizer.check(self.flat_params)
         other = _served.get(self.optimizer, lambda: None)()
         if other is not None and other is not self:
             raise ValueError(
                 f"{self.optimizer!r} has taken steps with {other.who}, and keeps what it learned "
                 "of them. Give each model an optimizer of its own"
             )
+        with self._put_back_on_error(self.layers) if not self.built else contextlib.nullcontext():
+            if not self.built:
+                self.build((None, *(self._sample_shape() or data.x.shape[1:])))
+            self._rejoin()
+            self.optimizer.check(self.flat_params)
         _served[self.optimizer] = weakref.ref(self)
         if not self.trainable_parts:  # compiled before it was built
             self.trainable_parts = self._trainable_parts()
+
+
+def _dicts(layer: Layer) -> list[dict[str, Any]]:
+    """All that a build of the layer changes."""
+    return [vars(layer), layer.params, layer.grads, layer.state]
 
 
 def _built(layers: list[Layer]) -> list[Layer]:

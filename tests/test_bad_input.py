@@ -859,6 +859,56 @@ def test_a_layer_that_does_not_fit_is_not_added(wrong):
     assert model.predict(X, verbose=0).shape == (20, 8, 8, 2)
 
 
+class Breaks(Layer):
+    """Its build makes a parameter, draws, and then ends in an error that is no one's business."""
+
+    def __init__(self, error, **kwargs):
+        super().__init__(**kwargs)
+        self.error = error
+
+    def build(self, input_shape):
+        self.add_param("W", (3,), GlorotUniform())
+        self.add_state("mean", (3,), GlorotUniform())
+        if self.error is not None:
+            raise self.error
+        super().build(input_shape)
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = ()
+        return x
+
+    def backward(self, dy):
+        return self._recall(dy)[0]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, KeyboardInterrupt])
+def test_a_build_that_ends_in_an_error_leaves_everything_as_it_was(error):
+    model = trained()
+    layer = Breaks(error("mine"), name="breaks")
+    before, views = life_of(model), [layer.params["W"] for layer in model.layers[::5]]
+    for _ in range(2):
+        with pytest.raises(error, match="mine"):
+            model.add(layer)
+        assert life_of(model) == before
+        assert [layer.params["W"] for layer in model.layers[::5]] == views
+        assert (layer.built, layer.params, layer.grads, layer.state) == (False, {}, {}, {})
+        assert (layer.rng, layer.dtype) == (None, None)
+    model.fit(X, Y, verbose=0)
+    layer.error = None
+    Sequential([Dense(3, input_shape=(2,)), layer])  # it belongs to no one
+
+
+def test_a_first_build_that_ends_in_an_error_leaves_everything_as_it_was():
+    model = Sequential([Dense(4, name="first"), Breaks(RuntimeError("mine"))])
+    model.compile("sgd", "mse")
+    before = life_of(model)
+    with pytest.raises(RuntimeError, match="mine"):
+        model.fit(np.ones((4, 2)), np.ones((4, 4)), verbose=0)
+    assert life_of(model) == before
+    assert not model.layers[0].params
+
+
 def test_a_model_that_lost_a_layer_is_compiled_anew():
     """As one that got another: the optimizer's vectors are those of the model that was."""
     model = trained("mse")
@@ -869,11 +919,15 @@ def test_a_model_that_lost_a_layer_is_compiled_anew():
 
 def test_an_optimizer_of_another_model():
     """The models share no steps, whether their sizes agree or not."""
-    optimizer = trained().optimizer
-    model = Sequential([Dense(2, input_shape=(2,))])
-    model.compile(optimizer, "mse")
-    with refused(ValueError, "Give each model an optimizer of its own", model=model):
-        model.fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)
+    other = trained()
+    for forgotten in (False, True):  # the vectors of a model that is gone are as telling
+        for layer in (Dense(2, input_shape=(2,)), Dense(2)):
+            model = Sequential([layer])
+            optimizer = copy.deepcopy(other.optimizer) if forgotten else other.optimizer
+            model.compile(optimizer, "mse")
+            with refused(ValueError, "Give each model an optimizer of its own", model=model):
+                model.fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)
+            assert model.layers[0].built == (layer.declared_shape is not None)
 
 
 def test_asked_too_early():
