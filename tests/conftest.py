@@ -1,0 +1,23 @@
+"""The tests of models run twice: with the engine's fused steps, and layer by layer."""
+
+import pytest
+
+from minicnn import Sequential
+from minicnn.engine.plan import as_layers
+
+BOTH_WAYS = {"test_models", "test_training", "test_keras_parity"}
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.module.__name__ in BOTH_WAYS:
+        metafunc.parametrize("way", ["engine", "layers"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def way(request, monkeypatch):
+    """How models run in this test, whatever they are compiled with."""
+    way = getattr(request, "param", "engine")
+    if way == "layers":
+        walk = lambda model, layers: as_layers(layers, "walked by the tests")  # noqa: E731
+        monkeypatch.setattr(Sequential, "lowered", walk)
+    return way
