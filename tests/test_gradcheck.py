@@ -26,6 +26,7 @@ from minicnn.layers import (
     Linear,
     MaxPooling2D,
     ReLU,
+    Rescaling,
     Softmax,
     Tanh,
 )
@@ -698,6 +699,72 @@ def test_correct_layer_passes_for_every_seed(name):
         within(1e-8, "correct layers", result.worst)
 
 
+class Elementwise(Layer):
+    """y = function(x), of which the slope is known."""
+
+    def __init__(self, function, slope, **kwargs):
+        super().__init__(**kwargs)
+        self.function, self.slope = function, slope
+
+    def forward(self, x, training=False):
+        self._cache = x = self._input(x)
+        return self.function(x)
+
+    def backward(self, dy):
+        dy, x = self._recall(dy)
+        return dy * self.slope(x)
+
+
+def large_dense():
+    layer = Dense(3)
+    layer.build((None, 5))
+    layer.params["W"][...] *= 1e6
+    return layer
+
+
+ANY_SCALE = {
+    "1e6 x": lambda: Rescaling(1e6),
+    "1e7 x": lambda: Rescaling(1e7),
+    "1e9 x + 1e7": lambda: Rescaling(1e9, 1e7),
+    "1e150 x": lambda: Rescaling(1e150),
+    "x + 1e7": lambda: Rescaling(1.0, 1e7),
+    "1e-9 x": lambda: Rescaling(1e-9),
+    "1e6 W": large_dense,
+    "(1e4 x)^3": lambda: Elementwise(lambda x: (1e4 * x) ** 3, lambda x: 3e12 * x**2),
+    "1e7 + sin x": lambda: Elementwise(lambda x: np.sin(x) + 1e7, np.cos),
+    "1e9 sin x": lambda: Elementwise(lambda x: 1e9 * np.sin(x), lambda x: 1e9 * np.cos(x)),
+}
+
+
+@pytest.mark.parametrize("name", ANY_SCALE)
+def test_correct_layer_passes_at_any_scale(name):
+    layer = ANY_SCALE[name]()
+    for seed in range(20):
+        result = check_layer(layer, (4, 5), seed=seed)
+        assert result.ok, f"seed {seed}: {result}"
+
+
+def test_inputs_far_from_0_are_no_kinks():
+    """Their rounding is that of the numbers as they lie, not of numbers farther apart."""
+    for seed in range(20):
+        x = np.random.default_rng(seed).normal(size=(8, 3)) + 1e4
+        result = check_layer(BatchNormalization(), x, seed=seed)
+        assert result.ok, f"seed {seed}: {result}"
+        assert result["x"].kinks == 0
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e7])
+def test_mistakes_are_found_at_any_scale(scale):
+    class ScaledMaximum(MaxPooling2D):
+        def forward(self, x, training=False):
+            return scale * super().forward(x, training)
+
+    tie = planted(ScaledMaximum(2), lambda self, dy, right: all_equal_win(self, scale * dy, right))
+    assert check_layer(tie, (2, 6, 6, 2)).mistakes == {"x, ties": "tie"}
+    slightly = planted(Rescaling(scale), dx_scaled(lambda dy: 1.001))
+    assert not check_layer(slightly, (4, 5)).ok
+
+
 def test_correct_loss_passes_for_every_seed():
     loss = SparseCategoricalCrossentropy(from_logits=True)
     for seed in range(SEEDS):
@@ -775,6 +842,20 @@ def test_gradient_on_a_kink_lies_between_the_slopes(slope_at_0):
     assert result.mistakes == {"x": "kink"}
     assert {wrong.index for wrong in result["x"].wrong} == {(0, 0), (0, 1)}
     assert "on a kink, between" in str(result)
+
+
+def test_nothing_is_off_where_all_is_kinks():
+    """The slopes on both sides come of the smallest step, and rounding takes digits from them."""
+    for seed in range(20):
+        result = check_layer(MaxPooling2D(2), np.ones((2, 4, 4, 2)), seed=seed)
+        assert "too many kinks: 64 of 64 numbers" in result["x"].reason
+        assert (result["x"].wrong_count, result.mistakes) == (0, {})
+
+
+def test_numbers_on_kinks_are_among_those_that_are_off():
+    layer = planted(MaxPooling2D(2), dx_scaled(lambda dy: 1.01))
+    result = check_layer(layer, np.ones((2, 4, 4, 2)))
+    assert f"x: {result['x'].wrong_count} of 64 numbers are off" in str(result)
 
 
 @pytest.mark.parametrize("slope_at_0", [0.0, 0.5, 1.0])

@@ -32,6 +32,7 @@ BAR = 1e-7  # greatest error that passes, as a part of the greatest number
 LINEAR_BAR = 1e-12  # where y is linear there is no truncation error, whatever the step
 MODEL_BAR = 1e-6
 TIE_BAR = 1e-3  # of the gradient's norm; one whole gradient too many is of the size of 1
+KINK_BAR = 1e-6  # of the slopes on both sides of a kink
 MAX_KINKS = 0.1  # part of the numbers that may be left out
 SHOWN = 5  # wrong numbers that are listed
 PRODUCTS, MODEL_PRODUCTS = 8, 4  # directions for a large tensor
@@ -272,14 +273,18 @@ def _ties(subject: LayerSubject, dy: Array, settings: Settings) -> list[TensorCh
     x[...] = levels[which]
     try:
         together = rng.normal(size=(PRODUCTS, len(levels)))[:, which.reshape(-1)]
-        found = differences.by_direction(
-            subject, x, dy, eps=settings.eps, bar=TIE_BAR, linear=False,
-            directions=together, rounding=np.zeros(dy.size),
-        )  # fmt: skip
+        rounding = differences.noise(subject, x, rng, eps=settings.eps)
+        for linear in (True, False) if differences.is_linear(subject, x, rng) else (False,):
+            found = differences.by_direction(
+                subject, x, dy, eps=settings.eps, bar=TIE_BAR, linear=linear,
+                directions=together, rounding=rounding,
+            )  # fmt: skip
+            if not found.left_out[0]:
+                break
         gradient = np.asarray(subject.backward(dy)["x"], np.float64)
         gap = np.abs(_project(subject, "x", gradient, found, dy) - found.numeric)
         size = max(found.scale, float(np.linalg.norm(gradient))) or 1.0
-        off = ~(gap <= TIE_BAR * size) & ~found.kinked
+        off = ~(gap <= TIE_BAR * size + found.tolerance) & ~found.kinked
         if not off.any():
             return []
         row = TensorCheck(
@@ -602,7 +607,9 @@ def _check_tensor(
     analytic = _project(subject, name, gradient, found, dy)
     tolerance = np.maximum(bar * found.scale, found.tolerance)
     off = ~(np.abs(analytic - found.numeric) <= tolerance)  # NaN is off, too
-    beside = ~((analytic >= found.low - tolerance) & (analytic <= found.high + tolerance))
+    # the slopes on both sides are those of the smallest step, of which rounding takes most digits
+    slack = np.maximum(tolerance, KINK_BAR * np.maximum(np.abs(found.low), np.abs(found.high)))
+    beside = ~((analytic >= found.low - slack) & (analytic <= found.high + slack))
     off = np.where(found.kinked, beside & by_number, off)
 
     good = ~found.kinked

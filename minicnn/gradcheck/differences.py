@@ -25,6 +25,7 @@ problems", 1911; Moré and Wild, "Estimating computational noise", 2011.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ Array = NDArray[Any]
 
 SHRINK = (1.0, 0.1, 0.01, 0.001)  # steps, as parts of eps, until one passes between the kinks
 LINEAR_STEP = 1.0
+SMALLEST_STEP = 1e-8  # along a direction, as a part of the numbers that are moved
 ROUNDING = 2.0**-52
 FOURTH = np.array([1.0, -4.0, 6.0, -4.0, 1.0])  # of y at -2h ... 2h
 SLOPE_NOISE, BEND_NOISE = 16.0, 48.0  # noise of y to four sigma of the slope's, the bend's, times h
@@ -156,23 +158,26 @@ def noise(subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: flo
     Taken at some places a little beside the present values, where ties are broken; the largest
     counts for nothing, since there may be a kink near one of them. Steps of 0.001 eps pass most
     kinks, but where y hardly moves they may change no digit at all; so steps of eps are taken, too,
-    and believed as far as the rounding of numbers of the size of 1, of y or of the tensor goes.
+    and believed as far as the rounding of numbers of the size of 1, of y or of the tensor goes. A
+    few looks may see too little, so what rounding y to its last digit makes is added.
     """
     flat, near, far = tensor.reshape(-1), [], []
     saved, y_0 = flat.copy(), subject.forward()
+    width = 0.01 * max(1.0, float(np.ptp(saved)))  # far away the rounding may be another
     largest = max(1.0, float(np.abs(saved).max()), float(np.abs(y_0).max(initial=0)))
     try:
         for _ in range(3 + 12 // y_0.size):  # few outputs say little, each time
             direction = rng.normal(size=tensor.shape)
             direction /= np.linalg.norm(direction)
-            flat[:] = saved + 0.01 * rng.uniform(-1, 1, flat.size) * max(1.0, np.abs(saved).max())
+            flat[:] = saved + width * rng.uniform(-1, 1, flat.size)
             y = Line(subject, tensor, direction)
             near.append(_fourth_difference(y, 1e-3 * eps * y.unit()))
             far.append(_fourth_difference(y, eps * y.unit()))
     finally:
         flat[:] = saved
     small, large = (np.sort(seen, axis=0)[-2] for seen in (near, far))
-    return np.nan_to_num(np.maximum(small, np.minimum(large, 4 * ROUNDING * largest)))
+    least = np.spacing(np.abs(y_0)).reshape(-1) / math.sqrt(12)  # of any number that is rounded
+    return np.nan_to_num(np.maximum(small, np.minimum(large, 4 * ROUNDING * largest)) + least)
 
 
 def _fourth_difference(y: Line, h: float) -> Array:
@@ -293,5 +298,10 @@ class _Row:
 
 
 def _gentle(y: Line, y_0: Array, h: float) -> float:
-    """`h`, made smaller if y moves by more than h: a direction has many parts that add up."""
-    return h / max(1.0, float(np.abs(y(h) - y_0).max(initial=0)) / h)
+    """`h`, made smaller if y moves by more than h: a direction has many parts that add up.
+
+    Large numbers may move further, and no step is so small that it is lost in the numbers it moves.
+    """
+    size = max(1.0, float(np.abs(y_0).max(initial=0)))
+    moved = float(np.abs(y(h) - y_0).max(initial=0)) / size
+    return max(h / max(1.0, moved / h), min(h, SMALLEST_STEP * y.unit()))

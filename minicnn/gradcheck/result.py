@@ -105,8 +105,10 @@ class TensorCheck:
             return []
         lines = [f"{self.name}: {self.reason}"] if self.reason else []
         if self.wrong_count:
-            total = "products" if self.by_products else "numbers"
-            lines.append(f"{self.name}: {self.wrong_count} of {self.checked} {total} are off")
+            total = f"{self.checked} products"
+            if not self.by_products:
+                total = f"{self.checked + self.kinks} numbers"  # on a kink it may be wrong, too
+            lines.append(f"{self.name}: {self.wrong_count} of {total} are off")
             lines += [f"    {self.name}{wrong}" for wrong in self.wrong]
         if self.where:
             lines.append(f"    {self.where}")
