@@ -68,7 +68,7 @@ class Dropout(Layer):
 
     @property
     def rate(self) -> float:
-        """Part that is dropped; may be set, and counts from the next step or `fit` on."""
+        """Part that is dropped; may be set, and counts from the next epoch or call on."""
         return self._rate
 
     @rate.setter
