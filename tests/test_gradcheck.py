@@ -753,6 +753,26 @@ def test_inputs_far_from_0_are_no_kinks():
         assert result["x"].kinks == 0
 
 
+@pytest.mark.parametrize("scale", [20, 50, 200, 500])
+def test_a_saturated_softmax_passes(scale):
+    """Its 1 moves by less than a digit, its 0 by all that there is to see of the slope."""
+    for seed in range(20):
+        x = np.random.default_rng(seed).normal(size=(8, 3)) * scale
+        result = check_layer(Softmax(), x, seed=seed)
+        assert result.ok, f"seed {seed}: {result}"
+
+
+def test_an_output_that_stays_hides_no_tiny_slope():
+    """Large as it is beside them: no step moves it, so it takes no part in them."""
+    tiny = Elementwise(
+        lambda x: np.where(np.arange(5) == 0, 1.0, 1e-30 * np.sin(x)),
+        lambda x: np.where(np.arange(5) == 0, 0.0, 1e-30 * np.cos(x)),
+    )
+    assert check_layer(tiny, (4, 5)).ok
+    wrong = planted(tiny, dx_scaled(lambda dy: 1.001))
+    assert check_layer(wrong, (4, 5))["x"].wrong_count > 10
+
+
 @pytest.mark.parametrize("scale", [1e-7, 1e7])
 def test_mistakes_are_found_at_any_scale(scale):
     class ScaledMaximum(MaxPooling2D):

@@ -137,6 +137,10 @@ class Line:
         """By how much a step has to grow where the numbers are large, to be seen beside them."""
         return max(1.0, float(np.abs(self._start).max()))
 
+    def span(self) -> float:
+        """A step by which any number of the tensor passes all the others."""
+        return max(1.0, float(np.abs(self._flat).max()))
+
 
 def is_linear(subject: Subject, tensor: Array, rng: np.random.Generator) -> bool:
     """Whether y is (affine) linear in `tensor`, as far as a few long lines tell."""
@@ -201,13 +205,15 @@ def by_number(
     lines = [Line(subject, tensor, k) for k in range(tensor.size)]
     step = LINEAR_STEP if linear else eps
     found = _Row(len(lines), linear, weights, rounding)
-    jumps = np.zeros(len(lines))
+    jumps, moved = np.zeros(len(lines)), []
     for k, y in enumerate(lines):
         s = slope(y, y_0, step * y.unit(), linear=linear)
         found.put(k, s)
         jumps[k] = found.jump(s)
+        moved.append(s.moved)
 
-    visible = 0.05 * bar * float(np.abs(found.differences.numeric).max(initial=0))
+    largest = float(np.abs(found.differences.numeric).max(initial=0))
+    visible = 0.05 * bar * largest
     for k in map(int, np.flatnonzero(jumps > visible)):
         y = lines[k]
         for shrink in SHRINK[1:] if not linear else ():
@@ -217,6 +223,12 @@ def by_number(
                 break
         else:
             found.differences.kinked[k] = True
+
+    last_digits = np.abs(weights) * np.spacing(np.abs(y_0))
+    if last_digits.max(initial=0) / step > bar * largest:
+        for k, y in enumerate(lines):
+            lost = _swallowed(y, y_0, moved[k], last_digits) / (step * y.unit())
+            found.differences.tolerance[k] += lost
     return found.differences
 
 
@@ -250,6 +262,10 @@ def by_direction(
                 break
         found.put(k, s, smooth)
         found.differences.kinked[k] = not smooth.any()
+        last_digits = np.abs(weights) * smooth * np.spacing(np.abs(y_0))
+        if last_digits.max(initial=0) / s.step > bar * abs(found.differences.numeric[k]):
+            lost = _swallowed(y, y_0, s.moved, last_digits) / s.step
+            found.differences.tolerance[k] += lost
         kept.append((weights * smooth).reshape(dy.shape))
     found.differences.directions, found.differences.kept = directions, np.stack(kept)
     return found.differences
@@ -295,6 +311,17 @@ class _Row:
     def jump(self, s: Slope) -> float:
         """The largest of `jumps`."""
         return float(self.jumps(s).max(initial=0))
+
+
+def _swallowed(y: Line, y_0: Array, moved: Array, last_digits: Array) -> float:
+    """The last digits, in all, of the outputs that a short step did not move but a long one does.
+
+    The 1 of a saturated softmax follows its input without showing it; an output that no step moves
+    does not depend on the numbers at all.
+    """
+    far = 3 * y.span()
+    hidden = ((y(far) != y_0) | (y(-far) != y_0)) & ~moved
+    return float(np.linalg.norm(last_digits[hidden]))
 
 
 def _gentle(y: Line, y_0: Array, h: float) -> float:
