@@ -212,11 +212,16 @@ class Runner:
                 return f"the output of {layer.who}"
         if not np.isfinite(self.loss.forward(batch.y, x)).all():  # type: ignore[arg-type]
             return "the loss"
-        for layer in reversed(model.layers):
-            for key, array in layer.grads.items() if layer.trainable else ():
-                if not np.isfinite(np.square(array)).all():
-                    return f"the gradient of {key} in {layer.who}"
-        return "the gradient"
+        largest = {
+            f"the gradient of {key} in {layer.who}": float(np.abs(array).max())
+            for layer in reversed(model.layers)
+            for key, array in layer.grads.items()
+            if layer.trainable
+        }
+        for what, size in largest.items():
+            if not np.isfinite(size):
+                return what
+        return max(largest, key=largest.__getitem__)  # too long to be squared
 
     def step(self, model: Sequential, batch: Batch) -> Array:
         """One update of the model's parameters; returns loss and metrics of each sample.
