@@ -389,10 +389,21 @@ kept = np.zeros((2, 64), np.bool_)
 for module, keep in zip((fast, reference), kept):
     module.keep_mask(2**32 - 1, 2**31 + 5, 2**32 - 7, 2**31, keep)
 assert (kept[0] == kept[1]).all()
+assert compiler.wide_vectors() is None
 """
     env = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=env, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_wide_vectors_ask_llvm_for_512_bits():
+    @numba.njit
+    def twice(x):
+        compiler.wide_vectors()
+        return 2 * x
+
+    assert twice(3) == 6
+    assert '"prefer-vector-width"="512"' in twice.inspect_llvm(twice.signatures[0])
 
 
 def test_a_lazy_module_looks_a_name_up_once():

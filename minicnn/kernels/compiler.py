@@ -75,7 +75,7 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
             if self.cached
             else "no cache folder can be written here, so every run does: set NUMBA_CACHE_DIR"
         )
-        print(f"minicnn: compiling kernels, a few seconds; {after}", file=sys.stderr, flush=True)
+        print(f"minicnn: compiling kernels, a few seconds; {after}", file=sys.stderr)
 
     def on_end(self, event: Any) -> None:
         pass
