@@ -200,7 +200,7 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
                     [dy, *params[place], *params[place]],
                 )
         runner.train(batch, number)  # not timed: fills the lanes that the next piece adds up
-        runner._backup.begin()
+        runner._backup.begin([])
         watch.time(
             "add up, back up, optimizer",
             lambda: runner._update(network),
