@@ -1565,11 +1565,12 @@ class Forgetful(Layer):
     "call",
     [
         lambda layer: layer(ROWS),
+        lambda layer: layer.forward(ROWS),
         lambda layer: Sequential([Dense(3, input_shape=(4,)), layer]),
         lambda layer: Sequential([layer]),
         lambda layer: check_layer(layer, (2, 3)),
     ],
-    ids=["alone", "in a model", "first", "check_layer"],
+    ids=["alone", "forward", "in a model", "first", "check_layer"],
 )
 def test_a_layer_that_forgets_super_init(call):
     with refused(TypeError, "Forgetful: expected its __init__ to call Layer's", "super().__init__"):

@@ -311,6 +311,10 @@ def test_backward_needs_a_forward(case):
     built = case.layer()
     with pytest.raises(RuntimeError, match=r"Call forward\(x\) first"):
         built.backward(np.zeros(case.shape))
+    y = built.forward(case.x())
+    built.forget()
+    with pytest.raises(RuntimeError, match=r"Call forward\(x\) first"):
+        built.backward(case.dy(y))
 
 
 @every_layer

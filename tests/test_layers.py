@@ -9,6 +9,7 @@ import pytest
 from strategies import public_layers
 
 from minicnn import Sequential, config, seeds
+from minicnn.gradcheck import check_layer
 from minicnn.initializers import GlorotUniform, Initializer
 from minicnn.layers import (
     Activation,
@@ -535,3 +536,23 @@ def test_dropout_of_everything_scales_by_0_the_cell_that_the_threshold_cannot_re
     layer = Dropout(1)
     layer._keep = lambda shape: np.ones(shape, np.bool_)
     np.testing.assert_array_equal(layer.forward(np.ones((2, 3)), True), 0)
+
+
+class Silent(Layer):
+    """Whose backward returns nothing."""
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = ()
+        return 2 * x
+
+    def backward(self, dy):
+        self._recall(dy)
+
+
+def test_a_users_backward_that_returns_nothing_is_refused_and_judged_by_the_checker():
+    layer = Silent()
+    layer.forward(np.ones((2, 3)))
+    with pytest.raises(TypeError, match="End it with: return dx"):
+        layer.backward(np.ones((2, 3)))
+    assert "there is no gradient: backward has to return dx" in str(check_layer(Silent(), (2, 3)))
