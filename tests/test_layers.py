@@ -556,3 +556,22 @@ def test_a_users_backward_that_returns_nothing_is_refused_and_judged_by_the_chec
     with pytest.raises(TypeError, match="End it with: return dx"):
         layer.backward(np.ones((2, 3)))
     assert "there is no gradient: backward has to return dx" in str(check_layer(Silent(), (2, 3)))
+
+
+@pytest.mark.parametrize("kind", [lambda: Conv2D(2, 3), MaxPooling2D], ids=["Conv2D", "pooling"])
+@pytest.mark.parametrize(
+    "sizes", [(0, 28, 1), (None, 28, 1), (28, 2.5, 1), (28, 28, 0), (-4, 9, 1)]
+)
+def test_images_have_sizes_of_at_least_1(kind, sizes):
+    with pytest.raises(ValueError, match="All of H, W, C have to be known and at least 1"):
+        kind().output_shape((None, *sizes))
+
+
+def test_whole_numbers_become_the_usual_float():
+    for numbers in ([1, 2], np.array([1, 2], np.int64), np.array([1, 2], np.uint8)):
+        assert ReLU().forward(numbers).dtype == config.floatx() == "float32"
+
+
+def test_one_open_size_is_no_batch_axis():
+    with pytest.raises(ValueError, match="one sample, all sizes known, received \\(None,\\)"):
+        Dense(3, input_shape=(None,))
