@@ -24,6 +24,7 @@ from minicnn.layers import (
     MaxPool2D,
     MaxPooling2D,
     ReLU,
+    Rescaling,
     Sigmoid,
     Softmax,
     Tanh,
@@ -575,3 +576,23 @@ def test_whole_numbers_become_the_usual_float():
 def test_one_open_size_is_no_batch_axis():
     with pytest.raises(ValueError, match="one sample, all sizes known, received \\(None,\\)"):
         Dense(3, input_shape=(None,))
+
+
+def test_rescaling_adds_nothing_unless_asked_to():
+    np.testing.assert_array_equal(Rescaling(2.0).forward(np.array([3.0])), [6.0])
+
+
+def test_the_largest_numbers_that_are_taken():
+    largest = float(np.finfo(np.float32).max)
+    assert Rescaling(largest, dtype="float32").scale == largest
+    assert MaxPooling2D((2**31 - 1, 1)).pool_size == (2**31 - 1, 1)
+
+
+def test_rescaling_takes_its_float_type_by_name():
+    layer = Rescaling(1e300)
+    with pytest.raises(ValueError, match="float32"):
+        layer.set_dtype("float32")
+    with pytest.raises((TypeError, ValueError), match="Rescaling 'rescaling.*float64"):
+        layer.set_dtype("int32")
+    layer.set_dtype("float64")
+    assert layer.dtype == np.dtype("float64")
