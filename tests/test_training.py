@@ -412,6 +412,7 @@ def task(k):
         np.sqrt(arrays[k], out=arrays[k])
     working[k] -= 1
 
+threads.run(task, range(4))  # hires the helper, in peace
 draw = random.Random(0)
 for _ in range(1500):
     try:
