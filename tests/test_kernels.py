@@ -396,7 +396,7 @@ assert compiler.wide_vectors() is None
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_wide_vectors_ask_llvm_for_512_bits():
+def test_wide_vectors_are_compiled_for_512_bits():
     @numba.njit
     def twice(x):
         compiler.wide_vectors()
