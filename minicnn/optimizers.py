@@ -6,7 +6,7 @@ Letters: w parameters, g gradient, t steps so far (1 at the first), lr learning 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,16 +76,8 @@ class Optimizer:
         who = type(self).__name__
         self._learning_rate = checks.real(value, "learning_rate", who, low=0)
 
-    def update(
-        self,
-        w: Array,
-        g: Array,
-        parts: Sequence[slice] = ALL,
-        step: Callable[..., None] | None = None,
-    ) -> None:
+    def update(self, w: Array, g: Array, parts: Sequence[slice] = ALL) -> None:
         """One step on the vector `w` in place, along `g`; only its `parts` move, if given.
-
-        `step` takes the place of the method of that name; the engine gives its single pass.
 
         Raises TypeError or ValueError if w and g are no float vectors of one length, or if the
         optimizer has served a vector of another length.
@@ -103,7 +95,7 @@ class Optimizer:
             )
         self.begin(w)
         for part in parts:
-            (step or self.step)(w[part], g[part], *(self.state[slot][part] for slot in self.slots))
+            self.step(w[part], g[part], *(self.state[slot][part] for slot in self.slots))
 
     def begin(self, w: Array) -> None:
         """Count a step on the vector `w`; the first one makes the slots.

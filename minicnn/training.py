@@ -258,18 +258,20 @@ class Runner:
 
     def _overflown(self, model: Sequential) -> str:
         """What the step has made NaN or infinite; empty if nothing."""
-        running = [(layer, key) for layer in model.layers for key in layer.state]
-        for layer, key in running:
-            if not np.isfinite(layer.state[key]).all():
-                return f"{key} of {layer.who}"
-        optimizer = model.optimizer
+        for layer in model.layers:
+            for key, array in layer.state.items():
+                if not np.isfinite(array).all():
+                    return f"{key} of {layer.who}"
         if np.isfinite(model.flat_params).all():
             return ""
-        for layer in model.layers:
-            for key, array in layer.params.items():
-                if not np.isfinite(array).all():
-                    return f"{key} of {layer.who}, by the step of {optimizer!r},"
-        return f"the step of {optimizer!r}"
+        step = f"the step of {model.optimizer!r}"
+        overflown = (
+            f"{key} of {layer.who}, by {step},"
+            for layer in model.layers
+            for key, array in layer.params.items()
+            if not np.isfinite(array).all()
+        )
+        return next(overflown, step)
 
     def _update(self, model: Sequential) -> bool:
         """The optimizer's step along the summed gradient; returns whether that is finite.

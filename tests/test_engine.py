@@ -272,7 +272,8 @@ def test_single_passes_of_the_optimizers(optimizer):
     for _ in range(10):
         g = rng.standard_normal(1000).astype(np.float32)
         plain.update(w, g)
-        fused.update(w_fused, g, step=single_pass(fused, np.float32))
+        fused.begin(w_fused)
+        single_pass(fused, np.float32)(w_fused, g, *fused.state.values())
     np.testing.assert_allclose(w_fused, w, rtol=2e-5, atol=2e-6)
 
 

@@ -6,8 +6,8 @@
     gradient           =  sum of the lanes' vectors, in the order of the lanes
 
 Nothing of this depends on the number of threads, so neither does any bit of the result; memory is
-bounded by the lanes, however large the batch; and a shard's activations are few enough to stay in
-the processor's cache between one layer and the next.
+bounded by the lanes, however large the batch; and a shard's activations are few enough to be still
+in one of the processor's caches when the next layer reads them.
 """
 
 from __future__ import annotations
