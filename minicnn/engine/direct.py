@@ -4,6 +4,9 @@ With one input channel a window has 9 numbers: too few for a matrix product to p
 over 2x2 blocks of the output instead. The 4x4 patch under a block is read once into 16 scalars; the
 innermost loop runs over the filters, so that one instruction serves many of them; and the block's
 four numbers become one, where a 2x2 max-pooling follows, before they ever reach memory.
+
+Sums are written `z = z + a * b + c * d`, not `z += a * b + c * d`: from left to right each product
+and its sum are one instruction; the short form asks for the sum of the products first, one more.
 """
 
 from __future__ import annotations
@@ -87,17 +90,17 @@ def _pooled_forward(F: int, dropout: bool, winners: bool) -> Any:
                         w3, w4, w5 = W[3, f], W[4, f], W[5, f]
                         w6, w7, w8 = W[6, f], W[7, f], W[8, f]
                         z0 = x00 * w0 + x01 * w1 + x02 * w2
-                        z0 += x10 * w3 + x11 * w4 + x12 * w5
-                        z0 += x20 * w6 + x21 * w7 + x22 * w8
+                        z0 = z0 + x10 * w3 + x11 * w4 + x12 * w5
+                        z0 = z0 + x20 * w6 + x21 * w7 + x22 * w8
                         z1 = x01 * w0 + x02 * w1 + x03 * w2
-                        z1 += x11 * w3 + x12 * w4 + x13 * w5
-                        z1 += x21 * w6 + x22 * w7 + x23 * w8
+                        z1 = z1 + x11 * w3 + x12 * w4 + x13 * w5
+                        z1 = z1 + x21 * w6 + x22 * w7 + x23 * w8
                         z2 = x10 * w0 + x11 * w1 + x12 * w2
-                        z2 += x20 * w3 + x21 * w4 + x22 * w5
-                        z2 += x30 * w6 + x31 * w7 + x32 * w8
+                        z2 = z2 + x20 * w3 + x21 * w4 + x22 * w5
+                        z2 = z2 + x30 * w6 + x31 * w7 + x32 * w8
                         z3 = x11 * w0 + x12 * w1 + x13 * w2
-                        z3 += x21 * w3 + x22 * w4 + x23 * w5
-                        z3 += x31 * w6 + x32 * w7 + x33 * w8
+                        z3 = z3 + x21 * w3 + x22 * w4 + x23 * w5
+                        z3 = z3 + x31 * w6 + x32 * w7 + x33 * w8
                         best, place = z0, np.int32(0)
                         if z1 > best:
                             best, place = z1, np.int32(1)
@@ -106,10 +109,10 @@ def _pooled_forward(F: int, dropout: bool, winners: bool) -> Any:
                         if z3 > best:
                             best, place = z3, np.int32(3)
                         best += b[f]
-                        dead = relu and best <= 0
+                        dead = relu & (best <= zero)  # `and` would be a branch
                         if dropout:
                             cell = uint32(counter + uint32(f))
-                            dead = dead or not keep(key_1, key_2, cell, dropped)
+                            dead |= not keep(key_1, key_2, cell, dropped)
                             best *= scale
                         y[n, i, j, f] = zero if dead else best
                         if winners:
@@ -150,15 +153,15 @@ def _pooled_backward(F: int) -> Any:
                         d1 = d if place == 1 else zero
                         d2 = d if place == 2 else zero
                         d3 = d if place == 3 else zero
-                        sums[0, f] += x00 * d0 + x01 * d1 + x10 * d2 + x11 * d3
-                        sums[1, f] += x01 * d0 + x02 * d1 + x11 * d2 + x12 * d3
-                        sums[2, f] += x02 * d0 + x03 * d1 + x12 * d2 + x13 * d3
-                        sums[3, f] += x10 * d0 + x11 * d1 + x20 * d2 + x21 * d3
-                        sums[4, f] += x11 * d0 + x12 * d1 + x21 * d2 + x22 * d3
-                        sums[5, f] += x12 * d0 + x13 * d1 + x22 * d2 + x23 * d3
-                        sums[6, f] += x20 * d0 + x21 * d1 + x30 * d2 + x31 * d3
-                        sums[7, f] += x21 * d0 + x22 * d1 + x31 * d2 + x32 * d3
-                        sums[8, f] += x22 * d0 + x23 * d1 + x32 * d2 + x33 * d3
+                        sums[0, f] = sums[0, f] + x00 * d0 + x01 * d1 + x10 * d2 + x11 * d3
+                        sums[1, f] = sums[1, f] + x01 * d0 + x02 * d1 + x11 * d2 + x12 * d3
+                        sums[2, f] = sums[2, f] + x02 * d0 + x03 * d1 + x12 * d2 + x13 * d3
+                        sums[3, f] = sums[3, f] + x10 * d0 + x11 * d1 + x20 * d2 + x21 * d3
+                        sums[4, f] = sums[4, f] + x11 * d0 + x12 * d1 + x21 * d2 + x22 * d3
+                        sums[5, f] = sums[5, f] + x12 * d0 + x13 * d1 + x22 * d2 + x23 * d3
+                        sums[6, f] = sums[6, f] + x20 * d0 + x21 * d1 + x30 * d2 + x31 * d3
+                        sums[7, f] = sums[7, f] + x21 * d0 + x22 * d1 + x31 * d2 + x32 * d3
+                        sums[8, f] = sums[8, f] + x22 * d0 + x23 * d1 + x32 * d2 + x33 * d3
                         sums[9, f] += d0 + d1 + d2 + d3
         for f in range(F):
             for k in range(9):
@@ -204,10 +207,10 @@ def _plain_forward(F: int, dropout: bool) -> Any:
                         z += x10 * W[3, f] + x11 * W[4, f] + x12 * W[5, f]
                         z += x20 * W[6, f] + x21 * W[7, f] + x22 * W[8, f]
                         z += b[f]
-                        dead = relu and z <= 0
+                        dead = relu & (z <= zero)
                         if dropout:
                             cell = uint32(counter + uint32(f))
-                            dead = dead or not keep(key_1, key_2, cell, dropped)
+                            dead |= not keep(key_1, key_2, cell, dropped)
                             z *= scale
                         y[n, i, j, f] = zero if dead else z
 
