@@ -277,6 +277,27 @@ def test_single_passes_of_the_optimizers(optimizer):
     np.testing.assert_allclose(w_fused, w, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("optimizer", [SGD(0.1, 0.9), RMSprop(0.01), Adam(0.01)], ids=repr)
+def test_slots_of_silent_weights_end_at_zero(optimizer):
+    """They would shrink into denormal numbers, on which a step takes half as long again."""
+    w = rng.standard_normal(100).astype(np.float32)
+    g = rng.standard_normal(100).astype(np.float32)
+    optimizer.begin(w)
+    step, slots = single_pass(optimizer, np.float32), list(optimizer.state.values())
+    step(w, g, *slots)
+    assert all((slot != 0).all() for slot in slots)
+    g[...] = 0
+    tiny = np.finfo(np.float32).tiny
+    for _ in range(1000):
+        optimizer.begin(w)
+        step(w, g, *slots)
+        assert not any(((slot != 0) & (abs(slot) < tiny)).any() for slot in slots)
+    assert not slots[0].any()
+    slots[0][...] = np.nan  # but what has gone wrong is not flushed away
+    step(w, g, *slots)
+    assert np.isnan(w).all()
+
+
 def test_an_optimizer_of_ones_own_keeps_its_step():
     class Mine(Adam):
         def step(self, w, g, *slots):
