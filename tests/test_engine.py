@@ -8,7 +8,7 @@ from strategies import error, within
 from test_models import deeper, tutorial
 
 from minicnn import Sequential, set_num_threads
-from minicnn.engine import shards, threads
+from minicnn.engine import products, shards, threads
 from minicnn.engine.updates import single_pass
 from minicnn.layers import (
     AveragePooling2D,
@@ -258,6 +258,27 @@ def test_winograds_error_against_float64(channels, size, padding):
     errors["db"] = (step.conv.grads["b"], exact.grads["b"])
     for name, (ours, expected) in errors.items():
         within(2e-5, f"Winograd {name}", error(ours, expected))
+
+
+@pytest.mark.parametrize("n", [1, 3, 64])
+@pytest.mark.parametrize(("inputs", "units"), [(5408, 32), (300, 32), (5408, 100), (40_000, 1)])
+def test_products_in_blocks(n, inputs, units):
+    x, W, dz = (
+        rng.standard_normal(s).astype("f") for s in ((n, inputs), (inputs, units), (n, units))
+    )
+    y, dW, dx = np.full_like(dz, np.nan), np.full_like(W, np.nan), np.full_like(x, np.nan)
+
+    def buffer(key, shape):
+        return np.full(shape, np.nan, "f")
+
+    products.forward(x, W, y, buffer)
+    products.backward_weights(x, dz, dW)
+    products.backward_inputs(dz, W, dx, buffer)
+    x, W, dz = x.astype("d"), W.astype("d"), dz.astype("d")
+    for ours, exact in ((y, x @ W), (dW, x.T @ dz), (dx, dz @ W.T)):
+        within(1e-5, "products in blocks", error(ours, exact))
+    covered = [i for part, _ in products.cut(n, inputs, units) for i in range(inputs)[part]]
+    assert covered == list(range(inputs))
 
 
 @pytest.mark.parametrize(

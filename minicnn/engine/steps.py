@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.engine import products
 from minicnn.kernels import LazyModule
 from minicnn.layers import Conv2D, Dense, Dropout, Layer, ReLU, Rescaling
 
@@ -226,7 +227,7 @@ class DenseStep(FusedStep):
         self._shape = x.shape
         x = x.reshape(len(x), -1)
         y = self.buffer("y", (len(x), self.dense.units))
-        np.matmul(x, self.dense.params["W"], out=y)
+        products.forward(x, self.dense.params["W"], y, self.buffer)
         *drawn, self._scale = self.drawn(training, self.dense.units)
         bias = self.dense.params.get("b", self._no_bias)
         kernels.bias_relu_dropout(y, bias, self.relu, *drawn, self._scale)
@@ -238,9 +239,9 @@ class DenseStep(FusedStep):
         dz = self.buffer("dz", dy.shape)
         db = grads.get("b", self._db)
         kernels.bias_relu_dropout_backward(dy, self._y, self.relu, self._scale, dz, db)
-        np.matmul(self._x.T, dz, out=grads["W"])
+        products.backward_weights(self._x, dz, grads["W"])
         if self.first:
             return None
         dx = self.buffer("dx", self._x.shape)
-        np.matmul(dz, self.dense.params["W"].T, out=dx)
+        products.backward_inputs(dz, self.dense.params["W"], dx, self.buffer)
         return dx.reshape(self._shape)
