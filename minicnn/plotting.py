@@ -83,9 +83,8 @@ def image_grid(
     inks = [] if colors is None else [_color(color, who) for color in colors[: len(shown)]]
     font_size = _font_size(size / columns, texts, largest=12)
 
-    figure, axes = _panels(rows, columns, size, size * rows / columns, suptitle)
-    for axis in axes:
-        axis.set_axis_off()
+    lines = max((text.count("\n") + 1 for text in texts), default=0)
+    figure, axes = _cells(rows, columns, size, lines * font_size, suptitle)
     for axis, image in zip(axes, shown, strict=False):
         axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     headings = [
@@ -295,6 +294,36 @@ def _panels(
     if suptitle is not None:
         figure.suptitle(suptitle, fontsize=14, parse_math=False)
     return figure, list(grid.flat)
+
+
+def _cells(
+    rows: int, columns: int, width: float, title: float, suptitle: str | None
+) -> tuple[Figure, list[Axes]]:
+    """A new figure and its cells, row by row, without frames; above each, `title` points of text.
+
+    Every size is known beforehand. To have matplotlib look for it, as `_panels` does, takes as long
+    as drawing all the cells.
+    """
+    import matplotlib.pyplot as plt
+
+    line = 1.3 / 72  # inches from line to line, for letters of one point
+    height = width * rows / columns
+    head = 0.0 if suptitle is None else 14 * line * (suptitle.count("\n") + 1) + 0.1
+    across, down = width / columns, (height - head) / rows
+    above = title * line + 0.1  # the text, and what matplotlib leaves between it and the image
+    side = max(0.92 * min(across, down - above), 0.3 * down)
+    figure = plt.figure(figsize=(width, height))
+    if suptitle is not None:
+        figure.suptitle(suptitle, fontsize=14, y=1 - 0.05 / height, va="top", parse_math=False)
+    axes = []
+    for place in range(rows * columns):
+        row, column = divmod(place, columns)
+        left = column * across + (across - side) / 2
+        bottom = (rows - 1 - row) * down + (down - above - side) / 2
+        box = (left / width, bottom / height, side / width, side / height)
+        axes.append(figure.add_axes(box, xticks=[], yticks=[]))
+        axes[-1].set_axis_off()
+    return figure, axes
 
 
 def _font_size(inches: float, texts: Iterable[str], *, largest: float) -> float:
