@@ -200,11 +200,17 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
                     [dy, *params[place], *params[place]],
                 )
         runner.train(batch, number)  # not timed: fills the lanes that the next piece adds up
-        runner._backup.begin([])
+        runner._backup.begin(network.optimizer, [])
+        network.optimizer.begin(network.flat_params)
         watch.time(
-            "add up, back up, optimizer",
+            "copy what the optimizer will change",
+            lambda: [keep() for keep in runner._keeping(network)],
+            arrays=[network.flat_params] * 6,  # weights, m and v, in and out
+        )
+        watch.time(
+            "add up, optimizer",
             lambda: runner._update(network),
-            arrays=[network.flat_params] * 15,  # lanes 2, g 2, copies 2x3, Adam 4 in and 3 out
+            arrays=[network.flat_params] * 11,  # lanes 2, g 2, Adam 4 in and 3 out
         )
         watch.step()
     for piece in watch.pieces.values():

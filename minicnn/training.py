@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from minicnn.kernels import LazyModule
 from minicnn.layers import Rescaling, Softmax
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
+from minicnn.optimizers import Optimizer
 from minicnn.progress import Progress
 
 if TYPE_CHECKING:
@@ -157,7 +159,9 @@ class Runner:
         self.network.run(len(batch), work)
         return self._values(batch, losses, out)
 
-    def train(self, batch: Batch, step: int) -> tuple[Array, bool]:
+    def train(
+        self, batch: Batch, step: int, meanwhile: Iterable[Callable[[], None]] = ()
+    ) -> tuple[Array, bool]:
         """As `test`, in training mode; also leaves the gradient of the batch's mean loss in the
         network's lanes. The second value says whether the losses are finite.
         """
@@ -169,7 +173,7 @@ class Runner:
             out.put(shard, y_pred)
             lane.backward(self._loss_backward(batch, shard, y_pred, losses))
 
-        self.network.gradient(len(batch), work)
+        self.network.gradient(len(batch), work, meanwhile)
         return self._values(batch, losses, out), bool(np.isfinite(losses).all())
 
     def _loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
@@ -234,27 +238,38 @@ class Runner:
         if not self._free.acquire(blocking=False):
             raise RuntimeError(in_two_threads(model))
         try:
-            self._backup.begin(layer.state for layer in model.layers)
+            self._backup.begin(model.optimizer, [layer.state for layer in model.layers])
+            model.optimizer.begin(model.flat_params)
             with np.errstate(all="ignore"):  # what overflows is found by its result
-                values, finite = self.train(batch, step)
+                values, finite = self.train(batch, step, self._keeping(model))
                 finite = finite and self._update(model)
                 what = self._overflown(model) if finite else ""
                 if what or not finite:
-                    self._take_back(model, step)  # what is at fault shows in the model as it was
+                    self._backup.restore()  # what is at fault shows in the model as it was
                     what = what or self.culprit(model, batch, step)
                     raise FloatingPointError(_not_finite(step, what))
+            self._backup.end()
         except BaseException:
-            self._take_back(model, step)
+            self._backup.restore()
             raise
         finally:
             self._free.release()
         return values
 
-    def _take_back(self, model: Sequential, step: int) -> None:
-        """Weights, running statistics and optimizer as they were before step number `step`."""
-        with undisturbed():
-            self._backup.restore()
-            model.optimizer.iterations = step
+    def _keeping(self, model: Sequential) -> list[Callable[[], None]]:
+        """Jobs that copy all that the optimizer's step is going to change."""
+        vectors = self._moving(model)
+        return [
+            partial(self._backup.keep, vector, part)
+            for _, moving in _pieces(len(vectors[0]), model.trainable_parts)
+            for part in moving
+            for vector in vectors
+        ]
+
+    def _moving(self, model: Sequential) -> list[Array]:
+        """The vectors that the optimizer's step changes: the weights, and its slots."""
+        state = model.optimizer.state
+        return [model.flat_params, *(state[slot] for slot in model.optimizer.slots)]
 
     def _overflown(self, model: Sequential) -> str:
         """What the step has made NaN or infinite; empty if nothing."""
@@ -279,10 +294,8 @@ class Runner:
         A gradient so long that its square is not finite counts as infinite: optimizers square it.
         Works through the vectors piece by piece, so that each thread can take the next.
         """
-        optimizer, w, g = model.optimizer, model.flat_params, model.flat_grads
-        optimizer.begin(w)
-        vectors = [w, *(optimizer.state[slot] for slot in optimizer.slots)]
-        move = self.update or optimizer.step
+        g, vectors = model.flat_grads, self._moving(model)
+        move = self.update or model.optimizer.step
         finite = []
 
         def work(piece: tuple[slice, list[slice]]) -> None:
@@ -290,15 +303,13 @@ class Runner:
             self.network.sum(whole, g)
             finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
             for part in moving if finite[-1] else ():
-                for vector in vectors:
-                    self._backup.keep(vector, part)
-                first, *slots = (vector[part] for vector in vectors)
-                move(first, g[part], *slots)
+                w, *slots = (vector[part] for vector in vectors)
+                move(w, g[part], *slots)
 
         if self.update is None:  # a step of the user's own may want to see each part as a whole
-            work((slice(0, len(w)), model.trainable_parts))
+            work((slice(0, len(g)), model.trainable_parts))
         else:
-            threads.run(work, _pieces(len(w), model.trainable_parts))
+            threads.run(work, _pieces(len(g), model.trainable_parts))
         return all(finite)
 
 
@@ -319,19 +330,22 @@ def _pieces(size: int, moving: list[slice]) -> list[tuple[slice, list[slice]]]:
 
 
 class _Backup:
-    """Copies of arrays from before a step, in buffers that every step uses again."""
+    """What a step changes, as it was before; copies lie in buffers that every step uses again."""
 
     def __init__(self) -> None:
         self._copies: dict[int, Array] = {}
-        self._kept: list[tuple[Array, Array]] = []
-        self._dicts: list[tuple[dict[str, Array], dict[str, Array]]] = []
+        self._undo: list[Callable[[], Any]] = []
 
-    def begin(self, dicts: Iterable[dict[str, Array]]) -> None:
-        """A step begins; what is in the `dicts` now is in them again after `restore`."""
-        self._kept = []
-        self._dicts = [(held, dict(held)) for held in dicts if held]
-        for held, _ in self._dicts:
-            for array in held.values():
+    def begin(self, optimizer: Optimizer, states: Iterable[dict[str, Array]]) -> None:
+        """A step begins. What the `states` hold now is kept at once; of the optimizer its count,
+        and which slots it has.
+        """
+        self._undo = [partial(setattr, optimizer, "iterations", optimizer.iterations)]
+        states = [state for state in states if state]
+        for held in (optimizer.state, *states):
+            self._undo.append(partial(_refill, held, dict(held)))
+        for state in states:
+            for array in state.values():
                 self.keep(array)
 
     def keep(self, array: Array, part: slice = slice(None)) -> None:
@@ -340,14 +354,22 @@ class _Backup:
         if copy is None or (copy.shape, copy.dtype) != (array.shape, array.dtype):
             copy = self._copies[id(array)] = np.empty_like(array)
         copy[part] = array[part]
-        self._kept.append((array[part], copy[part]))
+        self._undo.append(partial(np.copyto, array[part], copy[part]))
 
     def restore(self) -> None:
-        for held, before in self._dicts:
-            held.clear()
-            held.update(before)
-        for array, copy in self._kept:
-            array[...] = copy
+        """All as it was at `begin`; does nothing after `end`."""
+        with undisturbed():
+            for undo in self._undo:
+                undo()
+
+    def end(self) -> None:
+        """The step is done, and stays."""
+        self._undo = []
+
+
+def _refill(held: dict[str, Array], before: dict[str, Array]) -> None:
+    held.clear()
+    held.update(before)
 
 
 class _Outputs:

@@ -289,6 +289,6 @@ def test_profile_takes_a_step_apart(name, tmp_path, monkeypatch):
     assert sum(piece.flop for piece in engine) == profile_step.BATCH * (2 * first + 3 * sum(others))
     text = profile_step.page(results, 1)
     assert "| optimizer |" in text
-    assert "| add up, back up, optimizer |" in text
+    assert "| add up, optimizer |" in text
     assert ("transform, scatter" in text) == (name == "deeper")
     assert f"## The {name} model" in text

@@ -12,7 +12,8 @@ in one of the processor's caches when the next layer reads them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,8 +120,16 @@ class ShardedNetwork:
     def shards(self, n: int) -> list[slice]:
         return [slice(0, n)] if self.whole else cut(n)
 
-    def run(self, n: int, work: Callable[[Lane, slice], None]) -> int:
-        """`work(lane, shard)` for each shard of a batch of `n`; returns how many lanes ran."""
+    def run(
+        self,
+        n: int,
+        work: Callable[[Lane, slice], None],
+        meanwhile: Iterable[Callable[[], None]] = (),
+    ) -> int:
+        """`work(lane, shard)` for each shard of a batch of `n`; returns how many lanes ran.
+
+        What else is to be done `meanwhile` goes to the threads that find no lane left.
+        """
         shards = self.shards(n)
         count = min(LANES, len(shards))
         while len(self._lanes) < count:
@@ -136,10 +145,16 @@ class ShardedNetwork:
                     work(lane, shard)
                     lane.forget()
 
-        threads.run(run_lane, range(count))
+        lanes = [partial(run_lane, k) for k in range(count)]
+        threads.run(lambda do: do(), [*lanes, *meanwhile])
         return count
 
-    def gradient(self, n: int, work: Callable[[Lane, slice], None]) -> None:
+    def gradient(
+        self,
+        n: int,
+        work: Callable[[Lane, slice], None],
+        meanwhile: Iterable[Callable[[], None]] = (),
+    ) -> None:
         """As `run`, where `work` ends with `lane.backward`; `sum` then gives the gradient."""
         if self._vectors is None:
             raise ValueError("this network was made without training=True")
@@ -161,7 +176,7 @@ class ShardedNetwork:
             if shard.start in ends:
                 lane.gradient[...] = lane.sum
 
-        self._summands = self._vectors[: self.run(n, add)]
+        self._summands = self._vectors[: self.run(n, add, meanwhile)]
 
     def sum(self, part: slice, total: Array) -> None:
         """That part of the last batch's gradient, into `total`. Threads may share the parts."""
