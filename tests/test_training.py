@@ -459,6 +459,15 @@ def test_ctrl_c_while_a_step_is_taken_back(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_what_a_whole_step_has_done_cannot_be_undone_by_the_next_interrupt():
+    model = compiled()
+    model.train_on_batch(X, Y)
+    before, steps = model.flat_params.copy(), model.optimizer.iterations
+    model.runner(training=True)._backup.restore()
+    np.testing.assert_array_equal(model.flat_params, before)
+    assert model.optimizer.iterations == steps == 1
+
+
 def test_a_model_is_trained_in_one_thread_at_a_time():
     model = compiled()
     model.train_on_batch(X, Y)
