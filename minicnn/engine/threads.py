@@ -194,14 +194,17 @@ class _Blas:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.users = 0
+        self.controller: Any = None  # knows the loaded libraries; looking for them takes 2 ms
         self.limit: Any = None
 
     def enter(self) -> None:
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import ThreadpoolController
 
         with self.lock:
+            if self.controller is None:
+                self.controller = ThreadpoolController()
             if self.users == 0:
-                self.limit = threadpool_limits(1, user_api="blas")
+                self.limit = self.controller.limit(limits=1, user_api="blas")
             self.users += 1
 
     def leave(self) -> None:
