@@ -16,9 +16,11 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
 from benchmarks.networks import MODELS
 from benchmarks.processes import inside, run
 from benchmarks.rounds import BATCH, Contest, alternate, median, ratios
@@ -176,14 +178,23 @@ def threads(model: str) -> Callable[[Bench], Result]:
             )
             for k in dict.fromkeys((n, 1))
         }
+        products = {f"{k} products": partial(machine.sgemm, k) for k in dict.fromkeys((n, 1))}
         values = alternate(
-            measures, bench.options.rounds, lambda _, error: contest.drop("minicnn", "train", error)
+            measures | products,  # in the same rounds: what the machine gains at the best
+            bench.options.rounds,
+            lambda _, error: contest.drop("minicnn", "train", error),
         )
+        both, *alone = [values.pop(name) for name in products]
         contest.workers["minicnn"].ask(
             "train", setting={}, images=BATCH, batch=BATCH, epochs=1, threads=n
         )
         several, *one = values.values()
-        return {"values": values, "ratios": [a / b for a, b in zip(several, *one)] if one else []}
+        result = {"values": values, "ratios": [a / b for a, b in zip(several, *one)] if one else []}
+        if alone:
+            gain = f"{median([a / b for a, b in zip(both, *alone)]):.2f}x"
+            name = f"the machine's own gain from {n} threads"
+            result["settings"] = {name: {"matrix product": gain}}
+        return result
 
     return measure
 

@@ -139,7 +139,7 @@ def test_contest_refuses_a_framework_with_other_weights(data, tmp_path):
 
 
 def test_rows_run_on_minicnn_alone(data, tmp_path):
-    options = rows.Options(rounds=2, budget=0.01, quick=True, threads=1, peers=())
+    options = rows.Options(rounds=2, budget=0.01, quick=True, threads=2, peers=())
     bench = rows.Bench(options, data, tmp_path, True, say=str)
     results = {}
     try:
@@ -149,6 +149,9 @@ def test_rows_run_on_minicnn_alone(data, tmp_path):
         bench.dismiss()
     assert all(len(v) == 2 and min(v) > 0 for r in results.values() for v in r["values"].values())
     assert rows.BY_KEY["train_tutorial"].met(results["train_tutorial"]) is None  # no peer
+    assert set(results["threads_tutorial"]["values"]) == {"2 threads", "1 thread"}
+    (gain,) = results["threads_tutorial"]["settings"].values()
+    assert gain["matrix product"].endswith("x")
     assert {"minicnn", "numpy", "numba"} <= set(bench.versions)
 
 
