@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -157,10 +157,23 @@ def numeric(value: Any, name: str, who: str) -> Array:
     return array
 
 
-def finite(array: Array, name: str, who: str, *, dtype: Any = None) -> None:
+def _in_turn(check: Callable[[int], None], starts: Iterable[int]) -> None:
+    for start in starts:
+        check(start)
+
+
+def finite(
+    array: Array,
+    name: str,
+    who: str,
+    *,
+    dtype: Any = None,
+    run: Callable[[Callable[[int], None], Iterable[int]], Any] = _in_turn,
+) -> None:
     """Refuse NaN and infinity, and numbers that the float type `dtype` cannot hold, if given.
 
-    Reads as many rows at a time as the cache holds.
+    Reads as many rows at a time as the cache holds; `run(check, starts)` calls `check` for each
+    of these portions.
     """
     if array.dtype.kind != "f":
         return
@@ -168,27 +181,31 @@ def finite(array: Array, name: str, who: str, *, dtype: Any = None) -> None:
     limit = float(np.finfo(dtype if narrower else array.dtype).max)
     array = np.atleast_1d(array)
     rows = max(1, 100_000 * len(array) // max(1, array.size))
-    for start in range(0, len(array), rows):
+
+    def check(start: int) -> None:
         part = array[start : start + rows]
         if narrower and part.size and -limit <= part.min() and part.max() <= limit:  # no NaN either
-            continue
+            return
         good = np.isfinite(part)
         if narrower:
             good &= (part >= -limit) & (part <= limit)
-        if not good.all():
-            index = tuple(int(i) for i in np.argwhere(~good)[0])
-            where = (index[0] + start, *index[1:])
-            value = array[where]
-            if np.isfinite(value):
-                raise ValueError(
-                    f"{who}: expected {name} to fit into {np.dtype(dtype)}, whose largest number "
-                    f"is {limit:.2g}, received {value} at index {list(where)}. Scale the data, or "
-                    "give the layers dtype='float64'"
-                )
+        if good.all():
+            return
+        index = tuple(int(i) for i in np.argwhere(~good)[0])
+        where = (index[0] + start, *index[1:])
+        value = array[where]
+        if np.isfinite(value):
             raise ValueError(
-                f"{who}: expected {name} to be finite, received {value} at index "
-                f"{list(where)}. Clean the data first, e.g. np.nan_to_num({name.split()[0]})"
+                f"{who}: expected {name} to fit into {np.dtype(dtype)}, whose largest number "
+                f"is {limit:.2g}, received {value} at index {list(where)}. Scale the data, or "
+                "give the layers dtype='float64'"
             )
+        raise ValueError(
+            f"{who}: expected {name} to be finite, received {value} at index "
+            f"{list(where)}. Clean the data first, e.g. np.nan_to_num({name.split()[0]})"
+        )
+
+    run(check, range(0, len(array), rows))
 
 
 def factors(array: Array, n: int, name: str, who: str) -> None:

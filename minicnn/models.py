@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from minicnn import checks, config, losses, metrics, optimizers, seeds, summary, training
 from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
+from minicnn.engine import threads
 from minicnn.engine.plan import Plan, as_layers, lower
 from minicnn.engine.shards import before_softmax
-from minicnn.engine.threads import get_num_threads, single_threaded_blas
 from minicnn.layers.base import Layer, Shape, checked_init, checked_weights, unique_name
 from minicnn.layers.input import InputLayer
 from minicnn.progress import checked_verbose
@@ -812,7 +812,7 @@ class Sequential:
         data = self._data(x, "train_on_batch", y, sample_weight, class_weight)
         self._build_for(data)
         runner = self.runner(training=True)
-        with single_threaded_blas():
+        with threads.single_threaded_blas():
             values = runner.step(self, training.Batch(data, np.arange(len(data))))
         logs = runner.means().add(values)
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
@@ -959,9 +959,9 @@ class Sequential:
         sample = self._sample_shape() or like
         if sample is not None and not _same_sample(x.shape[1:], sample):
             raise ValueError(_wrong_sample(who, x.shape, sample))
-        get_num_threads()  # raises, if the environment asks for no number, before anything changes
+        threads.get_num_threads()  # may raise, for what the environment says: before any change
         dtype = self.dtype if self.built else self._common_dtype(self.layers)
-        checks.finite(x, "x", who, dtype=dtype)
+        checks.finite(x, "x", who, dtype=dtype, run=threads.run)
         without_y = ("predict", "predict_on_batch", "Sequential()")
         if who in without_y or y is None:
             if who not in without_y:

@@ -1448,6 +1448,16 @@ def test_inputs_too_large_stop_fit_by_name_and_without_warnings():
     assert life_after(model) == before
 
 
+@pytest.mark.usefixtures("_threads")
+def test_the_first_of_many_bad_numbers_is_named_whichever_thread_finds_one():
+    model = Sequential([Dense(2, input_shape=(100,))])
+    x = np.zeros((20_000, 100), "float32")
+    x[[2_500, 12_000, 19_999], 7] = np.nan
+    for _ in range(20):
+        with pytest.raises(ValueError, match=r"received nan at index \[2500, 7\]"):
+            model.predict(x, verbose=0)
+
+
 class Broken(Layer):
     """Fails in the middle of a step, as a layer of a user's own may."""
 

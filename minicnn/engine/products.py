@@ -14,6 +14,7 @@ The blocks depend on the shapes alone, so a result does too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,19 +26,20 @@ SMALL = 2**19  # multiplications in a product; half of the limit, so that all ar
 MOST_UNITS = 64  # with more of them the copies matter less than large products gain
 
 
-def cut(n: int, K: int, units: int) -> list[tuple[slice, int]]:
+@cache
+def cut(n: int, K: int, units: int) -> tuple[tuple[slice, int], ...]:
     """Parts of the K inputs and how many blocks each is cut into: equal blocks, and what is left.
 
     >>> cut(64, 5408, 32)
-    [(slice(0, 5376, None), 21), (slice(5376, 5408, None), 1)]
+    ((slice(0, 5376, None), 21), (slice(5376, 5408, None), 1))
     >>> cut(64, 5408, 128)
-    [(slice(0, 5408, None), 1)]
+    ((slice(0, 5408, None), 1),)
     """
     size = SMALL // (n * units) // 16 * 16
     if units > MOST_UNITS or not 0 < size < K:
-        return [(slice(0, K), 1)]
+        return ((slice(0, K), 1),)
     count, rest = divmod(K, size)
-    return [(slice(0, K - rest), count), (slice(K - rest, K), 1)][: 2 if rest else 1]
+    return ((slice(0, K - rest), count), (slice(K - rest, K), 1))[: 2 if rest else 1]
 
 
 def stacked(x: Array, count: int) -> Array:

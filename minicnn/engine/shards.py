@@ -7,11 +7,13 @@
 
 Nothing of this depends on the number of threads, so neither does any bit of the result; memory is
 bounded by the lanes, however large the batch; and a shard's activations are few enough to be still
-in one of the processor's caches when the next layer reads them.
+in one of the processor's caches when the next layer reads them. Without a gradient there is nothing
+to be added up in order: a shard takes any lane that is free.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -112,42 +114,27 @@ class ShardedNetwork:
     def __init__(self, plan: Plan, dtype: Any, *, training: bool) -> None:
         self.plan = plan
         self.whole = training and any(layer.mixes_samples for layer in plan.layers)
-        self._lanes: list[Lane] = []
         size = sum(array.size for layer in plan.layers for array in layer.params.values())
         self._vectors = np.zeros((LANES, size), dtype) if training else None
         self._summands = np.zeros((0, size), dtype)  # the vectors of the lanes that ran last
+        self._lanes: list[Lane] = []  # to train, in their order
+        self._free: deque[Lane] = deque()  # for everything else
 
     def shards(self, n: int) -> list[slice]:
         return [slice(0, n)] if self.whole else cut(n)
 
-    def run(
-        self,
-        n: int,
-        work: Callable[[Lane, slice], None],
-        meanwhile: Iterable[Callable[[], None]] = (),
-    ) -> int:
-        """`work(lane, shard)` for each shard of a batch of `n`; returns how many lanes ran.
+    def run(self, n: int, work: Callable[[Lane, slice], None]) -> None:
+        """`work(lane, shard)` for each shard of a batch of `n`, by any lane that is free."""
 
-        What else is to be done `meanwhile` goes to the threads that find no lane left.
-        """
-        shards = self.shards(n)
-        count = min(LANES, len(shards))
-        while len(self._lanes) < count:
-            vectors = self._vectors
-            self._lanes.append(
-                Lane(self.plan, None if vectors is None else vectors[len(self._lanes)])
-            )
+        def work_on(shard: slice) -> None:
+            try:
+                lane = self._free.pop()
+            except IndexError:
+                lane = Lane(self.plan, None)
+            _walk(lane, [shard], work)
+            self._free.append(lane)
 
-        def run_lane(k: int) -> None:
-            lane = self._lanes[k]
-            with np.errstate(all="ignore"):  # each thread has its own; results are judged later
-                for shard in shards[k::LANES]:
-                    work(lane, shard)
-                    lane.forget()
-
-        lanes = [partial(run_lane, k) for k in range(count)]
-        threads.run(lambda do: do(), [*lanes, *meanwhile])
-        return count
+        threads.run(work_on, self.shards(n))
 
     def gradient(
         self,
@@ -155,7 +142,10 @@ class ShardedNetwork:
         work: Callable[[Lane, slice], None],
         meanwhile: Iterable[Callable[[], None]] = (),
     ) -> None:
-        """As `run`, where `work` ends with `lane.backward`; `sum` then gives the gradient."""
+        """`work(lane, shard)`, which ends with `lane.backward`; `sum` then gives the gradient.
+
+        What else is to be done `meanwhile` goes to the threads that find no lane left.
+        """
         if self._vectors is None:
             raise ValueError("this network was made without training=True")
         shards = self.shards(n)
@@ -176,11 +166,23 @@ class ShardedNetwork:
             if shard.start in ends:
                 lane.gradient[...] = lane.sum
 
-        self._summands = self._vectors[: self.run(n, add, meanwhile)]
+        self._summands = self._vectors[: min(LANES, len(shards))]
+        while len(self._lanes) < len(self._summands):
+            self._lanes.append(Lane(self.plan, self._vectors[len(self._lanes)]))
+        lanes = zip(self._lanes, (shards[k::LANES] for k in range(len(self._summands))))
+        jobs = [partial(_walk, lane, share, add) for lane, share in lanes]
+        threads.run(lambda job: job(), [*jobs, *meanwhile])
 
     def sum(self, part: slice, total: Array) -> None:
         """That part of the last batch's gradient, into `total`. Threads may share the parts."""
         np.add.reduce(self._summands[:, part], axis=0, out=total[part])  # row after row
+
+
+def _walk(lane: Lane, shards: Sequence[slice], work: Callable[[Lane, slice], None]) -> None:
+    with np.errstate(all="ignore"):  # each thread has its own; results are judged later
+        for shard in shards:
+            work(lane, shard)
+            lane.forget()
 
 
 def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:
