@@ -179,6 +179,7 @@ class ShardedNetwork:
 
 
 def _walk(lane: Lane, shards: Sequence[slice], work: Callable[[Lane, slice], None]) -> None:
+    """`work` on these shards, one after the other, with this lane."""
     with np.errstate(all="ignore"):  # each thread has its own; results are judged later
         for shard in shards:
             work(lane, shard)
