@@ -51,7 +51,8 @@ def image_grid(
     rows, columns : int
         The cells of the grid.
     size : float
-        Width of the figure in inches; the height follows from the grid.
+        Width of the figure in inches; the height follows from the grid, and is more where the
+        titles would leave too little of the images.
     colors : N colours, optional
         Of the titles, as matplotlib names them.
     suptitle : str, optional
@@ -307,11 +308,12 @@ def _cells(
     import matplotlib.pyplot as plt
 
     line = 1.3 / 72  # inches from line to line, for letters of one point
-    height = width * rows / columns
     head = 0.0 if suptitle is None else 14 * line * (suptitle.count("\n") + 1) + 0.1
-    across, down = width / columns, (height - head) / rows
+    across = width / columns
     above = title * line + 0.1  # the text, and what matplotlib leaves between it and the image
-    side = max(0.92 * min(across, down - above), 0.3 * down)
+    height = max(rows * across, head + rows * (above + 0.55 * across))
+    down = (height - head) / rows
+    side = 0.92 * min(across, down - above)
     figure = plt.figure(figsize=(width, height))
     if suptitle is not None:
         figure.suptitle(suptitle, fontsize=14, y=1 - 0.05 / height, va="top", parse_math=False)

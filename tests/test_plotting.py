@@ -84,6 +84,26 @@ def test_image_grid(images):
     assert overlapping_titles(figure) == []
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "size", "title", "suptitle"),
+    [(1, 5, 5, "a", "three\nwhole\nlines"), (1, 5, 2, "", "one"), (1, 20, 10, "two\nlines", "one")],
+)
+def test_low_grids_grow_to_show_their_images(images, rows, columns, size, title, suptitle):
+    count = rows * columns
+    figure = image_grid(
+        images[:count], [title] * count, rows=rows, columns=columns, size=size, suptitle=suptitle
+    )
+    assert overlapping_titles(figure) == []
+    renderer = figure.canvas.get_renderer()
+    head = figure._suptitle.get_window_extent(renderer)
+    for axis in figure.axes:
+        box, text = (one.get_window_extent(renderer) for one in (axis, axis.title))
+        assert min(box.width, box.height) >= 0.5 * figure.bbox.width / columns
+        assert box.y0 >= 0
+        assert not text.overlaps(head)
+        assert text.y1 <= head.y0
+
+
 def test_image_grid_one_gray_scale_for_all_images():
     images = np.stack([np.full((4, 4), 0.25), np.eye(4) - 0.5])
     figure = drawn(image_grid(images, rows=1, columns=2))
