@@ -17,6 +17,7 @@ wake up.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -189,29 +190,45 @@ def _after_fork() -> None:
 
 
 class _Blas:
-    """Holds BLAS to one thread while anyone needs it, and gives the threads back after the last."""
+    """Holds BLAS to one thread while anyone needs it, and gives the threads back after the last.
+
+    OpenBLAS takes orders from the thread alone that has loaded it. What the last user could not
+    give back, since he works in another thread, is given back after the next use by that one.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.users = 0
-        self.controller: Any = None  # knows the loaded libraries; looking for them takes 2 ms
-        self.limit: Any = None
+        self.users: set[object] = set()
+        self.controller: Any = None
+        self.modules = 0  # imported when the controller looked for libraries, which takes 2 ms
+        self.before: list[int] = []  # threads of each library
+        self.limit: Any = None  # until they have been given back
 
-    def enter(self) -> None:
+    def enter(self, user: object) -> None:
         from threadpoolctl import ThreadpoolController
 
         with self.lock:
-            if self.controller is None:
-                self.controller = ThreadpoolController()
-            if self.users == 0:
-                self.limit = self.controller.limit(limits=1, user_api="blas")
-            self.users += 1
+            threads = None if self.limit is None else set(self._threads())
+            if not self.users and threads != {1}:  # else they are still to be given back
+                if self.modules != len(sys.modules):
+                    self.modules = len(sys.modules)
+                    self.controller = ThreadpoolController().select(user_api="blas")
+                self.before = self._threads()
+                self.limit = self.controller.limit(limits=1)
+            self.users.add(user)
 
-    def leave(self) -> None:
+    def _threads(self) -> list[int]:
+        """How many threads each library has now."""
+        return [library.num_threads for library in self.controller.lib_controllers]
+
+    def leave(self, user: object) -> None:
         with self.lock:
-            self.users -= 1
-            if self.users == 0:
+            last = self.users == {user}
+            self.users.discard(user)
+            if last:
                 self.limit.restore_original_limits()
+                if self._threads() == self.before:
+                    self.limit = None
 
 
 _blas = _Blas()
@@ -220,12 +237,12 @@ _blas = _Blas()
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Inside, each matrix product runs on the thread that asks for it."""
-    blas = _blas
-    blas.enter()
-    try:
+    blas, user = _blas, object()
+    try:  # Ctrl-C may come before `enter` has returned
+        blas.enter(user)
         yield
     finally:
-        blas.leave()
+        blas.leave(user)
 
 
 if hasattr(os, "register_at_fork"):
