@@ -201,7 +201,6 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
                 )
         runner.train(batch, number)  # not timed: fills the lanes that the next piece adds up
         runner._backup.begin(network.optimizer, [])
-        network.optimizer.begin(network.flat_params)
         watch.time(
             "copy what the optimizer will change",
             lambda: [keep() for keep in runner._keeping(network)],

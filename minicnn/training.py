@@ -139,10 +139,10 @@ class Runner:
         plan = model.lowered(layers if takes_logits else model.layers)
         self.network = ShardedNetwork(plan, model.dtype, training=training)
         self.update = single_pass(model.optimizer, model.dtype) if plan.fuses else None
-        sparse = isinstance(self.loss, SparseCategoricalCrossentropy) and self.loss.from_logits
+        sparse = type(self.loss) is SparseCategoricalCrossentropy and self.loss.from_logits
         self.fused_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
         self._backup = _Backup()
-        self._free = threading.Lock()  # held during a step
+        self._running = threading.Lock()  # held during a step
 
     def means(self) -> Means:
         return Means(["loss", *(metric.name for metric in self.metrics)])
@@ -234,42 +234,40 @@ class Runner:
         finite. After this or any other error, weights, running statistics and optimizer are as
         before. RuntimeError if another thread is in the midst of a step of this model.
         """
-        step = model.optimizer.iterations
-        if not self._free.acquire(blocking=False):
+        if self._running.locked():
             raise RuntimeError(in_two_threads(model))
-        try:
-            self._backup.begin(model.optimizer, [layer.state for layer in model.layers])
-            model.optimizer.begin(model.flat_params)
-            with np.errstate(all="ignore"):  # what overflows is found by its result
-                values, finite = self.train(batch, step, self._keeping(model))
-                finite = finite and self._update(model)
-                what = self._overflown(model) if finite else ""
-                if what or not finite:
-                    self._backup.restore()  # what is at fault shows in the model as it was
-                    what = what or self.culprit(model, batch, step)
-                    raise FloatingPointError(_not_finite(step, what))
-            self._backup.end()
-        except BaseException:
-            self._backup.restore()
-            raise
-        finally:
-            self._free.release()
+        step = model.optimizer.iterations
+        with self._running:
+            try:
+                self._backup.begin(model.optimizer, [layer.state for layer in model.layers])
+                with np.errstate(all="ignore"):  # what overflows is found by its result
+                    values, finite = self.train(batch, step, self._keeping(model))
+                    finite = finite and self._update(model)
+                    what = self._overflown(model) if finite else ""
+                    if what or not finite:
+                        self._backup.restore()  # what is at fault shows in the model as it was
+                        what = what or self.culprit(model, batch, step)
+                        raise FloatingPointError(_not_finite(step, what))
+                self._backup.end()
+            except BaseException:
+                with undisturbed():
+                    self._backup.restore()
+                    self._backup.end()
+                raise
         return values
 
     def _keeping(self, model: Sequential) -> list[Callable[[], None]]:
-        """Jobs that copy all that the optimizer's step is going to change."""
-        vectors = self._moving(model)
+        """Jobs that copy all that the optimizer's step is going to change.
+
+        Slots that it has yet to make are not there after `restore`.
+        """
+        vectors = [model.flat_params, *model.optimizer.state.values()]
         return [
             partial(self._backup.keep, vector, part)
-            for _, moving in _pieces(len(vectors[0]), model.trainable_parts)
+            for _, moving in _pieces(len(model.flat_params), model.trainable_parts)
             for part in moving
             for vector in vectors
         ]
-
-    def _moving(self, model: Sequential) -> list[Array]:
-        """The vectors that the optimizer's step changes: the weights, and its slots."""
-        state = model.optimizer.state
-        return [model.flat_params, *(state[slot] for slot in model.optimizer.slots)]
 
     def _overflown(self, model: Sequential) -> str:
         """What the step has made NaN or infinite; empty if nothing."""
@@ -294,8 +292,10 @@ class Runner:
         A gradient so long that its square is not finite counts as infinite: optimizers square it.
         Works through the vectors piece by piece, so that each thread can take the next.
         """
-        g, vectors = model.flat_grads, self._moving(model)
-        move = self.update or model.optimizer.step
+        optimizer, w, g = model.optimizer, model.flat_params, model.flat_grads
+        optimizer.begin(w)
+        vectors = [w, *(optimizer.state[slot] for slot in optimizer.slots)]
+        move = self.update or optimizer.step
         finite = []
 
         def work(piece: tuple[slice, list[slice]]) -> None:
@@ -303,13 +303,13 @@ class Runner:
             self.network.sum(whole, g)
             finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
             for part in moving if finite[-1] else ():
-                w, *slots = (vector[part] for vector in vectors)
-                move(w, g[part], *slots)
+                first, *slots = (vector[part] for vector in vectors)
+                move(first, g[part], *slots)
 
         if self.update is None:  # a step of the user's own may want to see each part as a whole
-            work((slice(0, len(g)), model.trainable_parts))
+            work((slice(0, len(w)), model.trainable_parts))
         else:
-            threads.run(work, _pieces(len(g), model.trainable_parts))
+            threads.run(work, _pieces(len(w), model.trainable_parts))
         return all(finite)
 
 
@@ -363,7 +363,7 @@ class _Backup:
                 undo()
 
     def end(self) -> None:
-        """The step is done, and stays."""
+        """What the step has done, or what has been put back, stays."""
         self._undo = []
 
 

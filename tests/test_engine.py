@@ -23,6 +23,7 @@ from minicnn.layers import (
     Rescaling,
     Softmax,
 )
+from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import SGD, Adam, RMSprop
 from minicnn.utils import set_random_seed
 
@@ -260,7 +261,7 @@ def test_winograds_error_against_float64(channels, size, padding):
         within(2e-5, f"Winograd {name}", error(ours, expected))
 
 
-@pytest.mark.parametrize("n", [1, 3, 64])
+@pytest.mark.parametrize("n", [1, 3, 64, 300])
 @pytest.mark.parametrize(("inputs", "units"), [(5408, 32), (300, 32), (5408, 100), (40_000, 1)])
 def test_products_in_blocks(n, inputs, units):
     x, W, dz = (
@@ -279,6 +280,11 @@ def test_products_in_blocks(n, inputs, units):
         within(1e-5, "products in blocks", error(ours, exact))
     covered = [i for part, _ in products.cut(n, inputs, units) for i in range(inputs)[part]]
     assert covered == list(range(inputs))
+
+
+def test_products_of_whole_batches_are_not_cut():
+    """A batch that batch normalization keeps together would end in very small blocks."""
+    assert products.cut(512, 21_632, 64) == ((slice(0, 21_632), 1),)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +323,38 @@ def test_slots_of_silent_weights_end_at_zero(optimizer):
     slots[0][...] = np.nan  # but what has gone wrong is not flushed away
     step(w, g, *slots)
     assert np.isnan(w).all()
+
+
+@pytest.mark.parametrize("kind", [Adam, RMSprop])
+def test_a_tiny_epsilon_sees_tiny_slots(kind):
+    plain, fused = kind(0.01, epsilon=1e-20), kind(0.01, epsilon=1e-20)
+    w = rng.standard_normal(1000).astype(np.float32) * np.float32(1e-3)
+    w_fused = w.copy()
+    for _ in range(5):
+        g = (rng.standard_normal(1000) * 1e-17).astype(np.float32)
+        plain.update(w, g)
+        fused.begin(w_fused)
+        single_pass(fused, np.float32)(w_fused, g, *fused.state.values())
+    np.testing.assert_allclose(w_fused, w, rtol=1e-3, atol=1e-6)
+
+
+def test_a_loss_of_ones_own_is_asked_by_both_ways():
+    class Half(SparseCategoricalCrossentropy):
+        def forward(self, y_true, y_pred):
+            return super().forward(y_true, y_pred) / 2
+
+        def backward(self, y_true, y_pred):
+            return super().backward(y_true, y_pred) / 2
+
+    losses = []
+    for jit in (True, False):
+        set_random_seed(1)
+        model = tutorial()
+        model.compile("sgd", Half(), jit_compile=jit)
+        x, y = rng.random((20, 28, 28)).astype(np.float32) * 0, np.arange(20) % 10
+        losses.append(model.fit(x, y, verbose=0).history["loss"][0])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0] < 1.5  # half of log(10)
 
 
 def test_an_optimizer_of_ones_own_keeps_its_step():
@@ -371,7 +409,8 @@ def test_batch_normalization_between_fused_steps():
         "WinogradConvolution",
         "DenseStep",
     ]
-    x, y = rng.random((90, 8, 8)), rng.integers(0, 3, 90)
+    draw = np.random.default_rng(2)  # of 30 seeds, one puts a cell so close to ReLU's kink that
+    x, y = draw.random((90, 8, 8)), draw.integers(0, 3, 90)  # the two ways fall on its two sides
     for _ in range(3):
         assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-4)
     for one, other in zip(fused.get_weights(), plain.get_weights()):
@@ -436,24 +475,42 @@ def test_a_batch_larger_than_all_lanes_sums_every_shard():
     assert len(logits) == 2
 
 
-def test_training_allocates_nothing_that_grows():
+@pytest.mark.parametrize("batch_size", [128, 100])  # 256: two batches, or three with a short one
+def test_training_allocates_nothing_that_grows(batch_size):
     import tracemalloc
 
     model = tutorial()
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     x, y = rng.random((256, 28, 28)).astype(np.float32), rng.integers(0, 10, 256)
-    model.fit(x, y, batch_size=128, verbose=0)
+    model.fit(x, y, batch_size=batch_size, verbose=0)
     tracemalloc.start()
     try:
-        model.fit(x, y, batch_size=128, verbose=0)
+        model.fit(x, y, batch_size=batch_size, verbose=0)
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
-        model.fit(x, y, batch_size=128, epochs=5, verbose=0)
+        model.fit(x, y, batch_size=batch_size, epochs=5, verbose=0)
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert after - before < 100_000
     assert peak - before < 400_000  # small vectors only: the images alone are 100 kB a shard
+
+
+def test_shards_of_different_sizes_share_their_buffers():
+    model = tutorial()
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    x, y = rng.random((300, 28, 28)).astype(np.float32), rng.integers(0, 10, 300)
+
+    def held():  # the lanes' buffers; of 300 samples the last shard has 44, the others 64
+        lanes = model.runner(training=True).network._lanes
+        steps = [step for lane in lanes for step in lane.steps]
+        return [id(array) for step in steps for array in step._buffers.values()]
+
+    for _ in range(2):
+        model.fit(x, y, batch_size=300, verbose=0)
+    before = held()
+    model.fit(x, y, batch_size=300, epochs=2, verbose=0)
+    assert held() == before
 
 
 def test_black_parts_of_an_image_stay_zero():

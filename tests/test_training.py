@@ -468,6 +468,17 @@ def test_what_a_whole_step_has_done_cannot_be_undone_by_the_next_interrupt():
     assert model.optimizer.iterations == steps == 1
 
 
+def test_a_step_that_failed_is_taken_back_once():
+    model = compiled()
+    model.train_on_batch(X, Y)
+    model.optimizer.learning_rate = 1e300
+    with pytest.raises(FloatingPointError):
+        model.train_on_batch(X, Y)
+    model.set_weights([np.zeros_like(array) for array in model.get_weights()])
+    model.runner(training=True)._backup.restore()  # as an interrupt before the next step would
+    assert not model.flat_params.any()
+
+
 def test_a_model_is_trained_in_one_thread_at_a_time():
     model = compiled()
     model.train_on_batch(X, Y)
@@ -490,7 +501,7 @@ def test_a_model_is_trained_in_one_thread_at_a_time():
     assert "being trained by another thread" in answers[0]
 
     runner = model.runner(training=True)
-    with runner._free, pytest.raises(RuntimeError, match="being trained by another thread"):
+    with runner._running, pytest.raises(RuntimeError, match="being trained by another thread"):
         model.train_on_batch(X, Y)
     model.train_on_batch(X, Y)
 
@@ -974,6 +985,32 @@ def test_an_error_in_a_layer_comes_through_and_blas_gets_its_threads_back():
     with pytest.raises(OSError, match="no"):
         model.fit(np.ones((99, 2)), np.ones((99, 2)), verbose=0)
     assert threadpool_info() == before
+
+
+def test_blas_gets_its_threads_back_when_another_thread_was_the_last_to_need_one():
+    """OpenBLAS may listen to the main thread alone; then it has to be told at its next call."""
+    from threadpoolctl import threadpool_info
+
+    before = threadpool_info()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with threads.single_threaded_blas():
+            inside.set()
+            leave.wait()
+
+    for _ in range(3):
+        with threads.single_threaded_blas():
+            thread = threading.Thread(target=other)
+            thread.start()
+            inside.wait()
+        leave.set()
+        thread.join()
+        with threads.single_threaded_blas():
+            assert {one["num_threads"] for one in threadpool_info()} == {1}
+        assert threadpool_info() == before
+        inside.clear()
+        leave.clear()
 
 
 # -- threads and processes ------------------------------------------------------------------------

@@ -204,8 +204,8 @@ def _plain_forward(F: int, dropout: bool) -> Any:
                     counter = uint32(first + ((n * H_out + i) * W_out + j) * F)
                     for f in range(F):
                         z = x00 * W[0, f] + x01 * W[1, f] + x02 * W[2, f]
-                        z += x10 * W[3, f] + x11 * W[4, f] + x12 * W[5, f]
-                        z += x20 * W[6, f] + x21 * W[7, f] + x22 * W[8, f]
+                        z = z + x10 * W[3, f] + x11 * W[4, f] + x12 * W[5, f]
+                        z = z + x20 * W[6, f] + x21 * W[7, f] + x22 * W[8, f]
                         z += b[f]
                         dead = relu & (z <= zero)
                         if dropout:

@@ -13,8 +13,6 @@ import numpy as np
 from minicnn.kernels.compiler import jit
 from minicnn.kernels.fast import keep
 
-SMALLEST = np.float32(2**-116)  # a thousandth of it, a usual learning rate's part, is still normal
-
 
 @jit
 def gather(x: Any, rows: Any, out: Any) -> None:
@@ -75,38 +73,47 @@ def sparse_crossentropy(z: Any, labels: Any, factor: Any, losses: Any, dz: Any) 
 
 
 @jit
-def flushed(value: Any) -> Any:
-    """A value of an optimizer's slot; 0 for those so small that they no longer move a weight.
+def flushed(value: Any, least: Any) -> Any:
+    """A value of an optimizer's slot; 0 for those below `least`, which no longer move a weight.
 
     Where the gradient is 0 for good (a pixel that is always black, a unit that ReLU has silenced),
     the slots shrink by a factor every step. After some 800 steps they would be denormal numbers and
     stay so for ever, and processors take a hundred times as long for these.
     """
-    return value if abs(value) >= SMALLEST else value - value  # NaN stays NaN
+    return value if abs(value) >= least else value - value  # NaN stays NaN
 
 
 @jit
 def adam(
-    w: Any, g: Any, m: Any, v: Any, rest_1: Any, rest_2: Any, alpha: Any, epsilon: Any
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    rest_1: Any,
+    rest_2: Any,
+    alpha: Any,
+    epsilon: Any,
+    least_m: Any,
+    least_v: Any,
 ) -> None:
     """`optimizers.Adam.step`, with rest_1 = 1 - beta_1 and rest_2 = 1 - beta_2."""
     for i in range(len(w)):
-        m[i] = flushed(m[i] + rest_1 * (g[i] - m[i]))
-        v[i] = flushed(v[i] + rest_2 * (g[i] * g[i] - v[i]))
+        m[i] = flushed(m[i] + rest_1 * (g[i] - m[i]), least_m)
+        v[i] = flushed(v[i] + rest_2 * (g[i] * g[i] - v[i]), least_v)
         w[i] -= alpha * m[i] / (np.sqrt(v[i]) + epsilon)
 
 
 @jit
-def rmsprop(w: Any, g: Any, v: Any, rho: Any, rest: Any, lr: Any, epsilon: Any) -> None:
+def rmsprop(w: Any, g: Any, v: Any, rho: Any, rest: Any, lr: Any, epsilon: Any, least: Any) -> None:
     """`optimizers.RMSprop.step`, with rest = 1 - rho."""
     for i in range(len(w)):
-        v[i] = flushed(rho * v[i] + rest * g[i] * g[i])
+        v[i] = flushed(rho * v[i] + rest * g[i] * g[i], least)
         w[i] -= lr * g[i] / np.sqrt(v[i] + epsilon)
 
 
 @jit
-def momentum(w: Any, g: Any, v: Any, share: Any, lr: Any, nesterov: bool) -> None:
+def momentum(w: Any, g: Any, v: Any, share: Any, lr: Any, nesterov: bool, least: Any) -> None:
     """`optimizers.SGD.step` with momentum."""
     for i in range(len(w)):
-        v[i] = flushed(share * v[i] - lr * g[i])
+        v[i] = flushed(share * v[i] - lr * g[i], least)
         w[i] += share * v[i] - lr * g[i] if nesterov else v[i]

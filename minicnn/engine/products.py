@@ -2,7 +2,7 @@
 
 BLAS copies both matrices into an order of its own before it multiplies. Where there are few units,
 that takes as long as the multiplying. OpenBLAS leaves it out when a product needs at most 10^6
-multiplications, so the K inputs are cut into blocks that stay below:
+multiplications, so the K inputs of a shard are cut into blocks that stay below:
 
     y            = sum over the blocks of x[:, block] @ W[block]
     dW[block]    = x[:, block].T @ dz
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 SMALL = 2**19  # multiplications in a product; half of the limit, so that all are surely below it
-MOST_UNITS = 64  # with more of them the copies matter less than large products gain
+LARGEST = 4096  # n * units, of what is cut: with more, large products gain more than copies cost
 
 
 @cache
@@ -36,7 +36,7 @@ def cut(n: int, K: int, units: int) -> tuple[tuple[slice, int], ...]:
     ((slice(0, 5408, None), 1),)
     """
     size = SMALL // (n * units) // 16 * 16
-    if units > MOST_UNITS or not 0 < size < K:
+    if n * units > LARGEST or size >= K:
         return ((slice(0, K), 1),)
     count, rest = divmod(K, size)
     return ((slice(0, K - rest), count), (slice(K - rest, K), 1))[: 2 if rest else 1]
@@ -51,7 +51,7 @@ def forward(x: Array, W: Array, y: Array, buffer: Callable[..., Array]) -> None:
     """y = x @ W."""
     parts = cut(len(x), *W.shape)
     total = sum(count for _, count in parts)
-    sums = buffer("sums", (total, *y.shape)) if total > 1 else y[None]
+    sums = buffer("sums", (total * y.size,)).reshape(total, *y.shape) if total > 1 else y[None]
     done = 0
     for part, count in parts:
         blocks = W[part].reshape(count, -1, W.shape[1])

@@ -5,10 +5,11 @@
                           and its own gradient vector, to which its shards add in their order
     gradient           =  sum of the lanes' vectors, in the order of the lanes
 
-Nothing of this depends on the number of threads, so neither does any bit of the result; memory is
-bounded by the lanes, however large the batch; and a shard's activations are few enough to be still
-in one of the processor's caches when the next layer reads them. Without a gradient there is nothing
-to be added up in order: a shard takes any lane that is free.
+Nothing of this depends on the number of threads, so neither does any bit of the result. Without a
+gradient there is nothing to be added up in order: a shard takes any lane that is free, and there
+are as many as threads. Memory is bounded by the lanes, however large the batch; and a shard's
+activations are few enough to be still in one of the processor's caches when the next layer reads
+them.
 """
 
 from __future__ import annotations

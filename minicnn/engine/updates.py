@@ -12,21 +12,29 @@ from minicnn.optimizers import SGD, Adam, Optimizer, RMSprop
 
 kernels = LazyModule("minicnn.engine.kernels")
 
+UNSEEN = 2.0**-24  # this share of a float32 does not change it
+
 
 def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
-    """A function that does what `optimizer.step` does; None where there is none for its class."""
+    """A function that does what `optimizer.step` does; None where there is none for its class.
+
+    What a slot holds counts as 0 (see `kernels.flushed`) where nobody can see it beside epsilon;
+    Adam's m, which epsilon divides, where it would move a weight by less than 1e-18 steps.
+    """
     number = np.dtype(dtype).type
 
     def adam(w: Any, g: Any, m: Any, v: Any, o: Any = optimizer) -> None:
         factors = (1 - o.beta_1, 1 - o.beta_2, o.alpha(), o.epsilon)
-        kernels.adam(w, g, m, v, *map(number, factors))
+        least = (o.epsilon * 2.0**-60, (o.epsilon * UNSEEN) ** 2)
+        kernels.adam(w, g, m, v, *map(number, (*factors, *least)))
 
     def rmsprop(w: Any, g: Any, v: Any, o: Any = optimizer) -> None:
-        factors = (o.rho, 1 - o.rho, o.learning_rate, o.epsilon)
+        factors = (o.rho, 1 - o.rho, o.learning_rate, o.epsilon, o.epsilon * UNSEEN)
         kernels.rmsprop(w, g, v, *map(number, factors))
 
     def momentum(w: Any, g: Any, v: Any, o: Any = optimizer) -> None:
-        kernels.momentum(w, g, v, number(o.momentum), number(o.learning_rate), o.nesterov)
+        factors = (number(o.momentum), number(o.learning_rate))
+        kernels.momentum(w, g, v, *factors, o.nesterov, number(2.0**-116))
 
     known: dict[type[Optimizer], Callable[..., None]] = {Adam: adam, RMSprop: rmsprop}
     if type(optimizer) is SGD and optimizer.slots:
