@@ -163,7 +163,8 @@ class Runner:
         self, batch: Batch, step: int, meanwhile: Iterable[Callable[[], None]] = ()
     ) -> tuple[Array, bool]:
         """As `test`, in training mode; also leaves the gradient of the batch's mean loss in the
-        network's lanes. The second value says whether the losses are finite.
+        network's lanes. The second value says whether the losses are finite. Threads that find no
+        shard left do the jobs that are given for `meanwhile`.
         """
         losses, out = np.empty(len(batch)), _Outputs(len(batch))
 
@@ -358,9 +359,8 @@ class _Backup:
 
     def restore(self) -> None:
         """All as it was at `begin`; does nothing after `end`."""
-        with undisturbed():
-            for undo in self._undo:
-                undo()
+        for undo in self._undo:
+            undo()
 
     def end(self) -> None:
         """What the step has done, or what has been put back, stays."""

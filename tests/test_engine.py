@@ -325,9 +325,9 @@ def test_slots_of_silent_weights_end_at_zero(optimizer):
     assert np.isnan(w).all()
 
 
-@pytest.mark.parametrize("kind", [Adam, RMSprop])
-def test_a_tiny_epsilon_sees_tiny_slots(kind):
-    plain, fused = kind(0.01, epsilon=1e-20), kind(0.01, epsilon=1e-20)
+@pytest.mark.parametrize(("kind", "epsilon"), [(Adam, 1e-20), (RMSprop, 1e-37)])
+def test_a_tiny_epsilon_sees_tiny_slots(kind, epsilon):
+    plain, fused = kind(0.01, epsilon=epsilon), kind(0.01, epsilon=epsilon)
     w = rng.standard_normal(1000).astype(np.float32) * np.float32(1e-3)
     w_fused = w.copy()
     for _ in range(5):
