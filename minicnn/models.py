@@ -21,6 +21,7 @@ from minicnn.callbacks import checked as checked_callbacks
 from minicnn.engine import threads
 from minicnn.engine.plan import Plan, as_layers, lower
 from minicnn.engine.shards import before_softmax
+from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape, checked_init, checked_weights, unique_name
 from minicnn.layers.input import InputLayer
 from minicnn.progress import checked_verbose
@@ -102,7 +103,7 @@ class Sequential:
         self._compiled = False
         self.jit_compile: bool | str = "auto"
         self._train_runner: training.Runner | None = None
-        self._train_settings: list[dict[str, Any]] = []  # what `_settings` said when it was made
+        self._train_settings: dict[Any, Any] = {}  # when it was made
         self._in_fit = 0  # the thread that fit runs in
         if layers is not None and not isinstance(layers, (list, tuple)):
             raise TypeError(f"Sequential: expected a list of layers, received {layers!r}")
@@ -284,7 +285,8 @@ class Sequential:
     @contextlib.contextmanager
     def _put_back_on_error(self, layers: list[Layer]) -> Iterator[None]:
         """Whatever is raised within, Ctrl-C too, leaves the model and `layers` as they were."""
-        held = [vars(self), *(part for layer in layers for part in _dicts(layer))]
+        inside = contents.layers_inside(layers)
+        held = [vars(self), *(part for layer in inside for part in _dicts(layer))]
         before = [dict(part) for part in held]
         owners = [_owners.get(layer) for layer in layers]
         random = self.rng.bit_generator.state
@@ -344,7 +346,7 @@ class Sequential:
                 layer.params[key] = self.flat_params[part].reshape(array.shape)
                 layer.grads[key] = self.flat_grads[part].reshape(array.shape)
                 start += array.size
-        self._train_runner, self._train_settings = None, []
+        self._train_runner, self._train_settings = None, {}
 
     def _rejoin(self) -> None:
         """Take in arrays that were put in the place of parameters, instead of written into them."""
@@ -375,7 +377,7 @@ class Sequential:
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_train_runner": None, "_train_settings": [], "_in_fit": 0}
+        return {**self.__dict__, "_train_runner": None, "_train_settings": {}, "_in_fit": 0}
 
     def _needs_build(self, what: str) -> None:
         if not self.built:
@@ -875,10 +877,10 @@ class Sequential:
         from minicnn.training import Runner
 
         chosen = {"loss": self.loss, "optimizer": self.optimizer, "jit": self.jit_compile}
-        settings = [chosen, *map(_settings, self.layers)] if training else []
+        settings = contents.settings([chosen, *self._layers]) if training else {}
         if training:
             self._rejoin()
-        if training and self._train_runner and _unchanged(self._train_settings, settings):
+        if training and self._train_runner and contents.unchanged(self._train_settings, settings):
             return self._train_runner
         if self.loss is None:
             raise ValueError(f"{self.who}: compile it with a loss first")
@@ -1025,34 +1027,6 @@ def _as_list(given: Any) -> list[Any]:
     """The `metrics` argument as the list that it should have been; a Sequential has one output."""
     values = list(given.values()) if isinstance(given, dict) else [given]
     return [m for value in values for m in (value if isinstance(value, (list, tuple)) else [value])]
-
-
-def _settings(layer: Layer) -> dict[str, Any]:
-    """The attributes of a layer that say what it does, those of its activation among them.
-
-    Without its arrays, which are shared with what runs the steps, and what comes and goes.
-    """
-    passing = ("params", "grads", "state", "rng", "_cache", "_y_shape", "_step", "_sample")
-    settings: dict[str, Any] = {}
-    for name, value in vars(layer).items():
-        if isinstance(value, Layer):
-            settings |= {f"{name}.{key}": one for key, one in _settings(value).items()}
-            settings[name] = value
-        elif name not in passing:
-            settings[name] = value
-    return settings
-
-
-def _unchanged(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> bool:
-    """Whether the settings of all layers are the same objects, or equal numbers and words."""
-
-    def same(one: Any, other: Any) -> bool:
-        return one is other or (isinstance(one, (int, float, str)) and bool(one == other))
-
-    return len(before) == len(now) and all(
-        old.keys() == new.keys() and all(same(old[key], new[key]) for key in old)
-        for old, new in zip(before, now)
-    )
 
 
 def _same_sample(given: Shape, sample: Shape) -> bool:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from minicnn.engine import threads
 from minicnn.engine.plan import Plan
 from minicnn.layers import Activation, Layer, Linear, Softmax
+from minicnn.layers.contents import Streams, layers_inside
 
 Array = NDArray[Any]
 
@@ -62,10 +63,13 @@ class Lane:
             for key, array in layer.params.items():
                 views[key] = gradient[start : start + array.size].reshape(array.shape)  # type: ignore[index]
                 start += array.size
-            layer.grads = dict(views)
+            layer.grads.update(views)  # in place: a layer inside may write into the same dict
             self._views.append((layer, views))
         self.steps = plan.steps(self.layers)
         self.fuses = plan.fuses
+        inner = [one for layer in self.layers for one in layers_inside(layer)[1:]]
+        self._seek = [part.seek for part in (*self.steps, *inner) if type(part).seek != Layer.seek]
+        self._seek.append(Streams(self.layers).seek)
 
     def inputs(self, n: int, size: int) -> Array:
         """A float32 buffer for the inputs of `n` samples, the same memory each time."""
@@ -91,8 +95,9 @@ class Lane:
                     layer.grads[key] = view
 
     def seek(self, step: int, sample: int) -> None:
-        for part in self.steps:
-            part.seek(step, sample)
+        """Step `step` of training begins, on the samples of the batch from number `sample` on."""
+        for seek in self._seek:
+            seek(step, sample)
 
     def forget(self) -> None:
         """Let go of the activations of the last forward."""

@@ -21,25 +21,24 @@ kernels (K_h, K_w, C_in, C_out), dense kernels (in, units): Keras's layouts.
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 import re
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, seeds
 from minicnn.initializers import Initializer
+from minicnn.layers.contents import Replicable
 from minicnn.weights import KERAS_NAMES, Weight
 
 Array = NDArray[Any]
 Shape = tuple[Any, ...]  # batch axis first; None where the batch size is open
-L = TypeVar("L", bound="Layer")
 
 # arguments of Keras's layers that have no other setting here
 OF_KERAS: dict[str, tuple[Any, ...]] = {
@@ -73,7 +72,7 @@ def unique_name(class_name: str) -> str:
     return f"{snake}_{count}" if count else snake
 
 
-class Layer:
+class Layer(Replicable):
     """Base of all layers: names, parameters, and the checks around `forward` and `backward`.
 
     A layer of your own defines what differs from "y = x":
@@ -83,6 +82,10 @@ class Layer:
     - `forward(x, training)`: start with `x = self._input(x)`, keep in `self._cache` what backward
       needs, return y.
     - `backward(dy)`: start with `dy, cache = self._recall(dy)`, fill `self.grads`, return dx.
+
+    `fit` works with replicas of the layer, which share `params` and `state` and nothing else. Other
+    attributes may hold what `forward` keeps for `backward`, containers and inner layers too; what
+    is to be read after `fit`, such as a count of calls, belongs in `state` (`contents.py`).
 
     Attributes
     ----------
@@ -152,10 +155,6 @@ class Layer:
                 "Names are for the constructor, and Linear() changes nothing"
             )
         super().__setattr__(name, value)
-
-    def __copy__(self: L) -> L:
-        """As `copy.deepcopy`: two layers over the same parameters would train each other."""
-        return copy.deepcopy(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -317,17 +316,6 @@ class Layer:
     def set_dtype(self, dtype: Any) -> None:
         """Compute in `dtype` from the next `build` on."""
         self._dtype = config.float_dtype(dtype, self.who)
-
-    def replica(self: L) -> L:
-        """A second walker through this layer: the same parameters, its own cache and gradients."""
-        twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self))
-        twin.grads = dict(self.grads)
-        twin._cache = None
-        for key, value in vars(twin).items():
-            if isinstance(value, Layer):  # the activation inside a Dense, say
-                setattr(twin, key, value.replica())
-        return twin
 
     def forget(self) -> None:
         """Let go of what the last forward kept for backward."""

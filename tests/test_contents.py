@@ -1,0 +1,319 @@
+"""What is inside a layer: shared between workers, a worker's own, copied, compared."""
+
+import random
+import threading
+from collections import deque
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import Input, Sequential
+from minicnn.engine.shards import cut
+from minicnn.initializers import GlorotUniform, Zeros
+from minicnn.layers import BatchNormalization, Dense, Dropout, Layer, Sigmoid, Tanh
+from minicnn.layers.contents import layers_inside, settings, unchanged
+
+RNG = np.random.default_rng(0)
+
+
+class Saves(Layer):
+    """tanh(W x), which keeps what backward needs in a dict made by __init__."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.saved = {}
+
+    def build(self, input_shape):
+        self.add_param("W", (input_shape[-1],), GlorotUniform())
+        super().build(input_shape)
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        y = np.tanh(x * self.params["W"])
+        self.saved["x"], self.saved["y"] = x, y
+        self._cache = ()
+        return y
+
+    def backward(self, dy):
+        dy, _ = self._recall(dy)
+        dz = dy * (1 - self.saved["y"] ** 2)
+        self.grads["W"][...] = (dz * self.saved["x"]).sum(axis=0)
+        return dz * self.params["W"]
+
+
+class Parts(Layer):
+    """Layers in a container."""
+
+    container = list
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.parts = self.container([Tanh(), Sigmoid()])
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        for part in self.parts:
+            x = part.forward(x, training)
+        self._cache = ()
+        return x
+
+    def backward(self, dy):
+        dy, _ = self._recall(dy)
+        for part in reversed(self.parts):
+            dy = part.backward(dy)
+        return dy
+
+
+class Tuple(Parts):
+    container = tuple
+
+
+class Deque(Parts):
+    container = deque
+
+
+class Nested(Parts):
+    """A dict of lists, a helper object, and an alias of an inner layer."""
+
+    class Helper:
+        def __init__(self):
+            self.last = {"x": None}
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.table = {"first": [self.parts[0]], "second": ({"deep": self.parts[1]},)}
+        self.helper = self.Helper()
+        self.lock = threading.Lock()  # cannot be copied
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self.helper.last["x"] = x
+        y = self.table["first"][0].forward(x, training)
+        return self.table["second"][0]["deep"].forward(y, training)
+
+    def backward(self, dy):
+        dy = self.table["second"][0]["deep"].backward(dy)
+        return self.parts[0].backward(dy) + 0 * self.helper.last["x"]
+
+
+class Wraps(Layer):
+    """A Dense inside, whose dicts are the layer's own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = Dense(3, "tanh", name="inside")
+        self.params, self.grads = self.inner.params, self.inner.grads
+
+    def build(self, input_shape):
+        self.inner.build(input_shape)
+        super().build(input_shape)
+
+    def output_shape(self, input_shape):
+        return self.inner.output_shape(input_shape)
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = ()
+        return self.inner.forward(x, training)
+
+    def backward(self, dy):
+        dy, _ = self._recall(dy)
+        return self.inner.backward(dy)
+
+
+KINDS = [Saves, Parts, Tuple, Deque, Nested, Wraps]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_replicas_do_not_overwrite_each_other(kind):
+    layer = kind()
+    layer.build((None, 4))
+    x_a, x_b = RNG.normal(size=(2, 5, 4)).astype(np.float32)
+    one, other = layer.replica(), layer.replica()
+    dy = RNG.normal(size=one.forward(x_a).shape).astype(np.float32)
+    other.forward(x_b)
+    found = one.backward(dy), *one.grads.values()
+    alone = layer.replica()
+    alone.forward(x_a)
+    for got, expected in zip(found, (alone.backward(dy), *alone.grads.values())):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_replicas_share_parameters_and_state_alone(kind):
+    layer = kind()
+    layer.build((None, 4))
+    twin = layer.replica()
+    assert twin.params is layer.params
+    assert twin.state is layer.state
+    assert twin.grads is not layer.grads
+    assert not any(np.shares_memory(twin.grads[key], layer.grads[key]) for key in layer.grads)
+    for one, other in zip(layers_inside(layer), layers_inside(twin)):
+        assert one is not other
+        assert one.params is other.params
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_is_the_same_as_by_one_worker(kind):
+    """Batches of 512 on two threads, against the sum over the same shards by one layer."""
+    minicnn.set_num_threads(2)
+    x = RNG.normal(size=(512, 6)).astype(np.float32)
+    y = RNG.normal(size=(512, 2)).astype(np.float32)
+    model = Sequential([Input((6,)), Dense(4, "tanh"), kind(), Dense(2)])
+    model.compile("sgd", "mse")
+    by_hand = np.zeros_like(model.flat_params)
+    for shard in cut(512):
+        predicted = model.forward(x[shard], training=True)
+        model.backward(2 * (predicted - y[shard]) / np.float32(2 * 512))
+        by_hand += model.flat_grads
+    for _ in range(5):
+        model.runner(training=True).train(*_whole_batch(x, y), step=0)
+        model.runner(training=True).network.sum(slice(None), model.flat_grads)
+        np.testing.assert_allclose(model.flat_grads, by_hand, rtol=1e-4, atol=1e-7)
+
+
+def _whole_batch(x, y):
+    from minicnn.training import Data
+
+    return Data(x, y).batches(len(x))
+
+
+def test_a_list_among_two_dropouts_gets_its_place_in_the_batch():
+    """Layers inside draw new masks at each step, the same ones on any number of threads."""
+
+    class Noisy(Parts):
+        def __init__(self):
+            super().__init__()
+            self.parts = [Dropout(0.5), Dropout(0.5, seed=3)]
+
+        def build(self, input_shape):
+            for part in self.parts:
+                part.rng = self.rng
+                part.build(input_shape)
+            super().build(input_shape)
+
+    def trained(threads):
+        minicnn.set_num_threads(threads)
+        minicnn.utils.set_random_seed(1)
+        model = Sequential([Input((8,)), Dense(16), Noisy(), Dense(2)])
+        model.compile("sgd", "mse")
+        losses = [model.train_on_batch(np.ones((300, 8)), np.ones((300, 2))) for _ in range(3)]
+        return losses, model.flat_params
+
+    (losses, weights), (_, again) = trained(1), trained(2)
+    np.testing.assert_array_equal(weights, again)
+    assert len(set(losses)) == 3
+
+
+@pytest.mark.parametrize(
+    "made", [np.random.default_rng, np.random.RandomState, random.Random], ids=lambda m: m.__name__
+)
+def test_generators_of_a_layer_do_not_depend_on_the_threads(made):
+    """Each worker draws from a stream of its place in the batch: no two pieces get one mask."""
+
+    class Noise(Layer):
+        def __init__(self):
+            super().__init__()
+            self.sources = {"generator": made(5)}
+            self.drawn = seen
+
+        def forward(self, x, training=False):
+            x = self._input(x)
+            source = self.sources["generator"]
+            first = source.random() if isinstance(source, random.Random) else source.uniform()
+            self.state["sum"][...] += np.float32(first)
+            numbers.append(float(first))
+            self._cache = ()
+            return x * x.dtype.type(first)
+
+        def build(self, input_shape):
+            self.add_state("sum", (1,), Zeros())
+            super().build(input_shape)
+
+        def backward(self, dy):
+            dy, _ = self._recall(dy)
+            return dy
+
+    seen = threading.Lock()
+    results = []
+    for threads in (1, 2, 3):
+        minicnn.set_num_threads(threads)
+        numbers = []
+        minicnn.utils.set_random_seed(1)
+        model = Sequential([Input((4,)), Dense(4), Noise(), Dense(1)])
+        model.compile("sgd", "mse")
+        for _ in range(3):
+            model.train_on_batch(np.ones((500, 4)), np.ones((500, 1)))
+        results.append((model.flat_params.copy(), sorted(numbers)))
+        assert len(set(numbers)) == len(numbers) == 3 * len(cut(500))
+    for weights, drawn in results[1:]:
+        np.testing.assert_array_equal(weights, results[0][0])
+        assert drawn == results[0][1]
+
+
+def test_what_a_layer_counts_in_state_is_there_after_fit_and_in_an_attribute_is_not():
+    class Counts(Layer):
+        calls = 0
+
+        def build(self, input_shape):
+            self.add_state("calls", (1,), Zeros())
+            super().build(input_shape)
+
+        def forward(self, x, training=False):
+            self.calls += 1
+            self.state["calls"][...] += 1
+            self._cache = ()
+            return self._input(x)
+
+        def backward(self, dy):
+            return self._recall(dy)[0]
+
+    layer = Counts()
+    model = Sequential([Input((4,)), Dense(2), layer])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0)
+    assert layer.state["calls"] == [1]
+    assert layer.calls == 0
+
+
+# -- settings -------------------------------------------------------------------------------------
+
+
+def test_settings_in_containers_count_from_the_next_call_on():
+    """A list, a dict or an array that a user changes in place is noticed."""
+
+    class Scales(Layer):
+        def __init__(self):
+            super().__init__()
+            self.by = {"factors": [1.0]}
+            self.shift = np.zeros(2, np.float32)
+
+        def forward(self, x, training=False):
+            self._cache = ()
+            return self._input(x) * np.float32(self.by["factors"][0]) + self.shift
+
+        def backward(self, dy):
+            return self._recall(dy)[0] * np.float32(self.by["factors"][0])
+
+    layer = Scales()
+    model = Sequential([Input((2,)), Dense(2), layer])
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 2)), np.zeros((4, 2))
+    model.optimizer.learning_rate = 0
+    before = model.train_on_batch(x, y)
+    layer.by["factors"][0] = 2.0
+    doubled = model.train_on_batch(x, y)
+    assert doubled == pytest.approx(4 * before)
+    layer.shift[:] = 100
+    assert model.train_on_batch(x, y) > 1000
+
+
+def test_settings_are_unchanged_by_training():
+    model = Sequential([Input((4,)), Dense(4, "tanh"), Dropout(0.5), BatchNormalization(), Saves()])
+    model.compile("adam", "mse")
+    before = settings(model.layers)
+    model.fit(np.ones((8, 4)), np.ones((8, 4)), verbose=0)
+    assert unchanged(before, settings(model.layers))
+    model.layers[1].rate = 0.25
+    assert not unchanged(before, settings(model.layers))
