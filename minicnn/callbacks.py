@@ -5,10 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from minicnn.subclasses import refuse_vain_methods
+
 if TYPE_CHECKING:
     from minicnn.models import Sequential
 
 Logs = dict[str, Any]
+
+# hooks that other libraries call, and what stands for them here
+ELSEWHERE = {
+    "on_fit_begin": ("on_train_begin",),
+    "on_fit_start": ("on_train_begin",),
+    "on_train_start": ("on_train_begin",),
+    "on_fit_end": ("on_train_end",),
+    "on_epoch_start": ("on_epoch_begin",),
+    "on_train_epoch_begin": ("on_epoch_begin",),
+    "on_train_epoch_start": ("on_epoch_begin",),
+    "on_train_epoch_end": ("on_epoch_end",),
+    "on_batch_start": ("on_train_batch_begin",),
+    "on_step_begin": ("on_train_batch_begin",),
+    "on_train_batch_start": ("on_train_batch_begin",),
+    "on_step_end": ("on_train_batch_end",),
+    "on_test_start": ("on_test_begin",),
+    "on_evaluate_begin": ("on_test_begin",),
+    "on_val_begin": ("on_test_begin",),
+    "on_validation_begin": ("on_test_begin",),
+    "on_validation_start": ("on_test_begin",),
+    "on_validation_epoch_start": ("on_test_begin",),
+    "on_evaluate": ("on_test_end",),
+    "on_evaluate_end": ("on_test_end",),
+    "on_val_end": ("on_test_end",),
+    "on_validation_end": ("on_test_end",),
+    "on_validation_epoch_end": ("on_test_end",),
+    "on_test_batch_start": ("on_test_batch_begin",),
+    "on_validation_batch_start": ("on_test_batch_begin",),
+    "on_validation_batch_end": ("on_test_batch_end",),
+    "on_predict_start": ("on_predict_begin",),
+    "on_predict_batch_start": ("on_predict_batch_begin",),
+}
 
 
 class Callback:
@@ -28,6 +62,12 @@ class Callback:
 
     model: Sequential
     params: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        hooks = [name for name in vars(Callback) if name.startswith("on_")]
+        without_on = {name.removeprefix("on_"): (name,) for name in hooks}
+        refuse_vain_methods(cls, Callback, hooks, {**ELSEWHERE, **without_on})
 
     def set_model(self, model: Sequential) -> None:
         self.model = model

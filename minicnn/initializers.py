@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, seeds
+from minicnn.subclasses import refuse_vain_methods
 
 Array = NDArray[Any]
 
@@ -47,6 +48,10 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 class Initializer:
     """Base class. A subclass fills `shape` in `draw`; `seed` fixes its numbers, None does not."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_vain_methods(cls, Initializer, ("draw",), {"call": ("draw",)})
 
     def __init__(self, seed: int | None = None) -> None:
         if seed is not None:

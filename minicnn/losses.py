@@ -24,10 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.subclasses import of_the_user, refuse_vain_methods
 
 Array = NDArray[Any]
 
 EPSILON = 1e-7  # probabilities that come from elsewhere are clipped to [EPSILON, 1 - EPSILON]
+
+# what a subclass may define, and the names that other libraries have for it
+CALLED = ("forward", "backward", "targets", "on_logits")
+ELSEWHERE = dict.fromkeys(("call", "__call__"), ("forward", "backward"))
 
 
 class Loss:
@@ -47,7 +52,8 @@ class Loss:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A user's class gets its forward and backward watched; the package's have their tests."""
         super().__init_subclass__(**kwargs)
-        if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        refuse_vain_methods(cls, Loss, CALLED, ELSEWHERE)
+        if of_the_user(cls):
             for method in ("forward", "backward"):
                 if method in vars(cls):
                     setattr(cls, method, _watched(vars(cls)[method], method))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from minicnn import checks
 from minicnn.losses import Loss
 from minicnn.reports import accuracy_score, classification_report, confusion_matrix
+from minicnn.subclasses import refuse_vain_methods
 
 Array = NDArray[Any]
 
@@ -28,6 +29,12 @@ __all__ = [
     "get",
 ]
 
+# what a subclass may define, and the names that other libraries have for it
+CALLED = ("values", "check")
+ELSEWHERE = dict.fromkeys(
+    ("update_state", "result", "reset_state", "reset_states", "call", "__call__"), ("values",)
+)
+
 
 class Metric:
     """Base class. A metric of your own defines `values`.
@@ -43,6 +50,10 @@ class Metric:
 
     name = "metric"
     by_order = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_vain_methods(cls, Metric, CALLED, ELSEWHERE)
 
     def __init__(self, name: str | None = None) -> None:
         if name is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.subclasses import refuse_vain_methods
 
 Array = NDArray[Any]
 
@@ -33,6 +34,10 @@ OF_KERAS: dict[str, tuple[Any, ...]] = {
     "weight_decay": (None,),
 }
 
+# what a subclass may define, and the names of methods that `fit` does not call
+CALLED = ("step", "begin", "check")
+ELSEWHERE = dict.fromkeys(("update", "update_step", "apply", "apply_gradients"), ("step",))
+
 
 class Optimizer:
     """Base class. An optimizer of your own names its `slots` and defines `step`.
@@ -51,6 +56,10 @@ class Optimizer:
 
     slots: tuple[str, ...] = ()
     ranges: Mapping[str, dict[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_vain_methods(cls, Optimizer, CALLED, ELSEWHERE)
 
     def __init__(self, learning_rate: float = 0.01, **keras: Any) -> None:
         checks.only_defaults(keras, OF_KERAS, type(self).__name__)

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from minicnn import checks, config, seeds
 from minicnn.initializers import Initializer
 from minicnn.layers.contents import Replicable
+from minicnn.subclasses import of_the_user, refuse_vain_methods
 from minicnn.weights import KERAS_NAMES, Weight
 
 Array = NDArray[Any]
@@ -52,6 +53,14 @@ OF_KERAS: dict[str, tuple[Any, ...]] = {
     "kernel_constraint": (None,),
     "kernel_regularizer": (None,),
     "noise_shape": (None,),
+}
+
+# what a subclass may define, and the names that other libraries have for it
+CALLED = ("build", "output_shape", "forward", "backward", "seek", "forget")
+ELSEWHERE = {
+    "call": ("forward", "backward"),
+    "__call__": ("forward", "backward"),
+    "compute_output_shape": ("output_shape",),
 }
 
 _names: Counter[str] = Counter()
@@ -110,7 +119,8 @@ class Layer(Replicable):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A user's class gets its forward and backward watched; the package's have their tests."""
         super().__init_subclass__(**kwargs)
-        if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        refuse_vain_methods(cls, Layer, CALLED, ELSEWHERE)
+        if of_the_user(cls):
             for method, watch in (("forward", _watched_forward), ("backward", _watched_backward)):
                 if method in vars(cls):
                     setattr(cls, method, watch(vars(cls)[method]))
