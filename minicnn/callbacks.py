@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from minicnn.copies import Copied, own_copy
 from minicnn.subclasses import refuse_vain_methods
 
 if TYPE_CHECKING:
     from minicnn.models import Sequential
 
 Logs = dict[str, Any]
+C = TypeVar("C", bound="Callback")
 
 # hooks that other libraries call, and what stands for them here
 ELSEWHERE = {
@@ -45,7 +47,7 @@ ELSEWHERE = {
 }
 
 
-class Callback:
+class Callback(Copied):
     """Base class: define the methods you need; the others do nothing.
 
     `logs` holds the figures so far: loss and metrics, and at the end of an epoch those of the
@@ -68,6 +70,10 @@ class Callback:
         hooks = [name for name in vars(Callback) if name.startswith("on_")]
         without_on = {name.removeprefix("on_"): (name,) for name in hooks}
         refuse_vain_methods(cls, Callback, hooks, {**ELSEWHERE, **without_on})
+
+    def __copy__(self: C) -> C:
+        """A callback of the same model with figures, lists and arrays that are its alone."""
+        return own_copy(self, shared=[getattr(self, "model", None)])
 
     def set_model(self, model: Sequential) -> None:
         self.model = model

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, seeds
+from minicnn.copies import Copied
 from minicnn.subclasses import refuse_vain_methods
 
 Array = NDArray[Any]
@@ -46,7 +47,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return window * shape[-2], window * shape[-1]
 
 
-class Initializer:
+class Initializer(Copied):
     """Base class. A subclass fills `shape` in `draw`; `seed` fixes its numbers, None does not."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -15,7 +15,6 @@ So `Sequential.fit` hands a loss the logits wherever a model ends in softmax.
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.copies import Copied, twin
 from minicnn.subclasses import of_the_user, refuse_vain_methods
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ CALLED = ("forward", "backward", "targets", "on_logits")
 ELSEWHERE = dict.fromkeys(("call", "__call__"), ("forward", "backward"))
 
 
-class Loss:
+class Loss(Copied):
     """Base class. A loss of your own defines `forward` and `backward`.
 
     Attributes
@@ -85,9 +85,9 @@ class Loss:
 
     def on_logits(self) -> Loss:
         """The same loss, told that y_pred are logits."""
-        twin = copy.copy(self)
-        twin.from_logits = True
-        return twin
+        told = twin(self)
+        told.from_logits = True
+        return told
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         """Mean over the samples, each times its weight where weights are given.

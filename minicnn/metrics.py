@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.copies import Copied, twin
 from minicnn.losses import Loss
 from minicnn.reports import accuracy_score, classification_report, confusion_matrix
 from minicnn.subclasses import refuse_vain_methods
@@ -36,7 +36,7 @@ ELSEWHERE = dict.fromkeys(
 )
 
 
-class Metric:
+class Metric(Copied):
     """Base class. A metric of your own defines `values`.
 
     Attributes
@@ -221,7 +221,7 @@ def distinct(chosen: list[Metric]) -> list[Metric]:
             count += 1
             name = f"{metric.name}_{count}"
         if count:
-            metric = copy.copy(metric)  # the user's object keeps its name
+            metric = twin(metric)  # the user's object keeps its name
             metric.name = name
         taken.add(name)
         named.append(metric)

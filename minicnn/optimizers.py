@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.copies import Copied
 from minicnn.subclasses import refuse_vain_methods
 
 Array = NDArray[Any]
@@ -39,7 +40,7 @@ CALLED = ("step", "begin", "check")
 ELSEWHERE = dict.fromkeys(("update", "update_step", "apply", "apply_gradients"), ("step",))
 
 
-class Optimizer:
+class Optimizer(Copied):
     """Base class. An optimizer of your own names its `slots` and defines `step`.
 
     Attributes
