@@ -271,7 +271,7 @@ class Sequential:
         grown = len(self.layers) != len(_built(self.layers))
         with self._put_back_on_error(self.layers):
             for layer, shape in zip(self.layers, shapes):
-                if not layer.built:
+                if layer.awaits_build:
                     layer.set_dtype(dtype)
                     layer.rng = self.rng
                     layer.build(shape)

@@ -499,7 +499,7 @@ def test_shapes_that_no_layer_is_built_for(make, shape, error, words):
     layer = make()
     with refused(error, f"{layer.who}: expected", "input_shape", words):
         layer.build(shape)
-    assert not layer.built
+    assert layer.awaits_build
     assert not layer.params
 
 

@@ -175,10 +175,39 @@ def test_output_shape_is_true_and_the_float_type_is_kept(case, dtype, training):
 def test_the_shape_is_known_before_the_layer_is_built(case):
     layer = case.kind(**case.kwargs)
     foreseen = layer.output_shape((None, *case.shape[1:]))
-    assert not layer.built
+    assert layer.awaits_build
     layer.build((None, *case.shape[1:]))
     assert layer.built
+    assert not layer.awaits_build
     assert foreseen == (None, *layer.forward(case.x()).shape[1:])
+
+
+NOT_BUILT_WHEN_MADE = {BatchNormalization, Conv2D, Dense, Flatten, Rescaling}
+
+
+@every_layer
+def test_a_layer_without_parameters_is_built_when_it_is_made(case):
+    """As in Keras, where Flatten and Rescaling are built by their first input nevertheless."""
+    layer = case.kind(**case.kwargs)
+    assert layer.built == (case.kind not in NOT_BUILT_WHEN_MADE)
+    if layer.built:
+        assert layer.count_params() == 0
+        assert layer.get_weights() == layer.weights == []
+        layer.set_weights([])
+    inside = getattr(layer, "activation", layer)
+    assert inside.built or inside is layer
+
+
+@layers_with(lambda case: case.kind not in NOT_BUILT_WHEN_MADE)
+def test_a_layer_that_is_built_when_made_takes_inputs_of_any_size_and_type(case):
+    layer = case.kind(**case.kwargs)
+    for grow, dtype in ((0, "float64"), (1, "float32"), (2, "float64")):
+        shape = (3, *(size + grow for size in case.shape[1:]))
+        x = case.rng(5).standard_normal(shape).astype(dtype)
+        y = layer.forward(x, training=True)
+        assert y.shape == layer.output_shape(shape)
+        assert y.dtype == dtype
+        assert layer.backward(case.dy(y)).shape == shape
 
 
 @every_layer
@@ -356,7 +385,7 @@ def test_a_refused_input_does_not_build(case):
     for wrong in (np.zeros((0, *case.shape[1:])), np.full(case.shape, "a"), 3.0):
         with pytest.raises((TypeError, ValueError), match="expected"):
             layer.forward(wrong)
-    assert not layer.built
+    assert layer.awaits_build
     assert not layer.params
     assert layer.dtype is None
 

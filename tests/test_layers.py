@@ -503,6 +503,83 @@ def test_dropout_without_a_seed_takes_63_bits_of_the_generator_it_is_given():
     assert (layer.forward(x, True) != Dropout(0.5, seed=8).forward(x, True)).any()
 
 
+def test_a_model_chooses_the_seed_of_a_dropout_that_is_built_when_made():
+    def masks(seed, *layers):
+        set_random_seed(seed)
+        model = Sequential([*layers, Dropout(0.5), Activation("relu"), Dropout(0.5)])
+        model.build((None, 100))
+        assert model.dtype == model.layers[-1].dtype == np.float32
+        after = seeds.new_generator().random()
+        set_random_seed(seed)
+        Sequential([])
+        assert seeds.new_generator().random() == after, "they come from the model's generator"
+        keys = [layer._key for layer in model.layers if isinstance(layer, Dropout)]
+        return keys, model.layers[-1].forward(np.ones((1, 100)), True)
+
+    keys, y = masks(4)
+    again, same = masks(4)
+    others, _ = masks(5)
+    assert len(set(keys)) == 2
+    assert 0 not in keys
+    assert again == keys
+    assert set(others).isdisjoint(keys)
+    np.testing.assert_array_equal(same, y)
+
+
+def test_a_dropout_gets_its_seed_once():
+    layer = Dropout(0.5)
+    x = np.ones((1, 100))
+    layer.forward(x)
+    key = layer._key
+    layer.forward(x, True)
+    model = Sequential([layer, Dense(2)])
+    model.build((None, 100))
+    model.add(ReLU())
+    assert layer._key == key != 0
+
+
+def test_a_users_layer_with_a_build_of_its_own_is_not_built_before_it():
+    class Slope(ReLU):
+        def build(self, input_shape):
+            self.add_param("alpha", (input_shape[-1],), GlorotUniform())
+            super().build(input_shape)
+
+    class Keyed(Dropout):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.add_state("seen", (1,), GlorotUniform())
+
+    class Plain(Keyed):
+        pass
+
+    for make in (Slope, lambda: Keyed(0.5), lambda: Plain(0.5)):
+        layer = make()
+        assert not layer.built
+        layer.forward(np.ones((2, 3)))
+        assert layer.built
+        assert layer.count_params()
+
+    class Own(Layer):
+        def forward(self, x, training=False):
+            return self._input(x)
+
+    class Named(MaxPooling2D):
+        pass
+
+    assert not Own().built, "as in Keras"
+    assert Named(2).built
+
+
+@pytest.mark.parametrize("kind", [MaxPooling2D, AveragePooling2D])
+def test_settings_of_a_pooling_stay_from_its_first_input_on(kind):
+    layer = kind(2)
+    layer.pool_size, layer.strides, layer.padding = (3, 3), (1, 1), "same"
+    layer.forward(np.ones((1, 5, 5, 1)))
+    for name, value in (("pool_size", (2, 2)), ("strides", (2, 2)), ("padding", "valid")):
+        with pytest.raises(ValueError, match=f"expected {name} to stay"):
+            setattr(layer, name, value)
+
+
 def test_weights_of_a_layer_that_are_trained_and_that_are_not():
     layer = BatchNormalization()
     layer.build((None, 3))

@@ -135,7 +135,7 @@ def test_a_layer_that_does_not_fit_leaves_the_model_as_it_was():
     with pytest.raises(ValueError, match="max_pooling2d.*expected input of shape"):
         unbuilt.build((None, 5))
     assert not unbuilt.built
-    assert not any(layer.built for layer in unbuilt.layers)
+    assert all(layer.awaits_build for layer in unbuilt.layers)
 
 
 def test_wrong_layers():

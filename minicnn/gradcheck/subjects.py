@@ -219,7 +219,8 @@ def forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
 
 def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
     """Build what is not built; the weights come from `rng`, not from the package's own stream."""
-    if getattr(layer, "built", False) or not callable(getattr(layer, "build", None)):
+    built = not getattr(layer, "awaits_build", not getattr(layer, "built", False))
+    if built or not callable(getattr(layer, "build", None)):
         return
     if not isinstance(layer, Layer) and getattr(layer, "params", None):
         return

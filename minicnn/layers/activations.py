@@ -16,6 +16,8 @@ class ActivationLayer(Layer):
     Only these serve as the `activation` of another layer; derive your own from it.
     """
 
+    built_when_made = True
+
 
 class Linear(ActivationLayer):
     """y = x: what a layer without an activation applies.

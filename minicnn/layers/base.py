@@ -104,16 +104,19 @@ class Layer(Replicable):
     state : dict of str to ndarray
         What is learned without a gradient, such as running means.
     built : bool
-        Whether the input's shape is known and the parameters exist.
+        Whether the parameters exist; from the start where there are none to be made, as in Keras.
     trainable : bool
         False keeps the parameters as they are; takes effect when the model is compiled.
     mixes_samples : bool
         True where one sample's output depends on the others of the batch.
+    built_when_made : bool
+        True for the layers that are `built` from the start.
     fixed : tuple of str
-        Names of the settings that the parameters are made for; once built, they stay.
+        Names of the settings that `build` is called for; from then on they stay.
     """
 
     mixes_samples = False
+    built_when_made = False
     fixed: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -144,7 +147,8 @@ class Layer(Replicable):
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
-        self.built = False
+        self._ready_made = self.built_when_made and not of_the_user(_definer(type(self), "build"))
+        self.built = self._ready_made
         self.rng: np.random.Generator | None = None  # of the initial values; a model sets its own
         self._dtype = config.float_dtype(dtype, self.who)
         self._cache: Any = None
@@ -152,7 +156,7 @@ class Layer(Replicable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse settings that the layer could no longer follow."""
-        if name in self.fixed and vars(self).get("built"):
+        if name in self.fixed and vars(self).get("built") and not self.awaits_build:
             raise ValueError(
                 f"{self.who}: expected {name} to stay {getattr(self, name)!r}, for which the layer "
                 f"was built, received {value!r}. Make a new layer"
@@ -188,12 +192,17 @@ class Layer(Replicable):
         """Float type it computes in; None until it is built, if none was asked for."""
         return self._dtype
 
+    @property
+    def awaits_build(self) -> bool:
+        """Whether `build` has still to be called, if only to choose a float type or a seed."""
+        return not self.built or self._ready_made
+
     # -- what a subclass defines ------------------------------------------------------------------
 
     def build(self, input_shape: Shape) -> None:
         """Create the parameters for inputs of `input_shape` (batch axis first, None for any)."""
         self.output_shape(checked_shape(input_shape, self.who))
-        self.built = True
+        self.built, self._ready_made = True, False
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of y for an x of `input_shape`, batch axis first; ValueError if x cannot be."""
@@ -240,7 +249,7 @@ class Layer(Replicable):
         if 0 in x.shape:
             raise ValueError(f"{self.who}: expected no empty axis, received shape {x.shape}")
         y_shape = self.output_shape(x.shape)  # raises before anything is built
-        if not self.built:
+        if self.awaits_build:
             declared, self._dtype = self._dtype, dtype
             try:
                 self.build((None, *x.shape[1:]))
@@ -378,6 +387,11 @@ def _watched_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     watched.plain = backward  # type: ignore[attr-defined]  # for gradcheck, which judges dx itself
     return watched
+
+
+def _definer(cls: type, method: str) -> type:
+    """The class of which `cls` has its `method`."""
+    return next(kind for kind in cls.__mro__ if method in vars(kind))
 
 
 def checked_init(layer: Layer) -> None:

@@ -56,6 +56,8 @@ class Dropout(Layer):
     True
     """
 
+    built_when_made = True
+
     def __init__(self, rate: float, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = rate

@@ -15,6 +15,7 @@ from minicnn.layers.windows import Windows, checked_padding, windows
 class _Pooling2D(Layer):
     """Arguments and shapes, which both kinds of pooling share."""
 
+    built_when_made = True
     fixed = ("pool_size", "strides", "padding")
 
     def __init__(
