@@ -36,6 +36,7 @@ from minicnn.layers import (
     Layer,
     MaxPooling2D,
     Rescaling,
+    Tanh,
 )
 from minicnn.optimizers import SGD, Adam, RMSprop
 from minicnn.utils import set_random_seed, to_categorical
@@ -719,7 +720,7 @@ def test_what_else_may_not_be_set_on_a_layer():
     model = trained()
     with refused(TypeError, "expected activation to be a layer such as Tanh()", model=model):
         model.layers[0].activation = "tanh"
-    for wrong in (None, np.tanh):
+    for wrong in (np.tanh, Tanh, Dense(3), 3, np.ones(2), [Tanh()]):
         for layer in (model.layers[0], model.layers[-1]):
             words = "expected activation to be a layer such as Tanh()", f"received {wrong!r}"
             with refused(TypeError, *words, model=model):

@@ -19,8 +19,10 @@ from minicnn.layers import (
     Conv2D,
     Dense,
     Dropout,
+    Flatten,
     Input,
     Layer,
+    Linear,
     MaxPool2D,
     MaxPooling2D,
     ReLU,
@@ -371,6 +373,68 @@ def test_an_argument_of_keras_is_taken_only_where_it_asks_for_nothing(
     make(**{name: nothing})
     with pytest.raises(ValueError, match=f"{name} can only be"):
         make(**{name: something})
+
+
+ACTIVATED = {
+    "Dense": (lambda given: Dense(3, given, kernel_initializer=GlorotUniform(1)), (6, 6, 4)),
+    "Conv2D": (
+        lambda given: Conv2D(3, 2, activation=given, kernel_initializer=GlorotUniform(1)),
+        (6, 6, 6, 4),
+    ),
+    "Activation": (Activation, (6, 6, 4)),
+}
+every_activated = pytest.mark.parametrize(("make", "shape"), ACTIVATED.values(), ids=ACTIVATED)
+
+
+@every_activated
+@pytest.mark.parametrize("built", [False, True], ids=["new", "built"])
+@pytest.mark.parametrize(
+    "given", [None, Linear(), Tanh(), Softmax()], ids=lambda g: type(g).__name__
+)
+def test_an_activation_that_is_set_later_is_as_one_given_at_once(make, shape, built, given):
+    x = rng.standard_normal(shape)
+    late, whole = make("relu"), make(given)
+    if built:
+        late.backward(np.ones_like(late.forward(x)))
+    late.activation = given
+    assert type(late.activation) is (Linear if given is None else type(given))
+    y = late.forward(x, True)
+    np.testing.assert_array_equal(y, whole.forward(x, True))
+    dy = rng.standard_normal(y.shape)
+    np.testing.assert_array_equal(late.backward(dy), whole.backward(dy))
+    for key, gradient in whole.grads.items():
+        np.testing.assert_array_equal(late.grads[key], gradient)
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", False])
+def test_an_activation_set_to_none_between_two_fits_is_linear(jit_compile):
+    x, y = rng.standard_normal((20, 6, 6, 2)), rng.standard_normal((20, 3))
+    late, whole = (
+        Sequential([Conv2D(2, 3, activation=a, input_shape=(6, 6, 2)), Flatten(), Dense(3, a)])
+        for a in ("relu", None)
+    )
+    for model in (late, whole):
+        model.compile("sgd", "mse", jit_compile=jit_compile)
+    late.fit(x, y, verbose=0)
+    late.layers[0].activation = late.layers[-1].activation = None
+    whole.set_weights(late.get_weights())
+    for model in (late, whole):
+        model.fit(x, y, epochs=2, verbose=0, shuffle=False)
+    np.testing.assert_array_equal(late.flat_params, whole.flat_params)
+    np.testing.assert_array_equal(late.predict(x, verbose=0), whole.predict(x, verbose=0))
+    assert (late.predict(x, verbose=0) < 0).any()
+
+
+def test_two_layers_that_are_set_to_one_activation_do_not_share_its_values():
+    tanh, x = Tanh(), rng.standard_normal((5, 3))
+    one, other = Dense(3), Dense(3)
+    one.activation = other.activation = tanh
+    dx = one.backward(np.ones_like(one.forward(x)))
+    y = one.forward(x)
+    other.forward(10 * x)
+    np.testing.assert_array_equal(one.backward(np.ones_like(y)), dx)
+    other.activation = one.activation
+    assert other.activation is not one.activation
 
 
 @pytest.mark.parametrize("given", ["tanh", Tanh, Tanh(name="mine")])

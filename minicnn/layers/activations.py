@@ -207,7 +207,28 @@ KNOWN: dict[str, type[ActivationLayer]] = {
 }
 
 
-class Activation(ActivationLayer):
+class ActivatedLayer(Layer):
+    """Base of the layers that have an activation inside."""
+
+    @property
+    def activation(self) -> ActivationLayer:
+        """What is applied at the end; may be set to a layer such as Tanh(), or to None: linear.
+
+        The layer holds a copy: two layers that shared one would overwrite its cache.
+        """
+        return self._activation
+
+    @activation.setter
+    def activation(self, value: Any) -> None:
+        if value is not None and not isinstance(value, ActivationLayer):
+            raise TypeError(
+                f"{self.who}: expected activation to be a layer such as Tanh(), or None, received "
+                f"{value!r}. Names are for the constructor"
+            )
+        self._activation = get(value, self.who)
+
+
+class Activation(ActivatedLayer, ActivationLayer):
     """An activation by its name, as a layer: `Activation("relu")` does what `ReLU()` does.
 
     Parameters
@@ -223,7 +244,7 @@ class Activation(ActivationLayer):
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.activation: Layer = get(activation, self.who)
+        self.activation = get(activation, self.who)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.activation.output_shape(input_shape)
@@ -248,6 +269,6 @@ def get(identifier: Any, who: str = "activations") -> ActivationLayer:
     if isinstance(identifier, type) and issubclass(identifier, ActivationLayer):
         return identifier(name=identifier.__name__.lower())
     if isinstance(identifier, ActivationLayer):
-        return identifier.replica()  # two layers that share one would overwrite its cache
+        return identifier.replica()
     cls = checks.lookup(identifier, KNOWN, "activation", who)
     return cls(name=identifier.lower())  # a name of its own keeps it out of the automatic count

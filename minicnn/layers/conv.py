@@ -8,11 +8,11 @@ import numpy as np
 
 from minicnn import checks, initializers, kernels
 from minicnn.layers import activations
-from minicnn.layers.base import Array, Layer, Shape, checked_shape
+from minicnn.layers.base import Array, Shape, checked_shape
 from minicnn.layers.windows import checked_padding, windows
 
 
-class Conv2D(Layer):
+class Conv2D(activations.ActivatedLayer):
     """2-D convolution (cross-correlation: the kernel is not flipped).
 
     Shapes

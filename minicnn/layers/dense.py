@@ -8,10 +8,10 @@ import numpy as np
 
 from minicnn import checks, initializers
 from minicnn.layers import activations
-from minicnn.layers.base import Array, Layer, Shape, checked_shape
+from minicnn.layers.base import Array, Shape, checked_shape
 
 
-class Dense(Layer):
+class Dense(activations.ActivatedLayer):
     """Fully connected layer.
 
     Shapes
