@@ -246,6 +246,18 @@ def _dropout(draw: Draw) -> Configuration:
     return {"rate": draw.one_of(0, 0.1, 0.5, 0.9, 1), "seed": draw.size(0, 2**32)}, draw.shape()
 
 
+def _rescaling(draw: Draw) -> Configuration:
+    """One number for all channels, or one for each, as a list, a tuple or an array."""
+    shape = draw.shape()
+    kwargs: dict[str, Any] = {"scale": draw.one_of(1 / 255, 1, -2.5)}
+    kwargs["offset"] = draw.one_of(0.0, -1.0, np.float32(0.5))
+    for name in kwargs:
+        if draw.flag():
+            numbers = [draw.size(-20, 20) / 8 for _ in range(shape[-1])]
+            kwargs[name] = draw.one_of(list, tuple, np.array)(numbers)
+    return kwargs, shape
+
+
 def _input(draw: Draw) -> Configuration:
     shape = draw.shape()
     return {"shape": shape[1:]}, shape
@@ -268,10 +280,7 @@ CONFIGURATIONS: dict[type[Layer], Callable[[Draw], Configuration]] = {
     Linear: _plain,
     MaxPooling2D: lambda draw: _windows(draw, "pool_size"),
     ReLU: lambda draw: ({}, draw.one_of(draw.shape(), (draw.size(1, 9),))),
-    Rescaling: lambda draw: (
-        {"scale": draw.one_of(1 / 255, 1, -2.5), "offset": draw.one_of(0.0, -1.0)},
-        draw.shape(),
-    ),
+    Rescaling: _rescaling,
     Sigmoid: _plain,
     Softmax: _plain,
     Tanh: _plain,

@@ -528,7 +528,20 @@ def test_a_rate_is_checked_whenever_it_is_set(value, error):
         (np.nan, ValueError, "to be a number in (-inf, inf), received nan"),
         (10**400, ValueError, "to be a number in (-inf, inf), received 2**1328 or more"),
         ("abc", TypeError, "to be a number in (-inf, inf), received 'abc'"),
-        (np.ones(4), TypeError, "to be a number in (-inf, inf), received array"),
+        (None, TypeError, "to be a number in (-inf, inf), received None"),
+        ({1: 2}, TypeError, "to be a number in (-inf, inf), received {1: 2}"),
+        (np.array("abc"), TypeError, "to be a number in (-inf, inf), received"),
+        (np.array(True), TypeError, "to be a number in (-inf, inf), received"),
+        ([True, False], TypeError, "to hold numbers, received [True, False]"),
+        (["a", "b"], TypeError, "to be an array of real numbers, received dtype <U1"),
+        ([1j, 2], TypeError, "to be an array of real numbers, received dtype complex128"),
+        ([[1, 2], [3]], TypeError, "to be an array of numbers, received a ragged sequence"),
+        (np.ma.array([1, 2], mask=[0, 1]), TypeError, "without masked numbers"),
+        ([0.1, np.nan], ValueError, "to be finite, received nan at index [1]"),
+        ([], ValueError, "to be a number, or one for each channel, received an array of shape"),
+        (np.ones((2, 3)), ValueError, "to be a number, or one for each channel, received an array"),
+        (np.ones((3, 1)), ValueError, "to be a number, or one for each channel, received an array"),
+        ([1, 2, -1e300], ValueError, "to fit into float32, whose largest number is 3.4e+38, rec"),
         (
             1e300,
             ValueError,
@@ -543,6 +556,28 @@ def test_a_rescaling_is_checked_whenever_it_is_set(name, value, error, words):
     with refused(error, f"{layer.who}: expected {name} {words}", model=model):
         setattr(layer, name, value)
     assert (layer.scale, layer.offset) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("name", ["scale", "offset"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_rescaling_for_another_number_of_channels(name, dtype):
+    numbers = {"scale": 0.5, "offset": 0.5, name: [0.1, 0.2, 0.3, 0.4]}
+    layer = Rescaling(**numbers)
+    words = f"{layer.who}: expected input of shape (N, ..., 4), since {name} has 4 numbers"
+    for shape in ((2, 3), (2, 4, 3), (4,), (2, 4, 4, 1)):
+        with refused(ValueError, words, f"received {shape}"):
+            layer.forward(np.ones(shape))
+    with refused(ValueError, words, "received (None, 3)", model=(model := Sequential())):
+        model.add(Rescaling(**numbers, name=layer.name, input_shape=(3,)))
+    model = Sequential([Rescaling(0.5, 0.5, dtype=dtype, input_shape=(3,)), Dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    setattr(model.layers[0], name, [1, 2])
+    for call in (model.predict, model, lambda x: model.fit(x, np.ones((4, 2)), verbose=0)):
+        with refused(ValueError, f"since {name} has 2 numbers", "received (", model=model):
+            call(np.ones((4, 3)))
+    setattr(model.layers[0], name, [1, 2, 3])
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
 
 
 def test_a_rescaling_that_the_float_type_cannot_hold():

@@ -253,6 +253,15 @@ def test_rescaling_of_bytes():
     np.testing.assert_allclose(layer.backward(np.array([255.0, 0, -510])), [2, 0, -4], rtol=1e-6)
 
 
+def test_rescaling_of_each_channel():
+    x = np.array([[[0, 10, 100], [50, 20, 200]]], np.uint8)
+    layer = Rescaling(np.array([0.5, 2, 0.25]), offset=[1, 0, -25])
+    # red / 2 + 1, green * 2, blue / 4 - 25
+    assert layer.forward(x).tolist() == [[[1, 20, 0], [26, 40, 25]]]
+    dy = np.array([[[2.0, 3, 4], [-2, 0, 8]]])
+    assert layer.backward(dy).tolist() == [[[1, 6, 1], [-1, 0, 2]]]
+
+
 # -- losses ---------------------------------------------------------------------------------------
 
 

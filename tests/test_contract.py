@@ -94,6 +94,16 @@ TABLE = {
     ),
     "flatten": (Flatten, {}, (3, 2, 4, 2)),
     "rescaling": (Rescaling, dict(scale=1 / 255, offset=-0.5), (3, 4, 2)),
+    "rescaling of each channel": (
+        Rescaling,
+        dict(scale=[0.5, -2.0, 3.0], offset=np.array([1.0, 0.0, -7.0])),
+        (3, 4, 2, 3),
+    ),
+    "rescaling by a number, an offset for each channel": (
+        Rescaling,
+        dict(scale=np.float32(0.25), offset=(1, 2, 3)),
+        (5, 3),
+    ),
     "flatten numbers": (Flatten, {}, (3,)),
     "dropout": (Dropout, dict(rate=0.4, seed=1), (4, 5)),
     "dropout of a seed of its own": (Dropout, dict(rate=0.6), (4, 2, 3)),

@@ -439,6 +439,37 @@ def test_rescaling_before_the_first_convolution():
     assert kinds(inside) == ["DenseStep", "layer", "DenseStep"]
 
 
+@pytest.mark.parametrize(
+    ("scale", "offset"),
+    [([1 / 255, 1 / 128, 0.01], 0.0), (1 / 255, np.array([-0.5, 0, 0.5])), ((2, 3, 4), [1, 2, 3])],
+)
+def test_rescaling_of_each_channel_by_both_ways(scale, offset):
+    def make():
+        rescaling = Rescaling(scale, offset, input_shape=(8, 8, 3))
+        return [rescaling, Conv2D(4, 3), Flatten(), Dense(3), Softmax()]
+
+    fused, plain = pair_of(make)
+    assert kinds(fused)[0] == "RescalingStep"
+    for x in (rng.integers(0, 256, (90, 8, 8, 3), np.uint8), rng.random((90, 8, 8, 3))):
+        batch = x.astype(np.float32)
+        step = shards.Lane(fused.plan(), None).steps[0].forward(batch)
+        np.testing.assert_array_equal(step, plain.layers[0].forward(batch), strict=True)
+        expected = x * np.array(scale) + np.array(offset)
+        within(2e-7, "engine, rescaling", error(step, expected))
+        ours, theirs = (model.predict(x, verbose=0) for model in (fused, plain))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    y = rng.integers(0, 3, 90)
+    assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-4)
+    for model in (fused, plain):  # a new scale counts from the next call on
+        model.layers[0].scale = [0.0, 0.0, 0.0]
+        model.layers[0].offset = [0.0, 0.0, 0.0]
+        outputs = model.predict(x, verbose=0)
+        np.testing.assert_allclose(outputs, outputs[:1].repeat(len(x), axis=0), atol=1e-6)
+        before = model.layers[1].get_weights()[0]
+        model.train_on_batch(x, y)
+        np.testing.assert_array_equal(model.layers[1].get_weights()[0], before)
+
+
 def test_inputs_of_every_type_are_gathered_alike():
     fused, _ = pair_of(
         lambda: [Conv2D(4, 3, input_shape=(6, 6, 1)), Flatten(), Dense(3), Softmax()]

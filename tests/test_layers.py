@@ -1,7 +1,9 @@
 """Each layer against its definition in plain loops; what all have in common: test_contract.py."""
 
+import copy
 import inspect
 import itertools
+import pickle
 from collections import Counter
 
 import numpy as np
@@ -721,6 +723,42 @@ def test_one_open_size_is_no_batch_axis():
 
 def test_rescaling_adds_nothing_unless_asked_to():
     np.testing.assert_array_equal(Rescaling(2.0).forward(np.array([3.0])), [6.0])
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.array(0.5), 0.5])
+def test_rescaling_takes_numpys_numbers(number):
+    layer = Rescaling(number, offset=number)
+    assert type(layer.scale) is type(layer.offset) is float
+    assert layer.scale == 0.5
+    assert Rescaling(np.int32(2)).scale == Rescaling(np.array(2, "uint8")).scale == 2.0
+    x = np.array([1.0, 2.0], "float32")
+    np.testing.assert_array_equal(layer.forward(x), np.array([1, 1.5], "float32"), strict=True)
+
+
+@pytest.mark.parametrize("name", ["scale", "offset"])
+def test_a_rescaling_keeps_numbers_that_no_one_else_can_change(name):
+    given, x = np.array([1.0, 2.0, 4.0]), np.ones((2, 3))
+    layer = Rescaling(**{"scale": 3.0, "offset": 0.0, name: given})
+    y = layer.forward(x)
+    given[...] = 7
+    np.testing.assert_array_equal(layer.forward(x), y)
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(layer, name)[0] = 7
+    for twin in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        np.testing.assert_array_equal(twin.forward(x), y)
+        setattr(twin, name, [0, 0, 0])
+        np.testing.assert_array_equal(getattr(layer, name), [1, 2, 4])
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (1, 1, 1, 3)])
+def test_means_with_the_axes_they_were_taken_over_are_offsets(shape):
+    x = rng.standard_normal((4, 5, 5, 3))
+    mean = x.mean(axis=(0, 1, 2)).reshape(shape)
+    y = Rescaling(1.0, -mean).forward(x)
+    np.testing.assert_allclose(y.mean(axis=(0, 1, 2)), 0, atol=1e-15)
+    assert y.shape == x.shape
+    assert Rescaling([2.0]).output_shape((None, 5)) == (None, 5), "one number serves all channels"
+    assert Rescaling([1, 2]).output_shape((None, None, None)) == (None, None, None)
 
 
 def test_the_largest_numbers_that_are_taken():

@@ -225,6 +225,16 @@ def dropped(case, layer, x):
     return [v * m for v, m in zip(np.ravel(x).tolist(), mask.ravel().tolist())]
 
 
+def rescaled(case, layer, x):
+    C = case.shape[-1]
+    scale, offset = (
+        list(case.kwargs[name]) if np.ndim(case.kwargs[name]) else [case.kwargs[name]] * C
+        for name in ("scale", "offset")
+    )
+    numbers = np.ravel(x).tolist()
+    return [float(scale[k % C]) * number + float(offset[k % C]) for k, number in enumerate(numbers)]
+
+
 def by_name(name):
     return lambda case, layer, x: activated(case.kwargs.get("activation", name), x)
 
@@ -241,7 +251,7 @@ DEFINITIONS = {
     Linear: by_name(None),
     MaxPooling2D: pooling(max),
     ReLU: by_name("relu"),
-    Rescaling: lambda case, layer, x: layer.scale * np.asarray(x, np.float64) + layer.offset,
+    Rescaling: rescaled,
     Sigmoid: by_name("sigmoid"),
     Softmax: by_name("softmax"),
     Tanh: by_name("tanh"),

@@ -140,6 +140,11 @@ def by_name(name):
     return lambda layer, params, x: ACTIVATIONS[name](x)
 
 
+def rescaled(layer, params, x):
+    scale, offset = (torch.tensor(number, dtype=x.dtype) for number in (layer.scale, layer.offset))
+    return x * scale + offset
+
+
 THEIRS = {
     Activation: lambda layer, params, x: ACTIVATIONS[layer.activation.name](x),
     AveragePooling2D: average_pooling,
@@ -152,7 +157,7 @@ THEIRS = {
     Linear: by_name(None),
     MaxPooling2D: max_pooling,
     ReLU: by_name("relu"),
-    Rescaling: lambda layer, params, x: x * layer.scale + layer.offset,
+    Rescaling: rescaled,
     Sigmoid: by_name("sigmoid"),
     Softmax: by_name("softmax"),
     Tanh: by_name("tanh"),

@@ -72,7 +72,8 @@ class RescalingStep(FusedStep):
         rescaling = layers[0]
         if not isinstance(rescaling, Rescaling):
             raise TypeError(f"expected a Rescaling, received {rescaling.who}")
-        self.scale, self.offset = np.float32(rescaling.scale), np.float32(rescaling.offset)
+        self.scale = np.asarray(rescaling.scale, np.float32)  # one number, or one for each channel
+        self.offset = np.asarray(rescaling.offset, np.float32)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         y = np.multiply(x, self.scale, out=self.buffer("y", x.shape))

@@ -165,6 +165,8 @@ def _flatten() -> Iterator[Case]:
 
 def _rescaling() -> Iterator[Case]:
     yield _layer(lambda: Rescaling(1 / 255, -0.5), (5, 4), "")
+    channels = [0.5, -2.0, 3.0]
+    yield _layer(lambda: Rescaling(channels, channels[::-1]), (2, 4, 3, 3), "one for each channel")
 
 
 def _input() -> Iterator[Case]:

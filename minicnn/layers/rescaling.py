@@ -7,31 +7,37 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, config
-from minicnn.layers.base import Array, Layer
+from minicnn.layers.base import Array, Layer, Shape
 
 
 class Rescaling(Layer):
-    """Every number times the same scale, plus the same offset.
+    """Every number times a scale, plus an offset; the same for all numbers, or for each channel.
 
     As the first layer it lets images stay bytes in memory: `fit` scales a batch at a time, and the
     model takes new images as they come, without anyone having to remember what they are divided by.
 
     Shapes
-        x, y   any
+        x, y            any; (N, ..., C) where a channel has a scale or an offset of its own
+        scale, offset   one number, or (C,)
 
     Forward
-        y = scale * x + offset
+        y[..., c] = scale[c] * x[..., c] + offset[c]
 
     Backward
-        dx = scale * dy
+        dx[..., c] = scale[c] * dy[..., c]
 
     Why: the slope of a straight line is the same everywhere, and the offset has none.
 
     Parameters
     ----------
-    scale : float
+    scale : float, or a sequence of one for each channel
         1 / 255 takes bytes to [0, 1]; 1 / 127.5 with offset -1 takes them to [-1, 1].
-    offset : float
+    offset : float, or a sequence of one for each channel
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else, and for inputs of another number of channels.
 
     Examples
     --------
@@ -41,37 +47,60 @@ class Rescaling(Layer):
     array([-1.,  0.,  1.])
     >>> layer.backward(np.array([8.0, 8.0, 8.0]))
     array([2., 2., 2.])
+
+    Red, green and blue brought to mean 0 and standard deviation 1, each by its own:
+
+    >>> mean, deviation = np.array([100.0, 120.0, 140.0]), np.array([50.0, 60.0, 70.0])
+    >>> Rescaling(1 / deviation, -mean / deviation).forward(np.array([[150.0, 180.0, 140.0]]))
+    array([[1., 1., 0.]])
     """
 
-    def __init__(self, scale: float, offset: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scale = scale
         self.offset = offset
 
     @property
-    def scale(self) -> float:
-        """Factor of every number; may be set, and counts from the next call on."""
-        return self._scale
+    def scale(self) -> Any:
+        """Factor of every number, or an array of one for each channel; may be set to another."""
+        return _read_only(self._scale)
 
     @scale.setter
     def scale(self, value: Any) -> None:
-        self._scale = self._held(checks.real(value, "scale", self.who), "scale", self._dtype)
+        self._scale = self._held(self._checked(value, "scale"), "scale", self._dtype)
 
     @property
-    def offset(self) -> float:
-        """What is added to every number; may be set, and counts from the next call on."""
-        return self._offset
+    def offset(self) -> Any:
+        """What is added to every number, or one for each channel; may be set to another."""
+        return _read_only(self._offset)
 
     @offset.setter
     def offset(self, value: Any) -> None:
-        self._offset = self._held(checks.real(value, "offset", self.who), "offset", self._dtype)
+        self._offset = self._held(self._checked(value, "offset"), "offset", self._dtype)
 
-    def _held(self, value: float, name: str, dtype: Any) -> float:
+    def _checked(self, value: Any, name: str) -> float | tuple[float, ...]:
+        """A number, or several in a tuple, in which the user's array cannot be written later."""
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value[()]
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            return checks.real(value, name, self.who)
+        numbers = checks.numeric(value, name, self.who)
+        if numbers.dtype.kind == "b":
+            raise TypeError(f"{self.who}: expected {name} to hold numbers, received {value!r}")
+        checks.finite(numbers, name, self.who)
+        if numbers.size == 0 or numbers.size != numbers.shape[-1]:
+            raise ValueError(
+                f"{self.who}: expected {name} to be a number, or one for each channel, received an "
+                f"array of shape {numbers.shape}"
+            )
+        return tuple(numbers.astype(np.float64).reshape(-1).tolist())
+
+    def _held(self, value: Any, name: str, dtype: Any) -> Any:
         """`value`, if `dtype` can hold it; None, a type that is not known yet, holds all."""
-        if dtype is not None and abs(value) > (limit := float(np.finfo(dtype).max)):
+        if dtype is not None and (most := np.abs(value).max()) > (limit := np.finfo(dtype).max):
             raise ValueError(
                 f"{self.who}: expected {name} to fit into {dtype}, whose largest number is "
-                f"{limit:.2g}, received {value}. Give the layer dtype='float64'"
+                f"{limit:.2g}, received {most}. Give the layer dtype='float64'"
             )
         return value
 
@@ -81,13 +110,34 @@ class Rescaling(Layer):
             self._held(getattr(self, name), name, dtype)
         super().set_dtype(dtype)
 
+    def output_shape(self, input_shape: Shape) -> Shape:
+        for name in ("scale", "offset"):
+            n = np.size(getattr(self, name))
+            if n > 1 and (len(input_shape) < 2 or input_shape[-1] not in (n, None)):
+                raise ValueError(
+                    f"{self.who}: expected input of shape (N, ..., {n}), since {name} has {n} "
+                    f"numbers, one for each channel, received {tuple(input_shape)}"
+                )
+        return tuple(input_shape)
+
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
         for name in ("scale", "offset"):
             self._held(getattr(self, name), name, x.dtype)
         self._cache = ()  # backward needs nothing of x
-        return x * x.dtype.type(self.scale) + x.dtype.type(self.offset)
+        y: Array = x * np.asarray(self.scale, x.dtype) + np.asarray(self.offset, x.dtype)
+        return y
 
     def backward(self, dy: Array) -> Array:
         dy, _ = self._recall(dy)
-        return dy * dy.dtype.type(self.scale)
+        dx: Array = dy * np.asarray(self.scale, dy.dtype)
+        return dx
+
+
+def _read_only(value: float | tuple[float, ...]) -> float | Array:
+    """Several numbers as an array, which says so if someone tries to change the layer by it."""
+    if isinstance(value, float):
+        return value
+    numbers = np.array(value)
+    numbers.flags.writeable = False
+    return numbers
