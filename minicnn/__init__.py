@@ -22,6 +22,7 @@ from minicnn import (
     optimizers,
     utils,
 )
+from minicnn.config import show_config
 from minicnn.engine.threads import get_num_threads, set_num_threads
 from minicnn.layers import Input
 from minicnn.models import Sequential
@@ -51,5 +52,6 @@ __all__ = [
     "models",
     "optimizers",
     "set_num_threads",
+    "show_config",
     "utils",
 ]

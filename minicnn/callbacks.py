@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,8 +52,10 @@ class Callback(Copied):
     """Base class: define the methods you need; the others do nothing.
 
     `logs` holds the figures so far: loss and metrics, and at the end of an epoch those of the
-    validation, with `val_` before their names. Set `self.model.stop_training = True` to end `fit`
-    after the current epoch.
+    validation, with `val_` before their names. Set `self.model.stop_training = True` to end `fit`:
+    in a hook of a batch after this batch, else after the epoch. A step whose loss or gradient is
+    not finite is not applied, but its loss is shown to `on_train_batch_end`; `fit` then ends with
+    FloatingPointError, unless a callback has set `stop_training`.
 
     Attributes
     ----------
@@ -85,8 +88,15 @@ class Callback(Copied):
     def on_train_end(self, logs: Logs | None = None) -> None: ...
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_begin(batch, logs)  # the older name, as in Keras
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_end(batch, logs)
+
     def on_test_begin(self, logs: Logs | None = None) -> None: ...
     def on_test_end(self, logs: Logs | None = None) -> None: ...
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
@@ -106,11 +116,24 @@ class History(Callback):
         One figure an epoch: loss and metrics, and the same with `val_` before; keys sorted.
     epoch : list of int
         The numbers of those epochs, from 0.
+    model : Sequential or None
+        The model that was trained, as long as it lives: a History does not keep it alive.
     """
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
+        self._model: weakref.ref[Sequential] | None = None
+
+    @property
+    def model(self) -> Sequential | None:  # type: ignore[override]
+        return None if self._model is None else self._model()
+
+    def set_model(self, model: Sequential) -> None:
+        self._model = weakref.ref(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_model": None}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.history, self.epoch = {}, []

@@ -80,8 +80,15 @@ class Loss(Copied):
                     f"{who}: expected y of shape (N, {', '.join(map(str, output_shape[1:]))}), as "
                     f"the model's output, received {y.shape}"
                 )
-        checks.finite(y, "y", who)
+        self.check_values(y, output_shape, who)
         return y
+
+    def check_values(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
+        """Raise ValueError unless the numbers in `y` can be targets.
+
+        `fit` asks again for each batch, since the user's array may have changed meanwhile.
+        """
+        checks.finite(y, "y", who)
 
     def on_logits(self) -> Loss:
         """The same loss, told that y_pred are logits."""
@@ -201,7 +208,12 @@ class SparseCategoricalCrossentropy(_Crossentropy):
                 f"{who}: expected y of shape {shape} for "
                 f"sparse_categorical_crossentropy, received {y.shape}. {mend}"
             )
+        self.check_values(y, output_shape, who)
+        return y.astype(np.int64) if y.dtype.kind == "f" else y
+
+    def check_values(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
         checks.finite(y, "y", who)
+        classes = output_shape[-1]
         if y.dtype.kind == "f" and (fractional := y != np.floor(y)).any():
             raise ValueError(
                 f"{who}: expected y to hold labels, whole numbers, received {y[fractional][0]}"
@@ -212,7 +224,6 @@ class SparseCategoricalCrossentropy(_Crossentropy):
                 f"{who}: expected y to hold labels from 0 to {classes - 1}, since the model has "
                 f"{classes} outputs, received {wrong}"
             )
-        return y.astype(np.int64) if y.dtype.kind == "f" else y
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         label = y_true[..., None].astype(np.intp)
@@ -275,13 +286,16 @@ class CategoricalCrossentropy(_Crossentropy):
                 f"{who}: expected y of shape (N, {', '.join(map(str, output_shape[1:]))}) for "
                 f"categorical_crossentropy, received {y.shape}. {mend}"
             )
+        self.check_values(y, output_shape, who)
+        return y
+
+    def check_values(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
         checks.finite(y, "y", who)
         if y.size and y.min() < 0:
             raise ValueError(
                 f"{who}: expected y to hold probabilities, received {y.min()}. "
                 "Give one-hot rows: minicnn.utils.to_categorical(labels)"
             )
-        return y
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         if self.from_logits:

@@ -4,39 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import math
 import numbers
+import os
 import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import checks, config, losses, metrics, optimizers, seeds, summary, training
+from minicnn import checks, config, inputs, losses, metrics, optimizers, seeds, summary, training
 from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
 from minicnn.engine import threads
+from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.plan import Plan, as_layers, lower
 from minicnn.engine.shards import before_softmax
 from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape, checked_init, checked_weights, unique_name
 from minicnn.layers.input import InputLayer
+from minicnn.parameters import FlatParameters
 from minicnn.progress import checked_verbose
+from minicnn.training import expect_finite
 from minicnn.weights import Weight
 
 Array = NDArray[Any]
 
 BATCH_SIZE = 32  # Keras's default
 
+HOW_TO_BUILD = (
+    "Give the first layer input_shape=(H, W, C), or call build((None, H, W, C)) or fit first"
+)
+
 # arguments of Keras's fit, evaluate and predict that have no other setting here
 OF_KERAS: dict[str, tuple[Any, ...]] = {
+    "auto_scale_loss": (True,),
+    "run_eagerly": (False,),
     "steps": (None,),
+    "steps_per_execution": (1,),
     "steps_per_epoch": (None,),
     "validation_batch_size": (None,),
     "validation_steps": (None,),
+    "weighted_metrics": (None,),
 }
 
 _served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Sequential]] = (
@@ -62,7 +76,9 @@ class Sequential:
     optimizer, loss, history
         Set by `compile` and `fit`.
     stop_training : bool
-        A callback sets it to end `fit` after the current epoch.
+        A callback sets it to end `fit` after the current batch.
+    steps_taken : int
+        Steps of training so far, whatever the optimizer: the place in the streams of dropout.
 
     Examples
     --------
@@ -87,11 +103,11 @@ class Sequential:
             )
         self.name = name if name is not None else unique_name(type(self).__name__)
         self.rng = seeds.new_generator()  # of initial values, masks and shuffling
+        seeds.differ_after_fork(self)
         self._layers: list[Layer] = []
         self.built = False
-        self._flat_params: Array = np.empty(0, config.floatx())
-        self.flat_grads: Array = np.empty(0, config.floatx())
-        self.trainable_parts: list[slice] = []
+        self._flat = FlatParameters([], config.floatx())
+        self._trainable_parts: list[slice] | None = None  # None: compiled before it was built
         self.optimizer: optimizers.Optimizer = optimizers.RMSprop()
         self.loss: losses.Loss | None = None
         self.history: History | None = None
@@ -100,11 +116,13 @@ class Sequential:
         self._input_shape: Shape | None = None
         self._output_shape: Shape | None = None
         self._metrics: list[Any] = []
+        self._loss_weight = 1.0
         self._compiled = False
         self.jit_compile: bool | str = "auto"
         self._train_runner: training.Runner | None = None
         self._train_settings: dict[Any, Any] = {}  # when it was made
-        self._in_fit = 0  # the thread that fit runs in
+        self._in_fit = (0, 0)  # process and thread that fit runs in
+        self.steps_taken = 0
         if layers is not None and not isinstance(layers, (list, tuple)):
             raise TypeError(f"Sequential: expected a list of layers, received {layers!r}")
         for layer in layers or ():
@@ -144,60 +162,69 @@ class Sequential:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Float type that the model computes in."""
-        return self.flat_params.dtype
+        return self._flat.params.dtype
 
     @property
     def flat_params(self) -> Array:
         """All parameters as one vector; what is assigned to it is copied into it."""
-        return self._flat_params
+        return self._flat.params
 
     @flat_params.setter
     def flat_params(self, values: Any) -> None:
         given = checks.numeric(values, "flat_params", self.who)
-        if given.shape != self._flat_params.shape:
+        if given.shape != self.flat_params.shape:
             raise ValueError(
-                f"{self.who}: expected flat_params of shape {self._flat_params.shape}, received "
+                f"{self.who}: expected flat_params of shape {self.flat_params.shape}, received "
                 f"{given.shape}"
             )
         checks.finite(given, "flat_params", self.who, dtype=self.dtype)
-        self._flat_params[...] = given
+        self._flat.params[...] = given
+
+    @property
+    def flat_grads(self) -> Array:
+        """The gradient of the loss at the last step, in the order of `flat_params`."""
+        return self._flat.grads
+
+    @property
+    def trainable_parts(self) -> list[slice]:
+        """Where the parameters lie in the vector that training changes, by the last `compile`."""
+        return self._trainable_parts or []
 
     @property
     def input_shape(self) -> Shape:
-        """Shape of a batch that goes in, (None, ...). Raises ValueError before it is built."""
-        self._needs_build("input_shape")
-        return self._input_shape  # type: ignore[return-value]
+        """Shape of a batch that goes in, (None, ...); AttributeError before it is built."""
+        if self._input_shape is None:
+            raise AttributeError(f"{self.who}: input_shape is not known yet. {HOW_TO_BUILD}")
+        return self._input_shape
 
     @property
     def output_shape(self) -> Shape:
-        """Shape of a batch that comes out, (None, ...). Raises ValueError before it is built."""
-        self._needs_build("output_shape")
-        return self._output_shape  # type: ignore[return-value]
+        """Shape of a batch that comes out, (None, ...); AttributeError before it is built."""
+        if self._output_shape is None:
+            raise AttributeError(f"{self.who}: output_shape is not known yet. {HOW_TO_BUILD}")
+        return self._output_shape
 
     def add(self, layer: Layer) -> None:
         """Put `layer` on top. Once the input's shape is known, it is built at once.
 
+        A compiled model stays compiled.
+
         Raises
         ------
-        TypeError
-            If it is not a layer.
         ValueError
-            If its name is taken, it does not fit on the layer below, or another model has it.
-            The model is then as it was.
+            If it is not a layer, its name is taken, it does not fit on the layer below, or another
+            model has it. The model is then unchanged.
         """
         if not isinstance(layer, Layer):
-            raise TypeError(
-                f"{self.who}: expected a layer such as Dense(10), received {layer!r}. "
-                "Own layers have to subclass minicnn.layers.Layer"
-            )
+            raise ValueError(f"{self.who}: {_not_a_layer(layer)}")
         checked_init(layer)
         self._not_in_fit("add")
         if isinstance(layer, InputLayer):
-            if self.layers or self._input is not None:
+            if self._layers or self._input is not None:
                 raise ValueError(f"{self.who}: expected Input to come first and once")
             self._input = layer
             return
-        if any(other.name == layer.name for other in self.layers):
+        if any(other.name == layer.name for other in self._layers):
             raise ValueError(
                 f"{self.who}: expected all layers to have unique names, received a second "
                 f"'{layer.name}'"
@@ -208,31 +235,71 @@ class Sequential:
                 f"{layer.who} belongs to {owner.who}, whose parameter vector holds its weights. "
                 "Make a new layer and copy them: new.set_weights(old.get_weights())"
             )
-        sample = self._input_shape[1:] if self._input_shape else self._declared_sample(layer)
-        layers = [*self.layers, layer]
+        layers = [*self._layers, layer]
+        if self._output_shape is not None:
+            self._grow(layer, self._output_shape)
+            return
+        sample = self._declared_sample(layer)
         self._common_dtype(layers)
         if sample is not None:
             self._shapes(layers, (None, *sample))  # raises before anything is changed
-        with self._put_back_on_error(layers):
+        if sample is None:
             self._layers = layers
-            if sample is not None:
-                self.build((None, *sample))
+            return
+        with self._unchanged_on_error(layers):
+            self._layers = layers
+            self.build((None, *sample))
+
+    def _grow(self, layer: Layer, below: Shape) -> None:
+        """Put `layer` on top of a built model that gives outputs of the shape `below`."""
+        self._common_dtype([layer])
+        output_shape = tuple(layer.output_shape(below))  # raises before anything is changed
+        with self._unchanged_on_error([layer]):
+            self._build_layer(layer, below)
+            self._flat.append(layer)
+            self._layers = [*self._layers, layer]
+            self._output_shape = output_shape
+            if self._trainable_parts is not None:
+                self._trainable_parts = [*self._trainable_parts, *self._flat.parts([layer])]
+            self._vectors_resized()
+
+    def _build_layer(self, layer: Layer, input_shape: Shape) -> None:
+        if layer.awaits_build:
+            layer.set_dtype(self.dtype)
+            layer.rng = self.rng
+            layer.build(input_shape)
+        _owners[layer] = weakref.ref(self)
+
+    def _vectors_resized(self) -> None:
+        """The optimizer's slots follow, where it has served this model."""
+        self._train_runner = None
+        if _served.get(self.optimizer, lambda: None)() is self:
+            self.optimizer.resize(self.flat_params.size)
 
     def pop(self) -> Layer:
-        """Take the top layer off and return it. Raises ValueError if there is none."""
-        if not self.layers:
+        """Take the top layer off and return it. Raises ValueError if there is none.
+
+        A compiled model stays compiled.
+        """
+        if not self._layers:
             raise ValueError(f"{self.who}: there are no layers to pop")
         self._not_in_fit("pop")
-        layer = self._layers.pop()
-        self._compiled = False  # the optimizer's vectors no longer fit
+        *below, layer = self._layers
+        self._flat.absorb()
+        self._layers = below
         _owners.pop(layer, None)
-        for arrays in (layer.params, layer.grads):
-            arrays.update({key: array.copy() for key, array in arrays.items()})
-        if self.built and self.layers:
-            self.build(self._input_shape)
-        elif self.built:
-            self.built = False
-            self._input_shape = self._output_shape = None
+        if self.built:
+            self._flat.remove_last(layer)
+            size = self.flat_params.size
+            parts = [slice(p.start, min(p.stop, size)) for p in self.trainable_parts]
+            if self._trainable_parts is not None:
+                self._trainable_parts = [part for part in parts if part.start < part.stop]
+            self._vectors_resized()
+            if below:
+                self._output_shape = tuple(self._shapes(below, self.input_shape)[-1])
+            else:
+                self.built = False
+                self._input_shape = self._output_shape = None
         return layer
 
     def build(self, input_shape: Shape | None = None) -> None:
@@ -267,26 +334,22 @@ class Sequential:
                 f"{self.who}: expected input_shape to have the batch axis first, received {given}. "
                 f"Write build({(None, *given)})"
             ) from error
-        dtype = self._common_dtype(self.layers)
-        grown = len(self.layers) != len(_built(self.layers))
-        with self._put_back_on_error(self.layers):
-            for layer, shape in zip(self.layers, shapes):
-                if layer.awaits_build:
-                    layer.set_dtype(dtype)
-                    layer.rng = self.rng
-                    layer.build(shape)
-                _owners[layer] = weakref.ref(self)
-            if self.built and grown:
-                self._compiled = False  # the optimizer's vectors no longer fit
+        dtype = self._common_dtype(self._layers)
+        with self._unchanged_on_error(self._layers):
+            if not self.built:
+                self._flat = FlatParameters([], dtype)
+                for layer, shape in zip(self._layers, shapes):
+                    self._build_layer(layer, shape)
+                self._bind(dtype)
             self._input_shape, self._output_shape = input_shape, tuple(shapes[-1])
+            self._train_runner = None
             self.built = True
-            self._bind(dtype)
 
     @contextlib.contextmanager
-    def _put_back_on_error(self, layers: list[Layer]) -> Iterator[None]:
-        """Whatever is raised within, Ctrl-C too, leaves the model and `layers` as they were."""
+    def _unchanged_on_error(self, layers: list[Layer]) -> Iterator[None]:
+        """Whatever is raised within, Ctrl-C too, leaves the model and `layers` unchanged."""
         inside = contents.layers_inside(layers)
-        held = [vars(self), *(part for layer in inside for part in _dicts(layer))]
+        held = [vars(self), vars(self._flat), *(part for one in inside for part in _dicts(one))]
         before = [dict(part) for part in held]
         owners = [_owners.get(layer) for layer in layers]
         random = self.rng.bit_generator.state
@@ -325,6 +388,8 @@ class Sequential:
 
     def _common_dtype(self, layers: list[Layer]) -> np.dtype[Any]:
         given = {layer.dtype for layer in (self._input, *layers) if layer is not None}
+        if self.built:
+            given.add(self.dtype)
         given.discard(None)
         if len(given) > 1:
             raise ValueError(
@@ -335,56 +400,43 @@ class Sequential:
 
     def _bind(self, dtype: Any) -> None:
         """Lay all parameters into one vector, gradients into another; layers get views of them."""
-        arrays = [array for layer in self.layers for array in layer.params.values()]
-        length = sum(array.size for array in arrays)
-        self._flat_params, self.flat_grads = np.empty(length, dtype), np.zeros(length, dtype)
-        start = 0
-        for layer in self.layers:
-            for key, array in layer.params.items():
-                part = slice(start, start + array.size)
-                self.flat_params[part] = array.ravel()
-                layer.params[key] = self.flat_params[part].reshape(array.shape)
-                layer.grads[key] = self.flat_grads[part].reshape(array.shape)
-                start += array.size
+        self._flat = FlatParameters(self._layers, dtype)
         self._train_runner, self._train_settings = None, {}
 
     def _rejoin(self) -> None:
-        """Take in arrays that were put in the place of parameters, instead of written into them."""
-        for layer in self.layers:
-            for key, array in layer.params.items():
-                if array.base is self.flat_params:
-                    continue
-                if np.shape(array) != layer.grads[key].shape:
-                    raise ValueError(
-                        f"{layer.who}: expected {key} of shape {layer.grads[key].shape}, "
-                        f"received {np.shape(array)}"
-                    )
-                layer.params[key] = np.asarray(array, self.dtype)
-                self._bind(self.dtype)
-                return self._rejoin()
-        return None
+        """Take in arrays that were put in the place of parameters, instead of written into them.
+
+        Raises TypeError or ValueError for what is no array of the right shape.
+        """
+        self._flat.absorb()
+        self._flat.separate_states(self._layers)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: the layers hold all numbers that the vectors do."""
+        passing: dict[str, Any] = {"_train_runner": None, "_train_settings": {}, "_in_fit": (0, 0)}
+        return {**self.__dict__, **passing, "_flat": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """After a copy or unpickling, which tears views and vectors apart: join them again."""
         self.__dict__.update(state)
-        for layer in self.layers:
+        dtype = state["_flat"]
+        for layer in self._layers:
             _owners[layer] = weakref.ref(self)
+        self._flat = FlatParameters([], dtype)
         if self.built:
-            self._bind(self.flat_params.dtype)
+            self._bind(dtype)
+        seeds.differ_after_fork(self)
+        if self.optimizer.state:
+            _served[self.optimizer] = weakref.ref(self)
+        if self.history is not None:
+            self.history.set_model(self)
 
     def __copy__(self) -> Sequential:
         """As `copy.deepcopy`: two models over the same layers would each take the other's apart."""
         return copy.deepcopy(self)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_train_runner": None, "_train_settings": {}, "_in_fit": 0}
-
     def _needs_build(self, what: str) -> None:
         if not self.built:
-            raise ValueError(
-                f"{self.who}: {what} needs a built model. Give the first layer "
-                "input_shape=(H, W, C), or call build((None, H, W, C)) or fit first"
-            )
+            raise ValueError(f"{self.who}: {what} needs a built model. {HOW_TO_BUILD}")
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of that name, or at that place.
@@ -450,8 +502,10 @@ class Sequential:
                 row.append("-" if not layer.params else "Y" if layer.trainable else "N")
             rows.append(row)
 
-        trainable = sum(part.stop - part.start for part in self._trainable_parts())
-        total = sum(layer.count_params() for layer in _built(self.layers))
+        built = [layer for layer in self.layers if layer.built]
+        learning = [layer for layer in built if layer.trainable]
+        trainable = sum(array.size for layer in learning for array in layer.params.values())
+        total = sum(layer.count_params() for layer in built)
         optimizer = 0
         if self._compiled and self.optimizer.iterations:
             # + 2 as Keras counts: the number of steps and the learning rate
@@ -469,20 +523,6 @@ class Sequential:
             if count or label != "Optimizer params"
         ]
         (print_fn or print)("\n".join(lines))
-
-    def _trainable_parts(self) -> list[slice]:
-        """Where the trainable layers' parameters lie in the vector; neighbours joined."""
-        parts: list[slice] = []
-        start = 0
-        for layer in _built(self.layers):
-            stop = start + sum(array.size for array in layer.params.values())
-            if layer.trainable and stop > start:
-                if parts and parts[-1].stop == start:
-                    parts[-1] = slice(parts[-1].start, stop)
-                else:
-                    parts.append(slice(start, stop))
-            start = stop
-        return parts
 
     # -- weights ----------------------------------------------------------------------------------
 
@@ -544,6 +584,7 @@ class Sequential:
         """
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
+        self._flat.collect_gradients()
         return dy
 
     def __call__(self, x: Any, training: bool = False) -> Array:
@@ -551,7 +592,11 @@ class Sequential:
         training = checks.boolean(training, "training", "Sequential()")
         data = self._data(x, "Sequential()")
         self._build_for(data)
-        return self.forward(data.x.reshape(len(data), *self.input_shape[1:]), training)
+        (batch,) = data.batches(len(data))
+        with single_threaded_blas(), np.errstate(all="ignore"):  # what overflows is found below
+            y = self.forward(batch.all_inputs(self.input_shape[1:]), training)
+        expect_finite(self, batch, y, "Sequential()")
+        return y
 
     # -- training ---------------------------------------------------------------------------------
 
@@ -559,8 +604,11 @@ class Sequential:
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
+        loss_weights: Any = None,
         metrics: Any = None,
+        *,
         jit_compile: bool | str = "auto",
+        **keras: Any,
     ) -> None:
         """Choose how the model is trained. The weights are kept; a new optimizer starts afresh.
 
@@ -570,6 +618,8 @@ class Sequential:
             "adam", "rmsprop", "sgd", or an object such as Adam(learning_rate=0.001).
         loss : str or Loss
             "sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error".
+        loss_weights : float, optional
+            Factor on the loss, or a list of this one factor.
         metrics : list of str, Metric or callable
             "accuracy" and the like; a callable takes (y_true, y_pred) and gives a value a sample.
         jit_compile : "auto", True or False
@@ -582,6 +632,8 @@ class Sequential:
             For unknown names (the message lists the known ones) and other types. The model is then
             compiled as it was before.
         """
+        checks.only_defaults(keras, OF_KERAS, "compile()")
+        loss_weight = _loss_weight(loss_weights)
         if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise TypeError(
                 f"compile: expected metrics to be a list, received {metrics!r}. "
@@ -619,15 +671,15 @@ class Sequential:
                 stacklevel=2,
             )
         self.optimizer, self.loss, self._metrics = new_optimizer, new_loss, list(metrics or ())
-        self.jit_compile = jit_compile
-        self.trainable_parts = self._trainable_parts()
+        self.jit_compile, self._loss_weight = jit_compile, loss_weight
+        self._trainable_parts = self._flat.parts(self._layers) if self.built else None
         self._compiled = True
         self._train_runner = None
 
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
@@ -666,9 +718,9 @@ class Sequential:
         shuffle : bool
             New order in every epoch.
         class_weight : dict of int to float
-            Factor on the loss of each class's samples.
+            Factor on the loss of each class's samples; validation goes without it.
         sample_weight : array of shape (N,)
-            Factor on the loss of each sample.
+            Factor on the loss of each sample; `validation_split` divides it too.
         initial_epoch : int
             Number of the first epoch.
         validation_freq : int
@@ -685,7 +737,8 @@ class Sequential:
             For arguments that do not fit, or before `compile`; nothing is changed then.
         FloatingPointError
             If the loss or the gradient becomes NaN or infinite; names the layer and the step. The
-            weights are those of the last whole step, as they are after KeyboardInterrupt.
+            weights are those of the last whole step, as they are after KeyboardInterrupt. Callbacks
+            see that loss first; if one sets `stop_training`, fit ends without an error.
         """
         checks.only_defaults(keras, OF_KERAS, "fit()")
         self._needs_compile("fit")
@@ -709,12 +762,14 @@ class Sequential:
             like = data.x.shape[1:]
             validation = self._data(x_val, "fit validation_data", y_val, weight, like=like)
         elif not _is_zero(validation_split):
-            data, validation = _split(data, validation_split)
-        self._build_for(data)
-        outer = self._in_fit
-        if outer not in (0, threading.get_ident()):
+            data, validation = inputs.split(data, validation_split)
+        data = self._with_class_weight(data, class_weight, "fit")
+        self._train_for(data)
+        here = (os.getpid(), threading.get_ident())
+        outer = self._fitting()
+        if outer not in ((0, 0), here):
             raise RuntimeError(f"fit: {training.in_two_threads(self)}")
-        self._in_fit = threading.get_ident()
+        self._in_fit = here
         try:
             return training.fit(
                 self,
@@ -733,7 +788,7 @@ class Sequential:
     def evaluate(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
@@ -752,19 +807,22 @@ class Sequential:
         Raises
         ------
         TypeError, ValueError
-            As `fit`; ValueError before the model is built.
+            As `fit`.
+        FloatingPointError
+            If the outputs are NaN or infinite; names the layer.
         """
         checks.only_defaults(keras, OF_KERAS, "evaluate()")
         return_dict = checks.boolean(return_dict, "return_dict", "evaluate")
         self._needs_compile("evaluate")
-        self._needs_build("evaluate")
         size = self._batch_size(batch_size, "evaluate")
         hooks = checked_callbacks(callbacks, "evaluate")
         level = checked_verbose(verbose, "evaluate")
         data = self._data(x, "evaluate", y, sample_weight)
-        self._rejoin()
+        self._build_for(data)
         self._announce(hooks, data, size, level)
-        logs = training.evaluate(self, data, batch_size=size, verbose=level, callbacks=hooks)
+        logs = training.evaluate(
+            self, data, batch_size=size, verbose=level, callbacks=hooks, who="evaluate"
+        )
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
     def predict(
@@ -785,22 +843,23 @@ class Sequential:
         Raises
         ------
         TypeError, ValueError
-            For inputs that do not fit; ValueError before the model is built.
+            For inputs that do not fit.
+        FloatingPointError
+            If the outputs are NaN or infinite; names the layer.
         """
         checks.only_defaults(keras, OF_KERAS, "predict()")
-        self._needs_build("predict")
         size = self._batch_size(batch_size, "predict")
         hooks = checked_callbacks(callbacks, "predict")
         level = checked_verbose(verbose, "predict")
         data = self._data(x, "predict")
-        self._rejoin()
+        self._build_for(data)
         self._announce(hooks, data, size, level)
         return training.predict(self, data, batch_size=size, verbose=level, callbacks=hooks)
 
     def train_on_batch(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         class_weight: dict[int, float] | None = None,
         return_dict: bool = False,
@@ -812,17 +871,18 @@ class Sequential:
         self._needs_compile("train_on_batch")
         return_dict = checks.boolean(return_dict, "return_dict", "train_on_batch")
         data = self._data(x, "train_on_batch", y, sample_weight, class_weight)
-        self._build_for(data)
+        data = self._with_class_weight(data, class_weight, "train_on_batch")
+        self._train_for(data)
         runner = self.runner(training=True)
-        with threads.single_threaded_blas():
-            values = runner.step(self, training.Batch(data, np.arange(len(data))))
+        with single_threaded_blas():
+            values = runner.step(self, inputs.Batch(data, np.arange(len(data))))
         logs = runner.means().add(values)
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
     def test_on_batch(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
@@ -831,11 +891,10 @@ class Sequential:
         Raises as `evaluate`.
         """
         self._needs_compile("test_on_batch")
-        self._needs_build("test_on_batch")
         return_dict = checks.boolean(return_dict, "return_dict", "test_on_batch")
         data = self._data(x, "test_on_batch", y, sample_weight)
-        self._rejoin()
-        logs = training.evaluate(self, data, batch_size=len(data))
+        self._build_for(data)
+        logs = training.evaluate(self, data, batch_size=len(data), who="test_on_batch")
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Array:
@@ -843,10 +902,9 @@ class Sequential:
 
         Raises as `predict`.
         """
-        self._needs_build("predict_on_batch")
         data = self._data(x, "predict_on_batch")
-        self._rejoin()
-        return training.predict(self, data, batch_size=len(data))
+        self._build_for(data)
+        return training.predict(self, data, batch_size=len(data), who="predict_on_batch")
 
     @property
     def metrics_names(self) -> list[str]:
@@ -877,6 +935,8 @@ class Sequential:
         from minicnn.training import Runner
 
         chosen = {"loss": self.loss, "optimizer": self.optimizer, "jit": self.jit_compile}
+        if self._train_runner is not None:
+            self._train_runner.after_fork()
         settings = contents.settings([chosen, *self._layers]) if training else {}
         if training:
             self._rejoin()
@@ -901,8 +961,13 @@ class Sequential:
 
     # -- arguments --------------------------------------------------------------------------------
 
+    def _fitting(self) -> tuple[int, int]:
+        """Process and thread that fit runs in; (0, 0) if in none, or in that which forked this."""
+        process, thread = vars(self).get("_in_fit", (0, 0))
+        return (process, thread) if process == os.getpid() else (0, 0)
+
     def _not_in_fit(self, what: str) -> None:
-        if vars(self).get("_in_fit"):
+        if self._fitting() != (0, 0):
             raise ValueError(
                 f"{what}: expected {self.who} to be at rest, but it is in the midst of fit. End "
                 "that first: a callback sets model.stop_training = True"
@@ -910,10 +975,8 @@ class Sequential:
 
     def _needs_compile(self, what: str) -> None:
         if not self._compiled or self.loss is None:
-            why = "" if self.loss is None else ": its layers have changed since it was compiled"
             raise ValueError(
-                f"{what}: expected a compiled model. "
-                f"Call compile(optimizer=..., loss=...) first{why}"
+                f"{what}: expected a compiled model. Call compile(optimizer=..., loss=...) first"
             )
         kinds = {"loss": losses.Loss, "optimizer": optimizers.Optimizer}
         for name, kind in kinds.items():
@@ -928,7 +991,7 @@ class Sequential:
             return BATCH_SIZE
         return checks.integer(batch_size, "batch_size", who, minimum=1)
 
-    def _announce(self, hooks: list[Callback], data: training.Data, size: int, level: int) -> None:
+    def _announce(self, hooks: list[Callback], data: inputs.Data, size: int, level: int) -> None:
         for hook in hooks:
             hook.set_model(self)
             hook.set_params({"verbose": level, "epochs": 1, "steps": math.ceil(len(data) / size)})
@@ -946,21 +1009,22 @@ class Sequential:
         sample_weight: Any = None,
         class_weight: dict[int, float] | None = None,
         like: Shape | None = None,
-    ) -> training.Data:
+    ) -> inputs.Data:
         """The arguments as checked `Data`; changes nothing, copies nothing that is an array.
 
         Before the model is built, samples have to be of shape `like`, if it is given.
         """
         if not self.layers:
             raise ValueError(f"{who}: {self.who} has no layers; add some first")
-        if x is None:
-            raise TypeError(f"{who}: expected x to be an array, received None")
+        if self.built:
+            self._rejoin()
+        inputs.expect_array(x, "x", who)
         x = checks.numeric(x, "x", who)
         if x.ndim < 1 or len(x) == 0:
             raise ValueError(f"{who}: expected at least one sample in x, received shape {x.shape}")
         sample = self._sample_shape() or like
-        if sample is not None and not _same_sample(x.shape[1:], sample):
-            raise ValueError(_wrong_sample(who, x.shape, sample))
+        if sample is not None and not inputs.same_sample(x.shape[1:], sample):
+            raise ValueError(inputs.wrong_sample(who, x.shape, sample))
         threads.get_num_threads()  # may raise, for what the environment says: before any change
         dtype = self.dtype if self.built else self._common_dtype(self.layers)
         checks.finite(x, "x", who, dtype=dtype, run=threads.run)
@@ -968,10 +1032,11 @@ class Sequential:
         if who in without_y or y is None:
             if who not in without_y:
                 raise TypeError(f"{who}: expected y, the targets, received None")
-            return training.Data(x)
+            return inputs.Data(x, who=who, dtype=dtype)
         output = self._shapes(self.layers, (None, *(sample or x.shape[1:])))[-1]
         if self.loss is None:
             raise ValueError(f"{who}: expected a compiled model")
+        inputs.expect_array(y, "y", who)
         y = checks.numeric(y, "y", who)
         checks.same_length({"'x' sizes": x, "'y' sizes": np.atleast_1d(y)}, who)
         if y.ndim == 0:
@@ -980,34 +1045,55 @@ class Sequential:
         checks.finite(y, "y", who, dtype=dtype)
         for metric in self._chosen_metrics(output):
             metric.check(y, output, f"{who}: metric {metric.name}")
-        weight = _weights(y, sample_weight, class_weight, int(output[-1]), who)
-        return training.Data(x, y, weight)
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError(
+                    f"{who}: expected class_weight or sample_weight, received both. Multiply the "
+                    "sample_weight of each sample by the factor of its class"
+                )
+            inputs.by_class(y, class_weight, int(output[-1]), who)  # may raise, so at once
+        weight = inputs.sample_weights(y, sample_weight, who)
+        if self._loss_weight != 1:
+            weight = (np.ones(len(y)) if weight is None else weight) * self._loss_weight
+        verify = functools.partial(self.loss.check_values, output_shape=output, who=who)
+        return inputs.Data(x, y, weight, who=who, dtype=dtype, verify=verify)
 
-    def _build_for(self, data: training.Data) -> None:
-        """Make the model ready for `data`: build it, if that has not been done."""
+    def _with_class_weight(self, data: inputs.Data, class_weight: Any, who: str) -> inputs.Data:
+        """The data that are trained on, each sample's loss times the factor of its class."""
+        if class_weight is None or data.y is None:
+            return data
+        factors = inputs.by_class(data.y, class_weight, int(self._outputs(data)[-1]), who)
+        weight = factors if data.weight is None else data.weight * factors
+        return replace(data, weight=weight)
+
+    def _outputs(self, data: inputs.Data) -> Shape:
+        sample = self._sample_shape() or data.x.shape[1:]
+        return self._shapes(self._layers, (None, *sample))[-1]
+
+    def _build_for(self, data: inputs.Data) -> None:
+        """Build the model for `data`, if that has not been done."""
+        if not self.built:
+            self.build((None, *(self._sample_shape() or data.x.shape[1:])))
+
+    def _train_for(self, data: inputs.Data) -> None:
+        """Make model and optimizer ready for training on `data`."""
         other = _served.get(self.optimizer, lambda: None)()
         if other is not None and other is not self:
             raise ValueError(
                 f"{self.optimizer!r} has taken steps with {other.who}, and keeps what it learned "
                 "of them. Give each model an optimizer of its own"
             )
-        with self._put_back_on_error(self.layers) if not self.built else contextlib.nullcontext():
-            if not self.built:
-                self.build((None, *(self._sample_shape() or data.x.shape[1:])))
-            self._rejoin()
+        with self._unchanged_on_error(self.layers) if not self.built else contextlib.nullcontext():
+            self._build_for(data)
             self.optimizer.check(self.flat_params)
         _served[self.optimizer] = weakref.ref(self)
-        if not self.trainable_parts:  # compiled before it was built
-            self.trainable_parts = self._trainable_parts()
+        if self._trainable_parts is None:
+            self._trainable_parts = self._flat.parts(self._layers)
 
 
 def _dicts(layer: Layer) -> list[dict[str, Any]]:
     """All that a build of the layer changes."""
     return [vars(layer), layer.params, layer.grads, layer.state]
-
-
-def _built(layers: list[Layer]) -> list[Layer]:
-    return [layer for layer in layers if layer.built]
 
 
 def _count(layer: Layer) -> str:
@@ -1029,74 +1115,35 @@ def _as_list(given: Any) -> list[Any]:
     return [m for value in values for m in (value if isinstance(value, (list, tuple)) else [value])]
 
 
-def _same_sample(given: Shape, sample: Shape) -> bool:
-    """Whether the shapes agree, give or take a last axis of size 1."""
-    given, sample = tuple(given), tuple(sample)
-    return given == sample or (*given, 1) == sample or given == (*sample, 1)
-
-
-def _wrong_sample(who: str, shape: Shape, sample: Shape) -> str:
-    expected = f"({', '.join(['N', *map(str, sample)])})"
-    message = f"{who}: expected x of shape {expected}, received {tuple(shape)}."
-    if tuple(shape) == tuple(sample) or (*shape, 1) == tuple(sample):
-        return f"{message} For one sample add a batch axis: x[None]"
-    if (*shape[1:], 1) == tuple(sample):
-        return f"{message} Add a channel axis: x[..., None]"
-    if len(shape) > 2 and shape[0] == 1 and _same_sample(shape[2:], sample):
-        return f"{message} For a list that holds one array, give the array itself: x[0]"
-    if len(shape) == 1:
-        return f"{message} Each sample has to be an array of its own; is x what was meant?"
-    return f"{message} Reshape the data, or build the model for input_shape={tuple(shape[1:])}"
-
-
 def _is_zero(value: Any) -> bool:
     """Whether it is the number 0; an array of them, or False, is not."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and value == 0
 
 
-def _split(data: training.Data, validation_split: Any) -> tuple[training.Data, training.Data]:
-    part = checks.real(
-        validation_split, "validation_split", "fit", low=0, high=1, open_low=True, open_high=True
-    )
-    at = math.floor(len(data) * (1 - part))
-    if at == 0 or at == len(data):
-        raise ValueError(
-            f"fit: expected validation_split={part} of {len(data)} samples to leave some on both "
-            f"sides, received {at} to train on and {len(data) - at} to validate"
+def _not_a_layer(given: Any) -> str:
+    """What to say where a layer belongs."""
+    package = type(given).__module__.partition(".")[0]
+    if isinstance(given, type):
+        way_out = f"That is the class: make an object of it, {given.__name__}(...)"
+    elif hasattr(given, "call") and package != __name__.partition(".")[0]:
+        way_out = (
+            f"That is {type(given).__name__} of the package {package!r}: import it from "
+            "minicnn.layers"
         )
-    return data.split(at)
+    else:
+        way_out = "Own layers have to subclass minicnn.layers.Layer"
+    return f"expected a layer such as Dense(10), received {given!r}. {way_out}"
 
 
-def _weights(
-    y: Array, sample_weight: Any, class_weight: Any, classes: int, who: str
-) -> Array | None:
-    """One factor a sample from both arguments, or None."""
-    weight: Array | None = None
-    if sample_weight is not None:
-        weight = checks.numeric(sample_weight, "sample_weight", who).astype(np.float64)
-        if weight.shape == (len(y), 1):
-            weight = weight[:, 0]
-        checks.factors(weight, len(y), "sample_weight", who)
-    if class_weight is not None:
-        if not isinstance(class_weight, dict):
-            raise TypeError(
-                f"{who}: expected class_weight to be a dict of class to factor, "
-                f"received {type(class_weight).__name__}"
-            )
-        labels = y if y.ndim == 1 else y[..., 0] if y.shape[-1] == 1 else y.argmax(axis=-1)
-        if labels.ndim != 1:
+def _loss_weight(loss_weights: Any) -> float:
+    """The `loss_weights` argument: the one factor of a model with one output."""
+    if loss_weights is None:
+        return 1.0
+    if isinstance(loss_weights, (list, tuple)):
+        if len(loss_weights) != 1 or isinstance(loss_weights[0], str) or callable(loss_weights[0]):
             raise ValueError(
-                f"{who}: expected one label a sample for class_weight, received y of {y.shape}"
+                f"compile: expected loss_weights to be one factor, received {loss_weights!r}. "
+                "Metrics have a name: metrics=[...]"
             )
-        by_class = np.ones(len(y))
-        for label, factor in class_weight.items():
-            label = checks.integer(label, "each key of class_weight", who, minimum=0)
-            if label >= classes > 1:
-                raise ValueError(
-                    f"{who}: expected the keys of class_weight to be classes from 0 to "
-                    f"{classes - 1}, received {label}"
-                )
-            factor = checks.real(factor, f"class_weight[{label!r}]", who, low=0)
-            by_class[labels == label] = factor
-        weight = by_class if weight is None else weight * by_class
-    return weight
+        (loss_weights,) = loss_weights
+    return checks.real(loss_weights, "loss_weights", "compile", low=0)

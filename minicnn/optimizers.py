@@ -127,6 +127,12 @@ class Optimizer(Copied):
                     f"far, received {w.size}. Give each model an optimizer of its own"
                 )
 
+    def resize(self, size: int) -> None:
+        """The vector w has become longer or shorter at its end; slots follow, with zeros."""
+        for slot, vector in self.state.items():
+            kept = vector[:size]
+            self.state[slot] = np.concatenate([kept, np.zeros(size - kept.size, vector.dtype)])
+
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         """Change `w` and the slots in place for step number `self.iterations`."""
         raise NotImplementedError(f"{type(self).__name__} has to define step(w, g, *slots)")

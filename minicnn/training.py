@@ -13,12 +13,12 @@ The figures of an epoch are means over its samples, each taken before the update
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.callbacks import Callback, CallbackList, History
-from minicnn.engine import threads
+from minicnn.engine import blas, threads
+from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.shards import Lane, ShardedNetwork, before_softmax
-from minicnn.engine.threads import single_threaded_blas
 from minicnn.engine.updates import single_pass
+from minicnn.inputs import Batch, Data
 from minicnn.kernels import LazyModule
-from minicnn.layers import Rescaling, Softmax
+from minicnn.layers import Layer, Rescaling, Softmax
+from minicnn.layers.contents import layers_inside
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
 from minicnn.optimizers import Optimizer
@@ -44,64 +46,21 @@ Array = NDArray[Any]
 
 kernels = LazyModule("minicnn.engine.kernels")
 
-# types that the kernel for gathering rows takes; the others take NumPy's way
-GATHERED = [np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")]
-
 _noted = False
 
 BLOCK = 2048  # samples that are evaluated or predicted at a time
 PIECE = 2**18  # parameters that one thread treats at a time in an optimizer's step
 
 
-@dataclass
-class Data:
-    """Samples, checked: inputs, and where there are any, targets and weights of the samples."""
+class NotFiniteError(FloatingPointError):
+    """A step that was not applied, since it would have made something NaN or infinite.
 
-    x: Array
-    y: Array | None = None
-    weight: Array | None = None
+    `values` are the loss and the metrics of each of its samples, as `Runner.step` returns them.
+    """
 
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def split(self, at: int) -> tuple[Data, Data]:
-        """The samples before number `at` and those from it on; views, no copies."""
-        arrays = (self.x, self.y, self.weight)
-        first, rest = zip(*[(None, None) if a is None else (a[:at], a[at:]) for a in arrays])
-        return Data(*first), Data(*rest)
-
-    def batches(self, batch_size: int, order: Array | None = None) -> Iterator[Batch]:
-        """Batch after batch, the last one shorter if need be; in `order`, if one is given."""
-        if order is None:
-            order = np.arange(len(self))
-        for start in range(0, len(self), batch_size):
-            yield Batch(self, order[start : start + batch_size])
-
-
-class Batch:
-    """Some rows of the data. Targets and weights are gathered at once, inputs shard by shard."""
-
-    def __init__(self, data: Data, rows: Array) -> None:
-        self.rows = rows
-        self.y = None if data.y is None else data.y[rows]
-        self.weight = None if data.weight is None else data.weight[rows]
-        self._x = data.x
-        plain = data.x.flags.c_contiguous and data.x.dtype in GATHERED
-        self._flat = data.x.reshape(len(data.x), -1) if plain else None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def inputs(self, shard: slice, sample_shape: tuple[int, ...], lane: Lane | None) -> Array:
-        """Inputs of the shard, each in `sample_shape`; in the lane's buffer, if it fuses."""
-        rows = self.rows[shard]
-        if lane is None or not lane.fuses:
-            return self._x[rows].reshape(len(rows), *sample_shape)  # the first layer casts it
-        if self._flat is None:
-            return self._x[rows].reshape(len(rows), *sample_shape).astype(np.float32)
-        x = lane.inputs(len(rows), self._flat.shape[1])
-        kernels.gather(self._flat, rows, x)
-        return x.reshape(len(rows), *sample_shape)
+    def __init__(self, message: str, values: Array) -> None:
+        super().__init__(message)
+        self.values = values
 
 
 class Means:
@@ -143,6 +102,16 @@ class Runner:
         self.fused_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
         self._backup = _Backup()
         self._running = threading.Lock()  # held during a step
+        self._process = os.getpid()
+
+    def after_fork(self) -> None:
+        """In a forked child: take back what a step of the parent's had begun in another thread."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            if self._running.locked():
+                self._backup.restore()
+                self._backup.end()
+                self._running = threading.Lock()
 
     def means(self) -> Means:
         return Means(["loss", *(metric.name for metric in self.metrics)])
@@ -206,16 +175,13 @@ class Runner:
                 row[:] = given
         return values
 
-    def culprit(self, model: Sequential, batch: Batch, step: int) -> str:
+    def first_fault(self, model: Sequential, batch: Batch, step: int) -> str:
         """What was the first to be NaN or infinite in the step on `batch` that has just failed."""
-        x = batch.inputs(slice(None), self.sample_shape, None)
-        for layer in self.network.plan.layers:
-            twin = layer.replica()
-            twin.seek(step, 0)
-            x = twin.forward(x, True)
-            if not np.isfinite(x).all():
-                return f"the output of {layer.who}"
-        if not np.isfinite(self.loss.forward(batch.y, x)).all():  # type: ignore[arg-type]
+        x = batch.all_inputs(self.sample_shape)
+        where, y_pred = first_not_finite(self.network.plan.layers, x, step)
+        if where:
+            return where
+        if not np.isfinite(self.loss.forward(batch.y, y_pred)).all():  # type: ignore[arg-type]
             return "the loss"
         largest = {
             f"the gradient of {key} in {layer.who}": float(np.abs(array).max())
@@ -231,15 +197,16 @@ class Runner:
     def step(self, model: Sequential, batch: Batch) -> Array:
         """One update of the model's parameters; returns loss and metrics of each sample.
 
-        Raises FloatingPointError where the loss, the gradient, or what the step has changed is not
+        Raises NotFiniteError where the loss, the gradient, or what the step has changed is not
         finite. After this or any other error, weights, running statistics and optimizer are as
-        before. RuntimeError if another thread is in the midst of a step of this model.
+        before. RuntimeError if another thread is taking a step of this model.
         """
         if self._running.locked():
             raise RuntimeError(in_two_threads(model))
-        step = model.optimizer.iterations
+        step = model.steps_taken
         with self._running:
             try:
+                blas.hold()  # a callback, or another thread, may have given BLAS its threads
                 self._backup.begin(model.optimizer, [layer.state for layer in model.layers])
                 with np.errstate(all="ignore"):  # what overflows is found by its result
                     values, finite = self.train(batch, step, self._keeping(model))
@@ -247,8 +214,10 @@ class Runner:
                     what = self._overflown(model) if finite else ""
                     if what or not finite:
                         self._backup.restore()  # what is at fault shows in the model as it was
-                        what = what or self.culprit(model, batch, step)
-                        raise FloatingPointError(_not_finite(step, what))
+                        what = what or self.first_fault(model, batch, step)
+                        number = model.optimizer.iterations + 1
+                        raise NotFiniteError(_not_finite(number, what), values)
+                model.steps_taken += 1
                 self._backup.end()
             except BaseException:
                 with undisturbed():
@@ -262,12 +231,12 @@ class Runner:
 
         Slots that it has yet to make are not there after `restore`.
         """
-        vectors = [model.flat_params, *model.optimizer.state.values()]
+        vectors = {"parameters": model.flat_params, **model.optimizer.state}
         return [
-            partial(self._backup.keep, vector, part)
+            partial(self._backup.keep, name, vector, part)
             for _, moving in _pieces(len(model.flat_params), model.trainable_parts)
             for part in moving
-            for vector in vectors
+            for name, vector in vectors.items()
         ]
 
     def _overflown(self, model: Sequential) -> str:
@@ -331,10 +300,15 @@ def _pieces(size: int, moving: list[slice]) -> list[tuple[slice, list[slice]]]:
 
 
 class _Backup:
-    """What a step changes, as it was before; copies lie in buffers that every step uses again."""
+    """What a step changes, from before it; copies lie in buffers that every step uses again.
+
+    The buffers go by the name of what they hold, so that there are no more of them than a step
+    needs, also where a layer puts new arrays into its state.
+    """
 
     def __init__(self) -> None:
-        self._copies: dict[int, Array] = {}
+        self._copies: dict[Any, Array] = {}
+        self._kept: set[Any] = set()  # names of the step
         self._undo: list[Callable[[], Any]] = []
 
     def begin(self, optimizer: Optimizer, states: Iterable[dict[str, Array]]) -> None:
@@ -342,23 +316,26 @@ class _Backup:
         and which slots it has.
         """
         self._undo = [partial(setattr, optimizer, "iterations", optimizer.iterations)]
-        states = [state for state in states if state]
-        for held in (optimizer.state, *states):
-            self._undo.append(partial(_refill, held, dict(held)))
-        for state in states:
-            for array in state.values():
-                self.keep(array)
+        for name in self._copies.keys() - self._kept:
+            del self._copies[name]
+        self._kept = set()
+        held = [optimizer.state, *states]
+        self._undo += [partial(_refill, one, dict(one)) for one in held if one]
+        for number, state in enumerate(held[1:]):
+            for key, array in state.items():
+                self.keep((number, key), array)
 
-    def keep(self, array: Array, part: slice = slice(None)) -> None:
+    def keep(self, name: Any, array: Array, part: slice = slice(None)) -> None:
         """Copy that part of the array; different parts may be kept by different threads."""
-        copy = self._copies.get(id(array))
+        copy = self._copies.get(name)
         if copy is None or (copy.shape, copy.dtype) != (array.shape, array.dtype):
-            copy = self._copies[id(array)] = np.empty_like(array)
+            copy = self._copies[name] = np.empty_like(array)
+        self._kept.add(name)
         copy[part] = array[part]
         self._undo.append(partial(np.copyto, array[part], copy[part]))
 
     def restore(self) -> None:
-        """All as it was at `begin`; does nothing after `end`."""
+        """All as at `begin`; does nothing after `end`."""
         for undo in self._undo:
             undo()
 
@@ -387,6 +364,37 @@ class _Outputs:
         self.all[shard] = y_pred
 
 
+def expect_finite(model: Sequential, batch: Batch, y: Array | None, who: str) -> None:
+    """Raise FloatingPointError if y, or else what the model gives for `batch`, is not finite."""
+    if y is not None and np.isfinite(y).all():
+        return
+    where, _ = first_not_finite(model.layers, batch.all_inputs(model.input_shape[1:]))
+    if where or y is not None:
+        where = where or "the output"
+        raise FloatingPointError(
+            f"{who}: {where} is NaN or infinite. Its weights may be, or be too large: see "
+            "model.get_weights(), and put good ones in with model.set_weights()"
+        )
+
+
+def first_not_finite(
+    layers: Iterable[Layer], x: Array, step: int | None = None
+) -> tuple[str, Array]:
+    """The first layer whose output for x is not finite, "" if there is none, and the last output.
+
+    With a `step`, the layers are run as in that step of training.
+    """
+    with np.errstate(all="ignore"):
+        for layer in layers:
+            twin = layer.replica()
+            for inner in layers_inside(twin) if step is not None else ():
+                inner.seek(step, 0)
+            x = twin.forward(x, step is not None)
+            if not np.isfinite(x).all():
+                return f"the output of {layer.who}", x
+    return "", x
+
+
 def in_two_threads(model: Sequential) -> str:
     return (
         f"{model.who} is being trained by another thread. Train it in one thread at a time, or "
@@ -396,7 +404,7 @@ def in_two_threads(model: Sequential) -> str:
 
 def _not_finite(step: int, what: str) -> str:
     return (
-        f"fit: {what} became NaN or infinite at step {step + 1}. The model keeps the weights of "
+        f"fit: {what} became NaN or infinite at step {step}. The model keeps the weights of "
         "the last whole step. Try a smaller learning rate, or inputs scaled to [0, 1]"
     )
 
@@ -496,10 +504,21 @@ def fit(
             try:
                 for step, batch in enumerate(data.batches(batch_size, order)):
                     hooks.on_train_batch_begin(step, {})
-                    logs = means.add(runner.step(model, batch))
+                    if callbacks:  # they may have changed a setting or put in other weights
+                        runner = model.runner(training=True)
+                    fault = None
+                    try:
+                        values = runner.step(model, batch)
+                    except NotFiniteError as error:
+                        fault, values = error, error.values
+                    logs = means.add(values)
                     hooks.on_train_batch_end(step, logs)
+                    if fault is not None and not model.stop_training:
+                        raise fault
                     progress.step(logs)
                     pause()
+                    if model.stop_training:
+                        break
                 if validation is not None and (epoch + 1) % validation_freq == 0:
                     scores = evaluate(model, validation, batch_size=batch_size, callbacks=callbacks)
                     logs = {**logs, **{f"val_{name}": value for name, value in scores.items()}}
@@ -522,8 +541,13 @@ def evaluate(
     batch_size: int,
     verbose: int = 0,
     callbacks: list[Callback] | None = None,
+    who: str = "",
 ) -> dict[str, float]:
-    """Means of the loss and the metrics over `data`, by name."""
+    """Means of the loss and the metrics over `data`, by name.
+
+    Raises FloatingPointError for outputs that are not finite if `who` says which call asks;
+    validation in `fit` leaves it to the callbacks to judge such a loss.
+    """
     hooks = CallbackList(callbacks or [])
     runner = model.runner(training=False)
     means = runner.means()
@@ -534,6 +558,8 @@ def evaluate(
         for steps, batch in _blocks(data, batch_size, one_by_one=bool(callbacks)):
             hooks.on_test_batch_begin(progress.done, {})
             logs = means.add(runner.test(batch))
+            if who and not math.isfinite(logs["loss"]):
+                expect_finite(model, batch, None, who)
             hooks.on_test_batch_end(progress.done, logs)
             progress.step(logs, steps)
         hooks.on_test_end(logs)
@@ -558,8 +584,12 @@ def predict(
     batch_size: int,
     verbose: int = 0,
     callbacks: list[Callback] | None = None,
+    who: str = "predict",
 ) -> Array:
-    """The model's output for every sample, in their order."""
+    """The model's output for every sample, in their order.
+
+    Raises FloatingPointError if it is not finite.
+    """
     hooks = CallbackList(callbacks or [])
     layers, ends_in_softmax = before_softmax(model.layers)
     network = ShardedNetwork(model.lowered(layers), model.dtype, training=False)
@@ -578,6 +608,8 @@ def predict(
                 out[shard] = lane.forward(batch.inputs(shard, model.input_shape[1:], lane))
 
             network.run(len(batch), work)
+            if not np.isfinite(out).all():
+                expect_finite(model, batch, out, who)
             if ends_in_softmax:
                 out[...] = softmax.forward(out)
             hooks.on_predict_batch_end(progress.done, {"outputs": out})

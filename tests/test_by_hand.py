@@ -399,7 +399,7 @@ def test_one_step_of_a_model():
     """w = (1, 2), b = 0; two samples, of which the second weighs on the mean like the first."""
     model = Sequential([Dense(1, input_shape=(2,), dtype="float64")])
     model.set_weights([[[1], [2]], [0]])
-    model.compile(SGD(0.5), "mse", ["mae"])
+    model.compile(SGD(0.5), "mse", metrics=["mae"])
     # y_pred = 1*1 + 2*0 = 1 and 1*1 + 2*1 = 3, targets 0 and 5: errors 1 and -2
     # loss = (1 + 4) / 2, mae = (1 + 2) / 2;   dL/dy_pred = 2 * (1, -2) / 2
     assert model.train_on_batch(np.array([[1.0, 0], [1, 1]]), np.array([0.0, 5])) == [2.5, 1.5]

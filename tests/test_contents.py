@@ -1,5 +1,7 @@
 """What is inside a layer: shared between workers, a worker's own, copied, compared."""
 
+import copy
+import pickle
 import random
 import threading
 from collections import deque
@@ -317,3 +319,82 @@ def test_settings_are_unchanged_by_training():
     assert unchanged(before, settings(model.layers))
     model.layers[1].rate = 0.25
     assert not unchanged(before, settings(model.layers))
+
+
+# -- copies ---------------------------------------------------------------------------------------
+
+
+def buffers(thing):
+    """Unpickled from buffers that are someone else's, and read-only."""
+    held = []
+    data = pickle.dumps(thing, protocol=5, buffer_callback=held.append)
+    return pickle.loads(data, buffers=[bytes(b.raw()) for b in held])
+
+
+def shared_buffers(thing):
+    held = []
+    data = pickle.dumps(thing, protocol=5, buffer_callback=held.append)
+    return pickle.loads(data, buffers=held)
+
+
+WAYS = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{
+        f"pickle {n}": lambda thing, n=n: pickle.loads(pickle.dumps(thing, n))
+        for n in range(2, pickle.HIGHEST_PROTOCOL + 1)
+    },
+    "read-only buffers": buffers,
+    "buffers of the original": shared_buffers,
+}
+
+
+def every_array(thing):
+    for part in thing.layers if isinstance(thing, Sequential) else [thing]:
+        for one in layers_inside(part):
+            yield from (*one.params.values(), *one.grads.values(), *one.state.values())
+    if isinstance(thing, Sequential):
+        yield from (thing.flat_params, thing.flat_grads, *thing.optimizer.state.values())
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_copied_model_is_whole_writable_and_independent(way):
+    x, y = RNG.normal(size=(32, 4)), RNG.normal(size=(32, 3))
+    model = Sequential(
+        [Input((4,)), Dense(4, "tanh"), BatchNormalization(), Dropout(0.3), Wraps(), Saves()]
+    )
+    model.compile("adam", "mse", metrics=["mae"])
+    model.fit(x, y, epochs=2, verbose=0)
+    before = [array.copy() for array in every_array(model)]
+    twin = way(model)
+    assert all(array.flags.writeable for array in every_array(twin))
+    for array in every_array(twin):
+        assert not any(np.shares_memory(array, other) for other in every_array(model))
+    history = twin.fit(x, y, epochs=2, verbose=0).history
+    for array, saved in zip(every_array(model), before):
+        np.testing.assert_array_equal(array, saved)
+    assert history == model.fit(x, y, epochs=2, verbose=0).history  # generators and slots too
+    np.testing.assert_array_equal(twin.flat_params, model.flat_params)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_copied_layer_is_whole_writable_and_independent(way):
+    for layer in (Dense(3), BatchNormalization(), Saves(), Wraps()):
+        x = RNG.normal(size=(5, 4)).astype(np.float32)
+        y = layer.forward(x, True)
+        twin = way(layer)
+        np.testing.assert_array_equal(twin.forward(x), layer.forward(x))
+        twin.backward(np.ones_like(y))
+        for array in every_array(twin):
+            array[...] = 7
+            assert not any(np.shares_memory(array, other) for other in every_array(layer))
+
+
+def test_a_pickle_holds_neither_activations_nor_data():
+    model = Sequential([Input((100,)), Dense(100), Tanh(), Saves(), Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.zeros((5000, 100), np.float32)
+    model.fit(x, np.zeros(5000), verbose=0)
+    model(x)
+    model.layers[2].saved.clear()  # what a user's layer keeps in attributes is the user's choice
+    assert len(pickle.dumps(model)) < 1.5 * model.flat_params.nbytes + 20_000

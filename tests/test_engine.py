@@ -122,7 +122,7 @@ def pair_of(make, loss="sparse_categorical_crossentropy", seed=5):
     for jit_compile in ("auto", False):
         set_random_seed(seed)
         model = Sequential(make())
-        model.compile(SGD(0.05), loss, ["accuracy"], jit_compile=jit_compile)
+        model.compile(SGD(0.05), loss, metrics=["accuracy"], jit_compile=jit_compile)
         models.append(model)
     models[1].set_weights(models[0].get_weights())
     return models
@@ -378,7 +378,7 @@ def test_bits_do_not_depend_on_threads(make):
             set_num_threads(n)
             set_random_seed(1)
             model = make()
-            model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+            model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
             history = model.fit(x, y, batch_size=40, epochs=2, verbose=0).history
             results.append((model.flat_params.copy(), history, model.predict(x, verbose=0)))
     finally:
@@ -511,7 +511,7 @@ def test_training_allocates_nothing_that_grows(batch_size):
     import tracemalloc
 
     model = tutorial()
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x, y = rng.random((256, 28, 28)).astype(np.float32), rng.integers(0, 10, 256)
     model.fit(x, y, batch_size=batch_size, verbose=0)
     tracemalloc.start()
@@ -529,7 +529,7 @@ def test_training_allocates_nothing_that_grows(batch_size):
 
 def test_shards_of_different_sizes_share_their_buffers():
     model = tutorial()
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x, y = rng.random((300, 28, 28)).astype(np.float32), rng.integers(0, 10, 300)
 
     def held():  # the lanes' buffers; of 300 samples the last shard has 44, the others 64

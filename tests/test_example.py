@@ -189,7 +189,7 @@ def test_a_network_sees_more_in_the_drawn_set_than_a_linear_classifier():
     ):
         set_random_seed(0)
         model = Sequential([*layers, Dense(10, activation="softmax")])
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         model.fit(X / np.float32(255), y, batch_size=64, epochs=4, verbose=0)
         accuracies[name] = model.evaluate(X_test / np.float32(255), y_test, verbose=0)[1]
     assert accuracies["network"] > accuracies["linear"] + 0.04

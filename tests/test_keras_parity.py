@@ -179,7 +179,7 @@ def test_steps_of_training(case, dtype):
         model = Sequential([layers.Input(first.declared_shape, dtype="float64"), first, *rest])
     model.set_weights(weights)
     adam = optimizers.Adam(**about["kwargs"][dtype])
-    model.compile(adam, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
     figures = [
         model.train_on_batch(x[k : k + size], y[k : k + size]) for k in range(0, len(x), size)
     ]

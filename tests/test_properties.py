@@ -842,7 +842,9 @@ def test_not_a_bit_depends_on_the_number_of_threads(network, n, batch_size):
         set_num_threads(count)
         set_random_seed(network.seed)
         model = network.model("float32")
-        model.compile(Adam(0.01), network.loss, ["mae" if network.loss == "mse" else "accuracy"])
+        model.compile(
+            Adam(0.01), network.loss, metrics=["mae" if network.loss == "mse" else "accuracy"]
+        )
         history = model.fit(x, y, batch_size=batch_size, epochs=2, verbose=0).history
         evaluated = model.evaluate(x, y, batch_size=batch_size, verbose=0)
         predicted = model.predict(x, batch_size=batch_size, verbose=0)
@@ -858,7 +860,7 @@ def test_evaluate_is_the_mean_over_samples_and_predict_keeps_their_order(network
     model, plain = network.model(), network.model(logits=True)
     x, y = network.batch(n)
     metric = "mae" if network.loss == "mse" else "accuracy"
-    model.compile("adam", network.loss, [metric])
+    model.compile("adam", network.loss, metrics=[metric])
     z = walk(plain, x, training=False)[-1]
     values, _ = loss_of(network, y, z)
     right = z.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))

@@ -1,8 +1,7 @@
 """The threads that run the shards.
 
 The kernels and NumPy's matrix product let go of the interpreter's lock, so a few Python threads
-keep all cores busy. BLAS is held to one thread meanwhile: its own threads would fight with ours for
-the cores, and would make the last bits of a result depend on their number.
+keep all cores busy. BLAS is held to one thread meanwhile (`blas.py`).
 
 Whoever has work does it himself, and asks helpers to join in:
 
@@ -17,15 +16,14 @@ wake up.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any
 
 from minicnn import checks
+from minicnn.engine import blas
 
 VARIABLES = ("MINICNN_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -153,21 +151,27 @@ class _Job:
 
 
 class _Helpers:
-    """`count` threads that wait for jobs."""
+    """Threads that wait for jobs: `count` of them, or as many as the system grants."""
 
     def __init__(self, count: int) -> None:
-        self.count = count
+        self.count = 0
         self.calls: SimpleQueue[_Job | None] = SimpleQueue()
         for k in range(count):
-            threading.Thread(target=self._serve, name=f"minicnn_{k}", daemon=True).start()
+            helper = threading.Thread(target=self._serve, name=f"minicnn_{k}", daemon=True)
+            try:
+                helper.start()
+            except (RuntimeError, MemoryError):  # work goes on with those that there are
+                break
+            self.count += 1
 
     def _serve(self) -> None:
         while (job := self.calls.get()) is not None:
+            blas.hold()  # where a limit is a thread's own, this one has to set it too
             job.help()
             del job  # and its arrays, while this thread waits for the next
 
     def join(self, job: _Job, count: int) -> None:
-        for _ in range(count):
+        for _ in range(min(count, self.count)):
             self.calls.put(job)
 
     def dismiss(self) -> None:
@@ -185,64 +189,8 @@ def _ready_helpers() -> _Helpers:
 
 def _after_fork() -> None:
     """In a forked child the threads are gone and locks may be held for ever: begin anew."""
-    global _lock, _helpers, _blas
-    _lock, _helpers, _blas = threading.RLock(), None, _Blas()
-
-
-class _Blas:
-    """Holds BLAS to one thread while anyone needs it, and gives the threads back after the last.
-
-    OpenBLAS takes orders from the thread alone that has loaded it. What the last user could not
-    give back, since he works in another thread, is given back after the next use by that one.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users: set[object] = set()
-        self.controller: Any = None
-        self.modules = 0  # imported when the controller looked for libraries, which takes 2 ms
-        self.before: list[int] = []  # threads of each library
-        self.limit: Any = None  # until they have been given back
-
-    def enter(self, user: object) -> None:
-        from threadpoolctl import ThreadpoolController
-
-        with self.lock:
-            threads = None if self.limit is None else set(self._threads())
-            if not self.users and threads != {1}:  # else they are still to be given back
-                if self.modules != len(sys.modules):
-                    self.modules = len(sys.modules)
-                    self.controller = ThreadpoolController().select(user_api="blas")
-                self.before = self._threads()
-                self.limit = self.controller.limit(limits=1)
-            self.users.add(user)
-
-    def _threads(self) -> list[int]:
-        """How many threads each library has now."""
-        return [library.num_threads for library in self.controller.lib_controllers]
-
-    def leave(self, user: object) -> None:
-        with self.lock:
-            last = self.users == {user}
-            self.users.discard(user)
-            if last:
-                self.limit.restore_original_limits()
-                if self._threads() == self.before:
-                    self.limit = None
-
-
-_blas = _Blas()
-
-
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Inside, each matrix product runs on the thread that asks for it."""
-    blas, user = _blas, object()
-    try:  # Ctrl-C may come before `enter` has returned
-        blas.enter(user)
-        yield
-    finally:
-        blas.leave(user)
+    global _lock, _helpers
+    _lock, _helpers = threading.RLock(), None
 
 
 if hasattr(os, "register_at_fork"):

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from minicnn import checks, losses
 from minicnn.engine.shards import before_softmax
+from minicnn.inputs import Data
 from minicnn.layers.base import Layer, checked_init
 from minicnn.models import Sequential
-from minicnn.training import Data, Runner
+from minicnn.training import Runner
 
 Array = NDArray[Any]
 Shape = tuple[Any, ...]

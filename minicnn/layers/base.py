@@ -22,11 +22,10 @@ kernels (K_h, K_w, C_in, C_out), dense kernels (in, units): Keras's layouts.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import re
-import threading
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -63,8 +62,7 @@ ELSEWHERE = {
     "compute_output_shape": ("output_shape",),
 }
 
-_names: Counter[str] = Counter()
-_names_lock = threading.Lock()
+_names: dict[str, Iterator[int]] = {}
 
 
 def unique_name(class_name: str) -> str:
@@ -75,9 +73,7 @@ def unique_name(class_name: str) -> str:
     """
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", class_name)
     snake = re.sub(r"_(\d*)_?D$", r"\1D", snake).lower()
-    with _names_lock:
-        count = _names[snake]
-        _names[snake] += 1
+    count = next(_names.setdefault(snake, itertools.count()))  # without a lock: forks may hold it
     return f"{snake}_{count}" if count else snake
 
 
@@ -281,6 +277,11 @@ class Layer(Replicable):
     def __call__(self, x: Any, training: bool = False) -> Array:
         """y for the batch x, as `forward`: Keras's way to use a layer on its own."""
         checked_init(self)
+        if isinstance(x, Layer):
+            raise TypeError(
+                f"{self.who}: expected x to be an array, received the layer {x.who}. There is no "
+                "functional API: put layers together as Sequential([Input(shape), Dense(10)])"
+            )
         return self.forward(x, checks.boolean(training, "training", self.who))
 
     def count_params(self) -> int:

@@ -29,6 +29,9 @@ class BatchNormalization(Layer):
         dx = s * (dy - dbeta / m - x_hat * dgamma / m)             (training)
         dx = s * dy                                                (otherwise)
 
+    Frozen (`trainable = False`), it does not train: it uses moving_mean and moving_variance and
+    leaves them alone whatever `training` says, so that fine-tuning keeps what they have learned.
+
     Why: in training, mean and variance depend on every x of the channel. A change of all x alike
     cannot change y, nor can stretching them about their mean; the two subtracted terms take those
     two directions out of dy. The variance is taken from the differences, never as the mean of the
@@ -64,7 +67,6 @@ class BatchNormalization(Layer):
     (array([2.]), array([12.]))
     """
 
-    mixes_samples = True
     fixed = ("center", "scale")
 
     def __init__(
@@ -81,6 +83,10 @@ class BatchNormalization(Layer):
         self.epsilon = checks.real(epsilon, "epsilon", self.who, low=0, open_low=True)
         self.center = checks.boolean(center, "center", self.who)
         self.scale = checks.boolean(scale, "scale", self.who)
+
+    @property
+    def mixes_samples(self) -> bool:  # type: ignore[override]
+        return self.trainable
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))
@@ -109,6 +115,7 @@ class BatchNormalization(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
         axes = tuple(range(x.ndim - 1))
+        training = training and self.trainable
         if training:
             # summed in float64: thousands of float32 numbers around 100 lose three digits otherwise
             mean = x.mean(axis=axes, dtype=np.float64).astype(x.dtype)

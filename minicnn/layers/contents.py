@@ -59,12 +59,13 @@ class Replicable:
         return copy.deepcopy(self)
 
     def __deepcopy__(self: R, memo: dict[Any, Any]) -> R:
-        """All but the values of the last pass."""
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
-        own = _own if WORKER in memo else copy.deepcopy
         for name, value in vars(self).items():
-            vars(twin)[name] = None if name in OF_ONE_PASS else own(value, memo)
+            if WORKER not in memo:
+                vars(twin)[name] = copy.deepcopy(value, memo)
+            else:
+                vars(twin)[name] = None if name in OF_ONE_PASS else _own(value, memo)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:

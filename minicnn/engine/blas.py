@@ -1,0 +1,139 @@
+"""BLAS held to one thread while a model is at work.
+
+Its own threads would fight with ours for the cores, and a product cut for two threads differs in
+its last bits from one that is not. What a limit reaches differs from library to library:
+
+    process   OpenBLAS on POSIX threads (NumPy's wheels), BLIS: one number for all threads
+    thread    OpenBLAS over OpenMP, MKL: each thread has its own number, so every thread that
+              works for us has to set it
+
+The libraries are found by threadpoolctl, and limited through it. From version 3.7 on it lets only
+the first Python thread that has set a limit set others, for as long as that thread lives, and
+ignores the rest without a word; it is told to forget that thread, which it offers a method for.
+
+Accelerate, on macOS, cannot be limited: results may depend on it, which `minicnn.show_config` says.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Threads = list[tuple[Any, int]]  # a library, and how many threads it uses
+
+
+class _Blas:
+    """Who needs BLAS to be on one thread, and how many threads it had before."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users: dict[object, tuple[int, Threads]] = {}  # thread, and its libraries' threads
+        self.before: Threads = []  # of the libraries that have one number for the process
+        self.libraries: list[Any] = []
+        self._modules = -1
+
+    def find(self) -> list[Any]:
+        """The BLAS libraries in the process, looked for again when modules have been imported.
+
+        Looking takes 2 ms.
+        """
+        if self._modules != len(sys.modules):
+            from threadpoolctl import ThreadpoolController
+
+            self._modules = len(sys.modules)
+            controller = ThreadpoolController().select(user_api="blas")
+            self.libraries = list(controller.lib_controllers)
+        return self.libraries
+
+    def enter(self, user: object) -> None:
+        with self.lock:
+            if not self.users:
+                now = [(library, library.num_threads) for library in self.find()]
+                self.before = [(lib, threads) for lib, threads in now if not of_a_thread(lib)]
+            own = [(lib, lib.num_threads) for lib in self.libraries if of_a_thread(lib)]
+            self.users[user] = threading.get_ident(), own
+        self.hold()
+
+    def hold(self) -> None:
+        """One thread from now on, whatever others have set meanwhile."""
+        for library in self.libraries:
+            if library.num_threads != 1:
+                limit(library, 1)
+
+    def leave(self, user: object) -> None:
+        with self.lock:
+            if user in self.users:
+                _, own = self.users.pop(user)
+                self.give_back(own)
+
+    def give_back(self, own: Threads) -> None:
+        for library, threads in [*own, *(() if self.users else self.before)]:
+            if library.num_threads != threads:
+                limit(library, threads)
+
+    def after_fork(self) -> None:
+        """In the child only the thread that forked goes on; the other users never leave."""
+        self.lock = threading.Lock()
+        here, known = threading.get_ident(), len(self.users)
+        self.users = {user: held for user, held in self.users.items() if held[0] == here}
+        if known and not self.users:
+            self.give_back([])
+
+
+def limit(library: Any, threads: int) -> None:
+    """Have the library use so many threads, from whichever thread this is called."""
+    forget = getattr(type(library), "clear_controlling_thread", None)
+    for _ in range(10):  # another thread may set its limit in between
+        if forget is not None:
+            forget(force=True)
+        library.set_num_threads(threads)
+        if library.num_threads == threads:
+            break
+    if forget is not None:
+        forget(force=True)
+
+
+_blas = _Blas()
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Inside, each matrix product runs on the thread that asks for it."""
+    user = object()
+    try:  # Ctrl-C may come before `enter` has returned
+        _blas.enter(user)
+        yield
+    finally:
+        _blas.leave(user)
+
+
+def hold() -> None:
+    """At the start of a piece of work inside `single_threaded_blas`, on each thread."""
+    _blas.hold()
+
+
+def libraries() -> list[dict[str, Any]]:
+    """The BLAS libraries in use: name, version, threads, and how far a limit reaches."""
+    return [
+        {
+            "name": library.internal_api,
+            "version": library.version,
+            "threads": library.num_threads,
+            "limit": "thread" if of_a_thread(library) else "process",
+        }
+        for library in _blas.find()
+    ]
+
+
+def of_a_thread(library: Any) -> bool:
+    """Whether a limit counts for the thread that sets it alone."""
+    openmp = library.internal_api == "openblas" and library.threading_layer == "openmp"
+    return openmp or bool(library.internal_api == "mkl")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _blas.after_fork())

@@ -1,0 +1,219 @@
+"""What goes into a model: samples, targets and weights, checked, and cut into batches."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import numbers
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks
+from minicnn.engine.shards import Lane
+from minicnn.kernels import LazyModule
+from minicnn.layers import Layer
+from minicnn.layers.base import Shape
+
+Array = NDArray[Any]
+
+kernels = LazyModule("minicnn.engine.kernels")
+
+# types that the kernel for gathering rows takes; the others take NumPy's way
+GATHERED = [np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")]
+
+
+@dataclass
+class Data:
+    """Samples, checked: inputs, and where there are any, targets and weights of the samples.
+
+    x and y may be the user's own arrays, which other threads or callbacks may write to later. So
+    each batch is copied and its copy checked again: kernels use labels as indices.
+
+    Attributes
+    ----------
+    who : str
+        The call that the data were given to, for messages.
+    dtype : float type of the model, which x has to fit into
+    verify : function of a batch of y
+        Raises ValueError for targets that the loss cannot take.
+    """
+
+    x: Array
+    y: Array | None = None
+    weight: Array | None = None
+    who: str = "fit"
+    dtype: Any = None
+    verify: Callable[[Array], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def split(self, at: int) -> tuple[Data, Data]:
+        """The samples before number `at` and those from it on; views, no copies."""
+        arrays = (self.x, self.y, self.weight)
+        first, rest = zip(*[(None, None) if a is None else (a[:at], a[at:]) for a in arrays])
+        names = ("x", "y", "weight")
+        return replace(self, **dict(zip(names, first))), replace(self, **dict(zip(names, rest)))
+
+    def batches(self, batch_size: int, order: Array | None = None) -> Iterator[Batch]:
+        """Batch after batch, the last one shorter if need be; in `order`, if one is given."""
+        if order is None:
+            order = np.arange(len(self))
+        for start in range(0, len(self), batch_size):
+            yield Batch(self, order[start : start + batch_size])
+
+
+class Batch:
+    """Some rows of the data. Targets and weights are gathered at once, inputs shard by shard.
+
+    Raises ValueError for targets or inputs that have become invalid since the call began.
+    """
+
+    def __init__(self, data: Data, rows: Array) -> None:
+        self.rows = rows
+        self.y = None if data.y is None else data.y[rows]
+        self.weight = None if data.weight is None else data.weight[rows]
+        if data.verify is not None and self.y is not None:
+            with _changed_meanwhile():
+                data.verify(self.y)
+        self._data, self._x = data, data.x
+        plain = data.x.flags.c_contiguous and data.x.dtype in GATHERED
+        self._flat = data.x.reshape(len(data.x), -1) if plain else None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def inputs(self, shard: slice, sample_shape: tuple[int, ...], lane: Lane | None) -> Array:
+        """Inputs of the shard, each in `sample_shape`; in the lane's buffer, if it fuses."""
+        rows = self.rows[shard]
+        if lane is None or not lane.fuses or self._flat is None:
+            x = self._checked(self._x[rows], rows)
+            if lane is not None and lane.fuses:
+                x = x.astype(np.float32)
+            return x.reshape(len(rows), *sample_shape)  # else the first layer casts it
+        x = lane.inputs(len(rows), self._flat.shape[1])
+        kernels.gather(self._flat, rows, x)
+        return self._checked(x, rows).reshape(len(rows), *sample_shape)
+
+    def all_inputs(self, sample_shape: tuple[int, ...]) -> Array:
+        """Inputs of the whole batch, as the first layer takes them."""
+        return self.inputs(slice(None), sample_shape, None)
+
+    def _checked(self, x: Array, rows: Array) -> Array:
+        """x, the inputs of these rows, if it is finite; a finite sum of squares shows that."""
+        if self._x.dtype.kind == "f" and not np.isfinite(np.vdot(x, x)):
+            with _changed_meanwhile():
+                checks.finite(self._x[rows], "x", self._data.who, dtype=self._data.dtype)
+        return x
+
+
+@contextlib.contextmanager
+def _changed_meanwhile() -> Iterator[None]:
+    """Say of an error in a batch that the data were valid when the call began."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. They were valid when the call began: leave the arrays alone while it works, "
+            "or give it a copy"
+        ) from None
+
+
+# -- arguments ------------------------------------------------------------------------------------
+
+
+def expect_array(given: Any, name: str, who: str) -> None:
+    """Raise TypeError, with a way out, for what holds samples but is no array of them."""
+    if given is None:
+        raise TypeError(f"{who}: expected {name} to be an array, received None")
+    if isinstance(given, Layer):
+        raise TypeError(
+            f"{who}: expected {name} to be an array, received the layer {given.who}. There is no "
+            "functional API: put layers together as Sequential([Input(shape), Dense(10)])"
+        )
+    if isinstance(given, (list, tuple, dict, str, bytes, numbers.Number, np.ndarray, np.generic)):
+        return
+    if any(hasattr(given, way) for way in ("__array__", "__array_interface__", "__buffer__")):
+        return
+    with contextlib.suppress(TypeError):
+        memoryview(given)  # before Python 3.12 a buffer has no attribute that says so
+        return
+    if isinstance(given, Iterable) or hasattr(given, "__getitem__"):
+        raise TypeError(
+            f"{who}: expected {name} to be an array, received {type(given).__name__}, which gives "
+            "its batches one by one. Put them together first: "
+            "x, y = map(np.concatenate, zip(*batches))"
+        )
+
+
+def same_sample(given: Shape, sample: Shape) -> bool:
+    """Whether the shapes agree, give or take a last axis of size 1."""
+    given, sample = tuple(given), tuple(sample)
+    return given == sample or (*given, 1) == sample or given == (*sample, 1)
+
+
+def wrong_sample(who: str, shape: Shape, sample: Shape) -> str:
+    expected = f"({', '.join(['N', *map(str, sample)])})"
+    message = f"{who}: expected x of shape {expected}, received {tuple(shape)}."
+    if tuple(shape) == tuple(sample) or (*shape, 1) == tuple(sample):
+        return f"{message} For one sample add a batch axis: x[None]"
+    if (*shape[1:], 1) == tuple(sample):
+        return f"{message} Add a channel axis: x[..., None]"
+    if len(shape) > 2 and shape[0] == 1 and same_sample(shape[2:], sample):
+        return f"{message} For a list that holds one array, give the array itself: x[0]"
+    if len(shape) == 1:
+        return f"{message} Each sample has to be an array of its own; is x what was meant?"
+    return f"{message} Reshape the data, or build the model for input_shape={tuple(shape[1:])}"
+
+
+def split(data: Data, validation_split: Any) -> tuple[Data, Data]:
+    part = checks.real(
+        validation_split, "validation_split", "fit", low=0, high=1, open_low=True, open_high=True
+    )
+    at = math.floor(len(data) * (1 - part))
+    if at == 0 or at == len(data):
+        raise ValueError(
+            f"fit: expected validation_split={part} of {len(data)} samples to leave some on both "
+            f"sides, received {at} to train on and {len(data) - at} to validate"
+        )
+    return data.split(at)
+
+
+def sample_weights(y: Array, sample_weight: Any, who: str) -> Array | None:
+    """One factor a sample, in an array that is not the user's; None if none are given."""
+    if sample_weight is None:
+        return None
+    weight = checks.numeric(sample_weight, "sample_weight", who).astype(np.float64)
+    if weight.shape == (len(y), 1):
+        weight = weight[:, 0]
+    checks.factors(weight, len(y), "sample_weight", who)
+    return weight
+
+
+def by_class(y: Array, class_weight: Any, classes: int, who: str) -> Array:
+    """The factor of each sample's class."""
+    if not isinstance(class_weight, dict):
+        raise TypeError(
+            f"{who}: expected class_weight to be a dict of class to factor, "
+            f"received {type(class_weight).__name__}"
+        )
+    labels = y if y.ndim == 1 else y[..., 0] if y.shape[-1] == 1 else y.argmax(axis=-1)
+    if labels.ndim != 1:
+        raise ValueError(
+            f"{who}: expected one label a sample for class_weight, received y of {y.shape}"
+        )
+    factors = np.ones(len(y))
+    for label, factor in class_weight.items():
+        label = checks.integer(label, "each key of class_weight", who, minimum=0)
+        if label >= classes > 1:
+            raise ValueError(
+                f"{who}: expected the keys of class_weight to be classes from 0 to "
+                f"{classes - 1}, received {label}"
+            )
+        factor = checks.real(factor, f"class_weight[{label!r}]", who, low=0)
+        factors[labels == label] = factor
+    return factors

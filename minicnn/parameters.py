@@ -1,0 +1,195 @@
+"""All parameters of a model as one vector, and all gradients as another of the same length.
+
+Each `layer.params[key]` and `layer.grads[key]` is a view into them:
+
+    params   | conv2d/W ........ | conv2d/b | dense/W ....... | dense/b |  room |
+    grads    | the same places                                          |
+
+An optimizer's step is then a few lines on vectors. The vectors have room for more, so that adding
+one layer after the other does not copy everything each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks
+from minicnn.layers.base import Layer
+
+Array = NDArray[Any]
+
+
+class View(NamedTuple):
+    """A parameter's place in the vectors, and the views that its layer has been given."""
+
+    layer: Layer
+    key: str
+    place: slice
+    param: Array
+    grad: Array
+
+
+class FlatParameters:
+    """The two vectors of a model, and which part of them belongs to which layer.
+
+    Attributes
+    ----------
+    params, grads : ndarray of shape (parameters,)
+    """
+
+    def __init__(self, layers: Iterable[Layer], dtype: Any) -> None:
+        layers = list(layers)
+        size = sum(array.size for layer in layers for array in layer.params.values())
+        self._views: list[View] = []
+        self._make_room(size, np.dtype(dtype))
+        for layer in layers:
+            self.append(layer)
+
+    def append(self, layer: Layer) -> None:
+        """Give a layer its place behind the others; its parameters keep their values."""
+        added = sum(array.size for array in layer.params.values())
+        start = self.params.size
+        if start + added > self._all_params.size:
+            self._make_room(2 * (start + added), self.params.dtype)
+        self._resize(start + added)
+        views = []
+        for key, array in layer.params.items():
+            place = slice(start, start + array.size)
+            self.params[place] = array.ravel()
+            self.grads[place] = 0
+            views.append(self._view(layer, key, place, array.shape))
+            start = place.stop
+        self._views = [*self._views, *views]
+        self._hand_out(views)
+
+    def remove_last(self, layer: Layer) -> None:
+        """The last layer's arrays are its own again, and the vectors that much shorter."""
+        while self._views and self._views[-1].layer is layer:
+            *self._views, view = self._views
+            layer.params[view.key], layer.grads[view.key] = view.param.copy(), view.grad.copy()
+            self._resize(view.place.start)
+
+    def absorb(self) -> None:
+        """Take in what a user has put in the place of a view: the values move into the vector.
+
+        Arrays that are views of the vector at another place, or turned round, count as values.
+
+        Raises TypeError or ValueError for what is no array of that shape and of finite numbers, and
+        for keys that are missing or new.
+        """
+        torn = [
+            (number, self._values(view, given))  # a copy: it may be a view of the vector
+            for number, view in enumerate(self._views)
+            if not _intact(view, given := view.layer.params.get(view.key))
+        ]
+        for layer in {id(view.layer): view.layer for view in self._views}.values():
+            self._expect_no_more(layer)
+        for number, values in torn:
+            view = self._views[number]
+            self.params[view.place] = values.ravel()
+            self._views[number] = self._view(view.layer, view.key, view.place, values.shape)
+        self._hand_out(self._views)
+
+    def separate_states(self, layers: Iterable[Layer]) -> None:
+        """Give each layer state arrays apart from the vector and from other layers'.
+
+        Raises TypeError for what is no array.
+        """
+        seen: set[int] = set()
+        for layer in layers:
+            for key, array in layer.state.items():
+                if not isinstance(array, np.ndarray):
+                    raise TypeError(
+                        f"{layer.who}: expected state[{key!r}] to be an array, received "
+                        f"{type(array).__name__}. Write into it: layer.state[{key!r}][...] = values"
+                    )
+                memory = id(array if array.base is None else array.base)
+                if memory in seen or np.may_share_memory(array, self._all_params):
+                    layer.state[key] = array.copy()
+                seen.add(memory)
+
+    def collect_gradients(self) -> None:
+        """Copy in the gradients of layers that put an array into `grads` instead of writing."""
+        for view in self._views:
+            given = view.layer.grads[view.key]
+            if given is not view.grad:
+                view.grad[...] = given
+                view.layer.grads[view.key] = view.grad
+
+    def parts(self, layers: Iterable[Layer]) -> list[slice]:
+        """Where the trainable ones of `layers` lie; neighbours joined."""
+        chosen = {id(layer) for layer in layers if layer.trainable}
+        parts: list[slice] = []
+        for view in self._views:
+            if id(view.layer) not in chosen:
+                continue
+            if parts and parts[-1].stop == view.place.start:
+                parts[-1] = slice(parts[-1].start, view.place.stop)
+            else:
+                parts.append(view.place)
+        return parts
+
+    def _values(self, view: View, given: Any) -> Array:
+        shape, who = view.grad.shape, view.layer.who
+        if not isinstance(given, np.ndarray):
+            received = "nothing" if given is None else f"{type(given).__name__}"
+            raise TypeError(
+                f"{who}: expected params[{view.key!r}] to be an array of shape {shape}, received "
+                f"{received}. Write into it: layer.params[{view.key!r}][...] = values"
+            )
+        values = checks.numeric(given, f"params[{view.key!r}]", who)
+        if values.shape != shape:
+            raise ValueError(
+                f"{who}: expected {view.key} of shape {shape}, received {values.shape}"
+            )
+        checks.finite(values, f"params[{view.key!r}]", who, dtype=self.params.dtype)
+        return np.array(values, self.params.dtype)
+
+    def _expect_no_more(self, layer: Layer) -> None:
+        known = {view.key for view in self._views if view.layer is layer}
+        for key in layer.params:
+            if key not in known:
+                raise ValueError(
+                    f"{layer.who}: expected params to hold {', '.join(sorted(known))}, as it was "
+                    f"built, received {key!r} besides. Call add_param in build"
+                )
+
+    def _view(self, layer: Layer, key: str, place: slice, shape: tuple[int, ...]) -> View:
+        vectors = (self._all_params, self._all_grads)
+        param, grad = (vector[place].reshape(shape) for vector in vectors)
+        return View(layer, key, place, param, grad)
+
+    def _hand_out(self, views: Iterable[View]) -> None:
+        for view in views:
+            view.layer.params[view.key], view.layer.grads[view.key] = view.param, view.grad
+
+    def _make_room(self, capacity: int, dtype: np.dtype[Any]) -> None:
+        """New vectors of `capacity` numbers with what there is at their start."""
+        used = 0
+        if self._views:
+            self.absorb()
+            used = self._views[-1].place.stop
+        params, grads = np.empty(capacity, dtype), np.zeros(capacity, dtype)
+        for view in self._views:
+            params[view.place] = view.param.ravel()
+            grads[view.place] = view.grad.ravel()
+        self._all_params, self._all_grads = params, grads
+        self._views = [self._view(*v[:3], v.param.shape) for v in self._views]
+        self._resize(used)
+        self._hand_out(self._views)
+
+    def _resize(self, size: int) -> None:
+        self.params, self.grads = self._all_params[:size], self._all_grads[:size]
+
+
+def _intact(view: View, given: Any) -> bool:
+    """Whether `given` is the view that the layer was given, and still lies as it did."""
+    return given is view.param and (given.shape, given.strides, given.dtype) == (
+        view.grad.shape,
+        view.grad.strides,
+        view.grad.dtype,
+    )
