@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -269,6 +270,6 @@ def get(identifier: Any, who: str = "activations") -> ActivationLayer:
     if isinstance(identifier, type) and issubclass(identifier, ActivationLayer):
         return identifier(name=identifier.__name__.lower())
     if isinstance(identifier, ActivationLayer):
-        return identifier.replica()
+        return copy.deepcopy(identifier)  # with its own values and parameters
     cls = checks.lookup(identifier, KNOWN, "activation", who)
     return cls(name=identifier.lower())  # a name of its own keeps it out of the automatic count
