@@ -39,12 +39,27 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     (9, 288)
     >>> fans((5408, 32))       # dense (in, units)
     (5408, 32)
+
+    Raises TypeError or ValueError for a shape that there is not.
     """
+    shape = _checked(shape, "fans")
     if len(shape) < 2:
         size = math.prod(shape)
         return size, size
     window = math.prod(shape[:-2])
     return window * shape[-2], window * shape[-1]
+
+
+def _checked(shape: Any, who: str) -> tuple[int, ...]:
+    if not isinstance(shape, (list, tuple)):
+        raise TypeError(f"{who}: expected shape to be a tuple, received {shape!r}")
+    shape = tuple(checks.size(n, "each size of shape", who) for n in shape)
+    if math.prod(shape) > LARGEST:
+        raise ValueError(
+            f"{who}: expected a shape of at most {LARGEST} numbers, received {shape}. "
+            "Make the layer or its input smaller"
+        )
+    return shape
 
 
 class Initializer(Copied):
@@ -71,18 +86,18 @@ class Initializer(Copied):
         something other than finite numbers of that shape.
         """
         who = type(self).__name__
-        if not isinstance(shape, (list, tuple)):
-            raise TypeError(f"{who}: expected shape to be a tuple, received {shape!r}")
-        shape = tuple(checks.size(n, "each size of shape", who) for n in shape)
-        if math.prod(shape) > LARGEST:
-            raise ValueError(
-                f"{who}: expected a shape of at most {LARGEST} numbers, received {shape}. "
-                "Make the layer or its input smaller"
-            )
+        shape = _checked(shape, who)
         kind = config.float_dtype(dtype, who) or np.dtype(config.floatx())
+        if rng is not None and not isinstance(rng, np.random.Generator):
+            raise TypeError(
+                f"{who}: expected rng to be a numpy.random.Generator or None, received {rng!r}. "
+                "Write numpy.random.default_rng(seed)"
+            )
         if self.seed is not None:
             rng = np.random.default_rng(self.seed)
-        values = checks.numeric(self.draw(shape, rng or seeds.new_generator()), "its values", who)
+        elif rng is None:
+            rng = seeds.new_generator()
+        values = checks.numeric(self.draw(shape, rng), "its values", who)
         if values.shape != shape:
             raise ValueError(
                 f"{who}: expected draw to return values of shape {shape}, received {values.shape}"
@@ -107,6 +122,31 @@ class Ones(Initializer):
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return np.ones(shape)
+
+
+class Constant(Initializer):
+    """The same number everywhere, or the numbers of an array of the parameter's own shape.
+
+    An array by itself, in the place of an initializer, means this too.
+
+    >>> Constant(0.5)((3,))
+    array([0.5, 0.5, 0.5], dtype=float32)
+    """
+
+    def __init__(self, value: Any = 0.0) -> None:
+        super().__init__()
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            value = checks.real(value, "value", "Constant")
+        self.value = np.array(checks.numeric(value, "value", "Constant"), np.float64)
+        checks.finite(self.value, "value", "Constant")
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        if self.value.ndim and self.value.shape != shape:
+            raise ValueError(
+                f"Constant: expected an array of the parameter's shape {shape}, received one of "
+                f"{self.value.shape}"
+            )
+        return np.broadcast_to(self.value, shape)
 
 
 class _Uniform(Initializer):
@@ -156,6 +196,7 @@ class HeNormal(_He, _Normal):
 
 
 KNOWN: dict[str, type[Initializer]] = {
+    "constant": Constant,
     "zeros": Zeros,
     "ones": Ones,
     "glorot_uniform": GlorotUniform,
@@ -165,18 +206,21 @@ KNOWN: dict[str, type[Initializer]] = {
 }
 
 
-def get(
-    identifier: str | Initializer | type[Initializer], who: str = "initializers"
-) -> Initializer:
+def get(identifier: Any, who: str = "initializers", name: str = "initializer") -> Initializer:
     """The initializer of that name ("glorot_uniform", "GlorotUniform"), class or object.
 
-    Raises ValueError for an unknown name, TypeError for anything else.
+    An array stands for its own numbers. Raises ValueError for an unknown name, TypeError for
+    anything else.
     """
     if isinstance(identifier, Initializer):
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Initializer):
         return identifier()
-    for cls in KNOWN.values():
-        if identifier == cls.__name__:
-            return cls()
-    return checks.lookup(identifier, KNOWN, "initializer", who)()
+    if isinstance(identifier, (np.ndarray, np.generic)) and not isinstance(identifier, str):
+        numbers = checks.numeric(identifier, name, who)
+        checks.finite(numbers, name, who)
+        return Constant(numbers)
+    by_class = {cls.__name__: cls for cls in KNOWN.values()}
+    if isinstance(identifier, str) and identifier in by_class:
+        return by_class[identifier]()
+    return checks.lookup(identifier, KNOWN, name, who)()

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from minicnn import initializers
+from minicnn import Sequential, initializers
 from minicnn.initializers import (
+    Constant,
     GlorotNormal,
     GlorotUniform,
     HeNormal,
@@ -11,7 +12,9 @@ from minicnn.initializers import (
     Ones,
     Zeros,
 )
-from minicnn.layers import Dense
+from minicnn.layers import Conv2D, Dense
+
+rng = np.random.default_rng(35)
 
 CONV = (3, 3, 64, 128)  # fans 576 and 1152
 
@@ -70,6 +73,117 @@ def test_get():
         Initializer()((1,))
 
 
+def test_constant():
+    np.testing.assert_array_equal(Constant()((2, 3)), np.zeros((2, 3)))
+    np.testing.assert_array_equal(Constant(-2)((2, 3), "float64"), np.full((2, 3), -2.0))
+    np.testing.assert_array_equal(Constant(np.float32(0.1))((4,)), np.full(4, 0.1, "float32"))
+    values = [[1.5, 2, 3], [4, 5, 6]]
+    for given in (values, np.array(values), np.array(values, "float32"), tuple(values)):
+        np.testing.assert_array_equal(Constant(given)((2, 3)), values)
+    assert isinstance(initializers.get("constant"), Constant)
+    assert isinstance(initializers.get("Constant"), Constant)
+
+
+@pytest.mark.parametrize("get", [Constant, initializers.get], ids=["Constant", "get"])
+def test_an_array_is_an_initializer_whose_numbers_no_one_else_can_change(get):
+    values = rng.standard_normal((4, 3)).astype("float32")
+    before = values.copy()
+    initializer = get(values)
+    values[...] = 0
+    drawn = initializer((4, 3), "float32")
+    np.testing.assert_array_equal(drawn, before, strict=True)
+    drawn[...] = 0
+    np.testing.assert_array_equal(initializer((4, 3)), before)
+
+
+def test_arrays_as_first_values_of_layers():
+    W, b = rng.standard_normal((4, 3)).astype("float32"), np.arange(3)
+    dense = Dense(3, kernel_initializer=W, bias_initializer=b)
+    twin = Dense(3, kernel_initializer=W, bias_initializer=b)
+    model = Sequential([dense])
+    model.build((None, 4))
+    twin.build((None, 4))
+    for one in (dense, twin):
+        np.testing.assert_array_equal(one.params["W"], W, strict=True)
+        np.testing.assert_array_equal(one.params["b"], b)
+    dense.params["W"][...] = 7
+    assert not (twin.params["W"] == 7).any()
+    assert not (W == 7).any()
+    conv = Conv2D(2, 2, kernel_initializer=np.ones((2, 2, 1, 2)), bias_initializer=np.float32(0.5))
+    assert (conv.forward(np.ones((1, 3, 3, 1))) == 4.5).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (
+            np.ones(3),
+            ValueError,
+            r"an array of the parameter's shape \(4, 2\), received one of \(3",
+        ),
+        (np.ones(2), ValueError, r"shape \(4, 2\), received one of \(2,\)"),
+        (np.ones((2, 4)), ValueError, r"shape \(4, 2\), received one of \(2, 4\)"),
+        (np.ones((4, 2, 1)), ValueError, r"received one of \(4, 2, 1\)"),
+        (np.full((4, 2), 1e300), ValueError, "its values to fit into float32"),
+    ],
+)
+def test_an_array_of_another_shape_is_refused_when_the_layer_is_built(given, error, words):
+    layer = Dense(2, kernel_initializer=given, name="mine")
+    with pytest.raises(error, match=f"Dense 'mine': Constant: expected .*{words}"):
+        layer.build((None, 4))
+    assert not layer.built
+    assert not layer.params
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (np.array(["a"]), TypeError, "to be an array of real numbers, received dtype <U1"),
+        (np.ones(2, complex), TypeError, "to be an array of real numbers"),
+        (np.ma.array([1, 2], mask=[0, 1]), TypeError, "without masked numbers"),
+        (np.array([1, np.nan]), ValueError, r"to be finite, received nan at index \[1\]"),
+        (np.str_("nonsense"), ValueError, "to be one of constant, glorot_normal"),
+        (np.str_, TypeError, "to be one of constant, glorot_normal"),
+        ([1.0, 2.0], TypeError, r"to be one of constant, .*received \[1.0, 2.0\]"),
+        (3, TypeError, "to be one of constant, .*received 3"),
+        (None, TypeError, "to be one of constant, .*received None"),
+    ],
+)
+def test_what_is_no_initializer_names_the_argument(given, error, words):
+    for name in ("kernel_initializer", "bias_initializer"):
+        for make in (Dense, lambda n, **kwargs: Conv2D(n, 3, **kwargs)):
+            with pytest.raises(error, match=f"'mine': expected {name} {words}"):
+                make(2, name="mine", **{name: given})
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ("a", TypeError, "value to be a number"),
+        (None, TypeError, "value to be a number"),
+        (True, TypeError, "value to be a number"),
+        (np.inf, ValueError, "value to be a number"),
+        ([1, np.nan], ValueError, "value to be finite"),
+        (["a"], TypeError, "value to be an array of real numbers"),
+    ],
+)
+def test_values_that_are_none(given, error, words):
+    with pytest.raises(error, match=f"Constant: expected {words}"):
+        Constant(given)
+
+
+@pytest.mark.parametrize("wrong", ["a", 3, np.ones(3), [np.random.default_rng(0)], False])
+def test_generators_that_are_none(wrong):
+    with pytest.raises(TypeError, match="HeNormal: expected rng to be a numpy.random.Generator"):
+        HeNormal()((3, 3), rng=wrong)
+
+
+def test_fans_want_a_shape():
+    for wrong, error in ((5, TypeError), ((3, "a"), TypeError), ((3, 0), ValueError)):
+        with pytest.raises(error, match="fans: expected"):
+            initializers.fans(wrong)
+
+
 class Own(Initializer):
     """A user's own, with whatever it is told to give."""
 
@@ -92,7 +206,7 @@ class Own(Initializer):
 )
 def test_an_initializer_that_gives_something_else(values, error, words):
     layer = Dense(2, kernel_initializer=Own(values))
-    with pytest.raises(error, match=f"Own: expected {words}"):
+    with pytest.raises(error, match=f"Dense '.*': Own: expected {words}"):
         layer.build((None, 4))
     assert not layer.built
     assert not layer.params

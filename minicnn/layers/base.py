@@ -229,7 +229,13 @@ class Layer(Replicable):
         if self.rng is None:
             self.rng = seeds.new_generator()
         who = f"{self.who}: {type(initializer).__name__}"  # it may have a __call__ of its own
-        values = checks.numeric(initializer(shape, self._dtype, self.rng), "its values", who)
+        try:
+            values = initializer(shape, self._dtype, self.rng)
+        except (TypeError, ValueError) as error:
+            if type(error) in (TypeError, ValueError):
+                raise type(error)(f"{self.who}: {error}") from error
+            raise
+        values = checks.numeric(values, "its values", who)
         if values.shape != tuple(shape):
             raise ValueError(f"{who}: expected values of shape {shape}, received {values.shape}")
         checks.finite(values, "its values", who, dtype=self._dtype)

@@ -50,7 +50,7 @@ class Conv2D(activations.ActivatedLayer):
     activation : str, Layer or None
         What is applied to z: "relu", "softmax", ... None leaves it.
     use_bias : bool
-    kernel_initializer, bias_initializer : str or Initializer
+    kernel_initializer, bias_initializer : str, Initializer, or array of the parameter's values
     input_shape : (H_in, W_in, C_in), optional
         On the first layer of a model: builds it at once.
 
@@ -101,8 +101,10 @@ class Conv2D(activations.ActivatedLayer):
         self.padding = checked_padding(padding, self.who)
         self.activation = activations.get(activation, self.who)
         self.use_bias = checks.boolean(use_bias, "use_bias", self.who)
-        self.kernel_initializer = initializers.get(kernel_initializer, self.who)
-        self.bias_initializer = initializers.get(bias_initializer, self.who)
+        self.kernel_initializer = initializers.get(
+            kernel_initializer, self.who, "kernel_initializer"
+        )
+        self.bias_initializer = initializers.get(bias_initializer, self.who, "bias_initializer")
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))

@@ -40,7 +40,7 @@ class Dense(activations.ActivatedLayer):
     activation : str, Layer or None
         What is applied to z: "relu", "softmax", ... None leaves it.
     use_bias : bool
-    kernel_initializer, bias_initializer : str or Initializer
+    kernel_initializer, bias_initializer : str, Initializer, or array of the parameter's values
     input_shape : tuple of int, optional
         Shape of one sample; on the first layer of a model it builds the model at once.
 
@@ -80,8 +80,10 @@ class Dense(activations.ActivatedLayer):
         self.units = checks.size(units, "units", self.who)
         self.activation = activations.get(activation, self.who)
         self.use_bias = checks.boolean(use_bias, "use_bias", self.who)
-        self.kernel_initializer = initializers.get(kernel_initializer, self.who)
-        self.bias_initializer = initializers.get(bias_initializer, self.who)
+        self.kernel_initializer = initializers.get(
+            kernel_initializer, self.who, "kernel_initializer"
+        )
+        self.bias_initializer = initializers.get(bias_initializer, self.who, "bias_initializer")
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))
