@@ -103,6 +103,13 @@ def real(
     return number
 
 
+def text(value: Any, name: str, who: str) -> str:
+    """`value`, if it is a string with something in it."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{who}: expected {name} to be a non-empty string, received {value!r}")
+    return value
+
+
 def one_of(value: Any, known: Iterable[str], name: str, who: str) -> str:
     """`value` in lower case, if it is among the `known` words."""
     known = sorted(known)
@@ -212,11 +219,17 @@ def factors(array: Array, n: int, name: str, who: str) -> None:
     """Refuse anything but one finite number of at least 0 for each of `n` samples."""
     if array.shape != (n,):
         raise ValueError(f"{who}: expected {name} of shape ({n},), received {array.shape}")
+    not_negative(array, name, who)
+
+
+def not_negative(array: Array, name: str, who: str) -> None:
+    """Refuse anything but finite numbers of at least 0."""
     finite(array, name, who)
-    if n and array.min() < 0:
-        at = int(array.argmin())
+    if array.size and array.min() < 0:
+        at = np.unravel_index(array.argmin(), array.shape)
+        where = f" at index {[int(i) for i in at]}" if at else ""
         raise ValueError(
-            f"{who}: expected {name} of at least 0, received {array[at]} at index [{at}]. "
+            f"{who}: expected {name} of at least 0, received {array[at]}{where}. "
             "A negative factor has the model unlearn the sample; leave it out with 0"
         )
 

@@ -30,6 +30,15 @@ Array = NDArray[Any]
 
 EPSILON = 1e-7  # probabilities that come from elsewhere are clipped to [EPSILON, 1 - EPSILON]
 
+# arguments of Keras's losses that have no other setting here
+OF_KERAS: dict[str, tuple[Any, ...]] = {
+    "axis": (-1,),
+    "dtype": (None,),
+    "ignore_class": (None,),
+    "label_smoothing": (0.0,),
+    "reduction": ("sum_over_batch_size", "mean"),
+}
+
 # what a subclass may define, and the names that other libraries have for it
 CALLED = ("forward", "backward", "targets", "on_logits")
 ELSEWHERE = dict.fromkeys(("call", "__call__"), ("forward", "backward"))
@@ -41,7 +50,7 @@ class Loss(Copied):
     Attributes
     ----------
     name : str
-        Keras's name for it.
+        Keras's name for it, or the one it is given.
     from_logits : bool or None
         Whether y_pred are logits; None where the question does not arise.
     """
@@ -57,6 +66,11 @@ class Loss(Copied):
             for method in ("forward", "backward"):
                 if method in vars(cls):
                     setattr(cls, method, _watched(vars(cls)[method], method))
+
+    def __init__(self, *, name: str | None = None, **keras: Any) -> None:
+        checks.only_defaults(keras, OF_KERAS, type(self).__name__)
+        if name is not None:
+            self.name = checks.text(name, "name", type(self).__name__)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         """Loss of each sample, shape (N,)."""
@@ -97,26 +111,61 @@ class Loss(Copied):
         return told
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
-        """Mean over the samples, each times its weight where weights are given.
+        """Mean over the samples, each times its weight where weights are given, as in Keras.
 
-        Raises TypeError or ValueError where targets and predictions do not fit.
+        Parameters
+        ----------
+        y_true, y_pred : array
+            One-dimensional ones are N samples with one output each; with a cross-entropy they are
+            one sample, with an output for each class.
+        sample_weight : float or array of shape (N,), (N, 1) or the shape of y_pred less its last
+            axis, then one factor for each position in a sample. The sum is divided by the number of
+            samples or positions, whatever they weigh.
+
+        Raises TypeError or ValueError where targets, predictions and weights do not fit.
         """
         who = type(self).__name__
-        predicted = checks.numeric(y_pred, "y_pred", who)
+        y, predicted = checks.numeric(y_true, "y_true", who), checks.numeric(y_pred, "y_pred", who)
         if predicted.dtype.kind != "f":
             predicted = predicted.astype(np.float64)
-        if predicted.ndim < 2 or 0 in predicted.shape:
+        if predicted.ndim < 1 or 0 in predicted.shape:
             raise ValueError(
                 f"{who}: expected y_pred of shape (N, ..., C), received {predicted.shape}"
             )
-        y = self.targets(y_true, predicted.shape, who)
+        if predicted.ndim == 1 and self.from_logits is None:
+            predicted = predicted[:, None]
+        elif predicted.ndim == 1:
+            y, predicted = y[None], predicted[None]
+        y = self.targets(y, predicted.shape, who)
         checks.same_length({"y_true": y, "y_pred": predicted}, who)
-        losses = self.forward(y, predicted).astype(np.float64)
-        if sample_weight is not None:
-            weights = checks.numeric(sample_weight, "sample_weight", who)
-            checks.factors(weights, len(predicted), "sample_weight", who)
-            losses *= weights
-        return float(losses.mean())
+        if sample_weight is None:
+            return float(self.forward(y, predicted).astype(np.float64).mean())
+        weights = checks.numeric(sample_weight, "sample_weight", who)
+        return float(self._weighted(y, predicted, weights, who).mean())
+
+    def _weighted(self, y: Array, y_pred: Array, weights: Array, who: str) -> Array:
+        """Losses times weights, of each sample or of each position, as the weights' shape asks."""
+        positions = y_pred.shape[:-1]
+        if weights.ndim == len(positions) + 1 and weights.shape[-1] == 1:
+            weights = weights[..., 0]
+        for_samples = weights.size == 1 or weights.shape == positions[:1]
+        for_positions = weights.ndim == len(positions) and all(
+            size in (1, n) for size, n in zip(weights.shape, positions)
+        )
+        if not for_samples and not (for_positions and y.shape[: len(positions)] == positions):
+            n = len(y_pred)
+            inner = f", or {positions} for each position" if len(positions) > 1 else ""
+            raise ValueError(
+                f"{who}: expected sample_weight to be a number or of shape ({n},) or ({n}, 1)"
+                f"{inner}, received {weights.shape}"
+            )
+        checks.not_negative(weights, "sample_weight", who)
+        weights = weights.astype(np.float64)
+        if for_samples:
+            return self.forward(y, y_pred) * weights.reshape(-1)
+        y = y.reshape(-1, *y.shape[len(positions) :])
+        losses = self.forward(y, y_pred.reshape(-1, y_pred.shape[-1]))  # positions as samples
+        return losses.reshape(positions) * weights
 
 
 def _watched(function: Callable[..., Any], method: str) -> Callable[..., Any]:
@@ -154,14 +203,7 @@ def _log_softmax(z: Array) -> Array:
     return log_p
 
 
-class _Crossentropy(Loss):
-    """Both cross-entropies; they differ in how the target is written."""
-
-    def __init__(self, from_logits: bool = False) -> None:
-        self.from_logits = checks.boolean(from_logits, "from_logits", type(self).__name__)
-
-
-class SparseCategoricalCrossentropy(_Crossentropy):
+class SparseCategoricalCrossentropy(Loss):
     """Cross-entropy with whole-number labels.
 
     Shapes
@@ -191,6 +233,10 @@ class SparseCategoricalCrossentropy(_Crossentropy):
     """
 
     name = "sparse_categorical_crossentropy"
+
+    def __init__(self, from_logits: bool = False, **keras: Any) -> None:
+        super().__init__(**keras)
+        self.from_logits = checks.boolean(from_logits, "from_logits", type(self).__name__)
 
     def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
         y = checks.numeric(y_true, "y", who)
@@ -246,7 +292,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         return _per_row(gradient * (p == y_pred))
 
 
-class CategoricalCrossentropy(_Crossentropy):
+class CategoricalCrossentropy(Loss):
     """Cross-entropy with one-hot targets, or any distribution over the classes.
 
     Shapes
@@ -272,6 +318,10 @@ class CategoricalCrossentropy(_Crossentropy):
     """
 
     name = "categorical_crossentropy"
+
+    def __init__(self, from_logits: bool = False, **keras: Any) -> None:
+        super().__init__(**keras)
+        self.from_logits = checks.boolean(from_logits, "from_logits", type(self).__name__)
 
     def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
         y = checks.numeric(y_true, "y", who)

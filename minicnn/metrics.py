@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import Copied, twin
-from minicnn.losses import Loss
+from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.reports import accuracy_score, classification_report, confusion_matrix
 from minicnn.subclasses import refuse_vain_methods
 
@@ -57,12 +57,7 @@ class Metric(Copied):
 
     def __init__(self, name: str | None = None) -> None:
         if name is not None:
-            if not isinstance(name, str) or not name:
-                raise TypeError(
-                    f"{type(self).__name__}: expected name to be a non-empty string, received "
-                    f"{name!r}"
-                )
-            self.name = name
+            self.name = checks.text(name, "name", type(self).__name__)
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """Value of each sample, shape (N,)."""
@@ -249,6 +244,7 @@ def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "
         return KNOWN[name.lower()](name)
     if output_shape[-1] == 1:
         return BinaryAccuracy(name)
-    if loss.name == "sparse_categorical_crossentropy":
+    sparse = SparseCategoricalCrossentropy
+    if isinstance(loss, sparse) or loss.name == sparse.name:
         return SparseCategoricalAccuracy(name)
     return CategoricalAccuracy(name)

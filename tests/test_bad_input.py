@@ -1233,8 +1233,9 @@ def test_names_of_metrics(name):
 
 def test_weights_of_a_loss_are_one_a_sample():
     loss = losses.MeanSquaredError()
-    with refused(ValueError, "MeanSquaredError: expected", "sample_weight", "(3, 1)"):
-        loss([[1.0]] * 3, [[2.0]] * 3, sample_weight=np.ones((3, 1)))
+    with refused(ValueError, "MeanSquaredError: expected", "sample_weight", "(3, 2)"):
+        loss([[1.0]] * 3, [[2.0]] * 3, sample_weight=np.ones((3, 2)))
+    assert loss([[1.0]] * 3, [[2.0]] * 3, sample_weight=np.ones((3, 1))) == 1
     with refused(ValueError, "expected sample_weight to be finite, received nan at index [2]"):
         loss([[1.0]] * 3, [[2.0]] * 3, sample_weight=[1, 1, np.nan])
     with refused(ValueError, "expected sample_weight of at least 0, received -1 at index [1]"):

@@ -148,11 +148,144 @@ def test_wrong_shapes():
         MeanSquaredError()(np.zeros((3, 1)), np.zeros((2, 1)))
     with pytest.raises(ValueError, match=r"y of shape \(N, 2\)"):
         MeanSquaredError()(np.zeros((3, 1)), np.zeros((3, 2)))
-    with pytest.raises(ValueError, match=r"y_pred of shape \(N, ..., C\)"):
-        MeanSquaredError()(np.zeros(3), np.zeros(3))
+    for empty in (3.0, np.zeros(0), np.zeros((0, 2)), np.zeros((2, 0))):
+        with pytest.raises(ValueError, match=r"y_pred of shape \(N, ..., C\)"):
+            MeanSquaredError()(empty, empty)
     with pytest.raises(TypeError, match="True or False"):
         CategoricalCrossentropy(from_logits="yes")
     assert MeanSquaredError()(np.zeros(3), np.ones((3, 1))) == 1
+
+
+# Keras's own numbers, of its tests of MeanSquaredError
+Y = np.array([[1.0, 9, 2], [-5, -2, 6]])[..., None]
+Y_PRED = np.array([[4.0, 8, 12], [8, 1, 3]])[..., None]
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist])
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        (None, 49.5),
+        (2.3, 113.85),
+        ([2.3], 113.85),
+        ([1.2, 3.4], 767.8 / 6),
+        ([[1.2], [3.4]], 767.8 / 6),
+        ([[[1.2]], [[3.4]]], 767.8 / 6),
+        ([[3, 6, 5], [0, 4, 2]], 587 / 6),
+        ([[[3], [6], [5]], [[0], [4], [2]]], 587 / 6),
+        ([[1, 0, 0]], (9 + 169) / 6),
+        (0, 0),
+        ([0, 0], 0),
+        ([True, False], 110 / 6),
+    ],
+)
+def test_weights_of_all_of_samples_and_of_positions(weights, expected, form):
+    weights = weights if weights is None or form is np.asarray else form(np.asarray(weights))
+    value = MeanSquaredError()(form(Y), form(Y_PRED), sample_weight=weights)
+    assert type(value) is float
+    assert value == pytest.approx(expected, rel=1e-15)
+
+
+@every_case
+def test_weights_against_the_formula(loss, y, y_pred):
+    """sum of weight * loss, divided by how many losses there are, one for each position."""
+    losses = np.empty(y_pred.shape[:-1])
+    for place in np.ndindex(losses.shape):
+        losses[place] = loss.forward(y[place][None], y_pred[place][None])[0]
+    n, column = len(y), (len(y), *[1] * (losses.ndim - 1))
+    for shape in ((), (n,), (n, 1), losses.shape, (*losses.shape, 1)):
+        weights = rng.random(shape)
+        if shape in ((n,), (n, 1)):
+            each = weights.reshape(column)
+        else:
+            each = weights.reshape(losses.shape) if shape else weights
+        expected = (losses * each).sum() / losses.size
+        assert loss(y, y_pred, sample_weight=weights) == pytest.approx(expected, rel=1e-13)
+
+
+def test_one_dimensional_arrays():
+    y, y_pred = np.array([1.0, 0, 1, 0]), np.array([0.1, 0.2, 0.3, 0.4])
+    square, weights = (y_pred - y) ** 2, np.array([0.4, 0.3, 0.2, 0.1])
+    loss = MeanSquaredError()
+    for one, other in ((y, y_pred), (y[:, None], y_pred), (y, y_pred[:, None])):
+        assert loss(one, other) == pytest.approx(square.mean(), rel=1e-15)
+        for shape in (4, (4, 1)):
+            expected = (square * weights).sum() / 4
+            assert loss(one, other, weights.reshape(shape)) == pytest.approx(expected, rel=1e-15)
+    p = np.array([0.2, 0.5, 0.3])
+    for label in (1, [1], np.array(1), np.array([1.0])):
+        value = SparseCategoricalCrossentropy()(label, p)
+        assert value == SparseCategoricalCrossentropy()([1], p[None])
+    assert CategoricalCrossentropy()([0, 1, 0], p) == pytest.approx(-np.log(0.5), rel=1e-15)
+    logits = CategoricalCrossentropy(from_logits=True)
+    assert logits([0, 1, 0], np.log(p), sample_weight=3) == pytest.approx(-3 * np.log(0.5))
+    with pytest.raises(ValueError, match="labels from 0 to 2"):
+        SparseCategoricalCrossentropy()(3, p)
+    with pytest.raises(ValueError, match="expected y of shape"):
+        SparseCategoricalCrossentropy()([0, 1], p)
+    with pytest.raises(ValueError, match="same number of samples|expected y of shape"):
+        loss(np.zeros(3), np.zeros(4))
+
+
+class Cubed(Loss):
+    """A user's, of one value a sample."""
+
+    def forward(self, y_true, y_pred):
+        return (np.abs(y_pred - y_true) ** 3).sum(axis=-1).reshape(len(y_pred), -1).mean(axis=1)
+
+
+def test_a_users_loss_takes_the_same_weights():
+    y, y_pred = rng.standard_normal((2, 3, 4, 2))
+    cubes = (np.abs(y_pred - y) ** 3).sum(axis=-1)
+    weights = rng.random((3, 4))
+    loss = Cubed()
+    assert loss(y, y_pred, sample_weight=weights) == pytest.approx((cubes * weights).mean())
+    by_sample = (cubes * weights[:, :1]).mean()
+    assert loss(y, y_pred, sample_weight=weights[:, 0]) == pytest.approx(by_sample)
+    assert loss(y[0, :, 0], y_pred[0, :, 0], 2) == pytest.approx(
+        2 * (np.abs(y_pred - y) ** 3)[0, :, 0].mean()
+    )
+
+
+@pytest.mark.parametrize(
+    "shape", [(3,), (2, 2), (3, 2), (3, 1), (2, 3, 2), (1, 3, 1, 3), (0,), (2, 3, 3)]
+)
+def test_weights_of_other_shapes(shape):
+    words = r"sample_weight to be a number or of shape \(2,\) or \(2, 1\), or \(2, 3\) for each "
+    with pytest.raises(ValueError, match=f"MeanSquaredError: expected {words}position, received"):
+        MeanSquaredError()(Y, Y_PRED, sample_weight=np.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "words"),
+    [
+        ("a", TypeError, "sample_weight to be an array of real numbers"),
+        ([[1], [2, 3]], TypeError, "sample_weight to be an array of numbers, received a ragged"),
+        (-1, ValueError, r"sample_weight of at least 0, received -1\. A neg"),
+        ([1, -2], ValueError, r"sample_weight of at least 0, received -2 at index \[1\]"),
+        ([[1, 1, 1], [1, -2, 1]], ValueError, "sample_weight of at least 0, received -2"),
+        ([1, np.nan], ValueError, r"sample_weight to be finite, received nan at index \[1\]"),
+        (np.inf, ValueError, "sample_weight to be finite, received inf"),
+    ],
+)
+def test_weights_that_are_none(weights, error, words):
+    with pytest.raises(error, match=f"MeanSquaredError: expected {words}"):
+        MeanSquaredError()(Y, Y_PRED, sample_weight=weights)
+
+
+def test_arguments_of_keras_that_have_no_other_setting():
+    for make in losses.KNOWN.values():
+        loss = make(reduction="sum_over_batch_size", axis=-1, dtype=None, name="mine")
+        assert loss.name == "mine"
+        for wrong in ({"reduction": "sum"}, {"label_smoothing": 0.1}, {"axis": 1}):
+            (name,) = wrong
+            with pytest.raises(ValueError, match=f"{make.__name__}: {name} can only be"):
+                make(**wrong)
+        with pytest.raises(TypeError, match=f"^{make.__name__} got an unexp.*'from_logit'"):
+            make(from_logit=True)
+        for wrong in ("", 3, np.ones(2)):
+            with pytest.raises(TypeError, match=f"{make.__name__}: expected name to be a non-empt"):
+                make(name=wrong)
 
 
 def test_labels_of_any_integral_type_and_shape():

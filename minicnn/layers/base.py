@@ -135,9 +135,7 @@ class Layer(Replicable):
     ) -> None:
         kind = type(self).__name__
         checks.only_defaults(keras, OF_KERAS, kind)
-        if name is not None and (not isinstance(name, str) or not name):
-            raise TypeError(f"{kind}: expected name to be a non-empty string, received {name!r}")
-        self.name = name if name is not None else unique_name(kind)
+        self.name = unique_name(kind) if name is None else checks.text(name, "name", kind)
         self.trainable = trainable
         self.declared_shape = None if input_shape is None else _declared(input_shape, self.who)
         self.params: dict[str, Array] = {}
