@@ -59,6 +59,11 @@ class Metric(Copied):
         if name is not None:
             self.name = checks.text(name, "name", type(self).__name__)
 
+    @property
+    def who(self) -> str:
+        """How error messages name this metric."""
+        return type(self).__name__
+
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """Value of each sample, shape (N,)."""
         raise NotImplementedError(f"{type(self).__name__} has to define values(y_true, y_pred)")
@@ -68,15 +73,21 @@ class Metric(Copied):
 
     def __call__(self, y_true: Any, y_pred: Any) -> float:
         """Mean over the samples. Raises ValueError where the two do not go together."""
-        who = type(self).__name__
+        who = self.who
         y = checks.numeric(y_true, "y_true", who)
         predicted = checks.numeric(y_pred, "y_pred", who)
         if y.ndim == 0 or predicted.ndim == 0:
             raise ValueError(f"{who}: expected arrays of samples, received single numbers")
         self.check(y, predicted.shape, who)
-        if checks.same_length({"y_true": y, "y_pred": predicted}, who) == 0:
+        n = checks.same_length({"y_true": y, "y_pred": predicted}, who)
+        if n == 0:
             raise ValueError(f"{who}: expected at least one sample, received none")
-        return float(np.asarray(self.values(y, predicted), np.float64).mean())
+        values = np.asarray(self.values(y, predicted))
+        if values.shape != (n,):
+            raise ValueError(
+                f"{who}: expected one value a sample, shape ({n},), received shape {values.shape}"
+            )
+        return float(values.astype(np.float64).mean())
 
 
 def _expect(good: bool, shape: str, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
@@ -168,19 +179,32 @@ class MeanAbsoluteError(_SameShape):
 
 
 class _Function(Metric):
-    """A plain function (y_true, y_pred) -> one value a sample."""
+    """A plain function (y_true, y_pred) -> one value a sample, or one for the batch.
+
+    One for the batch counts as the value of each of its samples.
+    """
 
     def __init__(self, function: Callable[[Array, Array], Any]) -> None:
-        super().__init__(getattr(function, "__name__", "metric"))
+        name = getattr(function, "__name__", getattr(function, "name", None))
+        super().__init__(name if isinstance(name, str) and name else "metric")
         self.function = function
+
+    def __repr__(self) -> str:
+        return f"<metric {self.name}: {self.function!r}>"
+
+    @property
+    def who(self) -> str:
+        return f"metric {self.name}"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         given = self.function(y_true, y_pred)
-        values = checks.numeric(given, "its values", f"metric {self.name}").astype(np.float64)
+        values = checks.numeric(given, "its values", self.who).astype(np.float64)
+        if values.ndim == 0:
+            return np.full(len(y_pred), values)
         if values.shape[:1] != (len(y_pred),):
             raise ValueError(
-                f"metric {self.name}: expected one value a sample, shape ({len(y_pred)},), "
-                f"received shape {values.shape}"
+                f"{self.who}: expected one value a sample, shape ({len(y_pred)},), or one number "
+                f"for the batch, received shape {values.shape}"
             )
         return _mean_rows(values)
 
@@ -198,6 +222,13 @@ KNOWN: dict[str, type[Metric]] = {
 
 def check(identifier: Any, who: str = "metrics") -> None:
     """Raise TypeError or ValueError unless `get` will understand it."""
+    if isinstance(identifier, type):
+        if not issubclass(identifier, (Metric, Loss)):
+            raise TypeError(
+                f"{who}: expected metric to be a name, a minicnn.metrics.Metric or a function of "
+                f"(y_true, y_pred), received the class {identifier!r}"
+            )
+        return
     if isinstance(identifier, Metric) or callable(identifier):
         return
     checks.one_of(identifier, {"accuracy", "acc", *KNOWN}, "metric", who)
@@ -232,13 +263,13 @@ def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "
     Raises ValueError for an unknown name (the message lists the known ones), TypeError for
     anything else.
     """
+    check(identifier, who)
+    if isinstance(identifier, type):
+        identifier = identifier()
     if isinstance(identifier, Metric):
         return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Metric):
-        return identifier()
     if callable(identifier):
         return _Function(identifier)
-    check(identifier, who)
     name = str(identifier)
     if name.lower() not in {"accuracy", "acc"}:
         return KNOWN[name.lower()](name)

@@ -1210,11 +1210,11 @@ def test_metrics_of_shapes_that_do_not_go_together(kind, y, y_pred):
         ),
         (lambda y, p: None, TypeError, "metric values: expected its values to be an array of real"),
         (
-            lambda y, p: 0.5,
+            lambda y, p: y[:7],
             ValueError,
-            "expected one value a sample, shape (20,), received shape ()",
+            "expected one value a sample, shape (20,), or one number for the batch, received shape",
         ),
-        (lambda y, p: [0.5], ValueError, "shape (20,), received shape (1,)"),
+        (lambda y, p: [0.5], ValueError, "for the batch, received shape (1,)"),
     ],
 )
 def test_a_function_that_is_no_metric(values, error, words):

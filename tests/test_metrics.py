@@ -1,7 +1,11 @@
+import functools
+
 import numpy as np
 import pytest
 
-from minicnn import losses, metrics
+from minicnn import Sequential, losses, metrics
+from minicnn.layers import Dense
+from minicnn.optimizers import SGD
 
 SPARSE = losses.SparseCategoricalCrossentropy()
 ONE_HOT = losses.CategoricalCrossentropy()
@@ -59,9 +63,69 @@ def test_a_function_serves_as_metric():
     metric = metrics.get(top_2, SPARSE, (None, 3))
     assert metric.name == "top_2"
     assert metric([0, 0], [[0.3, 0.1, 0.6], [0.1, 0.3, 0.6]]) == 0.5
-    mean = metrics.get(lambda y, p: 0.5, SPARSE, (None, 3))
-    with pytest.raises(ValueError, match="one value a sample"):
-        mean([0, 0], np.ones((2, 3)))
+    short = metrics.get(lambda y, p: [0.5], SPARSE, (None, 3))
+    with pytest.raises(ValueError, match="one value a sample, shape .2,., or one number for the b"):
+        short([0, 0], np.ones((2, 3)))
+
+
+def largest_error(y, p):
+    return np.abs(y - p).max()
+
+
+@pytest.mark.parametrize("given", [0.25, 1, True, np.float32(0.25), np.array(0.25)])
+def test_a_function_may_return_one_number_for_the_batch(given):
+    metric = metrics.get(lambda y, p: given, MSE, (None, 3))
+    np.testing.assert_array_equal(metric.values(np.zeros(4), np.zeros((4, 3))), [float(given)] * 4)
+    assert metric(np.zeros(4), np.zeros((4, 3))) == float(given)
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", False])
+def test_one_number_for_each_batch_is_weighted_by_its_size(jit_compile):
+    x, y = np.arange(10.0)[:, None], np.zeros(10)
+    model = Sequential([Dense(1, kernel_initializer="ones", use_bias=False, input_shape=(1,))])
+    model.compile(SGD(0.0), "mse", [largest_error, "mae"], jit_compile=jit_compile)
+    logs = model.fit(x, y, batch_size=4, shuffle=False, validation_data=(x, y), verbose=0).history
+    assert logs["largest_error"] == [(4 * 3 + 4 * 7 + 2 * 9) / 10]
+    assert logs["mae"] == [4.5]
+    assert model.test_on_batch(x, y) == [28.5, 9.0, 4.5]
+
+
+def test_a_loss_is_a_function_of_one_number_for_the_batch():
+    x, y = np.arange(10.0)[:, None], np.zeros(10)
+    model = Sequential([Dense(1, kernel_initializer="ones", use_bias=False, input_shape=(1,))])
+    model.compile("sgd", "mse", [MSE, losses.MeanSquaredError])
+    assert model.metrics_names == ["loss", "mean_squared_error", "mean_squared_error_1"]
+    assert model.evaluate(x, y, verbose=0) == [28.5, 28.5, 28.5]
+
+
+def test_a_metric_of_a_user_gives_one_value_a_sample():
+    class Own(metrics.Metric):
+        def values(self, y_true, y_pred):
+            return 0.5
+
+    with pytest.raises(ValueError, match=r"Own: expected one value a sample, shape \(2,\)"):
+        Own()([0, 0], np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("wrong", [dict, np.float64, Dense, SGD, object])
+def test_a_class_that_is_no_metric(wrong):
+    with pytest.raises(
+        TypeError, match="compile: expected metric to be a name, .*the class <class"
+    ):
+        Sequential([Dense(1)]).compile("sgd", "mse", [wrong])
+    with pytest.raises(TypeError, match="metrics: expected metric to be a name"):
+        metrics.get(wrong, MSE, (None, 1))
+
+
+def test_messages_and_names_of_a_function_do_not_tell_how_it_is_wrapped():
+    metric = metrics.get(largest_error, MSE, (None, 1))
+    assert "largest_error" in repr(metric)
+    for wrong in (([1, 2], [[1.0]]), ([], np.zeros((0, 1))), (3.0, [1.0]), (["a"], [1.0])):
+        with pytest.raises((TypeError, ValueError), match="^metric largest_error: expected"):
+            metric(*wrong)
+    assert "_" not in repr(metrics.get(lambda y, p: y, MSE, (None, 1))).partition(":")[0]
+    partial = functools.partial(largest_error, p=0)
+    assert metrics.get(partial, MSE, (None, 1)).name == "metric"
 
 
 def test_wrong_calls():
