@@ -20,13 +20,21 @@ T = TypeVar("T")
 LARGEST_SIZE = 2**31 - 1  # of an axis, a window or a stride: products of two still fit 64 bits
 
 
-def integer(value: Any, name: str, who: str, *, minimum: int, maximum: int | None = None) -> int:
+def integer(
+    value: Any,
+    name: str,
+    who: str,
+    *,
+    minimum: int,
+    maximum: int | None = None,
+    wrong_type: type[Exception] = TypeError,
+) -> int:
     """`value` as an int of at least `minimum` and, where one is given, at most `maximum`.
 
-    Raises TypeError for anything that is not a whole-number type, ValueError outside the two.
+    Raises `wrong_type` for anything that is not a whole-number type, ValueError outside the two.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(
+        raise wrong_type(
             f"{who}: expected {name} to be an integer >= {minimum}, "
             f"received {value!r} ({type(value).__name__})"
         )
@@ -42,9 +50,9 @@ def integer(value: Any, name: str, who: str, *, minimum: int, maximum: int | Non
     return int(value)
 
 
-def size(value: Any, name: str, who: str) -> int:
+def size(value: Any, name: str, who: str, *, wrong_type: type[Exception] = TypeError) -> int:
     """`value` as the size of an axis, a window or a stride."""
-    return integer(value, name, who, minimum=1, maximum=LARGEST_SIZE)
+    return integer(value, name, who, minimum=1, maximum=LARGEST_SIZE, wrong_type=wrong_type)
 
 
 def _shown(number: Any) -> str:

@@ -233,13 +233,15 @@ def _dense(draw: Draw) -> Configuration:
 
 
 def _normalization(draw: Draw) -> Configuration:
+    shape = (draw.size(4, 7), *draw.shape()[1:])
     kwargs = {
+        "axis": draw.one_of(-1, len(shape) - 1),
         "momentum": draw.one_of(0.0, 0.6, 0.99, 1.0),
         "epsilon": draw.one_of(1e-3, 1e-2),
         "center": draw.flag(),
         "scale": draw.flag(),
     }
-    return kwargs, (draw.size(4, 7), *draw.shape()[1:])
+    return kwargs, shape
 
 
 def _dropout(draw: Draw) -> Configuration:

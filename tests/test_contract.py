@@ -77,7 +77,7 @@ TABLE = {
     "batch normalization": (BatchNormalization, {}, (6, 3, 2, 5)),
     "batch normalization, all arguments": (
         BatchNormalization,
-        dict(momentum=0.5, epsilon=0.01, center=False, scale=False),
+        dict(axis=1, momentum=0.5, epsilon=0.01, center=False, scale=False),
         (8, 3),
     ),
     "max pool": (MaxPooling2D, dict(pool_size=2), (3, 5, 6, 2)),

@@ -171,12 +171,13 @@ def test_sizes_have_to_be_positive_integers(value, error):
         lambda: Conv2D(8, value),
         lambda: Conv2D(8, (3, value)),
         lambda: Conv2D(8, 3, value),
-        lambda: Dense(value),
         lambda: MaxPooling2D(value),
         lambda: AveragePooling2D((value, 2)),
     ):
         with pytest.raises(error, match=r"expected (filters|kernel_size|strides|units|pool_size)"):
             call()
+    with pytest.raises(ValueError, match="expected units to be an integer >= 1, received"):
+        Dense(value)  # Keras's class of error for whatever is wrong with the units
     if value is not None:  # which means pool_size
         with pytest.raises(error, match="expected strides"):
             MaxPooling2D(2, value)
@@ -345,6 +346,42 @@ def test_batch_normalization_trains_on_the_whole_batch_in_a_model():
     assert [w.shape for w in model.get_weights()] == [(4,)] * 4 + [(4, 2), (2,)]
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((4, 5, 6, 3), 3), ((4, 3), 1), ((4, 2, 3), 2)])
+def test_the_last_axis_by_its_number_is_the_same_axis(shape, axis):
+    x = rng.standard_normal(shape)
+    by_number, last = BatchNormalization(axis), BatchNormalization(axis=-1)
+    np.testing.assert_array_equal(by_number.forward(x, True), last.forward(x, True))
+    np.testing.assert_array_equal(by_number.forward(x), last.forward(x))
+    assert by_number.axis == axis
+    model = Sequential([BatchNormalization(axis=axis, input_shape=shape[1:]), Flatten(), Dense(2)])
+    assert model.predict(x, verbose=0).shape == (4, 2)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((4, 5, 6, 3), 1), ((4, 3), 3), ((4, 2, 3), 0)])
+def test_another_axis_is_refused_as_soon_as_the_rank_is_known(shape, axis):
+    words = f"expected axis to be -1 or {len(shape) - 1}, the last one, .*received {axis} for input"
+    layer = BatchNormalization(axis=axis, name="mine")
+    for call in (layer.output_shape, layer.build, lambda shape: layer.forward(np.ones(shape))):
+        with pytest.raises(ValueError, match=f"BatchNormalization 'mine': {words}"):
+            call(shape)
+    assert not layer.built
+    with pytest.raises(ValueError, match=words):
+        Sequential([BatchNormalization(axis=axis, input_shape=shape[1:])])
+    layer.axis = -1
+    assert layer.forward(np.ones(shape)).shape == shape
+    with pytest.raises(ValueError, match="expected axis to stay -1"):
+        layer.axis = axis
+
+
+@pytest.mark.parametrize(
+    ("axis", "error"),
+    [(-2, ValueError), (1.0, TypeError), (None, TypeError), ([3], TypeError), (True, TypeError)],
+)
+def test_what_is_no_axis(axis, error):
+    with pytest.raises(error, match="expected axis to be an integer >= -1"):
+        BatchNormalization(axis=axis)
+
+
 def test_batch_normalization_arguments():
     with pytest.raises(ValueError, match="momentum"):
         BatchNormalization(momentum=1.5)
@@ -360,7 +397,7 @@ def test_batch_normalization_arguments():
 @pytest.mark.parametrize(
     ("make", "name", "nothing", "something"),
     [
-        (BatchNormalization, "axis", -1, 1),
+        (ReLU, "axis", -1, 1),
         (lambda **words: Conv2D(2, 3, **words), "groups", 1, 2),
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", 1, 2),
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", (1, 1), (2, 1)),

@@ -42,6 +42,8 @@ class BatchNormalization(Layer):
 
     Parameters
     ----------
+    axis : int
+        -1, or the number of the last axis: 3 for images.
     momentum : float in [0, 1]
         Share of the old running statistics that stays at each step.
     epsilon : float > 0
@@ -67,10 +69,11 @@ class BatchNormalization(Layer):
     (array([2.]), array([12.]))
     """
 
-    fixed = ("center", "scale")
+    fixed = ("axis", "center", "scale")
 
     def __init__(
         self,
+        axis: int = -1,
         *,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
@@ -79,6 +82,7 @@ class BatchNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.axis = checks.integer(axis, "axis", self.who, minimum=-1)
         self.momentum = checks.real(momentum, "momentum", self.who, low=0, high=1)
         self.epsilon = checks.real(epsilon, "epsilon", self.who, low=0, open_low=True)
         self.center = checks.boolean(center, "center", self.who)
@@ -104,6 +108,13 @@ class BatchNormalization(Layer):
             raise ValueError(
                 f"{self.who}: expected input of shape (N, ..., C), received {tuple(input_shape)}. "
                 "For one sample add a batch axis: x[None]"
+            )
+        last = len(input_shape) - 1
+        if self.axis not in (-1, last):
+            raise ValueError(
+                f"{self.who}: expected axis to be -1 or {last}, the last one, received {self.axis} "
+                f"for input of shape {tuple(input_shape)}. Bring the channels there, as with "
+                "np.moveaxis"
             )
         if self.built and input_shape[-1] != len(self.state["moving_mean"]):
             raise ValueError(

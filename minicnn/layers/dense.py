@@ -77,7 +77,7 @@ class Dense(activations.ActivatedLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.units = checks.size(units, "units", self.who)
+        self.units = checks.size(units, "units", self.who, wrong_type=ValueError)  # as in Keras
         self.activation = activations.get(activation, self.who)
         self.use_bias = checks.boolean(use_bias, "use_bias", self.who)
         self.kernel_initializer = initializers.get(
