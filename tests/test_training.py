@@ -435,6 +435,15 @@ def test_an_interrupt_at_any_moment_neither_hangs_nor_leaves_helpers_at_work():
     assert finished.stdout == "done\n", finished.stderr
 
 
+@pytest.fixture
+def sigint():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests inherit that it is ignored (nohup)."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
+
+
+@pytest.mark.usefixtures("sigint")
 def test_ctrl_c_while_a_step_is_taken_back(monkeypatch):
     """The second of two; the third in all, since fit holds back the first."""
     model = compiled()
@@ -958,6 +967,7 @@ class CtrlC(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.usefixtures("sigint")
 def test_ctrl_c_leaves_the_weights_of_a_whole_step():
     model, twin = compiled(), compiled()
     before = signal.getsignal(signal.SIGINT)
@@ -969,6 +979,21 @@ def test_ctrl_c_leaves_the_weights_of_a_whole_step():
     same(model, twin)
     assert model.optimizer.iterations == 3
     model.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL, lambda number, frame: None])
+@pytest.mark.usefixtures("sigint")
+def test_a_handler_of_the_programs_own_stays_and_decides(handler):
+    """Under nohup Ctrl-C is ignored, and training goes on to its end."""
+    signal.signal(signal.SIGINT, handler)
+    model = compiled()
+    callbacks = [] if handler is signal.SIG_DFL else [CtrlC()]  # by default it ends the process
+    history = model.fit(X, Y, batch_size=50, epochs=2, verbose=0, callbacks=callbacks)
+    assert history.epoch == [0, 1]
+    model.optimizer.learning_rate = 1e300
+    with pytest.raises(FloatingPointError):  # a step that is taken back, with signals held off
+        model.fit(X, Y, epochs=9, verbose=0)
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 class Broken(Layer):
