@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from minicnn import checks, config, inputs, losses, metrics, optimizers, seeds, summary, training
 from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
+from minicnn.console import say
 from minicnn.engine import threads
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.plan import Plan, as_layers, lower
@@ -474,20 +475,24 @@ class Sequential:
         Parameters
         ----------
         line_length : int, optional
-            Columns; as wide as the terminal, at most 88, if not given.
+            Columns, 1 to 10,000; as wide as the terminal, at most 88, if not given.
         print_fn : callable, optional
-            Receives the text instead of standard output.
+            Receives the text instead of standard output, which gets plain characters where it
+            cannot write the table's.
         expand_nested : bool
             Taken for Keras's sake; a Sequential here holds no other models.
         show_trainable : bool
             One more column: Y for layers whose parameters are trained, N for frozen ones.
         """
         if line_length is not None:
-            line_length = checks.integer(line_length, "line_length", "summary", minimum=1)
+            line_length = checks.integer(
+                line_length, "line_length", "summary", minimum=1, maximum=summary.WIDEST_ASKED
+            )
         if print_fn is not None and not callable(print_fn):
             raise TypeError(
                 f"summary: expected print_fn to be a function of a text, received {print_fn!r}"
             )
+        checks.boolean(expand_nested, "expand_nested", "summary")
         show_trainable = checks.boolean(show_trainable, "show_trainable", "summary")
         rows = []
         shape = self._input_shape
@@ -522,7 +527,7 @@ class Sequential:
             for label, count in counts.items()
             if count or label != "Optimizer params"
         ]
-        (print_fn or print)("\n".join(lines))
+        (print_fn or say)("\n".join(lines))
 
     # -- weights ----------------------------------------------------------------------------------
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-CELLS = 20
+from minicnn import console
+from minicnn.console import columns, one_line
+
+CELLS = 20  # of the bar, where there is room
+FEWEST = 5
 
 
 def checked_verbose(verbose: Any, who: str) -> int:
@@ -30,7 +35,11 @@ def figures(logs: Mapping[str, Any]) -> str:
     >>> figures({"loss": 0.51239, "accuracy": 0.81, "learning_rate": 0.0001})
     ' - accuracy: 0.8100 - learning_rate: 1.0000e-04 - loss: 0.5124'
     """
-    return "".join(f" - {name}: {_figure(value)}" for name, value in _sorted(logs))
+    return "".join(f" - {figure}" for figure in _figures(logs))
+
+
+def _figures(logs: Mapping[str, Any]) -> list[str]:
+    return [one_line(f"{name}: {_figure(value)}") for name, value in _sorted(logs)]
 
 
 def _sorted(logs: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
@@ -41,7 +50,10 @@ def _figure(value: Any) -> str:
     """A number with four digits; what a callback has put in that is no number, as it is."""
     if not isinstance(value, numbers.Real):
         return str(value)
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer that is beyond all floats
+        number = -math.inf if value < 0 else math.inf
     return f"{number:.4f}" if abs(number) > 1e-3 else f"{number:.4e}"
 
 
@@ -58,6 +70,45 @@ def per_step(seconds: float) -> str:
     return f"{seconds * 1e6:.0f}us/step"
 
 
+def lines(
+    done: int, total: int, times: Sequence[str], logs: Mapping[str, Any], width: int
+) -> list[str]:
+    """Steps done, bar, times and figures for a terminal of `width` columns: one line, if possible.
+
+    For the figures all else gives way: the bar shrinks and goes, then all `times` but the first,
+    then the steps, then the first. Only where the figures do not fit by themselves do they go on in
+    further lines, each of them whole.
+
+    >>> for width in (65, 53, 42, 36):
+    ...     lines(2, 4, ["9s", "31ms/step"], {"accuracy": 0.81, "loss": 0.51239}, width)
+    ['2/4 ━━━━━━━        9s 31ms/step - accuracy: 0.8100 - loss: 0.5124']
+    ['2/4 9s 31ms/step - accuracy: 0.8100 - loss: 0.5124']
+    ['2/4 9s - accuracy: 0.8100 - loss: 0.5124']
+    ['9s - accuracy: 0.8100 - loss: 0.5124']
+    >>> lines(2, 4, ["9s", "31ms/step"], {"accuracy": 0.81, "loss": 0.51239}, 30)
+    ['2/4 9s 31ms/step', 'accuracy: 0.8100', 'loss: 0.5124']
+    """
+    count, after = f"{done}/{total}", figures(logs)
+    heads = [[count, *times], [count, times[0]], [times[0]], []]
+    cells = min(CELLS, width - columns(" ".join([count, "", *times]) + after))
+    if cells >= FEWEST:
+        full = "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * (cells * done // max(total, 1))
+        heads.insert(0, [count, full.ljust(cells), *times])
+    for head in heads:
+        line = (" ".join(head) + after).removeprefix(" - ")
+        if columns(line) <= width:
+            return [line]
+
+    several = [" ".join(heads[0])]
+    for figure in _figures(logs):
+        joined = f"{several[-1]} - {figure}"
+        if columns(joined) <= width:
+            several[-1] = joined
+        else:
+            several.append(figure)
+    return several
+
+
 class Progress:
     """The progress of one epoch of `steps` batches, or of one evaluate or predict.
 
@@ -72,22 +123,22 @@ class Progress:
         self.done = 0
         self.start = time.perf_counter()
         self.bar: Any = None
-        on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None under pythonw
+        self.out = console.Output(sys.stdout)
+        on_terminal = self.out.isatty()
         if title and (verbose == 2 or (verbose == 1 and on_terminal)):
-            print(title, flush=True)
+            console.say(title)
             self.title = ""
         if verbose == 1 and on_terminal:
             from tqdm import tqdm
 
-            columns, lines = shutil.get_terminal_size()
             self.bar = tqdm(
                 total=steps,
-                file=sys.stdout,
-                ascii=" \N{BOX DRAWINGS HEAVY HORIZONTAL}",
-                bar_format=f"{{n_fmt}}/{{total_fmt}} {{bar:{CELLS}}} {{desc}}",
+                file=self.out,
+                desc=f"0/{steps}",
+                bar_format="{desc}",  # the whole line: tqdm itself cuts at the terminal's edge
                 mininterval=0.05,
-                ncols=columns,
-                nrows=lines,
+                nrows=shutil.get_terminal_size().lines,
+                ncols=shutil.get_terminal_size().columns,
             )
 
     def step(self, logs: Mapping[str, float], steps: int = 1) -> None:
@@ -96,7 +147,10 @@ class Progress:
         if self.bar is not None:
             elapsed = time.perf_counter() - self.start
             left = elapsed / self.done * (self.steps - self.done)
-            self.bar.set_description_str(f"{left:.0f}s left{figures(logs)}", refresh=False)
+            # The window may have been resized. In the last column some terminals begin a new line.
+            self.bar.ncols = max(1, shutil.get_terminal_size().columns - 1)
+            now = lines(self.done, self.steps, [f"{left:.0f}s left"], logs, self.bar.ncols)
+            self.bar.set_description_str(now[0], refresh=False)
             self.bar.update(steps)
 
     def end(self, logs: Mapping[str, float]) -> None:
@@ -104,12 +158,16 @@ class Progress:
         elapsed = time.perf_counter() - self.start
         pace = per_step(elapsed / max(self.done, 1))
         if self.bar is not None:
-            self.bar.set_description_str(f"{elapsed:.0f}s {pace}{figures(logs)}", refresh=True)
+            width = shutil.get_terminal_size().columns
+            final = lines(self.done, self.steps, [f"{elapsed:.0f}s", pace], logs, width)
+            self.bar.leave = False
             self.bar.close()
+            self.bar.write("\n".join(final), file=self.out)  # above bars of the user's
+            self.out.flush()
         elif self.verbose:
             title = f"{self.title} - " if self.title else ""
             count = f"{self.done}/{self.steps}"
-            print(f"{title}{count} - {elapsed:.0f}s - {pace}{figures(logs)}", flush=True)
+            console.say(f"{title}{count} - {elapsed:.0f}s - {pace}{figures(logs)}")
 
     def abandon(self) -> None:
         """Leave the terminal tidy where an error or Ctrl-C ends the work."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
+from minicnn.console import columns, one_line
+
 HEADINGS = ("Layer (type)", "Output Shape", "Param #")
 ENDS = (0.45, 0.80, 1.0)  # where the columns end, as shares of the width
 ALIGN = "<<>"
 RULES = (1, 2, 1)  # characters of each column that its share of the rules takes
-WIDEST = 88
+WIDEST = 88  # unless the user asks for another width
+WIDEST_ASKED = 10_000
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
@@ -38,7 +41,7 @@ def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
         cells = [_wrap(text, size) for text, size in zip(row, inner)]
         height = max(len(cell) for cell in cells)
         return [
-            bar + bar.join(f" {t:{a}{s}} " for t, a, s in zip(texts, align, inner)) + bar
+            bar + bar.join(f" {_aligned(*cell)} " for cell in zip(texts, align, inner)) + bar
             for texts in zip(*(cell + [""] * (height - len(cell)) for cell in cells))
         ]
 
@@ -51,14 +54,22 @@ def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
     return "\n".join(body)
 
 
+def _aligned(text: str, align: str, width: int) -> str:
+    """`text` filled up to `width` columns. (Python's own formats count letters, not columns.)"""
+    return f"{text:{align}{width - columns(text) + len(text)}}"
+
+
 def _wrap(text: str, width: int) -> list[str]:
     """`text` broken at spaces into lines of at most `width`; longer words end in an ellipsis."""
     lines = [""]
-    for word in text.split(" "):
-        if len(word) > width:
-            word = word[: width - 1] + "…"
+    for word in one_line(text).split(" "):
+        if columns(word) > width:
+            word = word[: width - 1]
+            while columns(word) > width - 1:  # letters may be two columns wide
+                word = word[:-1]
+            word += "…"
         joined = f"{lines[-1]} {word}" if lines[-1] else word
-        if len(joined) <= width:
+        if columns(joined) <= width:
             lines[-1] = joined
         else:
             lines.append(word)

@@ -1,5 +1,6 @@
 """The summary, character by character, against what Keras printed (fixtures/keras_summary)."""
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from test_models import deeper, tutorial
 
 from minicnn import Sequential
+from minicnn.console import columns
 from minicnn.layers import Conv2D, Dense, Flatten
 
 FIXTURES = Path(__file__).parent / "fixtures" / "keras_summary"
@@ -85,3 +87,70 @@ def test_words_that_are_too_long_are_cut(monkeypatch):
     lines = printed(long_names()).splitlines()
     expected = (FIXTURES / "long_names.columns_80.txt").read_text(encoding="utf-8").splitlines()
     assert lines == expected
+
+
+# -- names, widths and wrong arguments ------------------------------------------------------------
+
+
+def test_letters_that_are_two_columns_wide(monkeypatch):
+    """The frame stays straight, and a name that is too long is cut by columns, as Keras does."""
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [
+        "卷积",
+        "卷积神经网络的第一层也是最后一层",
+        "e\N{COMBINING ACUTE ACCENT}te",
+        "tab\tand\nline",
+    ]
+    model = Sequential([Dense(1, name=name) for name in names])
+    model.build((None, 2))
+    table = printed(model).splitlines()[1:-4]
+    assert len({columns(line) for line in table}) == 1
+    assert "│ 卷积 (Dense)                    │ (None, 1)" in table[3]
+    assert any("│ 卷积神经网络的第一层也是最后一… │" in line for line in table)
+    assert any("tab and line (Dense) " in line for line in table)
+
+
+@pytest.mark.parametrize("width", [1, 2, 10_000])
+def test_the_narrowest_and_the_widest(width):
+    lines = printed(tutorial(), line_length=width).splitlines()[1:-3]
+    assert len({len(line) for line in lines}) == 1
+    assert width - 6 <= len(lines[0]) <= max(width, 16)
+
+
+def test_a_name_of_a_million_letters_is_cut_at_once(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    started = time.perf_counter()
+    for name in ("a" * 10**6, "积" * 10**6):
+        text = printed(Sequential([Dense(1, input_shape=(2,), name=name)]))
+        assert max(map(columns, text.splitlines()[1:])) == 76
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"line_length": 0}, ValueError, "line_length to be an integer >= 1, received 0"),
+        ({"line_length": 10_001}, ValueError, "line_length to be an integer from 1 to 10000"),
+        ({"line_length": 2**31}, ValueError, "line_length to be an integer from 1 to 10000"),
+        ({"line_length": 10**5000}, ValueError, "line_length to be .*, received 2[*][*]16609"),
+        ({"line_length": 80.0}, TypeError, "line_length"),
+        ({"line_length": np.array([80])}, TypeError, "line_length"),
+        ({"line_length": True}, TypeError, "line_length"),
+        ({"print_fn": "print"}, TypeError, "print_fn to be a function of a text"),
+        ({"print_fn": np.zeros(3)}, TypeError, "print_fn"),
+        ({"expand_nested": None}, TypeError, "expand_nested to be True or False, received None"),
+        ({"expand_nested": "no"}, TypeError, "expand_nested to be True or False, received 'no'"),
+        ({"expand_nested": 1}, TypeError, "expand_nested"),
+        ({"expand_nested": np.array([True, False])}, TypeError, "expand_nested"),
+        ({"show_trainable": np.array([True, False])}, TypeError, "show_trainable"),
+        ({"show_trainable": 0}, TypeError, "show_trainable"),
+    ],
+)
+def test_wrong_arguments(options, error, words):
+    with pytest.raises(error, match=f"summary: expected {words}"):
+        tutorial().summary(**({"print_fn": str} | options))
+
+
+def test_expand_nested_changes_nothing():
+    model = tutorial()
+    assert printed(model, expand_nested=True) == printed(model, expand_nested=np.bool_(False))
