@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.callbacks import Callback, CallbackList, History
+from minicnn.console import note
 from minicnn.engine import blas, threads
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.shards import Lane, ShardedNetwork, before_softmax
@@ -460,12 +460,10 @@ def _note_whole_numbers(x: Array) -> None:
     if _noted or x.dtype.kind not in "ui" or x.ndim < 3 or x[:128].max() <= 1:
         return
     _noted = True
-    print(
-        f"minicnn: the inputs are whole numbers up to {x[:128].max()}; they are used as they are, "
+    note(
+        f"the inputs are whole numbers up to {x[:128].max()}; they are used as they are, "
         "but most networks learn better from small numbers, such as x / 255, or those that "
-        "Rescaling(1 / 255) as the first layer gives",
-        file=sys.stderr,
-        flush=True,
+        "Rescaling(1 / 255) as the first layer gives"
     )
 
 

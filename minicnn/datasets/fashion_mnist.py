@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import console
 from minicnn.datasets.idx import DatasetCorrupt, parse_idx, verify
 
 CLASS_NAMES = (
@@ -267,9 +268,9 @@ def _download(url: str, size: int) -> bytes:
     import pooch
     from tqdm import tqdm
 
-    terminal = sys.stderr is not None and sys.stderr.isatty()
+    terminal = console.Output(sys.stderr).isatty()
     if not terminal:
-        print(f"minicnn: downloading {url} ({size / 1e3:,.0f} kB)", file=sys.stderr, flush=True)
+        console.note(f"downloading {url} ({size / 1e3:,.0f} kB)")
     # identity: a server that packs the packed file once more would have it unpacked on the way
     get = pooch.HTTPDownloader(
         timeout=TIMEOUT, chunk_size=1 << 16, headers={"Accept-Encoding": "identity"}
@@ -316,4 +317,4 @@ def _innermost(error: BaseException, handled: BaseException | None) -> str:
 @functools.cache
 def _notice(text: str) -> None:
     """One line on standard error; the same line once only."""
-    print(f"minicnn: {text}", file=sys.stderr, flush=True)
+    console.note(text)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from minicnn.console import say
 from minicnn.gradcheck.package import RANDOM_MODELS, cases, missing
 from minicnn.gradcheck.result import CheckResult, table
 
@@ -28,16 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     checked = [(case, case.run(options.seed)) for case in cases(options.random_models)]
     rows = [(case.kind, case.label, *_cells(result)) for case, result in checked]
-    print("\n".join(table(rows, COLUMNS)))
+    say("\n".join(table(rows, COLUMNS)))
 
     failed = [result for _, result in checked if not result.ok]
     for result in failed:
-        print(f"\n{result}")
+        say(f"\n{result}")
     uncovered = missing()
     for name in uncovered:
-        print(f"\n{name}: no case checks it; add one to minicnn/gradcheck/package.py")
+        say(f"\n{name}: no case checks it; add one to minicnn/gradcheck/package.py")
     derivatives = sum(row.checked for _, result in checked for row in result.rows)
-    print(
+    say(
         f"\n{len(checked)} cases, {derivatives:,} derivatives, {len(failed)} failed, "
         f"{len(uncovered)} without a case, in {time.perf_counter() - start:.1f} s"
     )
