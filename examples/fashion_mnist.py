@@ -33,6 +33,8 @@ CLASS_NAMES = fashion_mnist.CLASS_NAMES
 
 def main() -> int:
     args = arguments()
+    if hasattr(sys.stdout, "reconfigure"):  # a log in ASCII is no reason to end: folders have names
+        sys.stdout.reconfigure(errors="backslashreplace")
     started = time.perf_counter()
     set_random_seed(args.seed)
     pictures = Pictures(args.output)

@@ -1,6 +1,7 @@
 """examples/fashion_mnist.py, and the tutorial's calls with nothing but the imports changed."""
 
 import importlib.util
+import io
 import sys
 from pathlib import Path
 
@@ -120,6 +121,18 @@ def test_damaged_data_is_no_reason_to_go_on(example, monkeypatch, tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"")
     with pytest.raises(SystemExit, match="train-images-idx3-ubyte.gz"):
         run(example, monkeypatch, "--data", tmp_path, "--output", tmp_path / "out")
+
+
+def test_a_folder_that_the_output_cannot_name(example, monkeypatch, tmp_path):
+    """A log in ASCII, or in Windows's own encoding, and a home directory in another language."""
+    log = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", log)
+    folder = tmp_path / "Łódź"
+    assert run(example, monkeypatch, "--data", "synthetic", "--epochs", 1, "--output", folder) == 0
+    log.seek(0)
+    text = log.read()
+    assert r"\u0141\xf3d\u017a" in text
+    assert "| Layer (type)" in text
 
 
 @pytest.mark.parametrize("option", ["--epochs", "--batch-size"])
