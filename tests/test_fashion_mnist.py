@@ -6,6 +6,7 @@ on the loopback interface, and the autouse fixture leaves nothing else to be rea
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -20,6 +21,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -101,6 +103,16 @@ def assert_loaded(result: object) -> None:
         np.testing.assert_array_equal(got, want)
         assert got.dtype == np.uint8
         assert got.flags.writeable
+
+
+def peak_of(call: Callable[[], object]) -> int:
+    """The most bytes that Python and NumPy hold at once during `call`."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -352,14 +364,148 @@ def test_unpacking_holds_one_copy() -> None:
     size = 4 << 20
     noise = np.random.default_rng(0).integers(0, 256, size // 4, np.uint8)
     packed = gzip.compress(idx_bytes(np.tile(noise, 4)), compresslevel=1)
-    tracemalloc.start()
-    try:
-        array = parse_idx(packed, ANY_LABELS)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert array.nbytes == size
-    assert peak < 1.3 * size
+    assert parse_idx(packed, ANY_LABELS).nbytes == size
+    assert peak_of(lambda: parse_idx(packed, ANY_LABELS)) < 1.3 * size
+
+
+MEGABYTE = 1 << 20
+
+
+def bomb(head: bytes, megabytes: int = 64) -> bytes:
+    """A gzip file a thousandth as large as what it unpacks to: `head`, and then zeros."""
+    packer = zlib.compressobj(wbits=31)
+    zeros = bytes(MEGABYTE)
+    pieces = [packer.compress(head), *(packer.compress(zeros) for _ in range(megabytes))]
+    return b"".join([*pieces, packer.flush()])
+
+
+def idx_head(*lengths: int) -> bytes:
+    return struct.pack(f">{1 + len(lengths)}I", 0x0800 + len(lengths), *lengths)
+
+
+BOMBS = {
+    "of the right shape": (bomb(idx_head(5, 28, 28)), "3920 bytes, .*received more"),
+    "one image more": (bomb(idx_head(6, 28, 28)), r"shape \(5, 28, 28\), received \(6, 28, 28\)"),
+    "all zeros": (bomb(b""), "magic number 2051 .*received 0"),
+    "page": (bomb(HTML), "this is an HTML page"),
+    "cut": (bomb(idx_head(5, 28, 28))[:-9], "3920 bytes, .*received more"),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), BOMBS.values(), ids=BOMBS.keys())
+def test_no_more_is_unpacked_than_the_shape_says(data: bytes, message: str) -> None:
+    def parse() -> None:
+        with pytest.raises(DatasetCorrupt, match=message):
+            parse_idx(data, (5, 28, 28))
+
+    assert peak_of(parse) < MEGABYTE
+
+
+def test_no_more_is_unpacked_than_the_header_says() -> None:
+    def parse(data: bytes, message: str) -> None:
+        with pytest.raises(DatasetCorrupt, match=message):
+            parse_idx(data, ANY_IMAGES)
+
+    longer = bomb(idx_head(1000, 28, 28))
+    assert peak_of(lambda: parse(longer, "784000 bytes, .*received more")) < 2 * MEGABYTE
+    endless = bomb(idx_head(0xFFFFFFFF, 28, 28))
+    assert peak_of(lambda: parse(endless, "too few for as many")) < MEGABYTE
+    shorter = pack(
+        idx_head(MEGABYTE, 28, 28) + bytes(MEGABYTE)
+    )  # the header is believed to a point
+    assert peak_of(lambda: parse(shorter, "too few for as many")) < MEGABYTE
+
+
+def test_a_file_as_dense_as_gzip_can_make_it_is_read() -> None:
+    """Zeros are what the bound on the density of gzip must still let through."""
+    n = 10 * MEGABYTE
+    packed = gzip.compress(idx_head(n) + bytes(n), compresslevel=9)
+    assert n > 900 * len(packed)
+    assert not parse_idx(packed, ANY_LABELS).any()
+
+
+def test_a_member_that_ends_on_the_edge_of_a_piece_is_whole() -> None:
+    for n in 65536 - 8, 65536 - 9, 65536 - 7, 2 * 65536 - 8, 1024 - 8, 1025 - 8:
+        labels = np.random.default_rng(n).integers(0, 256, n, np.uint8)
+        np.testing.assert_array_equal(parse_idx(pack(idx_bytes(labels)), (n,)), labels)
+        with pytest.raises(DatasetCorrupt, match="received more"):
+            parse_idx(pack(idx_bytes(labels) + b"1"), (n,))
+        with pytest.raises(DatasetCorrupt, match="received 3 more bytes after its end"):
+            parse_idx(pack(idx_bytes(labels)) + b"abc", (n,))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", idx_head(5, 28, 28), idx_head(0xFFFFFFFF, 28, 28), HTML],
+    ids=["zeros", "five images", "four billion images", "page"],
+)
+def test_the_reason_of_a_wrong_digest_is_found_without_keeping_what_is_unpacked(
+    head: bytes,
+) -> None:
+    data = bomb(head, megabytes=80)
+    refuse = functools.partial(pytest.raises, DatasetCorrupt, match="expected SHA-256 0{64}")
+
+    def check() -> None:
+        with refuse():
+            verify(data, "0" * 64, "bomb")
+
+    assert peak_of(check) < MEGABYTE
+
+
+def test_a_longer_file_than_expected_needs_no_reading_to_its_end() -> None:
+    sha256 = hashlib.sha256(RAW).hexdigest()
+    verify(RAW, sha256, "good", size=len(RAW))
+    verify(bytearray(RAW), sha256.upper(), "good")
+    with pytest.raises(
+        DatasetCorrupt, match=f"SHA-256 {sha256} and {len(RAW)} bytes, received more"
+    ):
+        verify(RAW + b"1", sha256, "long", size=len(RAW))
+    with pytest.raises(DatasetCorrupt, match=r"an HTML page.* and 20 bytes, received more"):
+        verify(HTML, sha256, "page", size=20)
+
+
+HASH = "0" * 64
+WRONG_CALLS = {
+    "data: str": (lambda: parse_idx("labels", (None,)), TypeError, "data"),
+    "data: path": (lambda: parse_idx(Path("x.gz"), (None,)), TypeError, "data"),
+    "data: array": (lambda: parse_idx(np.zeros(9, np.uint8), (None,)), TypeError, "data"),
+    "data: list": (lambda: parse_idx([0, 0, 8, 1], (None,)), TypeError, "data"),
+    "data: None": (lambda: parse_idx(None, (None,)), TypeError, "data"),
+    "data: memoryview": (lambda: parse_idx(memoryview(RAW), (None,)), TypeError, "data"),
+    "shape: None": (lambda: parse_idx(RAW, None), TypeError, "shape"),
+    "shape: int": (lambda: parse_idx(RAW, 5), TypeError, "shape"),
+    "shape: str": (lambda: parse_idx(RAW, "5"), TypeError, "shape"),
+    "shape: bytes": (lambda: parse_idx(RAW, b"555"), TypeError, "shape"),
+    "shape: set": (lambda: parse_idx(RAW, {5, 28}), TypeError, "shape"),
+    "shape: array": (lambda: parse_idx(RAW, np.array([5, 28, 28])), TypeError, "shape"),
+    "shape: no axes": (lambda: parse_idx(RAW, ()), ValueError, "shape"),
+    "shape: many axes": (lambda: parse_idx(RAW, [1] * 300), ValueError, "shape"),
+    "shape: float": (lambda: parse_idx(RAW, (5.0, 28, 28)), TypeError, r"shape\[0\]"),
+    "shape: bool": (lambda: parse_idx(RAW, (5, True, 28)), TypeError, r"shape\[1\]"),
+    "shape: tuple": (lambda: parse_idx(RAW, (5, 28, (28,))), TypeError, r"shape\[2\]"),
+    "shape: zero": (lambda: parse_idx(RAW, (0, 28, 28)), ValueError, r"shape\[0\]"),
+    "shape: negative": (lambda: parse_idx(RAW, (-1, 28, 28)), ValueError, r"shape\[0\]"),
+    "source: None": (lambda: parse_idx(RAW, ANY_IMAGES, source=None), TypeError, "source"),
+    "source: path": (lambda: parse_idx(RAW, ANY_IMAGES, source=Path("x")), TypeError, "source"),
+    "verify data: str": (lambda: verify("labels", HASH, "x"), TypeError, "data"),
+    "verify data: None": (lambda: verify(None, HASH, "x"), TypeError, "data"),
+    "verify data: array": (lambda: verify(np.zeros(9), HASH, "x"), TypeError, "data"),
+    "sha256: bytes": (lambda: verify(RAW, HASH.encode(), "x"), TypeError, "sha256"),
+    "sha256: None": (lambda: verify(RAW, None, "x"), TypeError, "sha256"),
+    "sha256: hash": (lambda: verify(RAW, hashlib.sha256(RAW), "x"), TypeError, "sha256"),
+    "sha256: short": (lambda: verify(RAW, HASH[1:], "x"), ValueError, "sha256"),
+    "sha256: no digits": (lambda: verify(RAW, "x" * 64, "x"), ValueError, "sha256"),
+    "verify source": (lambda: verify(RAW, HASH, 3), TypeError, "source"),
+    "size: float": (lambda: verify(RAW, HASH, "x", size=1.5), TypeError, "size"),
+    "size: negative": (lambda: verify(RAW, HASH, "x", size=-1), ValueError, "size"),
+}
+
+
+@pytest.mark.parametrize(("call", "kind", "name"), WRONG_CALLS.values(), ids=WRONG_CALLS.keys())
+def test_arguments_of_another_type(call: Callable[[], object], kind: type, name: str) -> None:
+    with pytest.raises(kind, match=f"^(parse_idx|verify): expected {name} to ") as caught:
+        call()
+    assert caught.type is kind  # DatasetCorrupt is a ValueError, too
 
 
 # ------------------------------------------------------------------- a folder that the user names

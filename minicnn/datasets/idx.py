@@ -14,14 +14,21 @@ import hashlib
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import checks
+
 UINT8 = 0x0800
 GZIP = b"\x1f\x8b"
 CHUNK = 1 << 16
+BEGINNING = 1 << 10  # bytes of content in which a header or an HTML page shows
+SEARCHED = 1 << 26  # bytes of content that `verify` looks through; Fashion-MNIST has 47 MB
+DENSEST = 1032  # bytes that one packed byte can stand for: deflate takes 2 bits for 258 bytes
+MOST_AXES = 32  # of an array in NumPy 1
 
 
 class DatasetCorrupt(ValueError):
@@ -33,13 +40,16 @@ def parse_idx(
 ) -> NDArray[np.uint8]:
     """The array that the idx file `data`, packed by gzip or not, holds.
 
+    However a file is packed, no more of it is unpacked than `shape` and the file's own header say.
+
     Parameters
     ----------
     data
         The bytes of the whole file.
     shape
         The expected shape; None stands for any length from 1 on. (None, 28, 28) are images of
-        28x28 pixels, (None,) labels.
+        28x28 pixels, (None,) labels. Where the file comes from a stranger, name the lengths: they
+        bound the memory that it can take.
     source
         What error messages call the file: its path or address.
 
@@ -52,6 +62,9 @@ def parse_idx(
     DatasetCorrupt
         `data` is empty, cut, damaged, an HTML page, or of another magic number or shape; or the
         payload is shorter or longer than the header says.
+    TypeError, ValueError
+        `data` is not bytes or bytearray, `source` not a str, or `shape` not a sequence of 1 to 32
+        positive integers or None.
 
     Examples
     --------
@@ -60,14 +73,16 @@ def parse_idx(
     >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 9, 0, 7]), shape=(None,))
     array([9, 0, 7], dtype=uint8)
     """
-    content = _unpack(data, source)
+    _check_file(data, source, "parse_idx")
+    shape = _checked_shape(shape)
+    beginning = _beginning(data, source)
     fields = 1 + len(shape)
     header = 4 * fields
-    if len(content) < header:
+    if len(beginning) < header:
         raise DatasetCorrupt(
-            f"{source}: expected an idx header of {header} bytes, received {len(content)} bytes"
+            f"{source}: expected an idx header of {header} bytes, received {len(beginning)} bytes"
         )
-    magic, *lengths = struct.unpack_from(f">{fields}I", content)
+    magic, *lengths = struct.unpack_from(f">{fields}I", beginning)
     if magic != UINT8 + len(shape):
         raise DatasetCorrupt(
             f"{source}: expected magic number {UINT8 + len(shape)} (uint8, axes: {len(shape)}), "
@@ -77,25 +92,71 @@ def parse_idx(
     if not fits:
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise DatasetCorrupt(f"{source}: expected shape ({wanted}), received {tuple(lengths)}")
-    size, received = math.prod(lengths), len(content) - header
+
+    size = math.prod(lengths)
+    product = " x ".join(map(str, lengths))
+    expected = f"{source}: expected a payload of {product} = {size} bytes, as its header says"
+    packed = data.startswith(GZIP)
+    if packed and header + size > DENSEST * len(data):
+        raise DatasetCorrupt(f"{expected}, received {len(data)} packed bytes, too few for as many")
+    content = bytearray()  # grows with what comes, since a header can claim anything
+    for piece in _pieces(data, header + size + 1, source):
+        content += piece
+    received = (len(content) if packed else len(data)) - header
     if received != size:
-        product = " x ".join(map(str, lengths))
-        raise DatasetCorrupt(
-            f"{source}: expected a payload of {product} = {size} bytes, as its header says, "
-            f"received {received}"
-        )
+        surplus = packed and received > size  # of which only the first byte was unpacked
+        raise DatasetCorrupt(f"{expected}, received {'more' if surplus else received}")
     # Over a bytearray, unlike over bytes, the array is writable without a copy.
     return np.frombuffer(content, np.uint8, offset=header).reshape(lengths)
 
 
-def verify(data: bytes, sha256: str, source: str) -> None:
-    """Raise DatasetCorrupt, with the probable reason, unless `data` has that SHA-256."""
+def verify(data: bytes, sha256: str, source: str, *, size: int | None = None) -> None:
+    """Raise DatasetCorrupt, with the probable reason, unless `data` has that SHA-256.
+
+    Parameters
+    ----------
+    data
+        The bytes of the file. A caller that knows its size need not read more than one byte
+        beyond it.
+    sha256
+        64 hexadecimal digits.
+    source
+        What error messages call the file: its path or address.
+    size
+        How many bytes the file should have, where that is known.
+
+    Raises
+    ------
+    DatasetCorrupt
+        `data` has another SHA-256. To find the reason, at most 64 MiB of it are unpacked, and
+        none of it is kept.
+    TypeError, ValueError
+        An argument is of another type, or `sha256` is not such a number.
+    """
+    _check_file(data, source, "verify")
+    if not isinstance(sha256, str):
+        raise TypeError(
+            f"verify: expected sha256 to be a str of 64 hexadecimal digits, received {sha256!r} "
+            f"({type(sha256).__name__})"
+        )
+    if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
+        raise ValueError(
+            f"verify: expected sha256 to be 64 hexadecimal digits, received {sha256[:80]!r}"
+        )
+    if size is not None:
+        size = checks.integer(size, "size", "verify", minimum=0)
     received = hashlib.sha256(data).hexdigest()
-    if received == sha256:
+    if received == sha256.lower():
         return
-    hashes = f"expected SHA-256 {sha256}, received {received}"
+    whole = size is None or len(data) <= size
+    hashes = f"expected SHA-256 {sha256}" + (
+        f", received {received}" if whole else f" and {size} bytes, received more"
+    )
     try:
-        _unpack(data, source)
+        _beginning(data, source)
+        if whole:
+            for _ in _pieces(data, SEARCHED, source):
+                pass
     except DatasetCorrupt as error:
         raise DatasetCorrupt(f"{error} ({hashes})") from None
     raise DatasetCorrupt(
@@ -104,42 +165,81 @@ def verify(data: bytes, sha256: str, source: str) -> None:
     )
 
 
-def _unpack(data: bytes, source: str) -> bytearray:
-    """The content of the file `data`, unpacked where it is gzip; refuses what cannot be idx."""
+def _check_file(data: Any, source: Any, who: str) -> None:
+    if not isinstance(data, (bytes, bytearray)):
+        raise TypeError(
+            f"{who}: expected data to be the bytes of a file, received {type(data).__name__}. "
+            "Read the file first: pathlib.Path(name).read_bytes()"
+        )
+    if not isinstance(source, str):
+        raise TypeError(
+            f"{who}: expected source to be a str, the file's path or address, received {source!r} "
+            f"({type(source).__name__})"
+        )
+
+
+def _checked_shape(shape: Any) -> tuple[int | None, ...]:
+    if not isinstance(shape, Sequence) or isinstance(shape, (str, bytes, bytearray)):
+        raise TypeError(
+            "parse_idx: expected shape to be a tuple of integers or None, such as (None, 28, 28), "
+            f"received {shape!r} ({type(shape).__name__})"
+        )
+    if not 1 <= len(shape) <= MOST_AXES:
+        raise ValueError(
+            f"parse_idx: expected shape to have 1 to {MOST_AXES} axes, received {len(shape)}"
+        )
+    return tuple(
+        None if n is None else checks.integer(n, f"shape[{axis}]", "parse_idx", minimum=1)
+        for axis, n in enumerate(shape)
+    )
+
+
+def _beginning(data: bytes, source: str) -> bytes:
+    """The first bytes of the content, unpacked; refuses what cannot be idx."""
     if not data:
         raise DatasetCorrupt(f"{source}: expected an idx file, received an empty file")
-    content = _gunzip(data, source) if data.startswith(GZIP) else bytearray(data)
-    start = content[:1024].lower()
+    beginning = b"".join(_pieces(data, BEGINNING, source))
+    start = beginning.lower()
     if b"<html" in start or b"<!doctype html" in start:
         raise DatasetCorrupt(
             f"{source}: expected an idx file, but this is an HTML page: the server sent a login, "
             "an error or a preview instead of the data"
         )
-    return content
+    return beginning
 
 
-def _gunzip(data: bytes, source: str) -> bytearray:
-    """Unpack exactly one gzip member.
+def _pieces(data: bytes, limit: int, source: str) -> Iterator[bytes | memoryview]:
+    """The first `limit` bytes of the content in pieces, unpacked where the file is gzip.
 
-    The gzip module would take an empty file for no data, and a second member for more of it.
+    Takes exactly one gzip member: the gzip module would take an empty file for no data, and a
+    second member for more of it.
     """
+    file = memoryview(data)
+    if not data.startswith(GZIP):
+        yield file[:limit]
+        return
     inflater = zlib.decompressobj(wbits=31)  # 31: the format of gzip, whose CRC-32 zlib checks
-    content = bytearray()
-    packed = memoryview(data)
-    try:
-        for start in range(0, len(packed), CHUNK):  # in pieces: one unpacked copy, never two
-            content += inflater.decompress(packed[start : start + CHUNK])
-    except zlib.error as error:
+    fed = 0
+    while limit > 0 and not inflater.eof:
+        packed: bytes | memoryview = inflater.unconsumed_tail
+        if not packed:
+            packed = file[fed : fed + CHUNK]
+            fed += len(packed)
+        try:
+            piece = inflater.decompress(packed, min(limit, CHUNK))
+        except zlib.error as error:
+            raise DatasetCorrupt(
+                f"{source}: expected a sound gzip file, received one with damaged bytes ({error})"
+            ) from None
+        if not piece and not packed:
+            raise DatasetCorrupt(
+                f"{source}: expected a whole gzip file, received one cut after {len(data)} bytes"
+            )
+        limit -= len(piece)
+        yield piece
+    surplus = len(inflater.unused_data) + len(file) - fed
+    if inflater.eof and surplus:
         raise DatasetCorrupt(
-            f"{source}: expected a sound gzip file, received one with damaged bytes ({error})"
-        ) from None
-    if not inflater.eof:
-        raise DatasetCorrupt(
-            f"{source}: expected a whole gzip file, received one cut after {len(data)} bytes"
+            f"{source}: expected one gzip member and nothing else, received {surplus} more bytes "
+            "after its end"
         )
-    if inflater.unused_data:
-        raise DatasetCorrupt(
-            f"{source}: expected one gzip member and nothing else, received "
-            f"{len(inflater.unused_data)} more bytes after its end"
-        )
-    return content
