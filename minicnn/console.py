@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from contextlib import suppress
 from typing import Any
 
 # What tables and bars are drawn with, and what stands for it where only plain characters do.
@@ -21,8 +22,12 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print "minicnn: `text`" on standard error: what a user should know beside the results."""
-    _print_line(f"minicnn: {text}", sys.stderr)
+    """Print "minicnn: `text`" on standard error: what a user should know beside the results.
+
+    Where that is closed, or a pipe that is no longer read, the note is lost and the work goes on.
+    """
+    with suppress(OSError, ValueError):
+        _print_line(f"minicnn: {text}", sys.stderr)
 
 
 def _print_line(text: str, stream: Any) -> None:
@@ -63,7 +68,9 @@ class Output:
     def isatty(self) -> bool:
         """Whether a person looks at a terminal."""
         isatty = getattr(self.stream, "isatty", None)
-        return isatty is not None and bool(isatty())
+        with suppress(OSError, ValueError):  # it is closed
+            return isatty is not None and bool(isatty())
+        return False
 
 
 def encodable(text: str, encoding: str, errors: str | None = None) -> str:

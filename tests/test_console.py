@@ -17,6 +17,7 @@ import minicnn
 from minicnn import Sequential, console, training
 from minicnn.callbacks import Callback
 from minicnn.console import columns, encodable, one_line
+from minicnn.datasets import fashion_mnist
 from minicnn.gradcheck import __main__ as gradcheck
 from minicnn.gradcheck import check_layer
 from minicnn.layers import Dense
@@ -348,3 +349,41 @@ def test_the_package_prints_in_one_place():
                 and node.func.id == "print"
             ]
             assert calls == [], path
+
+
+class Full(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def isatty(self):
+        raise OSError("no device")
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [None, closed(), Full()])
+def test_a_note_that_no_stream_takes_is_no_error(stream, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "stderr", stream)
+    console.note("lost")
+    assert not console.Output(sys.stderr).isatty()
+    monkeypatch.undo()
+    assert capfd.readouterr() == ("", "")  # nor does it go to standard output instead
+
+
+def test_what_the_data_set_says_gets_through_an_ascii_stream(tmp_path, monkeypatch):
+    """The folder that lacks the files is named, whatever it is called."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(fashion_mnist, "MIRRORS", ())
+    monkeypatch.setenv("MINICNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Bücher").mkdir()
+    with pytest.raises(fashion_mnist.DatasetUnavailable):
+        fashion_mnist.load_data(tmp_path / "Bücher")
+    assert "Bucher (path) lacks" in stream.buffer.getvalue().decode("ascii")

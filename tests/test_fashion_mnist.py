@@ -10,11 +10,14 @@ import functools
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -23,13 +26,14 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minicnn.datasets import fashion_mnist
+from minicnn.datasets import download, fashion_mnist
 from minicnn.datasets.fashion_mnist import DataFile, DatasetCorrupt, DatasetUnavailable, load_data
 from minicnn.datasets.idx import parse_idx, verify
 
@@ -105,6 +109,26 @@ def assert_loaded(result: object) -> None:
         assert got.flags.writeable
 
 
+def within(seconds: float, call: Callable[[], object]) -> object:
+    """What `call` returns or raises; a failure instead of a hang where it does not end in time."""
+    ends: list[tuple[object, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            ends.append((call(), None))
+        except BaseException as error:
+            ends.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert ends, f"still at it after {seconds} s"
+    result, error = ends[0]
+    if error is not None:
+        raise error
+    return result
+
+
 def peak_of(call: Callable[[], object]) -> int:
     """The most bytes that Python and NumPy hold at once during `call`."""
     tracemalloc.start()
@@ -166,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Mirror
 
     def do_GET(self) -> None:
-        name = self.path.removeprefix("/")
+        name = self.path.rpartition("/")[2].partition("?")[0]  # a proxy sees whole addresses
         self.server.asked.append(name)
         self.server.answer(self, PACKED[name])
 
@@ -562,6 +586,12 @@ def test_path_of_another_type(path: object) -> None:
         load_data(path)
 
 
+@pytest.mark.parametrize("path", ["nul\0byte", "surrogate\ud800"])
+def test_path_that_no_file_can_have(path: str) -> None:
+    with pytest.raises(ValueError, match=r"load_data: expected path to name a folder, received '"):
+        load_data(path)
+
+
 def test_empty_path() -> None:
     with pytest.raises(ValueError, match=r"expected path to name a folder, received ''"):
         load_data("")
@@ -572,7 +602,7 @@ DAMAGE = {
     "empty": (b"", "an empty file"),
     "cut": (PACKED_FIRST[:-100], "cut after [0-9]+ bytes"),
     "flipped": (flipped(PACKED_FIRST, 8000), "damaged bytes|The file is damaged"),
-    "second member": (PACKED_FIRST + PACKED_FIRST, "more bytes after its end"),
+    "second member": (PACKED_FIRST + PACKED_FIRST, "and [0-9]+ bytes, received more"),
     "page": (HTML, "this is an HTML page"),
     "another file": (pack(idx_bytes(FIVE + 1)), "MNIST's digits go by the same names"),
 }
@@ -595,7 +625,8 @@ def test_a_damaged_file_in_a_named_folder_is_an_error_and_stays(
     assert re.search(reason, message)
     assert str(folder / FIRST) in message
     assert FILES[0].gz_sha256 in message
-    assert hashlib.sha256(data).hexdigest() in message
+    if len(data) <= len(PACKED_FIRST):  # a longer one is not read to its end
+        assert hashlib.sha256(data).hexdigest() in message
     for way_out in "replace the file", "path=", "MINICNN_DATA", "synthetic_fashion":
         assert way_out in message
     assert contents(folder) == before
@@ -731,10 +762,11 @@ def test_a_bad_file_in_the_cache_that_cannot_be_deleted_is_no_obstacle(
 def test_the_cache_is_the_users_own_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pooch
+    import platformdirs
 
     monkeypatch.delenv("MINICNN_CACHE")
-    assert fashion_mnist._cache_folder() == Path(pooch.os_cache("minicnn")) / "fashion-mnist"
+    users = Path(platformdirs.user_cache_dir("minicnn"))
+    assert fashion_mnist._cache_folder() == users / "fashion-mnist"
     assert fashion_mnist._cache_folder().is_relative_to(tmp_path / "home")
     monkeypatch.setenv("MINICNN_CACHE", "~/elsewhere")
     assert fashion_mnist._cache_folder() == tmp_path / "home" / "elsewhere" / "fashion-mnist"
@@ -776,6 +808,120 @@ def test_a_damaged_copy_of_another_tool_is_passed_over_and_left_alone(
     assert_loaded(load_data())
     assert contents(copies) == before
     assert mirror.asked == [FIRST]
+
+
+# ----------------------------------------------------------- what stands in a file's place, or more
+
+
+def make_link_to_zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def make_socket(path: Path) -> None:
+    # the name of a socket may have some 100 bytes only, so it is made here and moved there
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        os.rename("socket", path)
+
+
+def make_link_to_fifo(path: Path) -> None:
+    os.mkfifo("fifo")
+    path.symlink_to(Path("fifo").absolute())
+
+
+NO_FILES = {
+    "FIFO": lambda path: os.mkfifo(path),
+    "link to a FIFO": make_link_to_fifo,
+    "link to /dev/zero": make_link_to_zeros,
+    "link to a terminal": lambda path: path.symlink_to("/dev/tty"),
+    "socket": make_socket,
+    "directory": lambda path: path.mkdir(),
+    "link to itself": lambda path: path.symlink_to(path),
+}
+PLACES = {"path": "mine", "cache": "cache/fashion-mnist", **OTHERS}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+@pytest.mark.parametrize("unpacked", [False, True])
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+@pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES.keys())
+def test_what_is_no_regular_file_is_passed_over_at_once(
+    make: Callable[[Path], None], place: str, unpacked: bool, tmp_path: Path, serve: Serve
+) -> None:
+    (mirror,) = serve(send_whole)
+    folder = fill(tmp_path / place, unpacked=unpacked)
+    first = folder / FIRST.removesuffix(".gz" if unpacked else "")
+    first.unlink()
+    make(first)
+    named = folder if place == "mine" else None
+    before = first.lstat()
+    peak = peak_of(lambda: assert_loaded(within(10, lambda: load_data(named))))
+    assert peak < 32 * MEGABYTE  # what is imported for the download included
+    assert mirror.asked == [FIRST]
+    if place != PLACES["cache"]:
+        assert first.lstat() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_what_is_no_regular_file_is_named(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "mine")
+    (folder / FIRST).unlink()
+    os.mkfifo(folder / FIRST)
+    with pytest.raises(DatasetUnavailable, match=r"\(path\): cannot be read: not a regular file"):
+        within(10, lambda: load_data(folder))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_a_file_that_becomes_a_pipe_before_it_is_opened(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(cache)
+    folder = fill(tmp_path / "mine")
+    opened = os.open
+
+    def swap_and_open(name: object, *args: object) -> int:
+        if name == folder / FIRST:
+            (folder / FIRST).unlink()
+            os.mkfifo(folder / FIRST)
+        return opened(name, *args)
+
+    monkeypatch.setattr(os, "open", swap_and_open)
+    assert_loaded(within(10, lambda: load_data(folder)))
+
+
+@pytest.mark.parametrize("data", [bomb(idx_head(5, 28, 28)), bomb(HTML)], ids=["idx", "page"])
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_a_bomb_in_any_folder_costs_nothing(
+    data: bytes, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that has the size of the true file."""
+    folder = fill(tmp_path / place)
+    (folder / FIRST).write_bytes(data)
+    named = folder if place == "mine" else None
+    for size in FILES[0].gz_size, len(data):
+        files = (FILES[0]._replace(gz_size=size), *FILES[1:])
+        monkeypatch.setattr(fashion_mnist, "FILES", files)
+
+        def load() -> None:
+            with pytest.raises((DatasetCorrupt, DatasetUnavailable), match=FILES[0].gz_sha256):
+                load_data(named)
+
+        (folder / FIRST).write_bytes(data)  # the cache deletes it
+        assert peak_of(load) < MEGABYTE
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_a_file_that_is_too_long_is_not_read_to_its_end(unpacked: bool, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "mine", unpacked=unpacked)
+    first = folder / FIRST.removesuffix(".gz" if unpacked else "")
+    os.truncate(first, 1 << 36)  # zeros that take no place on the disk
+    size = FILES[0].idx_size if unpacked else FILES[0].gz_size
+
+    def load() -> None:
+        with pytest.raises(DatasetCorrupt, match=f"and {size} bytes, received more"):
+            load_data(folder)
+
+    assert peak_of(load) < MEGABYTE
 
 
 # ------------------------------------------------------------------------------------ the download
@@ -850,6 +996,382 @@ def test_a_mirror_that_fails_is_named_with_its_reason_and_the_next_one_tried(
     assert bad.asked == list(PACKED)
     assert good.asked == list(PACKED)
     assert contents(cache) == PACKED
+
+
+def send_for_ever(
+    handler: BaseHTTPRequestHandler,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    pieces: Iterator[bytes] | None = None,
+    pause: float = 0.0,
+) -> None:
+    """An answer that ends only when the client hangs up, or the test is over."""
+    handler.send_response(status)
+    for name, value in (headers or {}).items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    for piece in pieces or itertools.repeat(bytes(1 << 16)):
+        handler.wfile.write(piece)
+        handler.wfile.flush()
+        if handler.server.released.wait(pause):
+            return
+
+
+def endless(**headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda handler, data: send_for_ever(handler, headers=named)
+
+
+def send_bomb(encoding: str) -> Answer:
+    wbits = {"gzip": 31, "deflate": 15}[encoding]
+    packer = zlib.compressobj(wbits=wbits)
+    body = b"".join(packer.compress(bytes(MEGABYTE)) for _ in range(256)) + packer.flush()
+
+    def answer(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", encoding)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def send_too_long(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+    send(handler, data + b"1", len(data) + 1)
+
+
+def send_chunks_for_ever(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+    handler.protocol_version = "HTTP/1.1"
+    chunk = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
+    headers = {"Transfer-Encoding": "chunked"}
+    send_for_ever(handler, headers=headers, pieces=itertools.repeat(chunk))
+
+
+def send_a_chunk_size_for_ever(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+    handler.protocol_version = "HTTP/1.1"
+    headers = {"Transfer-Encoding": "chunked"}
+    send_for_ever(handler, headers=headers, pieces=itertools.repeat(b"0" * (1 << 16)))
+
+
+def send_headers_for_ever(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\n")
+    while not handler.server.released.is_set():
+        handler.wfile.write(b"X-More: " + b"x" * 60000 + b"\r\n")
+
+
+def redirect_with_endless_body(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+    location = handler.path.partition("?")[0] + "?again"
+    send_for_ever(handler, status=302, headers={"Location": location})
+
+
+def redirect_round_and_round(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", handler.path.partition("?")[0] + "?again")
+    handler.end_headers()
+
+
+LONGER = f"and {FILES[0].gz_size} bytes, received more"
+TOO_MUCH = {
+    "endless": (endless(), LONGER),
+    "endless, false length": (
+        endless(Content_Length=str(1 << 40)),
+        LONGER,
+    ),
+    "endless, length of the file": (
+        endless(Content_Length=str(FILES[0].gz_size)),
+        "expected SHA-256",
+    ),
+    "endless, chunked": (send_chunks_for_ever, LONGER),
+    "endless size of a chunk": (send_a_chunk_size_for_ever, "got more than 65536 bytes|invalid"),
+    "endless headers": (send_headers_for_ever, "got more than 100 headers"),
+    "endless error page": (
+        lambda handler, data: send_for_ever(handler, status=503),
+        "HTTPError: 503",
+    ),
+    "endless redirect": (redirect_with_endless_body, "redirected more than 5 times"),
+    "redirects without end": (redirect_round_and_round, "redirected more than 5 times"),
+    "one byte too long": (send_too_long, LONGER),
+    "bomb, gzip": (send_bomb("gzip"), LONGER),
+    "bomb, deflate": (send_bomb("deflate"), LONGER),
+    "bomb that says gzip, endless": (
+        endless(Content_Encoding="gzip"),
+        LONGER,
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "reason"), TOO_MUCH.values(), ids=TOO_MUCH.keys())
+def test_a_mirror_that_sends_too_much_is_stopped(
+    answer: Answer, reason: str, cache: Path, serve: Serve
+) -> None:
+    bad, good = serve(answer, send_whole)
+    peak = peak_of(lambda: assert_loaded(within(20, load_data)))
+    assert peak < 32 * MEGABYTE  # 100 headers of 60 kB, and the modules that are imported
+    assert good.asked == list(PACKED)
+    assert contents(cache) == PACKED
+    fashion_mnist.MIRRORS = (bad.url,)  # the fixture sets it back
+    for file in cache.iterdir():
+        file.unlink()
+    with pytest.raises(DatasetUnavailable) as caught:
+        within(20, load_data)
+    line = next(line for line in str(caught.value).splitlines() if bad.url in line)
+    assert re.search(reason, line)
+
+
+def drip(handler: BaseHTTPRequestHandler, data: bytes, beginning: bytes = b"") -> None:
+    """Send `beginning` at once and `data` byte by byte, so that no pause is ever long."""
+    handler.wfile.write(beginning)
+    for byte in itertools.cycle(data):
+        handler.wfile.write(bytes([byte]))
+        handler.wfile.flush()
+        if handler.server.released.wait(0.05):
+            return
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+DRIPS = {
+    "body": lambda handler, data: drip(handler, data, OK + b"\r\n"),
+    "body, with its length": lambda handler, data: drip(
+        handler, data, OK + b"Content-Length: %d\r\n\r\n" % len(data)
+    ),
+    "body, after half of it": lambda handler, data: drip(
+        handler, b"1", OK + b"\r\n" + data[: len(data) // 2]
+    ),
+    "chunks": lambda handler, data: drip(handler, b"1\r\nx\r\n", CHUNKED),
+    "size of a chunk": lambda handler, data: drip(handler, b"0", CHUNKED),
+    "end of the chunks": lambda handler, data: drip(handler, b"X: y\r\n", CHUNKED + b"0\r\n"),
+    "status line": lambda handler, data: drip(handler, b" ", b"HTTP/1.1 200"),
+    "headers": lambda handler, data: drip(handler, b"X", OK + b"X-More: "),
+    "informational answers": lambda handler, data: drip(handler, b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "headers of a redirect": lambda handler, data: drip(
+        handler, b"X", b"HTTP/1.1 302 Found\r\nLocation: /\r\nX-More: "
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", DRIPS.values(), ids=DRIPS.keys())
+def test_a_mirror_that_drips_is_given_up(
+    answer: Answer, cache: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "PATIENCE", 0.3)
+    (mirror,) = serve(answer)
+    start = time.monotonic()
+    with pytest.raises(DatasetUnavailable) as caught:
+        within(20, load_data)
+    assert 0.3 < time.monotonic() - start < 10
+    line = next(line for line in str(caught.value).splitlines() if mirror.url in line)
+    assert re.search(r"TimeoutError: the server is too slow: [0-9]+ bytes in [0-9.]+ s", line)
+    assert not contents(cache)
+
+
+def test_redirects_share_the_time_of_the_answer(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def redirect_late(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        handler.server.released.wait(0.2)
+        redirect_round_and_round(handler, data)
+
+    monkeypatch.setattr(download, "PATIENCE", 0.5)
+    (mirror,) = serve(redirect_late)
+    with pytest.raises(DatasetUnavailable, match="the server is too slow"):
+        within(20, load_data)
+    assert len(mirror.asked) == 3
+
+
+def test_a_slow_mirror_that_sends_steadily_has_the_time_it_takes(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send_slowly(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for start in range(0, len(data), 200):
+            handler.wfile.write(data[start : start + 200])
+            handler.wfile.flush()
+            handler.server.released.wait(0.1 if len(data) > 3000 else 0)
+
+    monkeypatch.setattr(download, "PATIENCE", 1.0)
+    monkeypatch.setattr(download, "SLOWEST", 500)
+    monkeypatch.setattr(download, "CHUNK", 200)
+    serve(send_slowly)
+    start = time.monotonic()
+    assert_loaded(within(20, load_data))
+    assert time.monotonic() - start > 1.5
+
+
+def test_a_mirror_that_has_moved_is_followed(
+    cache: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moved(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        handler.send_response(301)
+        handler.send_header("Location", good.url + handler.path.removeprefix("/"))
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    old, good = serve(moved, send_whole)
+    monkeypatch.setattr(fashion_mnist, "MIRRORS", (old.url,))
+    assert_loaded(load_data())
+    assert old.asked == good.asked == list(PACKED)
+    assert contents(cache) == PACKED
+
+
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "http://", "http://[", "//", "ftp://x/y", "http://\xff\xfe/"]
+)
+def test_a_redirect_to_nowhere(location: str, cache: Path, serve: Serve) -> None:
+    def astray(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.end_headers()
+
+    _, good = serve(astray, send_whole)
+    assert_loaded(load_data())
+    assert good.asked == list(PACKED)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "nonsense"])
+def test_what_a_server_calls_packed_is_not_unpacked_on_the_way(
+    encoding: str, cache: Path, serve: Serve
+) -> None:
+    def label(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", encoding)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    serve(label)
+    assert_loaded(load_data())
+    assert contents(cache) == PACKED
+
+
+@pytest.fixture
+def secure(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Answer], Mirror]:
+    """Start a mirror that is reached by https only, with a certificate of its own."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+
+    def start(answer: Answer) -> Mirror:
+        key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        subprocess.run(
+            [*request, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        (mirror,) = serve(answer)
+        mirror.socket = context.wrap_socket(mirror.socket, server_side=True)
+        monkeypatch.setattr(fashion_mnist, "MIRRORS", (f"https://localhost:{mirror.server_port}/",))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        return mirror
+
+    return start
+
+
+def test_a_download_by_https(
+    cache: Path, secure: Callable[[Answer], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = secure(send_whole)
+    assert_loaded(within(20, load_data))
+    assert contents(cache) == PACKED
+    for answer in DRIPS["headers"], DRIPS["body"], DRIPS["chunks"]:
+        mirror.answer = answer
+        for file in cache.iterdir():
+            file.unlink()
+        monkeypatch.setattr(download, "PATIENCE", 0.5)
+        with pytest.raises(DatasetUnavailable, match="the server is too slow"):
+            within(20, load_data)
+
+
+def test_a_handshake_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def shake_hands_for_ever() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"\x16\x03\x03\x40\x00")  # 16 kB of handshake are to come
+            while not over.wait(0.05):
+                with suppress(OSError):
+                    connection.sendall(b"\x02")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=shake_hands_for_ever)
+        thread.start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+        monkeypatch.setattr(fashion_mnist, "MIRRORS", (url,))
+        monkeypatch.setattr(fashion_mnist, "TIMEOUT", (0.5, 5.0))
+        try:
+            with pytest.raises(DatasetUnavailable, match="timed out"):
+                within(20, load_data)
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_proxy_is_asked_and_watched_as_well(
+    cache: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_proxy(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        proxy.wanted.append(handler.path)
+        if proxy.drips:
+            drip(handler, b"X", OK + b"X-More: ")
+        else:
+            send_whole(handler, data)
+
+    (proxy,) = serve(as_proxy)
+    proxy.wanted, proxy.drips = [], False
+    address = "http://data.invalid/"
+    monkeypatch.setattr(fashion_mnist, "MIRRORS", (address,))
+    monkeypatch.setenv("http_proxy", proxy.url)
+    assert_loaded(load_data())
+    assert proxy.wanted == [address + name for name in PACKED]
+    for file in cache.iterdir():
+        file.unlink()
+    proxy.drips = True
+    monkeypatch.setattr(download, "PATIENCE", 0.3)
+    with pytest.raises(DatasetUnavailable, match="the server is too slow"):
+        within(20, load_data)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
+def test_an_interrupted_download_leaves_nothing(
+    cache: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mirror,) = serve(send_half_and_stall)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            load_data()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert mirror.half_sent.is_set()
+    assert not cache.exists()
+
+
+def test_an_interrupted_write_to_the_cache_leaves_nothing(
+    cache: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(send_whole)
+    write = Path.write_bytes
+
+    def interrupted(path: Path, data: bytes) -> int:
+        write(path, data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_data()
+    assert not list(cache.iterdir())
 
 
 @pytest.fixture
@@ -1003,7 +1525,7 @@ def test_two_processes_may_download_at_once(cache: Path, serve: Serve) -> None:
 
 
 def test_the_import_does_not_load_the_downloader() -> None:
-    code = "import sys; from minicnn.datasets import fashion_mnist; print('pooch' in sys.modules)"
+    code = "import sys, minicnn.datasets.fashion_mnist; print('requests' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

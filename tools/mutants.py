@@ -359,7 +359,7 @@ def preload(folder: Path) -> None:
     """Import, and warm up, what all tries need; but nothing of minicnn."""
     os.environ["NUMBA_CACHE_DIR"] = str(folder / "numba")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    for name in ("hypothesis.strategies", "pytest", "threadpoolctl", "tqdm.auto", "pooch"):
+    for name in ("hypothesis.strategies", "pytest", "threadpoolctl", "tqdm.auto", "requests"):
         importlib.import_module(name)
     import numba
 

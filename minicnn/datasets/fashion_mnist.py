@@ -12,14 +12,17 @@ Each of the four files is taken from the first place that has it:
 
 Nothing is used whose SHA-256 is not that of the published file, so it does not matter which place
 a file came from. A damaged file in a folder that the user named is an error, in the cache it is
-deleted, anywhere else it is passed over.
+deleted, anywhere else it is passed over. The sizes of all files are known: no more is read from a
+file or a mirror, and of a file only where it is a regular one.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
-import io
+import math
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -54,6 +57,10 @@ class DataFile(NamedTuple):
     gz_size: int
     gz_sha256: str
     idx_sha256: str  # unpacked, as torchvision and some browsers keep it
+
+    @property
+    def idx_size(self) -> int:
+        return 4 * (1 + len(self.shape)) + math.prod(self.shape)
 
 
 FILES = (
@@ -127,13 +134,13 @@ def load_data(
     Raises
     ------
     DatasetUnavailable
-        A file is in none of the places and no mirror could be reached. The message lists each
-        place and why it failed. It is an OSError.
+        A file is in none of the places, and no mirror could be reached or sent it in a reasonable
+        time. The message lists each place and why it failed. It is an OSError.
     DatasetCorrupt
         A file in the folder named by `path` or MINICNN_DATA is damaged. The file is left as it
         is. It is a ValueError.
     TypeError, ValueError
-        `path` is no path, or an empty one.
+        `path` is no path, an empty one, or one that no file can have.
 
     Examples
     --------
@@ -178,6 +185,15 @@ def _named_folder(path: str | os.PathLike[str] | None) -> Place | None:
             "fashion_mnist.load_data: expected path to name a folder, received ''. "
             "Leave it out, or pass '.' for the current folder"
         )
+    try:
+        representable = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        representable = False
+    if not representable:
+        raise ValueError(
+            "fashion_mnist.load_data: expected path to name a folder, received "
+            f"{text!r}, which no file system can hold"
+        )
     folder = Path(os.path.expanduser(text))
     missing = [f"{file.name}.gz" for file in FILES if not os.path.exists(_held(file, folder)[0])]
     if not os.path.isdir(folder):
@@ -197,10 +213,10 @@ def _fetch(file: DataFile, named: Place | None) -> tuple[bytes, str]:
     tried: list[str] = []
     for place in _places(named):
         owner, folder = place
-        path, sha256 = _held(file, folder)
+        path, size, sha256 = _held(file, folder)
         try:
-            data = path.read_bytes()
-            verify(data, sha256, str(path))
+            data = _read(path, size)
+            verify(data, sha256, str(path), size=size)
         except (FileNotFoundError, NotADirectoryError):
             tried.append(f"{path} ({owner}): no such file")
         except OSError as error:
@@ -219,8 +235,8 @@ def _fetch(file: DataFile, named: Place | None) -> tuple[bytes, str]:
         url = f"{mirror}{file.name}.gz"
         try:
             data = _download(url, file.gz_size)
-            verify(data, file.gz_sha256, url)
-        except OSError as error:  # every error of requests is one
+            verify(data, file.gz_sha256, url, size=file.gz_size)
+        except OSError as error:
             tried.append(f"{url}: {_innermost(error, handled)}")
         except DatasetCorrupt as error:
             tried.append(str(error))
@@ -249,37 +265,51 @@ def _places(named: Place | None) -> Iterator[Place]:
 def _cache_folder() -> Path:
     cache = os.environ.get("MINICNN_CACHE")
     if not cache:
-        import pooch  # here: it slows `import minicnn` down
+        import platformdirs  # here: it slows `import minicnn` down
 
-        cache = str(pooch.os_cache("minicnn"))
+        cache = platformdirs.user_cache_dir("minicnn")
     return Path(os.path.expanduser(cache), "fashion-mnist")
 
 
-def _held(file: DataFile, folder: Path) -> tuple[Path, str]:
-    """`file` in `folder`, with its SHA-256: the unpacked form where it is the only one there."""
+def _held(file: DataFile, folder: Path) -> tuple[Path, int, str]:
+    """`file` in `folder`, its size, its SHA-256; unpacked where that is the only form there."""
     packed, unpacked = folder / f"{file.name}.gz", folder / file.name
     if os.path.exists(unpacked) and not os.path.exists(packed):
-        return unpacked, file.idx_sha256
-    return packed, file.gz_sha256
+        return unpacked, file.idx_size, file.idx_sha256
+    return packed, file.gz_size, file.gz_sha256
+
+
+def _read(path: Path, size: int) -> bytes:
+    """The content of a regular file; of one that is too long, the first `size` + 1 bytes.
+
+    A pipe or a device by that name would have us wait, or never end.
+    """
+
+    def check(status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    check(os.stat(path))  # opening a device can already act on it
+    with open(path, "rb", opener=opener) as file:
+        check(os.fstat(file.fileno()))  # what was opened may be another file by now
+        return file.read(size + 1) or b""  # None where the system has the bytes only later
 
 
 def _download(url: str, size: int) -> bytes:
-    """What `url` answers, held in memory; `size` is what the progress bar counts up to."""
-    import pooch
+    """What `url` answers, held in memory; at most one byte more than `size`."""
     from tqdm import tqdm
+
+    from minicnn.datasets.download import download  # here: it slows `import minicnn` down
 
     terminal = console.Output(sys.stderr).isatty()
     if not terminal:
         console.note(f"downloading {url} ({size / 1e3:,.0f} kB)")
-    # identity: a server that packs the packed file once more would have it unpacked on the way
-    get = pooch.HTTPDownloader(
-        timeout=TIMEOUT, chunk_size=1 << 16, headers={"Accept-Encoding": "identity"}
-    )
-    received = io.BytesIO()
     bar = {"total": size, "unit": "B", "unit_scale": True, "desc": url.rpartition("/")[2]}
-    with tqdm.wrapattr(received, "write", bytes=False, disable=not terminal, **bar) as out:
-        get(url, out, None)
-    return received.getvalue()
+    with tqdm(disable=not terminal, **bar) as progress:
+        return download(url, size, TIMEOUT, progress.update)
 
 
 def _keep(data: bytes, path: Path) -> None:
