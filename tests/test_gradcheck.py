@@ -27,6 +27,7 @@ from minicnn.layers import (
     MaxPooling2D,
     ReLU,
     Rescaling,
+    Sigmoid,
     Softmax,
     Tanh,
 )
@@ -816,6 +817,124 @@ def test_a_gradient_off_by_a_thousandth_always_fails():
             assert result["x"].ok
         else:
             assert check_layer(right, (4, 3), seed=seed).ok
+
+
+# --- forward that rounds to float32, and forward that only looks like it
+
+
+def rounded(array):
+    return np.asarray(array).astype(np.float32).astype(np.float64)
+
+
+class Affine(Dense):
+    """A Dense of 3 whose z = function(x, W, b)."""
+
+    def __init__(self, function, **kwargs):
+        super().__init__(3, **kwargs)
+        self.function = function
+
+    def forward(self, x, training=False):
+        super().forward(x, training)
+        return self.function(self._cache, self.params["W"], self.params["b"])
+
+
+IN_FLOAT32 = {
+    "y": lambda x, W, b: rounded(x @ W + b),
+    "x": lambda x, W, b: rounded(x) @ W + b,
+    "W": lambda x, W, b: x @ rounded(W) + b,
+    "b": lambda x, W, b: x @ W + rounded(b),
+    "all in float32": lambda x, W, b: (
+        (x.astype("f") @ W.astype("f") + b.astype("f")).astype("d") / 3
+    ),
+    "on the way": lambda x, W, b: np.cos(rounded(x @ W + b) / 3),
+    "beside a large number": lambda x, W, b: rounded(x @ W + b + 1e4),
+    "one output": lambda x, W, b: np.where(np.arange(3) == 1, rounded(x @ W + b), x @ W + b),
+    "one output, on the way": lambda x, W, b: np.where(
+        np.arange(3) == 1, rounded(x @ W + b) / 3, x @ W + b
+    ),
+    "one input": lambda x, W, b: np.where(np.arange(5) == 1, rounded(x), x) @ W + b,
+    "one sample": lambda x, W, b: np.where(
+        np.arange(len(x))[:, None] == 1, rounded(x @ W + b) / 3, x @ W + b
+    ),
+    "a summand": lambda x, W, b: x @ W + 0.1 * rounded(x @ W) + b,
+    "the mean": lambda x, W, b: x @ W + b - rounded((x @ W).mean(axis=0)),
+}
+
+
+@pytest.mark.parametrize("name", IN_FLOAT32)
+def test_forward_in_float32_is_refused(name):
+    bytes_ = np.random.default_rng(3).integers(256, size=(4, 5))
+    for x in ((4, 5), bytes_, normal(4, 5).astype(np.float32), 1e-3 * normal(4, 5)):
+        for seed in range(5):
+            with pytest.raises(ValueError, match="rounds to float32"):
+                check_layer(Affine(IN_FLOAT32[name]), x, seed=seed)
+
+
+def test_what_is_not_asked_for_may_be_rounded():
+    layer = planted(Affine(IN_FLOAT32["x"]), lambda self, dy, right: right(dy))
+    assert check_layer(layer, (4, 5), wrt=["b"]).ok
+
+
+def test_loss_in_float32_is_refused():
+    class Rounds(MeanSquaredError):
+        def forward(self, y_true, y_pred):
+            return rounded(super().forward(y_true, y_pred))
+
+    with pytest.raises(ValueError, match="rounds to float32"):
+        check_loss(Rounds(), *normal(2, 5, 3))
+    assert check_loss(MeanSquaredError(), np.zeros((4, 2)), np.ones((4, 2))).ok
+
+
+LOOKS_LIKE_FLOAT32 = {
+    "floor": lambda x: np.floor(4 * x) / 4,
+    "sign": np.sign,
+    "clip": lambda x: np.clip(x, 0, 1),
+    "x + 1e7": lambda x: x + 1e7,
+    "x + 1e3 - 1e3": lambda x: x + 1e3 - 1e3,
+    "1 - cos": lambda x: 1 - np.cos(1e-4 * x),
+    "a table in float32": lambda x: np.hstack([x, np.full_like(x, np.float32(0.1))]),
+    "steep": lambda x: np.tanh(1e4 * x),
+    "almost 0": lambda x: (1 + np.tanh(x - 11)) / 2,
+}
+
+
+@pytest.mark.parametrize("name", LOOKS_LIKE_FLOAT32)
+def test_what_only_looks_like_float32_is_not_refused(name):
+    class Function:
+        def forward(self, x):
+            return LOOKS_LIKE_FLOAT32[name](x)
+
+        def backward(self, dy):
+            return dy
+
+    for x in ((4, 5), np.arange(20).reshape(4, 5), normal(4, 5).astype(np.float32)):
+        for seed in range(20):
+            check_layer(Function(), x, seed=seed)  # the gradient is wrong, but that is no matter
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (AveragePooling2D(2), np.arange(256, dtype=np.uint8).reshape(4, 8, 8, 1)),
+        (AveragePooling2D(3, 2, "same"), np.zeros((2, 5, 5, 2))),
+        (Rescaling(1 / 256), np.arange(256, dtype=np.uint8).reshape(4, 8, 8, 1)),
+        (Dropout(0.2), np.arange(40).reshape(4, 10)),
+        (Dropout(0.5), np.ones((4, 10), np.float32)),
+        (Sigmoid(), np.zeros((4, 5))),
+        (Softmax(), np.full((4, 4), 7.0)),
+        (Softmax(), np.zeros((4, 5))),
+        (Dense(3, kernel_initializer="ones"), np.arange(20).reshape(4, 5)),
+        (Conv2D(2, 3, kernel_initializer="ones"), np.eye(6).reshape(1, 6, 6, 1)),
+        (BatchNormalization(), np.arange(20).reshape(4, 5)),
+        (Linear(), np.array([[0.5, 0.25], [1.5, 3.0]])),
+        (Flatten(), np.array([[0.5, 0.25], [1.5, 3.0]])),
+    ],
+)
+@pytest.mark.parametrize("perturb", [True, False])
+def test_correct_layer_passes_on_short_numbers(layer, x, perturb):
+    for seed in range(5):
+        result = check_layer(layer, x, seed=seed, perturb=perturb)
+        assert result.ok, f"seed {seed}: {result}"
 
 
 # --- kinks

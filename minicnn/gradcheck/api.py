@@ -540,26 +540,21 @@ def _check(
     subject: Subject, names: list[str], settings: Settings
 ) -> tuple[list[TensorCheck], list[Mistake], Array]:
     """Rows for the tensors of these names, the problems beside them, and the dy used."""
-    y = _sound_forward(subject)
     rng = settings.rng
+    y = _sound_forward(subject, names, rng)
     dy = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
     gradients = subject.backward(dy)
     rows = [_check_tensor(subject, name, dy, gradients.get(name), settings) for name in names]
     return rows, [Mistake(*problem) for problem in subject.problems(dy)], dy
 
 
-def _sound_forward(subject: Subject) -> Array:
+def _sound_forward(subject: Subject, names: list[str], rng: np.random.Generator) -> Array:
     """y, if differences of it can mean anything."""
     y, again = subject.forward(), subject.forward()
     if y.dtype != np.float64:
         raise ValueError(
             f"{subject.who}: expected forward to return float64 for float64, received {y.dtype}. "
             "Differences need the digits: make buffers with dtype=x.dtype"
-        )
-    if _rounded(y) and not all(_rounded(tensor) for tensor in subject.tensors.values()):
-        raise ValueError(
-            f"{subject.who}: forward rounds to float32 on its way, but differences need the "
-            "digits. Make buffers and constants with dtype=x.dtype"
         )
     if not y.size:
         raise ValueError(f"{subject.who}: forward returns an empty array, of shape {y.shape}")
@@ -572,14 +567,12 @@ def _sound_forward(subject: Subject) -> Array:
             "define seek(step, sample), or check with training=False"
         )
     subject.expect(y)
+    if differences.rounds_to_float32(subject, names, rng):
+        raise ValueError(
+            f"{subject.who}: forward rounds to float32 on its way, but differences need the "
+            "digits. Make buffers and constants with dtype=x.dtype"
+        )
     return y
-
-
-def _rounded(array: Array) -> bool:
-    """Whether float32 holds all the numbers, though they are not just whole ones."""
-    with np.errstate(over="ignore"):
-        rounded = array.astype(np.float32)
-    return bool((rounded == array).all()) and not bool((array == np.round(array)).all())
 
 
 def _check_tensor(

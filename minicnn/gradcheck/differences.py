@@ -19,6 +19,10 @@ to lie between them.
 How much of a difference is rounding is measured, too: fourth differences, in which what is smooth
 cancels to the order h^4, leave sqrt(70) times the noise of y.
 
+A forward that rounds to float32 is of no use to any of this, and is refused. What float64 leaves in
+y tells nothing: the mean of four bytes has few digits, too. So the inputs are moved to numbers that
+use all their digits (`rounds_to_float32`).
+
 Sources: Richardson, "The approximate arithmetical solution by finite differences of physical
 problems", 1911; Moré and Wild, "Estimating computational noise", 2011.
 """
@@ -26,7 +30,7 @@ problems", 1911; Moré and Wild, "Estimating computational noise", 2011.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +45,9 @@ SHRINK = (1.0, 0.1, 0.01, 0.001)  # steps, as parts of eps, until one passes bet
 LINEAR_STEP = 1.0
 SMALLEST_STEP = 1e-8  # along a direction, as a part of the numbers that are moved
 ROUNDING = 2.0**-52
+PLACES = 4  # where it is seen whether forward rounds to float32; three have to show it
+SEEN_BY_FLOAT32, UNSEEN_BY_FLOAT32 = 2.0**-18, 2.0**-26  # steps, as parts of each number
+MISSED = 2.0**-6  # share of a slope that has to be lost
 FOURTH = np.array([1.0, -4.0, 6.0, -4.0, 1.0])  # of y at -2h ... 2h
 SLOPE_NOISE, BEND_NOISE = 16.0, 48.0  # noise of y to four sigma of the slope's, the bend's, times h
 
@@ -154,6 +161,61 @@ def is_linear(subject: Subject, tensor: Array, rng: np.random.Generator) -> bool
             if np.abs(y(factor * unit) - y_0 - factor * once).max() > 1e-12 * size:
                 return False
     return True
+
+
+def rounds_to_float32(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> bool:
+    """Whether forward rounds y, or something on the way from the tensors of these names to it.
+
+    Looked at in places where no number has a short form. Either all values of an output have the
+    24 digits of a float32; or a step that float32 cannot hold moves it otherwise than a larger one
+    does, by more than a rounding in float64 explains.
+    """
+    tensors = [subject.tensors[name] for name in names]
+    saved = [tensor.copy() for tensor in tensors]
+    values, short = [], []
+    try:
+        with np.errstate(all="ignore"):  # out there may be anything
+            for _ in range(PLACES):
+                for tensor, start in zip(tensors, saved):
+                    tensor[...] = _irrational(start, rng)
+                values.append(subject.forward().reshape(-1))
+                short.append([_stops_short(subject, t, values[-1], rng) for t in tensors])
+            return _has_24_digits(np.stack(values)) or bool(
+                (np.sum(short, axis=0) >= PLACES - 1).any()
+            )
+    finally:
+        for tensor, start in zip(tensors, saved):
+            tensor[...] = start
+
+
+def _irrational(array: Array, rng: np.random.Generator) -> Array:
+    """Numbers of the same signs and sizes, which differ by up to 0.3 of themselves."""
+    sizes = np.where(array == 0, np.abs(array).mean() or 1.0, array)
+    by = rng.uniform(0.1, 0.3, array.shape) * rng.choice([-1.0, 1.0], array.shape)
+    return np.where(array == 0, np.abs(by), 1 + by) * sizes
+
+
+def _stops_short(subject: Subject, tensor: Array, y_0: Array, rng: np.random.Generator) -> Array:
+    """Which outputs follow a step that float32 can hold, but not one that it cannot."""
+    sign = rng.choice([-1.0, 1.0], tensor.shape)
+    y = Line(subject, tensor, tensor * sign * rng.uniform(0.5, 1.5, tensor.shape))
+    seen, unseen = ((y(h) - y(-h)) / (2 * h) for h in (SEEN_BY_FLOAT32, UNSEEN_BY_FLOAT32))
+    gap, slope = np.abs(seen - unseen), np.maximum(np.abs(seen), np.abs(unseen))
+    largest = max(y.unit(), float(np.abs(y_0).max()))  # of what float64 rounds
+    return (gap > MISSED * slope) & (gap * UNSEEN_BY_FLOAT32 > 8 * ROUNDING * largest)
+
+
+def _has_24_digits(values: Array) -> bool:
+    """Whether an output, in (places, outputs), has no digits but those of float32, and all of them.
+
+    Whole numbers and short fractions are no float32: they may be counts, or steps of a quarter. Nor
+    are small remainders of numbers of the size of 1, such as a sigmoid near 0.
+    """
+    narrow = values.astype(np.float32)
+    long = (narrow.view(np.uint32) & 7 != 0) & (values != np.round(values))
+    long &= (np.abs(values) > 2.0**-26) | (values * 2.0**54 % 1 != 0)
+    float32 = (narrow == values).all(axis=0) & (long.sum(axis=0) >= 2)
+    return bool((float32 & (np.ptp(values, axis=0) > 0)).any())
 
 
 def noise(subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: float) -> Array:
