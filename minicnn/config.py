@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks
+from minicnn import checks, console
 
 _floatx = "float32"
 
@@ -79,7 +79,7 @@ def show_config() -> None:
             "Python with VECLIB_MAXIMUM_THREADS=1, or use a NumPy that comes with OpenBLAS"
         )
     lines.append(("repeatable", promise))
-    print("\n".join(f"{name:<14}{text}" for name, text in lines))
+    console.say("\n".join(f"{name:<14}{text}" for name, text in lines))
 
 
 def _numpys_blas() -> str:

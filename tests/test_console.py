@@ -110,7 +110,7 @@ NAMES = [
 
 def named(name):
     model = Sequential([Dense(1, input_shape=(3,), name=name)], name=name)
-    model.compile("sgd", "mse", [MeanAbsoluteError(name=name)])
+    model.compile("sgd", "mse", metrics=[MeanAbsoluteError(name=name)])
     return model
 
 

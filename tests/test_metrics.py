@@ -83,7 +83,7 @@ def test_a_function_may_return_one_number_for_the_batch(given):
 def test_one_number_for_each_batch_is_weighted_by_its_size(jit_compile):
     x, y = np.arange(10.0)[:, None], np.zeros(10)
     model = Sequential([Dense(1, kernel_initializer="ones", use_bias=False, input_shape=(1,))])
-    model.compile(SGD(0.0), "mse", [largest_error, "mae"], jit_compile=jit_compile)
+    model.compile(SGD(0.0), "mse", metrics=[largest_error, "mae"], jit_compile=jit_compile)
     logs = model.fit(x, y, batch_size=4, shuffle=False, validation_data=(x, y), verbose=0).history
     assert logs["largest_error"] == [(4 * 3 + 4 * 7 + 2 * 9) / 10]
     assert logs["mae"] == [4.5]
@@ -93,7 +93,7 @@ def test_one_number_for_each_batch_is_weighted_by_its_size(jit_compile):
 def test_a_loss_is_a_function_of_one_number_for_the_batch():
     x, y = np.arange(10.0)[:, None], np.zeros(10)
     model = Sequential([Dense(1, kernel_initializer="ones", use_bias=False, input_shape=(1,))])
-    model.compile("sgd", "mse", [MSE, losses.MeanSquaredError])
+    model.compile("sgd", "mse", metrics=[MSE, losses.MeanSquaredError])
     assert model.metrics_names == ["loss", "mean_squared_error", "mean_squared_error_1"]
     assert model.evaluate(x, y, verbose=0) == [28.5, 28.5, 28.5]
 
@@ -112,7 +112,7 @@ def test_a_class_that_is_no_metric(wrong):
     with pytest.raises(
         TypeError, match="compile: expected metric to be a name, .*the class <class"
     ):
-        Sequential([Dense(1)]).compile("sgd", "mse", [wrong])
+        Sequential([Dense(1)]).compile("sgd", "mse", metrics=[wrong])
     with pytest.raises(TypeError, match="metrics: expected metric to be a name"):
         metrics.get(wrong, MSE, (None, 1))
 
