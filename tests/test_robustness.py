@@ -791,8 +791,8 @@ def test_a_refused_call_does_not_build():
 
 def test_loss_weights_is_the_third_argument_of_compile():
     model, half = network(), network()
-    model.compile("sgd", SPARSE, metrics=None, jit_compile=["accuracy"])
-    half.compile("sgd", SPARSE, metrics=[0.5], jit_compile=["accuracy"])
+    model.compile("sgd", SPARSE, None, ["accuracy"])
+    half.compile("sgd", SPARSE, [0.5], ["accuracy"])
     one, other = (m.evaluate(X, Y, verbose=0) for m in (model, half))
     assert other[0] == pytest.approx(one[0] / 2)
     assert other[1] == one[1]
@@ -800,11 +800,11 @@ def test_loss_weights_is_the_third_argument_of_compile():
     half.compile(SGD(0.02), SPARSE, loss_weights=0.5)
     half.fit(X, Y, verbose=0, shuffle=False)
     with pytest.raises(ValueError, match=r"loss_weights.*received \['accuracy'\].*metrics="):
-        model.compile("sgd", SPARSE, metrics=["accuracy"])
+        model.compile("sgd", SPARSE, ["accuracy"])
     with pytest.raises(ValueError, match="loss_weights"):
-        model.compile("sgd", SPARSE, metrics=-1.0)
+        model.compile("sgd", SPARSE, -1.0)
     with pytest.raises(TypeError, match="loss_weights"):
-        model.compile("sgd", SPARSE, metrics="half")
+        model.compile("sgd", SPARSE, "half")
 
 
 def test_a_compiled_model_stays_compiled_when_layers_come_and_go():
