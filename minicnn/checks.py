@@ -6,6 +6,7 @@ A kernel never validates, so whatever reaches one has passed through here first.
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 T = TypeVar("T")
 
+MOST_ITEMS = 100_000  # of a list of names: an iterator may have no end
 LARGEST_SIZE = 2**31 - 1  # of an axis, a window or a stride: products of two still fit 64 bits
 
 
@@ -40,12 +42,12 @@ def integer(
         )
     if value < minimum:
         raise ValueError(
-            f"{who}: expected {name} to be an integer >= {minimum}, received {_shown(value)}"
+            f"{who}: expected {name} to be an integer >= {minimum}, received {shown(value)}"
         )
     if maximum is not None and int(value) > maximum:
         raise ValueError(
             f"{who}: expected {name} to be an integer from {minimum} to {maximum}, "
-            f"received {_shown(value)}"
+            f"received {shown(value)}"
         )
     return int(value)
 
@@ -55,7 +57,7 @@ def size(value: Any, name: str, who: str, *, wrong_type: type[Exception] = TypeE
     return integer(value, name, who, minimum=1, maximum=LARGEST_SIZE, wrong_type=wrong_type)
 
 
-def _shown(number: Any) -> str:
+def shown(number: Any) -> str:
     """The number in an error message: Python writes out thousands of digits, or refuses to."""
     if isinstance(number, int) and number.bit_length() > 256:
         return f"{'-' if number < 0 else ''}2**{number.bit_length() - 1} or more"
@@ -107,7 +109,7 @@ def real(
     too_low = number <= low if open_low else number < low
     too_high = number >= high if open_high else number > high
     if not math.isfinite(number) or too_low or too_high:
-        raise ValueError(f"{who}: expected {name} to be {allowed}, received {_shown(value)}")
+        raise ValueError(f"{who}: expected {name} to be {allowed}, received {shown(value)}")
     return number
 
 
@@ -143,6 +145,39 @@ def only_defaults(given: Mapping[str, Any], known: Mapping[str, tuple[Any, ...]]
 def lookup(value: str, known: Mapping[str, T], name: str, who: str) -> T:
     """The entry of `known` that the name `value` stands for, upper and lower case alike."""
     return known[one_of(value, known, name, who)]
+
+
+def listed(value: Any, name: str, who: str, *, most: int = MOST_ITEMS) -> list[Any]:
+    """`value` as a list of at most `most` items. A text is none, nor what has keys or no order."""
+    if isinstance(value, Iterable) and not isinstance(value, _NO_LISTS):
+        try:
+            items = list(itertools.islice(value, most + 1))
+        except TypeError:  # an array without axes
+            pass
+        else:
+            if len(items) > most:
+                raise ValueError(f"{who}: expected at most {most:,} {name}, received more")
+            return items
+    raise TypeError(f"{who}: expected {name} to be a list, received {value!r}")
+
+
+_NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, set, frozenset)
+
+
+def texts(value: Any, name: str, who: str, *, most: int = MOST_ITEMS) -> list[str]:
+    """`value` as a list of text; numbers are written out."""
+    items = listed(value, name, who, most=most)
+    for item in items:
+        if not isinstance(item, (str, numbers.Number, np.bool_)):
+            raise TypeError(
+                f"{who}: expected {name} to be a list of text, received one with {item!r}"
+            )
+    return [str(item) for item in items]
+
+
+def in_other_words(error: str, library: str, words: str) -> str:
+    """An error, and what `library` says there: people search for the words that they know."""
+    return f"{error}. In {library}'s words: {words}"
 
 
 def numeric(value: Any, name: str, who: str) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 from collections.abc import Callable, Sequence
@@ -61,7 +62,10 @@ def train_test_split(
         no sample left to train on; `stratify` without shuffling, with a class of one sample,
         or with more classes than a part has samples.
     TypeError
-        A scalar in the place of an array; a size, seed or `shuffle` of another type.
+        A scalar in the place of an array; a size, seed or `shuffle` of another type; `stratify`
+        with masked labels, or with labels that have no order.
+
+    Where scikit-learn raises an error of its own, the message ends in scikit-learn's words.
 
     Examples
     --------
@@ -79,16 +83,18 @@ def train_test_split(
     if not isinstance(shuffle, (bool, np.bool_)):
         raise TypeError(f"{_WHO}: expected shuffle to be True or False, received {shuffle!r}")
 
+    rng = _random_source(random_state)
     if stratify is not None:
         if not shuffle:
-            raise ValueError(
-                f"{_WHO}: expected stratify=None with shuffle=False, received labels. "
-                "A stratified split is a shuffled one: leave one of the two arguments out"
+            raise _refused(
+                "expected stratify=None with shuffle=False, received labels. "
+                "A stratified split is a shuffled one: leave one of the two arguments out",
+                "Stratified train/test split is not implemented for shuffle=False",
             )
         labels = _stratify_labels(stratify, n_samples)
-        train, test = _stratified_parts(labels, n_train, n_test, _random_source(random_state))
+        train, test = _stratified_parts(labels, n_train, n_test, rng)
     elif shuffle:
-        order = _random_source(random_state).permutation(n_samples)
+        order = rng.permutation(n_samples)
         test, train = order[:n_test], order[n_test : n_test + n_train]
     else:
         train, test = np.arange(n_train), np.arange(n_train, n_train + n_test)
@@ -96,66 +102,103 @@ def train_test_split(
     return [_take(array, part) for array in arrays for part in (train, test)]
 
 
+def _refused(ours: str, theirs: str) -> ValueError:
+    return ValueError(checks.in_other_words(f"{_WHO}: {ours}", "scikit-learn", theirs))
+
+
 def _common_length(arrays: tuple[Any, ...]) -> int:
     """The number of samples that all `arrays` have."""
     if not arrays:
-        raise ValueError(f"{_WHO}: expected at least one array, received none")
-    for array in arrays:
-        is_list = isinstance(array, Sequence) and not isinstance(array, (str, bytes))
-        if not is_list and np.ndim(array) == 0:
-            raise TypeError(
-                f"{_WHO}: expected arrays or lists, received {array!r} ({type(array).__name__}). "
-                "Sizes and seeds go by name: test_size=0.2, random_state=42"
-            )
-    return checks.same_length({f"array {i}": array for i, array in enumerate(arrays, 1)}, _WHO)
+        raise _refused(
+            "expected at least one array, received none", "At least one array required as input"
+        )
+    lengths = [_length(array) for array in arrays]
+    if len(set(lengths)) > 1:
+        listed = ", ".join(f"array {i} {length}" for i, length in enumerate(lengths, 1))
+        raise _refused(
+            f"expected the same number of samples in each array, received {listed}",
+            f"Found input variables with inconsistent numbers of samples: {lengths}",
+        )
+    return lengths[0]
+
+
+def _length(array: Any) -> int:
+    is_list = isinstance(array, Sequence) and not isinstance(array, (str, bytes))
+    if is_list or np.ndim(array) != 0:
+        with contextlib.suppress(TypeError, OverflowError):  # sparse matrices, endless ranges
+            return len(array)
+    raise TypeError(
+        f"{_WHO}: expected arrays or lists, received {array!r} ({type(array).__name__}). "
+        "Sizes and seeds go by name: test_size=0.2, random_state=42"
+    )
 
 
 def _part_sizes(
     n_samples: int, test_size: float | None, train_size: float | None
 ) -> tuple[int, int]:
     """How many samples train and how many test."""
-    if n_samples < 2:
-        raise ValueError(f"{_WHO}: expected at least 2 samples to split, received {n_samples}")
     if test_size is None and train_size is None:
         test_size = 0.25
+    n_test = _count(test_size, "test_size", n_samples, math.ceil)
+    n_train = _count(train_size, "train_size", n_samples, math.floor)
 
-    if train_size is None:
-        n_test = _count(test_size, "test_size", n_samples, math.ceil)
-        n_train = n_samples - n_test
-    elif test_size is None:
-        n_train = _count(train_size, "train_size", n_samples, math.floor)
-        n_test = n_samples - n_train
-    else:
-        n_test = _count(test_size, "test_size", n_samples, math.ceil)
-        n_train = _count(train_size, "train_size", n_samples, math.floor)
+    few = f"expected at least 2 samples to split, received {n_samples}" if n_samples < 2 else ""
+    if test_size is not None and train_size is not None:
+        together = few or (
+            "expected test_size and train_size together to be at most all "
+            f"{n_samples} samples, received {test_size} and {train_size}. Reduce one of them"
+        )
         # Two shares may exceed 1 and still round to counts that fit.
-        both_shares = test_size < 1 and train_size < 1
-        if n_train + n_test > n_samples or (both_shares and test_size + train_size > 1):
-            raise ValueError(
-                f"{_WHO}: expected test_size and train_size together to be at most all "
-                f"{n_samples} samples, received {test_size} and {train_size}. Reduce one of them"
+        if test_size < 1 and train_size < 1 and train_size + test_size > 1:
+            raise _refused(
+                together,
+                f"The sum of test_size and train_size = {train_size + test_size}, should be in the "
+                "(0, 1) range. Reduce test_size and/or train_size.",
             )
+        if n_train + n_test > n_samples:
+            raise _refused(
+                together,
+                f"The sum of train_size and test_size = {n_train + n_test}, should be smaller than "
+                f"the number of samples {n_samples}. Reduce test_size and/or train_size.",
+            )
+    elif train_size is None:
+        n_train = n_samples - n_test
+    else:
+        n_test = n_samples - n_train
 
     if n_train == 0:
-        raise ValueError(
-            f"{_WHO}: expected at least 1 sample to train on, received test_size={test_size} and "
+        raise _refused(
+            few
+            or f"expected at least 1 sample to train on, received test_size={test_size} and "
             f"train_size={train_size} for {n_samples} samples, which leaves none. "
-            "Give more samples or a smaller test_size"
+            "Give more samples or a smaller test_size",
+            f"With n_samples={n_samples}, test_size={test_size} and train_size={train_size}, the "
+            "resulting train set will be empty. Adjust any of the aforementioned parameters.",
         )
     return n_train, n_test
 
 
 def _count(size: Any, name: str, n_samples: int, rounding: Callable[[Any], int]) -> int:
-    """A share in (0, 1) or a count in [1, n_samples - 1] as a count."""
-    expected = (
-        f"{_WHO}: expected {name} to be a share in (0, 1) or a count from 1 to {n_samples - 1}"
-    )
+    """A share in (0, 1) or a count in [1, n_samples - 1] as a count; 0 for None."""
+    if size is None:
+        return 0
+    expected = f"expected {name} to be a share in (0, 1) or a count from 1 to {n_samples - 1}"
+    if n_samples < 2:
+        expected = (
+            f"expected at least 2 samples to split (there are {n_samples}), and {name} to be a "
+            "share in (0, 1) or a smaller count"
+        )
     is_number = isinstance(size, numbers.Real) and not isinstance(size, (bool, np.bool_))
     if not is_number:
-        raise TypeError(f"{expected}, received {size!r} ({type(size).__name__})")
+        raise TypeError(f"{_WHO}: {expected}, received {size!r} ({type(size).__name__})")
     is_count = isinstance(size, numbers.Integral)
     if not (1 <= size < n_samples if is_count else 0 < size < 1):
-        raise ValueError(f"{expected}, received {size!r}")
+        shown = checks.shown(int(size)) if is_count else f"{size}"
+        raise _refused(
+            f"{expected}, received {shown}",
+            f"{name}={shown} should be either positive and smaller than the number of samples "
+            f"{n_samples} or a float in the (0, 1) range",
+        )
     if is_count:
         return int(size)
     # Not through float(): a float32 share of 0.2 would be 0.200000003, rounded up to one more.
@@ -169,15 +212,21 @@ def _random_source(random_state: Any) -> RandomSource:
     if random_state is None:
         return np.random.RandomState()
     # RandomState and not default_rng: its stream is the one scikit-learn's splits come from.
-    seed = checks.integer(random_state, "random_state", _WHO, minimum=0)
-    if seed >= 2**32:
-        raise ValueError(f"{_WHO}: expected random_state to be below 2**32, received {seed}")
+    seed = checks.integer(random_state, "random_state", _WHO, minimum=0, maximum=2**32 - 1)
     return np.random.RandomState(seed)
 
 
 def _stratify_labels(stratify: Any, n_samples: int) -> NDArray[Any]:
     """`stratify` as an array of shape (N,)."""
-    labels = np.asarray(stratify)
+    if np.ma.is_masked(stratify):
+        raise TypeError(f"{_WHO}: expected stratify without masked labels, received {stratify!r}")
+    try:
+        labels = np.asarray(stratify)
+    except ValueError as error:  # NumPy refuses ragged nested lists
+        raise ValueError(
+            f"{_WHO}: expected stratify to be class labels of shape ({n_samples},), received a "
+            "ragged sequence"
+        ) from error
     if labels.ndim != 1:
         raise ValueError(
             f"{_WHO}: expected stratify to be class labels of shape ({n_samples},), received "
@@ -185,11 +234,21 @@ def _stratify_labels(stratify: Any, n_samples: int) -> NDArray[Any]:
             "np.argmax(labels, axis=1)"
         )
     if len(labels) != n_samples:
-        raise ValueError(
-            f"{_WHO}: expected one label in stratify for each of the {n_samples} samples, "
-            f"received {len(labels)}"
+        raise _refused(
+            f"expected one label in stratify for each of the {n_samples} samples, received "
+            f"{len(labels)}",
+            "Found input variables with inconsistent numbers of samples: "
+            f"{[n_samples, len(labels)]}",
         )
     checks.finite(labels, "stratify", _WHO)
+    if labels.dtype.kind == "O":
+        try:
+            np.unique(labels)
+        except TypeError as error:
+            raise TypeError(
+                f"{_WHO}: expected stratify to be labels that can be sorted, all numbers or all "
+                f"text, received dtype {labels.dtype}: {error}"
+            ) from error
     return labels
 
 
@@ -199,15 +258,22 @@ def _stratified_parts(
     """Indices of both parts, each with the classes' shares; the draws in scikit-learn's order."""
     classes, class_of_sample, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     if sizes.min() < 2:
-        raise ValueError(
-            f"{_WHO}: expected at least 2 samples of every class in stratify, received 1 of "
-            f"{classes[sizes < 2].tolist()}. Drop these samples or leave stratify out"
+        alone = classes[sizes < 2].tolist()
+        raise _refused(
+            f"expected at least 2 samples of every class in stratify, received 1 of {alone}. "
+            "Drop these samples or leave stratify out",
+            "The least populated classes in y have only 1 member, which is too few. The minimum "
+            "number of groups for any class cannot be less than 2. Classes with too few members "
+            f"are: {alone}",
         )
     if min(n_train, n_test) < len(classes):
-        raise ValueError(
-            f"{_WHO}: expected room for all {len(classes)} classes of stratify in both parts, "
+        name, size = ("train", n_train) if n_train < len(classes) else ("test", n_test)
+        raise _refused(
+            f"expected room for all {len(classes)} classes of stratify in both parts, "
             f"received {n_train} samples to train and {n_test} to test. "
-            "Change test_size or leave stratify out"
+            "Change test_size or leave stratify out",
+            f"The {name}_size = {size} should be greater or equal to the number of classes = "
+            f"{len(classes)}",
         )
 
     train_sizes = _apportion(sizes, n_train, rng)

@@ -7,8 +7,8 @@ each other's place.
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Iterable, Sequence
+import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,10 @@ Counts = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
 _HEADINGS = ("precision", "recall", "f1-score", "support")
+
+MOST_CLASSES = 20_000  # of a confusion matrix, which then takes 3.2 GB
+MOST_LABELS = 1_000_000
+MOST_DIGITS = 1_000
 
 
 def accuracy_score(y_true: Any, y_pred: Any) -> float:
@@ -56,7 +60,7 @@ def confusion_matrix(
         Actual and predicted classes: whole numbers or text.
     labels : array of shape (C,), optional
         The classes to count, in the order of the rows; samples of other classes are left out.
-        By default every class that occurs, sorted.
+        By default every class that occurs, sorted. At most 20,000.
     normalize : 'true', 'pred' or 'all', optional
         Divide each count by the sum of its row, of its column, or of all; 0 where the sum is 0.
 
@@ -86,12 +90,21 @@ def confusion_matrix(
         normalize = checks.one_of(normalize, ("true", "pred", "all"), "normalize", who)
     y_true, y_pred, labels = _check(y_true, y_pred, labels, who)
     n_classes = len(labels)
+    if n_classes > MOST_CLASSES:
+        raise ValueError(
+            f"{who}: expected at most {MOST_CLASSES:,} classes in y_true, y_pred or labels, "
+            f"received {n_classes:,}. Pass those that matter as labels"
+        )
 
     row, column = _positions(y_true, labels), _positions(y_pred, labels)
     if (row < 0).all():
         raise ValueError(
-            f"{who}: expected y_true to have at least one of the labels, received labels "
-            f"{labels.tolist()} and only other classes, such as {y_true[0]!r}"
+            checks.in_other_words(
+                f"{who}: expected y_true to have at least one of the labels, received labels "
+                f"{labels.tolist()} and only other classes, such as {y_true[0]!r}",
+                "scikit-learn",
+                "At least one label specified must be in y_true",
+            )
         )
     counted = (row >= 0) & (column >= 0)
     cell = row[counted] * n_classes + column[counted]
@@ -130,11 +143,12 @@ def classification_report(
     y_true, y_pred : arrays of shape (N,) or (N, 1)
         Actual and predicted classes: whole numbers or text.
     labels : array of shape (C,), optional
-        The classes to report, in this order. By default every class that occurs, sorted.
+        The classes to report, in this order, at most 1,000,000. By default every class that
+        occurs, sorted.
     target_names : list of C str, optional
         Names to print in the place of the labels.
     digits : int
-        Decimals in the text; the dict is not rounded.
+        Decimals in the text, 0 to 1,000; the dict is not rounded.
     output_dict : bool
         Return a dict of dicts and not the text.
     zero_division : 0, 1 or nan
@@ -151,9 +165,9 @@ def classification_report(
     ------
     ValueError
         As `confusion_matrix`; a number of names other than C, or, for a dict, one name twice;
-        negative `digits`; any other `zero_division`.
+        `digits` or `zero_division` other than those above.
     TypeError
-        Arrays of neither numbers nor text; `digits` no int.
+        Arrays of neither numbers nor text; names that are no list of text; `digits` no int.
 
     Examples
     --------
@@ -169,9 +183,10 @@ def classification_report(
     <BLANKLINE>
     """
     who = "classification_report"
-    digits = checks.integer(digits, "digits", who, minimum=0)
+    digits = checks.integer(digits, "digits", who, minimum=0, maximum=MOST_DIGITS)
     output_dict = checks.boolean(output_dict, "output_dict", who)
-    if zero_division not in (0, 1) and not _is_nan(zero_division):
+    is_number = isinstance(zero_division, numbers.Real)
+    if not is_number or not (zero_division in (0, 1) or zero_division != zero_division):  # nan
         raise ValueError(
             f"{who}: expected zero_division to be 0, 1 or nan, received {zero_division!r}"
         )
@@ -188,7 +203,9 @@ def classification_report(
     macro = [_average(score) for score in scores]
     weighted = [_average(score, support) for score in scores]
 
-    total = int(support.sum())
+    if not (y_true == y_pred).any():
+        support = support.astype(np.float64)  # so that the text has 3.0, as scikit-learn's has
+    total = support.sum().item()
     by_class = list(zip(names, scores.T.tolist(), support.tolist(), strict=True))
     averages = [("macro avg", macro, total), ("weighted avg", weighted, total)]
     accuracy = None
@@ -202,7 +219,7 @@ def classification_report(
     return _as_text(by_class, accuracy, averages, digits)
 
 
-Row = tuple[str, list[float], int]  # name, (precision, recall, f1), support
+Row = tuple[str, list[float], float]  # name, (precision, recall, f1), support
 
 
 def _as_dict(by_class: list[Row], accuracy: float | None, averages: list[Row]) -> dict[str, Any]:
@@ -249,10 +266,6 @@ def _scores(hits: Any, predicted: Any, support: Any, zero_division: float) -> Sc
     )
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
 def _divide(counts: Any, totals: Any, where_zero: float) -> Scores:
     """`counts` / `totals`, and `where_zero` for a total of 0."""
     counts, totals = np.broadcast_arrays(counts, totals)
@@ -288,14 +301,17 @@ def _names(target_names: Any, labels: Classes, who: str, *, unique: bool) -> lis
     """The name of every label, by default the label itself."""
     if target_names is None:
         return [str(label) for label in labels]
-    if isinstance(target_names, str) or not isinstance(target_names, Iterable):
-        raise TypeError(f"{who}: expected target_names to be a list, received {target_names!r}")
-    names = [str(name) for name in target_names]
+    names = checks.texts(target_names, "target_names", who)
     if len(names) != len(labels):
         raise ValueError(
-            f"{who}: expected {len(labels)} target_names, one for each of the classes "
-            f"{labels.tolist()}, received {len(names)}. Where some classes do not occur, "
-            f"pass labels=range({len(names)}) too"
+            checks.in_other_words(
+                f"{who}: expected {len(labels)} target_names, one for each of the classes "
+                f"{labels.tolist()}, received {len(names)}. Where some classes do not occur, "
+                f"pass labels=range({len(names)}) too",
+                "scikit-learn",
+                f"Number of classes, {len(labels)}, does not match size of target_names, "
+                f"{len(names)}. Try specifying the labels parameter",
+            )
         )
     if unique and len(set(names)) != len(names):
         raise ValueError(f"{who}: expected different target_names for a dict, received {names}")
@@ -311,6 +327,8 @@ def _check(y_true: Any, y_pred: Any, labels: Any, who: str) -> tuple[Classes, Cl
     if checks.same_length(arrays, who) == 0:
         raise ValueError(f"{who}: expected at least one sample, received empty arrays")
     if labels is not None:
+        if isinstance(labels, range) and labels[MOST_LABELS:]:
+            raise ValueError(f"{who}: expected at most {MOST_LABELS:,} labels, received {labels}")
         arrays["labels"] = class_labels(labels, "labels", who)
 
     if len({array.dtype.kind == "U" for array in arrays.values()}) > 1:
@@ -339,6 +357,8 @@ def class_labels(values: Any, name: str, who: str) -> Classes:
         if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
             array = array.astype(str)
         is_text = array.dtype.kind == "U"
+    if is_text and np.ma.is_masked(values):
+        raise TypeError(f"{who}: expected {name} without masked classes, received {values!r}")
     if not is_text:
         array = checks.numeric(values, name, who)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minicnn import reports
 from minicnn.reports import accuracy_score, class_labels, classification_report, confusion_matrix
 
 PROFILE = settings(derandomize=True, deadline=None, max_examples=100)
@@ -59,6 +62,25 @@ def test_stored_report_of_some_labels():
     names = ["a name longer than the rest", "two", "three"]
     text = classification_report(ACTUAL, PREDICTED, labels=[2, 9, 0], target_names=names, digits=3)
     assert text == SUBSET
+
+
+NONE_RIGHT = """\
+              precision    recall  f1-score   support
+
+           5       0.00      0.00      0.00       0.0
+           0       0.00      0.00      0.00       2.0
+
+   micro avg       0.00      0.00      0.00       2.0
+   macro avg       0.00      0.00      0.00       2.0
+weighted avg       0.00      0.00      0.00       2.0
+"""
+
+
+def test_stored_report_where_no_sample_is_right():
+    """scikit-learn writes the supports as floats there, and only there."""
+    assert classification_report([0, 0, 1], [1, 1, 0], labels=[5, 0]) == NONE_RIGHT
+    some = classification_report([0, 0, 1], [1, 1, 1], labels=[5, 0])
+    assert some == NONE_RIGHT.replace("2.0", "  2").replace("0.0\n", "  0\n")
 
 
 def test_accuracy_stands_only_where_every_class_is_reported():
@@ -158,8 +180,7 @@ def test_report_equals_scikit_learn(target, digits, named, output_dict, zero_div
     if output_dict:
         same_dict(ours, theirs)
     else:
-        # Where no sample at all is right, scikit-learn prints a support of 3 as 3.0.
-        assert ours == re.sub(r" ( +\d+)\.0\n", r"   \1\n", theirs)
+        assert ours == theirs
 
 
 @PROFILE
@@ -202,6 +223,27 @@ def test_shapes_and_kinds_that_mean_the_same():
     assert classification_report(column, np.array(PREDICTED)[:, None]) == expected
     assert class_labels(np.array(["a", "b"], dtype=object), "y", "who").dtype.kind == "U"
     assert class_labels(range(3), "y", "who").tolist() == [0, 1, 2]
+
+
+def same_error(name, *arrays, **options):
+    """Where scikit-learn raises a ValueError, ours is one that ends in its words."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            getattr(sklearn_metrics(), name)(*arrays, **options)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=re.escape(str(error)) + "$"):
+            getattr(reports, name)(*arrays, **options)
+
+
+@PROFILE
+@given(targets(), st.integers(1, 6))
+def test_errors_tell_scikit_learns_words_too(target, count):
+    """For a subset of the labels that does not occur, and for names that are too few or many."""
+    y_true, y_pred, labels = target
+    same_error("confusion_matrix", y_true, y_pred, labels=labels)
+    if labels is None:  # else scikit-learn warns, and leaves out the last names or classes
+        same_error("classification_report", y_true, y_pred, target_names=["x"] * count)
 
 
 # --- errors
@@ -255,10 +297,27 @@ def test_bad_labels(function, labels, error, message):
         ({"target_names": ["a", "b"]}, ValueError, r"3 target_names.*received 2.*range\(2\)"),
         ({"target_names": ["a", "b"], "labels": [0]}, ValueError, "1 target_names"),
         ({"target_names": list("aab"), "output_dict": True}, ValueError, "different"),
+        ({"target_names": np.array("abc")}, TypeError, "target_names to be a list, received"),
+        ({"target_names": {"a": 1, "b": 2, "c": 3}}, TypeError, "target_names to be a list"),
+        ({"target_names": {"a", "b", "c"}}, TypeError, "target_names to be a list"),
+        ({"target_names": np.eye(3)}, TypeError, "target_names to be a list of text"),
+        ({"target_names": [["a"], ["b"], ["c"]]}, TypeError, r"target_names .* one with \['a'\]"),
+        ({"target_names": [None] * 3}, TypeError, "target_names .* one with None"),
+        ({"target_names": itertools.count()}, ValueError, "at most 100,000 target_names"),
         ({"digits": -1}, ValueError, "digits"),
         ({"digits": 2.5}, TypeError, "digits"),
+        ({"digits": 1001}, ValueError, "digits to be an integer from 0 to 1000, received 1001"),
+        ({"digits": 2**31}, ValueError, "digits"),
+        ({"digits": 2**64}, ValueError, "digits"),
+        ({"digits": np.array([2])}, TypeError, "digits"),
         ({"zero_division": 0.5}, ValueError, "zero_division"),
         ({"zero_division": "warn"}, ValueError, "zero_division"),
+        ({"zero_division": np.array([0, 1])}, ValueError, "zero_division to be 0, 1 or nan"),
+        ({"zero_division": np.zeros((1, 1))}, ValueError, "zero_division to be 0, 1 or nan"),
+        ({"zero_division": np.array([])}, ValueError, "zero_division to be 0, 1 or nan"),
+        ({"zero_division": 10**400}, ValueError, "zero_division to be 0, 1 or nan"),
+        ({"labels": range(2**31)}, ValueError, "at most 1,000,000 labels, received range"),
+        ({"labels": range(2**80)}, ValueError, "at most 1,000,000 labels, received range"),
     ],
 )
 def test_bad_report_options(options, error, message):
@@ -271,6 +330,29 @@ def test_bad_confusion_matrix_options():
         confusion_matrix(ACTUAL, PREDICTED, normalize="rows")
     with pytest.raises(ValueError, match=r"at least one of the labels.*\[7, 8\]"):
         confusion_matrix(ACTUAL, PREDICTED, [7, 8])
+    with pytest.raises(TypeError, match="normalize to be one of all, pred, true"):
+        confusion_matrix(ACTUAL, PREDICTED, normalize=np.array(["true"]))
+    with pytest.raises(ValueError, match="at most 1,000,000 labels"):
+        confusion_matrix(ACTUAL, PREDICTED, range(2**31))
+    many = np.arange(20_001)  # 3.2 GB of counts
+    with pytest.raises(ValueError, match="at most 20,000 classes .*, received 20,001"):
+        confusion_matrix(many, many)
+
+
+@pytest.mark.parametrize("function", [accuracy_score, confusion_matrix, classification_report])
+def test_masked_classes(function):
+    for hidden in (
+        np.ma.masked_array(["a", "b"], [True, False]),
+        np.ma.masked_array([0, 1], [1, 0]),
+    ):
+        shown = hidden.data
+        with pytest.raises(TypeError, match=f"{function.__name__}: expected y_pred without masked"):
+            function(shown, hidden)
+
+
+def test_names_may_come_from_an_iterator_and_be_numbers():
+    expected = classification_report([0, 1], [0, 1], target_names=["1", "2"])
+    assert classification_report([0, 1], [0, 1], target_names=iter([1, np.int64(2)])) == expected
 
 
 @pytest.mark.parametrize("names", ["ab", 3])
