@@ -476,6 +476,18 @@ def test_two_layers_that_are_set_to_one_activation_do_not_share_its_values():
     assert other.activation is not one.activation
 
 
+def test_an_activation_that_is_put_in_again_still_knows_its_last_pass():
+    layer, x = Dense(3, "tanh"), rng.standard_normal((5, 3))
+    dy = rng.standard_normal((5, 3))
+    layer.forward(x)
+    dx = layer.backward(dy)
+    tanh, layer.activation = layer.activation, None
+    layer.forward(x)
+    assert np.abs(layer.backward(dy) - dx).max() > 0.01
+    layer.activation = tanh
+    np.testing.assert_array_equal(layer.backward(dy), dx)
+
+
 @pytest.mark.parametrize("given", ["tanh", Tanh, Tanh(name="mine")])
 def test_an_activation_inside_a_layer_does_not_count_in_the_names(given):
     before = unique_name("Tanh")

@@ -215,7 +215,8 @@ class ActivatedLayer(Layer):
     def activation(self) -> ActivationLayer:
         """What is applied at the end; may be set to a layer such as Tanh(), or to None: linear.
 
-        The layer holds a copy: two layers that shared one would overwrite its cache.
+        The layer holds a copy, with the values of the last pass: two layers that shared one would
+        overwrite these.
         """
         return self._activation
 
@@ -227,6 +228,8 @@ class ActivatedLayer(Layer):
                 f"{value!r}. Names are for the constructor"
             )
         self._activation = get(value, self.who)
+        if value is not None:
+            self._activation._cache, self._activation._y_shape = value._cache, value._y_shape
 
 
 class Activation(ActivatedLayer, ActivationLayer):
