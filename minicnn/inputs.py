@@ -170,10 +170,20 @@ def wrong_sample(who: str, shape: Shape, sample: Shape) -> str:
     return f"{message} Reshape the data, or build the model for input_shape={tuple(shape[1:])}"
 
 
-def split(data: Data, validation_split: Any) -> tuple[Data, Data]:
-    part = checks.real(
+def is_zero(value: Any) -> bool:
+    """Whether it is the number 0; an array of them, or False, is not."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and value == 0
+
+
+def share(validation_split: Any) -> float:
+    """The `validation_split` argument, where it is not 0."""
+    return checks.real(
         validation_split, "validation_split", "fit", low=0, high=1, open_low=True, open_high=True
     )
+
+
+def split(data: Data, part: float) -> tuple[Data, Data]:
+    """What is trained on, and the last `part` of the samples, which is kept for validation."""
     at = math.floor(len(data) * (1 - part))
     if at == 0 or at == len(data):
         raise ValueError(

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import functools
 import math
-import numbers
 import os
 import threading
 import warnings
@@ -318,6 +317,8 @@ class Sequential:
                 f"{self.who}: expected input_shape to be a tuple, batch axis first, such as "
                 f"(None, 28, 28, 1), received {input_shape!r}"
             )
+        if input_shape[0] is not None:
+            checks.size(input_shape[0], "the batch axis of input_shape", self.who)
         if not all(isinstance(n, (int, np.integer)) and n > 0 for n in input_shape[1:]):
             raise ValueError(
                 f"{self.who}: expected all sizes of input_shape behind the batch axis to be "
@@ -447,10 +448,16 @@ class Sequential:
         if (name is None) == (index is None):
             raise ValueError(f"{self.who}: get_layer takes either a name or an index")
         if index is not None:
-            index = checks.integer(index, "index", self.who, minimum=-len(self.layers))
-            if index >= len(self.layers):
-                raise ValueError(f"{self.who}: no layer {index}, there are {len(self.layers)}")
-            return self.layers[index]
+            count = len(self._layers)
+            index = checks.integer(index, "index", self.who, minimum=-count)
+            if index >= count:
+                raise ValueError(
+                    f"{self.who}: expected index to be that of a layer, and there are {count}, "
+                    f"received {index}"
+                )
+            return self._layers[index]
+        if not isinstance(name, str):
+            raise TypeError(f"{self.who}: expected name to be a text, received {name!r}")
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -578,6 +585,7 @@ class Sequential:
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Output for one batch x: every layer's `forward`, first to last."""
+        training = checks.boolean(training, "training", self.who)
         for layer in self.layers:
             x = layer.forward(x, training)
         return x
@@ -756,6 +764,9 @@ class Sequential:
         level = checked_verbose(verbose, "fit")
         data = self._data(x, "fit", y, sample_weight, class_weight)
         validation = None
+        split = not inputs.is_zero(validation_split)
+        if split:
+            validation_split = inputs.share(validation_split)
         if validation_data is not None:
             if not isinstance(validation_data, (list, tuple)) or len(validation_data) not in (2, 3):
                 raise ValueError(
@@ -766,7 +777,7 @@ class Sequential:
             weight = weight_val[0] if weight_val else None
             like = data.x.shape[1:]
             validation = self._data(x_val, "fit validation_data", y_val, weight, like=like)
-        elif not _is_zero(validation_split):
+        elif split:
             data, validation = inputs.split(data, validation_split)
         data = self._with_class_weight(data, class_weight, "fit")
         self._train_for(data)
@@ -1118,11 +1129,6 @@ def _as_list(given: Any) -> list[Any]:
     """The `metrics` argument as the list that it should have been; a Sequential has one output."""
     values = list(given.values()) if isinstance(given, dict) else [given]
     return [m for value in values for m in (value if isinstance(value, (list, tuple)) else [value])]
-
-
-def _is_zero(value: Any) -> bool:
-    """Whether it is the number 0; an array of them, or False, is not."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and value == 0
 
 
 def _not_a_layer(given: Any) -> str:

@@ -888,3 +888,42 @@ def test_a_functional_call_is_answered_with_what_to_write():
         Dense(3)(Input((4,)))
     with pytest.raises(TypeError, match="no functional API"):
         network()(Input((8, 8, 1)))
+
+
+# -- 19: arguments of the models that were taken without a look -----------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["a", -1, 0, 2.5, True])
+def test_the_batch_axis_of_build(wrong):
+    with pytest.raises((TypeError, ValueError), match="the batch axis of input_shape"):
+        Sequential([Dense(2)]).build((wrong, 4))
+
+
+def test_arguments_that_were_taken_without_a_look():
+    model = network()
+    with pytest.raises((TypeError, ValueError), match="validation_split"):
+        model.fit(X, Y, validation_data=(X, Y), validation_split="half", verbose=0)
+    for wrong in (np.ones(2), "yes", None, 1):
+        with pytest.raises(TypeError, match="training to be True or False"):
+            model.forward(X, wrong)
+    for wrong in (3, object(), np.array("conv2d"), np.ones(2)):
+        with pytest.raises(TypeError, match="expected name to be a text"):
+            model.get_layer(wrong)
+
+
+@pytest.mark.parametrize("add", ["add_param", "add_state"])
+def test_a_refused_parameter_leaves_the_layer_unchanged(add):
+    layer = Layer()
+    good = ("W", (2,), initializers.Zeros())
+    for place, wrong, words in (
+        (0, [1], "key to be a text"),
+        (0, 3, "key to be a text"),
+        (1, "ab", "shape"),
+        (1, (2, -1), "shape"),
+        (2, 3, "initializer"),
+        (2, np.ones(2), "initializer"),
+    ):
+        given = [*good[:place], wrong, *good[place + 1 :]]
+        with pytest.raises((TypeError, ValueError), match=words):
+            getattr(layer, add)(*given)
+        assert (layer.params, layer.state, layer.dtype, layer.rng) == ({}, {}, None, None)

@@ -228,8 +228,6 @@ class ActivatedLayer(Layer):
                 f"{value!r}. Names are for the constructor"
             )
         self._activation = get(value, self.who)
-        if value is not None:
-            self._activation._cache, self._activation._y_shape = value._cache, value._y_shape
 
 
 class Activation(ActivatedLayer, ActivationLayer):

@@ -214,21 +214,26 @@ class Layer(Replicable):
 
     def add_param(self, key: str, shape: tuple[int, ...], initializer: Initializer) -> None:
         """Create `params[key]` with its first values, and `grads[key]` full of zeros."""
-        self.params[key] = self._initial(shape, initializer)
+        self.params[key] = self._initial(key, shape, initializer)
         self.grads[key] = np.zeros_like(self.params[key])
 
     def add_state(self, key: str, shape: tuple[int, ...], initializer: Initializer) -> None:
         """Create `state[key]` with its first values; `forward` may change it in training."""
-        self.state[key] = self._initial(shape, initializer)
+        self.state[key] = self._initial(key, shape, initializer)
 
-    def _initial(self, shape: tuple[int, ...], initializer: Initializer) -> Array:
-        if self._dtype is None:
-            self._dtype = np.dtype(config.floatx())
-        if self.rng is None:
-            self.rng = seeds.new_generator()
+    def _initial(self, key: Any, shape: tuple[int, ...], initializer: Initializer) -> Array:
+        if not isinstance(key, str):
+            raise TypeError(f"{self.who}: expected key to be a text such as 'W', received {key!r}")
+        if not callable(initializer):
+            raise TypeError(
+                f"{self.who}: expected initializer to be an Initializer such as GlorotUniform(), "
+                f"received {initializer!r}"
+            )
+        dtype = self._dtype or np.dtype(config.floatx())
+        rng = self.rng or seeds.new_generator()
         who = f"{self.who}: {type(initializer).__name__}"  # it may have a __call__ of its own
         try:
-            values = initializer(shape, self._dtype, self.rng)
+            values = initializer(shape, dtype, rng)
         except (TypeError, ValueError) as error:
             if type(error) in (TypeError, ValueError):
                 raise type(error)(f"{self.who}: {error}") from error
@@ -236,8 +241,9 @@ class Layer(Replicable):
         values = checks.numeric(values, "its values", who)
         if values.shape != tuple(shape):
             raise ValueError(f"{who}: expected values of shape {shape}, received {values.shape}")
-        checks.finite(values, "its values", who, dtype=self._dtype)
-        return np.array(values, self._dtype, order="C")  # nobody else's array
+        checks.finite(values, "its values", who, dtype=dtype)
+        self._dtype, self.rng = dtype, rng
+        return np.array(values, dtype, order="C")  # a copy: the initializer may keep its array
 
     def _input(self, x: Any) -> Array:
         """x as a C-ordered array of the layer's float type, checked; builds at the first call."""
