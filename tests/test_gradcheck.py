@@ -16,12 +16,14 @@ from minicnn.gradcheck import __main__ as command
 from minicnn.gradcheck.differences import Line, is_linear, noise, slope
 from minicnn.gradcheck.subjects import LayerSubject
 from minicnn.layers import (
+    Activation,
     AveragePooling2D,
     BatchNormalization,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
+    InputLayer,
     Layer,
     Linear,
     MaxPooling2D,
@@ -935,6 +937,88 @@ def test_correct_layer_passes_on_short_numbers(layer, x, perturb):
     for seed in range(5):
         result = check_layer(layer, x, seed=seed, perturb=perturb)
         assert result.ok, f"seed {seed}: {result}"
+
+
+def numbers(kind, shape):
+    rng = np.random.default_rng(7)
+    x, whole = rng.normal(size=shape), rng.integers(-5, 6, shape)
+    if kind.startswith("e"):  # a power of ten
+        return x * 10.0 ** float(kind[1:])
+    return {
+        "bytes": rng.integers(256, size=shape).astype(np.uint8),
+        "zeros": np.zeros(shape),
+        "ones": np.ones(shape, np.float32),
+        "whole": whole,
+        "quarters": whole / 4,
+        "powers of 2": 2.0 ** rng.integers(-10, 10, shape),
+        "0 and 1": rng.integers(2, size=shape).astype(bool),
+        "float32": x.astype(np.float32),
+        "mostly 0": np.where(rng.random(shape) < 0.8, 0, x),
+        "of all sizes": x * 10.0 ** rng.integers(-8, 8, shape),
+        "one large": np.where(np.arange(x.size).reshape(shape) == 1, 1e6, x),
+        "far from 0": x + 1e4,
+        "whole and tiny": whole * 1e-20,
+        "whole and large": whole * 1e7,
+    }[kind]
+
+
+EVERY_LAYER = {
+    "Conv2D": (lambda: Conv2D(2, 2), 4),
+    "Conv2D, relu": (lambda: Conv2D(2, 3, 2, "same", activation="relu"), 4),
+    "Conv2D, tanh": (lambda: Conv2D(2, 3, activation="tanh"), 4),
+    "AveragePooling2D": (lambda: AveragePooling2D(2), 4),
+    "AveragePooling2D, overlapping": (lambda: AveragePooling2D(3, 2, "same"), 4),
+    "MaxPooling2D": (lambda: MaxPooling2D(2), 4),
+    "BatchNormalization": (BatchNormalization, 2),
+    "BatchNormalization, images": (BatchNormalization, 4),
+    "Dense": (lambda: Dense(3), 2),
+    "Dense, no bias": (lambda: Dense(3, use_bias=False), 2),
+    "Dense, relu": (lambda: Dense(3, "relu"), 2),
+    "Dense, tanh": (lambda: Dense(3, "tanh"), 2),
+    "Activation": (lambda: Activation("tanh"), 2),
+    "Dropout": (lambda: Dropout(0.2), 2),
+    "Flatten": (Flatten, 4),
+    "InputLayer": (lambda: InputLayer((5,)), 2),
+    "Linear": (Linear, 2),
+    "ReLU": (ReLU, 2),
+    "Rescaling": (lambda: Rescaling(1 / 256, -0.5), 4),
+    "Sigmoid": (Sigmoid, 2),
+    "Softmax": (Softmax, 2),
+    "Tanh": (Tanh, 2),
+}
+KINDS = [
+    *("bytes", "zeros", "ones", "whole", "quarters", "powers of 2", "0 and 1", "float32"),
+    *("mostly 0", "of all sizes", "one large", "far from 0", "whole and tiny", "whole and large"),
+    *("e-300", "e-40", "e-20", "e-10", "e-7", "e7", "e10", "e20", "e40", "e100"),
+]
+
+
+@pytest.mark.parametrize("name", EVERY_LAYER)
+def test_correct_layer_is_not_refused_for_its_numbers(name):
+    """The worst that a correct layer hears is that its numbers lie on kinks."""
+    make, axes = EVERY_LAYER[name]
+    failures = []
+    for kind in KINDS:
+        x = numbers(kind, (4, 5) if axes == 2 else (2, 6, 6, 2))
+        for perturb in (True, False):
+            result = check_layer(make(), x, perturb=perturb)
+            wrong = [row.name for row in result.rows if row.wrong_count]
+            if wrong or (not result.ok and not any("kinks" in row.reason for row in result.rows)):
+                failures.append(f"{kind}: {result}")
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"zeros", "e-300"}))
+def test_wrong_gradient_is_found_whatever_the_numbers(kind):
+    wrong = planted(Dense(4), scaled("W", lambda dy: 1.001))
+    assert check_layer(wrong, numbers(kind, DENSE)).mistakes == {"W": "factor"}
+    mean = planted(AveragePooling2D(2), dx_scaled(lambda dy: 1.001))
+    assert check_layer(mean, numbers(kind, (2, 6, 6, 2))).mistakes == {"x": "factor"}
+
+
+def test_every_layer_is_among_these():
+    made = {type(make()).__name__ for make, _ in EVERY_LAYER.values()}
+    assert set(package.layer_classes()) <= made
 
 
 # --- kinks

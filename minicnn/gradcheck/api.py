@@ -272,7 +272,7 @@ def _ties(subject: LayerSubject, dy: Array, settings: Settings) -> list[TensorCh
     which = rng.integers(len(levels), size=x.shape)
     x[...] = levels[which]
     try:
-        together = rng.normal(size=(PRODUCTS, len(levels)))[:, which.reshape(-1)]
+        together = differences.ways(levels, rng, PRODUCTS)[:, which.reshape(-1)]
         rounding = differences.noise(subject, x, rng, eps=settings.eps)
         for linear in (True, False) if differences.is_linear(subject, x, rng) else (False,):
             found = differences.by_direction(
@@ -283,7 +283,8 @@ def _ties(subject: LayerSubject, dy: Array, settings: Settings) -> list[TensorCh
                 break
         gradient = np.asarray(subject.backward(dy)["x"], np.float64)
         gap = np.abs(_project(subject, "x", gradient, found, dy) - found.numeric)
-        size = max(found.scale, float(np.linalg.norm(gradient))) or 1.0
+        moved = gradient * differences.sizes(x, 1.0)
+        size = max(found.scale, float(np.linalg.norm(moved))) or 1.0
         off = ~(gap <= TIE_BAR * size + found.tolerance) & ~found.kinked
         if not off.any():
             return []
@@ -668,19 +669,21 @@ def _differences(
 ) -> tuple[Differences, float]:
     """The differences, and the bar: the strict one if y is linear in the tensor."""
     rng = settings.rng
-    rounding = differences.noise(subject, tensor, rng, eps=settings.eps)
+    unit = differences.fitting_unit(subject, tensor, rng, eps=settings.eps)
+    rounding = differences.noise(subject, tensor, rng, eps=settings.eps, unit=unit)
 
     def measure(linear: bool) -> tuple[Differences, float]:
         bar = settings.bar or (LINEAR_BAR if linear else BAR)
         options: Any = {"eps": settings.eps, "bar": bar, "linear": linear, "rounding": rounding}
         if by_number:
-            return differences.by_number(subject, tensor, dy, **options), bar
-        ways = rng.normal(size=(settings.products, tensor.size))
+            return differences.by_number(subject, tensor, dy, unit=unit, **options), bar
+        longest = max(1.0, unit) if linear else unit
+        ways = differences.ways(tensor, rng, settings.products, longest)
         return differences.by_direction(subject, tensor, dy, directions=ways, **options), bar
 
     linear = settings.linear
     if linear is None:
-        linear = differences.is_linear(subject, tensor, rng)
+        linear = differences.is_linear(subject, tensor, rng, unit)
     found, bar = measure(linear)
     if linear and settings.linear is None and found.left_out[0]:
         found, bar = measure(False)  # a kink where the long lines passed none
@@ -738,7 +741,7 @@ def _sample(
     y_0, numeric = subject.forward().reshape(-1), np.zeros(len(places))
     for n, k in enumerate(places):
         line = differences.Line(subject, tensor, int(k))
-        s = differences.slope(line, y_0, settings.eps * line.unit())
+        s = differences.slope(line, y_0, line.step(settings.eps))
         numeric[n] = dy.reshape(-1) @ s.value
     analytic = gradient.reshape(-1)[places]
     gap = np.nan_to_num(np.abs(analytic - numeric), nan=np.inf)

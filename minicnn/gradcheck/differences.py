@@ -41,15 +41,19 @@ from minicnn.gradcheck.subjects import Subject
 
 Array = NDArray[Any]
 
-SHRINK = (1.0, 0.1, 0.01, 0.001)  # steps, as parts of eps, until one passes between the kinks
+SHRINK = 2.0**-3  # of a step, again and again, until one passes between the kinks
+SHORTEST = 2.0**-10  # step, as a part of the first one
 LINEAR_STEP = 1.0
-SMALLEST_STEP = 1e-8  # along a direction, as a part of the numbers that are moved
+VISIBLE = 1e-4  # part of y by which a step of 1 has to move it
+UNRESOLVED = 0.01  # part of a slope by which half the step may change it
+SMALLEST_STEP = 1e-8  # along a direction
 ROUNDING = 2.0**-52
 PLACES = 4  # where it is seen whether forward rounds to float32; three have to show it
 SEEN_BY_FLOAT32, UNSEEN_BY_FLOAT32 = 2.0**-18, 2.0**-26  # steps, as parts of each number
 MISSED = 2.0**-6  # share of a slope that has to be lost
 FOURTH = np.array([1.0, -4.0, 6.0, -4.0, 1.0])  # of y at -2h ... 2h
-SLOPE_NOISE, BEND_NOISE = 16.0, 48.0  # noise of y to four sigma of the slope's, the bend's, times h
+BEND_NOISE = 48.0  # noise of y to four sigma of the bend's, times h
+SLOPE_NOISE = 24.0  # more than four sigma of the slope's: half a kink that rounding may hide
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Slope:
     value: Array  # the derivative, where there is one
     left: Array
     right: Array
-    kink: Array  # bend(h) - 2 bend(h/2): the part of the bend that no smooth output has
+    kink: Array  # what no smooth output has: bend(h) - 2 bend(h/2), mean(h) far from mean(h/2)
     moved: Array  # whether the output moved at all
     step: float
 
@@ -77,8 +81,10 @@ def slope(y: Callable[[float], Array], y_0: Array, h: float, *, linear: bool = F
     if linear:
         return Slope(mean, left, right, np.abs(bend), moved, h)
     right, left = (y(h / 2) - y_0) / (h / 2), (y_0 - y(-h / 2)) / (h / 2)
-    value = (4 * (right + left) / 2 - mean) / 3
-    return Slope(value, left, right, np.abs(bend - 2 * (right - left)), moved, h)
+    half, kink = (right + left) / 2, np.abs(bend - 2 * (right - left))
+    change = np.abs(half - mean)
+    kink = np.where(change > UNRESOLVED * np.abs(half), np.maximum(kink, change), kink)
+    return Slope((4 * half - mean) / 3, left, right, kink, moved, h)
 
 
 @dataclass
@@ -134,31 +140,84 @@ class Line:
         self._start = self._flat[self._where].copy()
 
     def __call__(self, t: float) -> Array:
-        self._flat[self._where] = self._start + t * self._along
         try:
-            return self._subject.forward().reshape(-1)
+            with np.errstate(over="ignore", invalid="ignore"):  # a far step may lead anywhere
+                self._flat[self._where] = self._start + t * self._along
+                return self._subject.forward().reshape(-1)
         finally:
             self._flat[self._where] = self._start
 
-    def unit(self) -> float:
-        """By how much a step has to grow where the numbers are large, to be seen beside them."""
-        return max(1.0, float(np.abs(self._start).max()))
+    def step(self, h: float, unit: float = 1.0) -> float:
+        """`h` for a line along one number, as long as its size and `unit` ask for.
+
+        A power of 2, which adds to the number without rounding.
+        """
+        return 2.0 ** round(math.log2(h) + math.log2(float(sizes(self._start, unit))))
 
     def span(self) -> float:
         """A step by which any number of the tensor passes all the others."""
         return max(1.0, float(np.abs(self._flat).max()))
 
 
-def is_linear(subject: Subject, tensor: Array, rng: np.random.Generator) -> bool:
+def sizes(tensor: Array, unit: float) -> Array:
+    """How far each number goes in a step of 1: 1, or as far as it is large, times the unit."""
+    longest: Array = np.maximum(max(1.0, unit), unit * np.abs(tensor))
+    return longest
+
+
+def ways(tensor: Array, rng: np.random.Generator, count: int, unit: float = 1.0) -> Array:
+    """Random directions (count, numbers), along which each number goes as far as its size asks."""
+    return rng.normal(size=(count, tensor.size)) * sizes(tensor.reshape(-1), unit)
+
+
+def fitting_unit(subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: float) -> float:
+    """The unit of the steps: 1, unless y shows that they are too long or too short.
+
+    Too long are steps seen beside numbers of 1e7, if it is differences of 1 that count, as among
+    the scores of a softmax. Too short are any that are not seen in y: of a bias beside 1e20, say,
+    or of a weight by which inputs of 1e-20 are multiplied.
+    """
+    y_0, (way,) = subject.forward().reshape(-1), rng.normal(size=(1, tensor.size))
+    largest = max(1.0, float(np.abs(tensor).max()))
+    noise = 64 * ROUNDING * max(largest, float(np.abs(y_0).max()))
+
+    def line(unit: float) -> Line:
+        return Line(subject, tensor, way * sizes(tensor.reshape(-1), unit))
+
+    def visible(power: int) -> bool:
+        moved = float(np.abs(line(2.0**power)(1.0) - y_0).max())
+        return VISIBLE * float(np.abs(y_0).max()) < moved < np.inf
+
+    with np.errstate(all="ignore"):
+        unit = 1.0
+        while unit * largest > 1:
+            s = slope(line(unit), y_0, eps)
+            change = np.abs(s.value - (s.left + s.right) / 2)
+            if not (change * eps > np.maximum(noise, UNRESOLVED * eps * np.abs(s.value))).any():
+                break
+            unit /= 8
+        if unit < 1:
+            return max(unit / 64, 1 / largest)
+        low, high = 0, 0
+        while not visible(high):
+            low, high = high, min(1000, 2 * high or 1)
+            if low == high:
+                return 1.0
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if visible(middle) else (middle, high)
+        return 2.0**high
+
+
+def is_linear(subject: Subject, tensor: Array, rng: np.random.Generator, unit: float = 1.0) -> bool:
     """Whether y is (affine) linear in `tensor`, as far as a few long lines tell."""
     y_0 = subject.forward().reshape(-1)
-    for _ in range(3):
-        y = Line(subject, tensor, rng.normal(size=tensor.shape))
-        unit = y.unit()
-        once = y(unit) - y_0
+    for way in ways(tensor, rng, 3, max(1.0, unit)):
+        y = Line(subject, tensor, way)
+        once = y(1.0) - y_0
         size = max(float(np.abs(once).max()), float(np.abs(y_0).max()))
         for factor in (-1.0, 3.0):
-            if np.abs(y(factor * unit) - y_0 - factor * once).max() > 1e-12 * size:
+            if np.abs(y(factor) - y_0 - factor * once).max() > 1e-12 * size:
                 return False
     return True
 
@@ -201,7 +260,7 @@ def _stops_short(subject: Subject, tensor: Array, y_0: Array, rng: np.random.Gen
     y = Line(subject, tensor, tensor * sign * rng.uniform(0.5, 1.5, tensor.shape))
     seen, unseen = ((y(h) - y(-h)) / (2 * h) for h in (SEEN_BY_FLOAT32, UNSEEN_BY_FLOAT32))
     gap, slope = np.abs(seen - unseen), np.maximum(np.abs(seen), np.abs(unseen))
-    largest = max(y.unit(), float(np.abs(y_0).max()))  # of what float64 rounds
+    largest = max(y.span(), float(np.abs(y_0).max()))  # of what float64 rounds
     return (gap > MISSED * slope) & (gap * UNSEEN_BY_FLOAT32 > 8 * ROUNDING * largest)
 
 
@@ -218,14 +277,17 @@ def _has_24_digits(values: Array) -> bool:
     return bool((float32 & (np.ptp(values, axis=0) > 0)).any())
 
 
-def noise(subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: float) -> Array:
+def noise(
+    subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: float, unit: float = 1.0
+) -> Array:
     """Standard deviation of the rounding in each output, shape (outputs,).
 
     Taken at some places a little beside the present values, where ties are broken; the largest
     counts for nothing, since there may be a kink near one of them. Steps of 0.001 eps pass most
     kinks, but where y hardly moves they may change no digit at all; so steps of eps are taken, too,
-    and believed as far as the rounding of numbers of the size of 1, of y or of the tensor goes. A
-    few looks may see too little, so what rounding y to its last digit makes is added.
+    or of 1000 eps where those change none either, and believed as far as the rounding of numbers of
+    the size of 1, of y or of the tensor goes. A few looks may see too little, so what rounding y to
+    its last digit makes is added.
     """
     flat, near, far = tensor.reshape(-1), [], []
     saved, y_0 = flat.copy(), subject.forward()
@@ -233,12 +295,13 @@ def noise(subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: flo
     largest = max(1.0, float(np.abs(saved).max()), float(np.abs(y_0).max(initial=0)))
     try:
         for _ in range(3 + 12 // y_0.size):  # few outputs say little, each time
-            direction = rng.normal(size=tensor.shape)
-            direction /= np.linalg.norm(direction)
             flat[:] = saved + width * rng.uniform(-1, 1, flat.size)
+            direction = rng.normal(size=tensor.size)
+            direction *= sizes(flat, unit) / np.linalg.norm(direction)
             y = Line(subject, tensor, direction)
-            near.append(_fourth_difference(y, 1e-3 * eps * y.unit()))
-            far.append(_fourth_difference(y, eps * y.unit()))
+            near.append(_fourth_difference(y, 1e-3 * eps)[0])
+            seen, moved = _fourth_difference(y, eps)
+            far.append(np.where(moved, seen, _fourth_difference(y, 1e3 * eps)[0]))
     finally:
         flat[:] = saved
     small, large = (np.sort(seen, axis=0)[-2] for seen in (near, far))
@@ -246,10 +309,12 @@ def noise(subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: flo
     return np.nan_to_num(np.maximum(small, np.minimum(large, 4 * ROUNDING * largest)) + least)
 
 
-def _fourth_difference(y: Line, h: float) -> Array:
-    """|fourth difference| of y, as a part of what it is for noise of standard deviation 1."""
+def _fourth_difference(y: Line, h: float) -> tuple[Array, Array]:
+    """|fourth difference| of y, as a part of what it is for noise of standard deviation 1; and
+    which outputs have moved at all.
+    """
     table = np.stack([y(k * h) for k in range(-2, 3)])
-    return np.abs(FOURTH @ table) / np.linalg.norm(FOURTH)
+    return np.abs(FOURTH @ table) / np.linalg.norm(FOURTH), (table != table[2]).any(axis=0)
 
 
 def by_number(
@@ -261,36 +326,34 @@ def by_number(
     bar: float,
     linear: bool,
     rounding: Array,
+    unit: float = 1.0,
 ) -> Differences:
-    """Derivative of <dy, y> by every number of `tensor`; `rounding` is that of y."""
+    """Derivative of <dy, y> by every number of `tensor`; `rounding` is that of y.
+
+    `unit` is that of the steps.
+    """
     y_0, weights = subject.forward().reshape(-1), dy.reshape(-1)
     lines = [Line(subject, tensor, k) for k in range(tensor.size)]
-    step = LINEAR_STEP if linear else eps
+    steps = [y.step(LINEAR_STEP, max(1.0, unit)) if linear else y.step(eps, unit) for y in lines]
     found = _Row(len(lines), linear, weights, rounding)
-    jumps, moved = np.zeros(len(lines)), []
-    for k, y in enumerate(lines):
-        s = slope(y, y_0, step * y.unit(), linear=linear)
+    slopes = [slope(y, y_0, h, linear=linear) for y, h in zip(lines, steps)]
+    for k, s in enumerate(slopes):
         found.put(k, s)
-        jumps[k] = found.jump(s)
-        moved.append(s.moved)
 
     largest = float(np.abs(found.differences.numeric).max(initial=0))
     visible = 0.05 * bar * largest
-    for k in map(int, np.flatnonzero(jumps > visible)):
-        y = lines[k]
-        for shrink in SHRINK[1:] if not linear else ():
-            s = slope(y, y_0, shrink * eps * y.unit())
-            found.put(k, s)
-            if found.jump(s) <= visible:
+    for k, (y, s) in enumerate(zip(lines, slopes)):
+        while found.jump(s) > visible:
+            if linear or s.step <= SHORTEST * steps[k]:
+                found.differences.kinked[k] = True
                 break
-        else:
-            found.differences.kinked[k] = True
+            s = slope(y, y_0, s.step * SHRINK)
+            found.put(k, s)
 
-    last_digits = np.abs(weights) * np.spacing(np.abs(y_0))
-    if last_digits.max(initial=0) / step > bar * largest:
-        for k, y in enumerate(lines):
-            lost = _swallowed(y, y_0, moved[k], last_digits) / (step * y.unit())
-            found.differences.tolerance[k] += lost
+    last_digits = found.last_digits(y_0)
+    for k, (y, s) in enumerate(zip(lines, slopes)):
+        if last_digits.max(initial=0) / s.step > bar * largest:
+            found.differences.tolerance[k] += _swallowed(y, y_0, s, last_digits, unit)
     return found.differences
 
 
@@ -315,19 +378,18 @@ def by_direction(
     kept = []
     for k, direction in enumerate(directions):
         y = Line(subject, tensor, direction)
-        first = LINEAR_STEP if linear else _gentle(y, y_0, eps * y.unit())
-        for shrink in SHRINK if not linear else (1.0,):
-            s = slope(y, y_0, shrink * first, linear=linear)
+        first = LINEAR_STEP if linear else _gentle(y, y_0, eps)
+        for power in range(1 if linear else 4):
+            s = slope(y, y_0, first * 10.0**-power, linear=linear)
             visible = 0.05 * bar * float(np.linalg.norm(weights * s.value))
             smooth = found.jumps(s) <= visible
             if smooth.all():
                 break
         found.put(k, s, smooth)
         found.differences.kinked[k] = not smooth.any()
-        last_digits = np.abs(weights) * smooth * np.spacing(np.abs(y_0))
+        last_digits = found.last_digits(y_0) * smooth
         if last_digits.max(initial=0) / s.step > bar * abs(found.differences.numeric[k]):
-            lost = _swallowed(y, y_0, s.moved, last_digits) / s.step
-            found.differences.tolerance[k] += lost
+            found.differences.tolerance[k] += _swallowed(y, y_0, s, last_digits)
         kept.append((weights * smooth).reshape(dy.shape))
     found.differences.directions, found.differences.kept = directions, np.stack(kept)
     return found.differences
@@ -336,14 +398,16 @@ def by_direction(
 def jacobian(subject: Subject, tensor: Array, *, eps: float, linear: bool) -> Array:
     """dy_o / d(tensor)_k, shape (outputs, numbers)."""
     y_0 = subject.forward().reshape(-1)
+    unit = fitting_unit(subject, tensor, np.random.default_rng(0), eps=eps)
     columns = []
     for k in range(tensor.size):
         y = Line(subject, tensor, k)
-        s = slope(y, y_0, (LINEAR_STEP if linear else eps) * y.unit(), linear=linear)
+        h = y.step(LINEAR_STEP, max(1.0, unit)) if linear else y.step(eps, unit)
+        s = slope(y, y_0, h, linear=linear)
         near_kink = s.kink > 1e-6 * np.abs(s.value).max()
         value = s.value
         if near_kink.any():
-            value = np.where(near_kink, slope(y, y_0, SHRINK[-1] * eps * y.unit()).value, value)
+            value = np.where(near_kink, slope(y, y_0, h * SHORTEST).value, value)
         columns.append(value)
     return np.stack(columns, axis=1)
 
@@ -374,16 +438,21 @@ class _Row:
         """The largest of `jumps`."""
         return float(self.jumps(s).max(initial=0))
 
+    def last_digits(self, y_0: Array) -> Array:
+        """What may be lost of each output's part in <dy, y>."""
+        largest = 8 * self._noise.max(initial=0)  # no noise is seen where nothing moves
+        return np.maximum(np.abs(self._weights) * np.spacing(np.abs(y_0)), largest)
 
-def _swallowed(y: Line, y_0: Array, moved: Array, last_digits: Array) -> float:
-    """The last digits, in all, of the outputs that a short step did not move but a long one does.
+
+def _swallowed(y: Line, y_0: Array, s: Slope, last_digits: Array, unit: float = 1.0) -> float:
+    """What may be lost of the slope in the outputs that a short step did not move but a long does.
 
     The 1 of a saturated softmax follows its input without showing it; an output that no step moves
     does not depend on the numbers at all.
     """
-    far = 3 * y.span()
-    hidden = ((y(far) != y_0) | (y(-far) != y_0)) & ~moved
-    return float(np.linalg.norm(last_digits[hidden]))
+    far = 3 * max(1.0, unit) * y.span()
+    hidden = ((y(far) != y_0) | (y(-far) != y_0)) & ~s.moved
+    return float(np.linalg.norm(last_digits[hidden])) / s.step
 
 
 def _gentle(y: Line, y_0: Array, h: float) -> float:
@@ -393,4 +462,4 @@ def _gentle(y: Line, y_0: Array, h: float) -> float:
     """
     size = max(1.0, float(np.abs(y_0).max(initial=0)))
     moved = float(np.abs(y(h) - y_0).max(initial=0)) / size
-    return max(h / max(1.0, moved / h), min(h, SMALLEST_STEP * y.unit()))
+    return max(h / max(1.0, moved / h), min(h, SMALLEST_STEP))
