@@ -436,6 +436,11 @@ class Sequential:
         """As `copy.deepcopy`: two models over the same layers would each take the other's apart."""
         return copy.deepcopy(self)
 
+    def reseed(self) -> None:
+        """Draw other numbers from now on; for forked processes."""
+        bits = self.rng.bit_generator
+        bits.state = type(bits)().state
+
     def _needs_build(self, what: str) -> None:
         if not self.built:
             raise ValueError(f"{self.who}: {what} needs a built model. {HOW_TO_BUILD}")

@@ -20,7 +20,7 @@ from minicnn import checks
 _lock = threading.Lock()
 _root = np.random.SeedSequence()
 _fixed = False  # by set_random_seed
-_owners: weakref.WeakSet[Any] = weakref.WeakSet()  # of generators that are not fixed
+_owners: weakref.WeakSet[Any] = weakref.WeakSet()  # of numbers drawn while nothing was fixed
 
 
 def new_generator() -> np.random.Generator:
@@ -31,7 +31,7 @@ def new_generator() -> np.random.Generator:
 
 
 def differ_after_fork(owner: Any) -> None:
-    """Have `owner.rng` draw other numbers in each forked process, unless a seed has been set."""
+    """Have `owner.reseed()` called in each forked process, unless a seed has been set."""
     if not _fixed:
         _owners.add(owner)
 
@@ -66,8 +66,7 @@ def _after_fork() -> None:
     if not _fixed:
         _root = np.random.SeedSequence()
     for owner in _owners:
-        bits = owner.rng.bit_generator
-        bits.state = type(bits)().state
+        owner.reseed()
 
 
 if hasattr(os, "register_at_fork"):

@@ -398,13 +398,16 @@ FORKS = """
 import os
 import numpy as np
 import minicnn
-from minicnn import Sequential
+from minicnn import Input, Sequential
 from minicnn.layers import Dense, Dropout
 
 if {seeded}:
     minicnn.utils.set_random_seed(1)
 early = Sequential([Dropout(0.5), Dense(3)])  # made here, built in the children
 early.compile("sgd", "mse")
+built = Sequential([Input((5,)), Dropout(0.5)])
+alone = Dropout(0.5)
+alone(np.ones(50), training=True)
 
 def drawn():
     late = Sequential([Dropout(0.5), Dense(3)])
@@ -413,6 +416,9 @@ def drawn():
     for model in (early, late):
         model.fit(np.ones((4, 5)), np.ones((4, 3)), verbose=0)
         found += [model.get_weights()[0].tobytes(), model.rng.random()]
+    built.compile("sgd", "mse")
+    found.append(built.train_on_batch(np.ones((50, 5)), np.arange(250).reshape(50, 5)))
+    found.append(alone(np.ones(50), training=True).tobytes())
     return found
 
 results = []
@@ -432,7 +438,7 @@ print([len(set(column)) for column in zip(*results)])
 @pytest.mark.parametrize(("seeded", "distinct"), [(False, 3), (True, 1)])
 def test_forked_processes_draw_different_numbers_unless_a_seed_is_set(seeded, distinct):
     done = run(FORKS.format(seeded=seeded))
-    assert done.stdout == f"{[distinct] * 4}\n", done.stderr
+    assert done.stdout == f"{[distinct] * 6}\n", done.stderr
 
 
 def run(program):

@@ -83,8 +83,13 @@ class Dropout(Layer):
         if source is None:
             rng = self.rng if self.rng is not None else seeds.new_generator()
             source = int(rng.integers(2**63))
-        self._key = int(np.random.SeedSequence(source).generate_state(1, np.uint64)[0])
+            seeds.differ_after_fork(self)
+        self._key = _key_from(source)
         super().build(input_shape)
+
+    def reseed(self) -> None:
+        """Draw other masks from now on; for forked processes."""
+        self._key = _key_from(None)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
@@ -117,6 +122,11 @@ class Dropout(Layer):
 
     def seek(self, step: int, sample: int) -> None:
         self._step, self._sample = step, sample
+
+
+def _key_from(seed: int | None) -> int:
+    """64 bits; from fresh entropy without a seed."""
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
 
 
 def _mix64(n: int) -> int:
