@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from minicnn.console import say
 from minicnn.engine import threads
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.plan import Plan, as_layers, lower
-from minicnn.engine.shards import before_softmax
+from minicnn.engine.shards import ShardedNetwork, before_softmax
 from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape, checked_init, checked_weights, unique_name
 from minicnn.layers.input import InputLayer
@@ -34,6 +34,7 @@ from minicnn.training import expect_finite
 from minicnn.weights import Weight
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 BATCH_SIZE = 32  # Keras's default
 
@@ -119,8 +120,7 @@ class Sequential:
         self._loss_weight = 1.0
         self._compiled = False
         self.jit_compile: bool | str = "auto"
-        self._train_runner: training.Runner | None = None
-        self._train_settings: dict[Any, Any] = {}  # when it was made
+        self._kept: dict[str, tuple[dict[Any, Any], Any]] = {}  # settings, and what they led to
         self._in_fit = (0, 0)  # process and thread that fit runs in
         self.steps_taken = 0
         if layers is not None and not isinstance(layers, (list, tuple)):
@@ -272,7 +272,7 @@ class Sequential:
 
     def _vectors_resized(self) -> None:
         """The optimizer's slots follow, where it has served this model."""
-        self._train_runner = None
+        self._kept = {}
         if _served.get(self.optimizer, lambda: None)() is self:
             self.optimizer.resize(self.flat_params.size)
 
@@ -344,7 +344,7 @@ class Sequential:
                     self._build_layer(layer, shape)
                 self._bind(dtype)
             self._input_shape, self._output_shape = input_shape, tuple(shapes[-1])
-            self._train_runner = None
+            self._kept = {}
             self.built = True
 
     @contextlib.contextmanager
@@ -403,19 +403,21 @@ class Sequential:
     def _bind(self, dtype: Any) -> None:
         """Lay all parameters into one vector, gradients into another; layers get views of them."""
         self._flat = FlatParameters(self._layers, dtype)
-        self._train_runner, self._train_settings = None, {}
+        self._kept = {}
 
     def _rejoin(self) -> None:
         """Take in arrays that were put in the place of parameters, instead of written into them.
 
         Raises TypeError or ValueError for what is no array of the right shape.
         """
+        if "train" in self._kept:
+            self._kept["train"][1].after_fork()
         self._flat.absorb()
         self._flat.separate_states(self._layers)
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: the layers hold all numbers that the vectors do."""
-        passing: dict[str, Any] = {"_train_runner": None, "_train_settings": {}, "_in_fit": (0, 0)}
+        passing: dict[str, Any] = {"_kept": {}, "_in_fit": (0, 0)}
         return {**self.__dict__, **passing, "_flat": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -692,7 +694,7 @@ class Sequential:
         self.jit_compile, self._loss_weight = jit_compile, loss_weight
         self._trainable_parts = self._flat.parts(self._layers) if self.built else None
         self._compiled = True
-        self._train_runner = None
+        self._kept = {}
 
     def fit(
         self,
@@ -952,23 +954,38 @@ class Sequential:
         return lower(layers, self.input_shape[1:], self.dtype)
 
     def runner(self, *, training: bool) -> training.Runner:
-        """What runs this model's steps; the one that trains is kept for the next call."""
+        """What runs this model's steps; raises ValueError if it was compiled without a loss."""
         from minicnn.training import Runner
 
-        chosen = {"loss": self.loss, "optimizer": self.optimizer, "jit": self.jit_compile}
-        if self._train_runner is not None:
-            self._train_runner.after_fork()
-        settings = contents.settings([chosen, *self._layers]) if training else {}
-        if training:
-            self._rejoin()
-        if training and self._train_runner and contents.unchanged(self._train_settings, settings):
-            return self._train_runner
         if self.loss is None:
             raise ValueError(f"{self.who}: compile it with a loss first")
-        runner = Runner(self, self.loss, self._chosen_metrics(self.output_shape), training)
+        loss = self.loss
         if training:
-            self._train_runner, self._train_settings = runner, settings
-        return runner
+            self._rejoin()
+        return self._keep(
+            "train" if training else "test",
+            lambda: Runner(self, loss, self._chosen_metrics(self.output_shape), training),
+        )
+
+    def network(self) -> tuple[ShardedNetwork, bool]:
+        """What predicts: the network up to the logits, and whether a softmax stands behind it."""
+
+        def make() -> tuple[ShardedNetwork, bool]:
+            layers, ends_in_softmax = before_softmax(self._layers)
+            plan = self.lowered(layers)
+            return ShardedNetwork(plan, self.dtype, training=False), ends_in_softmax
+
+        return self._keep("predict", make)
+
+    def _keep(self, use: str, make: Callable[[], T]) -> T:
+        """What `make` makes, kept for the next call, as long as no setting has changed since."""
+        chosen = [self.loss, self.optimizer, self.jit_compile]
+        settings = contents.settings([chosen, *self._layers])
+        before, made = self._kept.get(use, ({}, None))
+        if not contents.unchanged(before, settings):
+            made = make()
+            self._kept[use] = settings, made
+        return made
 
     def _chosen_metrics(self, output_shape: Shape) -> list[metrics.Metric]:
         """The metrics that `compile` asked for, for outputs of that shape."""

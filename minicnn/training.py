@@ -589,8 +589,7 @@ def predict(
     Raises FloatingPointError if it is not finite.
     """
     hooks = CallbackList(callbacks or [])
-    layers, ends_in_softmax = before_softmax(model.layers)
-    network = ShardedNetwork(model.lowered(layers), model.dtype, training=False)
+    network, ends_in_softmax = model.network()
     softmax = Softmax(name="softmax")
     outputs = np.empty((len(data), *model.output_shape[1:]), model.dtype)
     progress = Progress(math.ceil(len(data) / batch_size), verbose)

@@ -26,11 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.copies import own_arrays
+from minicnn.initializers import Initializer
 
 Array = NDArray[Any]
 R = TypeVar("R", bound="Replicable")
 
 SEQUENCES = (list, tuple, set, frozenset, deque)
+PLAIN = (type(None), bool, int, float, str, np.dtype)  # never changed, so never copied
 OF_ONE_PASS = ("_cache", "_y_shape")
 # what training and the place in the batch change, unlike settings
 CHANGING = ("params", "grads", "state", "rng", "_step", "_sample", *OF_ONE_PASS)
@@ -62,8 +64,12 @@ class Replicable:
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         for name, value in vars(self).items():
-            if WORKER not in memo:
+            if isinstance(value, PLAIN):
+                vars(twin)[name] = value
+            elif WORKER not in memo:
                 vars(twin)[name] = copy.deepcopy(value, memo)
+            elif isinstance(value, Initializer) or (name == "rng" and of_the_package(self)):
+                vars(twin)[name] = value  # for `build` alone, which is over
             else:
                 vars(twin)[name] = None if name in OF_ONE_PASS else _own(value, memo)
         return twin
@@ -81,6 +87,9 @@ class Replicable:
         for key, array in self.params.items():
             if self.grads.get(key) is None:
                 self.grads[key] = np.zeros_like(array)
+
+
+HOLDERS = (Replicable, dict, *SEQUENCES)  # what may have layers inside
 
 
 def parts(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -103,7 +112,7 @@ def layers_inside(thing: Any) -> list[Any]:
             seen.add(id(value))
             if isinstance(value, Replicable):
                 found.append(value)
-            waiting.extend(part for _, part in parts(value))
+            waiting.extend(part for _, part in parts(value) if isinstance(part, HOLDERS))
     return found
 
 
@@ -141,8 +150,13 @@ def settings(layer: Any) -> dict[tuple[Any, ...], Any]:
         if id(value) not in seen:
             seen.add(id(value))
             for key, part in parts(value):
-                if not (layer and key in CHANGING):
-                    look((*place, key), part)
+                if layer and key in CHANGING:
+                    continue
+                inner = (*place, key)
+                if isinstance(part, PLAIN):
+                    found[inner] = part
+                else:
+                    look(inner, part)
 
     look((), layer)
     return found
@@ -176,7 +190,7 @@ class Streams:
     def __init__(self, layers: Iterable[Any]) -> None:
         self._sources: list[tuple[Any, list[int]]] = []
         held = [one for layer in layers for one in layers_inside(layer)]
-        for value in _generators([one for one in held if not _of_the_package(one)]):
+        for value in _generators([one for one in held if not of_the_package(one)]):
             drawn = copy.deepcopy(value)
             draw = drawn.integers if isinstance(drawn, np.random.Generator) else drawn.randint
             self._sources.append((value, [int(draw(0, 2**31 - 1)) for _ in range(4)]))
@@ -211,5 +225,5 @@ def _generators(things: list[Any]) -> list[Any]:
     return found
 
 
-def _of_the_package(layer: Any) -> bool:
+def of_the_package(layer: Any) -> bool:
     return type(layer).__module__.partition(".")[0] == __name__.partition(".")[0]
