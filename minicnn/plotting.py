@@ -6,7 +6,11 @@ Arguments are checked before the figure is made, so a refused call leaves none b
 is imported by the first call, not with the package, and its settings stay as they are.
 
 `suptitle`, which every function takes, stands over the whole picture: the place to say which data
-or model it shows.
+or model it shows. All texts are drawn letter by letter, "$" and "_" too.
+
+Limits, beyond which a picture would take minutes to draw, or gigabytes: 2,500 cells of a grid, 200
+classes of a heatmap, 100 metrics, 1,000 letters a text; a width of 0.1 (a heatmap: 2) to 100
+inches, and 10,000 square inches.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.console import one_line
 from minicnn.reports import class_labels, confusion_matrix
 
 if TYPE_CHECKING:
@@ -27,6 +32,14 @@ if TYPE_CHECKING:
 _RIGHT, _WRONG = "green", "red"
 _TRAINING, _VALIDATION = "tab:blue", "tab:orange"
 _NO_METRIC = ("learning_rate", "lr")  # callbacks write these into a history
+
+MOST_CELLS = 2_500
+MOST_CLASSES = 200  # of a heatmap
+MOST_METRICS = 100
+LONGEST_TEXT = 1_000
+LARGEST_AREA = 10_000  # square inches: 100 million pixels as matplotlib saves it
+LONGEST_SIDE = 650  # inches; matplotlib draws fewer than 2**16 pixels
+LARGEST_NUMBER = 1e307  # that can be drawn: a range of two must not overflow
 
 
 def image_grid(
@@ -45,9 +58,10 @@ def image_grid(
     ----------
     images : array of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3)
         Gray images of any range: the darkest pixel shown is black, the brightest white. Colour
-        images are uint8, or floats in [0, 1]. With fewer images than cells the rest stays empty.
+        images are whole numbers from 0 to 255, or floats in [0, 1]. With fewer images than cells
+        the rest stays empty.
     titles : N str, optional
-        A title may have several lines.
+        A title may have several lines. Numbers serve as well.
     rows, columns : int
         The cells of the grid.
     size : float
@@ -61,31 +75,52 @@ def image_grid(
     Raises
     ------
     ValueError
-        Images of another shape, none at all, or with NaN or infinity; titles or colours that are
-        not one for each image; an unknown colour; `rows`, `columns` or `size` not positive.
+        Images of another shape, none at all, or with NaN or infinity; colour images outside of
+        their range; titles or colours that are not one for each image; an unknown colour; `rows`,
+        `columns` or `size` not positive, or beyond the limits above.
     TypeError
-        Images that are no array of numbers; `rows` or `columns` no int, `size` no number.
+        Images that are no array of numbers; `rows` or `columns` no int, `size` no number; titles
+        or `suptitle` no text.
     """
-    who = "image_grid"
-    rows = checks.integer(rows, "rows", who, minimum=1)
-    columns = checks.integer(columns, "columns", who, minimum=1)
-    size = checks.real(size, "size", who, low=0, open_low=True)
-    images = _images(images, who)
-    given: dict[str, Any] = {"titles": titles, "colors": colors}
-    for name, value in given.items():
-        if value is not None and not hasattr(value, "__len__"):
-            raise TypeError(f"{who}: expected {name} to be a list of text, received {value!r}")
-    checks.same_length({"images": images} | {k: v for k, v in given.items() if v is not None}, who)
+    return _image_grid(images, titles, rows, columns, size, colors, suptitle, "image_grid")
 
-    shown = images[: rows * columns]
-    checks.finite(shown, "images", who)
+
+def _image_grid(
+    images: Any,
+    titles: Any,
+    rows: int,
+    columns: int,
+    size: float,
+    colors: Any,
+    suptitle: str | None,
+    who: str,
+) -> Figure:
+    rows = checks.integer(rows, "rows", who, minimum=1, maximum=MOST_CELLS)
+    columns = checks.integer(columns, "columns", who, minimum=1, maximum=MOST_CELLS)
+    if rows * columns > MOST_CELLS:
+        raise ValueError(
+            f"{who}: expected rows * columns to be at most {MOST_CELLS:,} cells, received "
+            f"{rows} * {columns}. Draw several pictures"
+        )
+    size = _size(size, who)
+    suptitle = _suptitle(suptitle, who)
+    images = _images(images, who)
+    given: dict[str, Any] = {"images": images}
+    most = max(len(images), checks.MOST_ITEMS)
+    if titles is not None:
+        given["titles"] = checks.texts(titles, "titles", who, most=most)
+    if colors is not None:
+        given["colors"] = checks.listed(colors, "colors", who, most=most)
+    checks.same_length(given, who)
+
+    shown = _pixels(images[: rows * columns], who)
     low, high = shown.min(), shown.max()
-    texts = [] if titles is None else [str(title) for title in titles[: len(shown)]]
-    inks = [] if colors is None else [_color(color, who) for color in colors[: len(shown)]]
+    texts = [_text(title, "titles", who) for title in given.get("titles", [])[: len(shown)]]
+    inks = [_color(color, who) for color in given.get("colors", [])[: len(shown)]]
     font_size = _font_size(size / columns, texts, largest=12)
 
     lines = max((text.count("\n") + 1 for text in texts), default=0)
-    figure, axes = _cells(rows, columns, size, lines * font_size, suptitle)
+    figure, axes = _cells(rows, columns, size, lines * font_size, suptitle, who)
     for axis, image in zip(axes, shown, strict=False):
         axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     headings = [
@@ -133,15 +168,9 @@ def prediction_grid(
     checks.same_length({"images": images, "y_true": actual, "y_pred": predicted}, who)
 
     pairs = list(zip(actual.tolist(), predicted.tolist(), strict=True))
-    return image_grid(
-        images,
-        [f"A: {names[a]}\nP: {names[p]}" for a, p in pairs],
-        rows=rows,
-        columns=columns,
-        size=size,
-        colors=[_RIGHT if a == p else _WRONG for a, p in pairs],
-        suptitle=suptitle,
-    )
+    titles = [f"A: {names[a]}\nP: {names[p]}" for a, p in pairs]
+    colors = [_RIGHT if a == p else _WRONG for a, p in pairs]
+    return _image_grid(images, titles, rows, columns, size, colors, suptitle, who)
 
 
 def training_curves(
@@ -168,6 +197,7 @@ def training_curves(
     """
     who = "training_curves"
     every = checks.integer(validation_freq, "validation_freq", who, minimum=1)
+    suptitle = _suptitle(suptitle, who)
     record = getattr(history, "history", history)
     if not isinstance(record, Mapping):
         raise TypeError(
@@ -175,14 +205,15 @@ def training_curves(
             "Pass what fit() returned"
         )
     curves = {  # a callback may have noted what is no number: there is nothing to draw of it
-        name: checks.numeric(values, name, who)
+        name: checks.numeric(values, name, f"{who}, in history")
         for name, values in record.items()
         if isinstance(name, str) and (name == "loss" or not _is_text(values))
     }
     for name, values in curves.items():
         if values.ndim != 1:
             raise ValueError(
-                f"{who}: expected one value an epoch of {name!r}, received shape {values.shape}"
+                f"{who}, in history: expected one value an epoch of {name!r}, received shape "
+                f"{values.shape}"
             )
     metrics = [name for name in curves if not name.startswith("val_") and name not in _NO_METRIC]
     metrics.sort(key="loss".__eq__)  # the loss comes last
@@ -193,21 +224,31 @@ def training_curves(
         _expect_values(curves, name, n_epochs, who)
         _expect_values(curves, f"val_{name}", n_epochs // every, who)
 
+    if len(metrics) > MOST_METRICS:
+        raise ValueError(
+            f"{who}: expected a history of at most {MOST_METRICS} metrics, received "
+            f"{len(metrics)}. Pass a dict of fewer"
+        )
+    headings = [
+        _text({"acc": "accuracy"}.get(name, name), "the names in history", who) for name in metrics
+    ]
+
     epochs = np.arange(1, n_epochs + 1)
-    figure, axes = _panels(1, len(metrics), 6 * len(metrics), 4, suptitle)
-    for axis, name in zip(axes, metrics, strict=True):
-        words = {"acc": "accuracy"}.get(name, name).replace("_", " ").title()
+    figure, axes = _panels(len(metrics), 6 * len(metrics), 4, suptitle)
+    for axis, name, heading in zip(axes, metrics, headings, strict=True):
+        words = heading.replace("_", " ").title()
         # One epoch is one point: a line without markers would not be seen.
         style: dict[str, Any] = {"marker": "o", "markersize": 5 if n_epochs <= 30 else 2}
-        axis.plot(epochs, curves[name], color=_TRAINING, label="Training", **style)
+        axis.plot(epochs, _drawable(curves[name]), color=_TRAINING, label="Training", **style)
         title = f"Training {words}"
         if f"val_{name}" in curves:
             validated = epochs[every - 1 :: every]
-            axis.plot(
-                validated, curves[f"val_{name}"], color=_VALIDATION, label="Validation", **style
-            )
+            values = _drawable(curves[f"val_{name}"])
+            axis.plot(validated, values, color=_VALIDATION, label="Validation", **style)
             title = f"Training and Validation {words}"
-        axis.set(title=title, xlabel="Epoch", ylabel=words, xticks=_epoch_ticks(n_epochs))
+        axis.set_title(title, parse_math=False)
+        axis.set_ylabel(words, parse_math=False)
+        axis.set(xlabel="Epoch", xticks=_epoch_ticks(n_epochs))
         margin = 0.05 * max(n_epochs - 1, 1)
         axis.set_xlim(1 - margin, n_epochs + margin)  # also where a diverged loss is not drawn
         axis.grid(alpha=0.3)
@@ -244,16 +285,24 @@ def confusion_heatmap(
     from matplotlib.colors import PowerNorm
 
     who = "confusion_heatmap"
-    size = checks.real(size, "size", who, low=0, open_low=True)
+    size = _size(size, who, least=2)
+    suptitle = _suptitle(suptitle, who)
     names = _class_names(class_names, who)
+    if len(names) > MOST_CLASSES:
+        raise ValueError(
+            f"{who}: expected at most {MOST_CLASSES} class_names, received {len(names)}. The "
+            "counts of more classes: minicnn.reports.confusion_matrix"
+        )
     actual = _class_indices(y_true, "y_true", names, who)
     predicted = _class_indices(y_pred, "y_pred", names, who)
+    if checks.same_length({"y_true": actual, "y_pred": predicted}, who) == 0:
+        raise ValueError(f"{who}: expected at least one sample in y_true and y_pred, received none")
     classes = range(len(names))
     counts = confusion_matrix(actual, predicted, classes)
     shares = confusion_matrix(actual, predicted, classes, normalize="true")
     cell = 0.75 * size / len(names)  # inches
 
-    figure, (axis,) = _panels(1, 1, size, 0.9 * size, suptitle)
+    figure, (axis,) = _panels(1, size, 0.9 * size, suptitle)
     # The square root spreads the small shares: the mistakes are what one looks for.
     heat = axis.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
     bar = figure.colorbar(heat, ax=axis, shrink=0.8, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
@@ -266,6 +315,7 @@ def confusion_heatmap(
         text = axis.text(column, row, f"{count:,}", ha="center", va="center", fontsize=font_size)
         text.set_color("white" if on_dark else "black" if count else "lightgray")
         text.set_fontweight("bold" if row == column else "normal")
+        text.set_in_layout(False)  # measuring those of 100 classes takes longer than drawing them
     # Names get a quarter of the width, and slanted ones must not touch.
     label_size = _font_size(0.25 * size, names, largest=min(11, 40 * cell))
     axis.set_xticks(classes, names, rotation=45, ha="right", rotation_mode="anchor")
@@ -282,23 +332,21 @@ def confusion_heatmap(
 
 
 def _panels(
-    rows: int, columns: int, width: float, height: float, suptitle: str | None
+    count: int, width: float, height: float, suptitle: str | None
 ) -> tuple[Figure, list[Axes]]:
-    """A new figure and its panels, row by row."""
+    """A new figure and its panels, side by side."""
     import matplotlib.pyplot as plt
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06, wspace=0.03)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(width, height), squeeze=False, layout=layout
-    )
+    figure, grid = plt.subplots(1, count, figsize=(width, height), squeeze=False, layout=layout)
     if suptitle is not None:
         figure.suptitle(suptitle, fontsize=14, parse_math=False)
     return figure, list(grid.flat)
 
 
 def _cells(
-    rows: int, columns: int, width: float, title: float, suptitle: str | None
+    rows: int, columns: int, width: float, title: float, suptitle: str | None, who: str
 ) -> tuple[Figure, list[Axes]]:
     """A new figure and its cells, row by row, without frames; above each, `title` points of text.
 
@@ -314,6 +362,12 @@ def _cells(
     height = max(rows * across, head + rows * (above + 0.55 * across))
     down = (height - head) / rows
     side = 0.92 * min(across, down - above)
+    if max(width, height) > LONGEST_SIDE or width * height > LARGEST_AREA:
+        raise ValueError(
+            f"{who}: expected rows, columns, size, titles and suptitle for a picture of at most "
+            f"{LARGEST_AREA:,} square inches, {LONGEST_SIDE} a side, received those for "
+            f"{width:,.0f} x {height:,.0f} inches. Draw several pictures, or a smaller one"
+        )
     figure = plt.figure(figsize=(width, height))
     if suptitle is not None:
         figure.suptitle(suptitle, fontsize=14, y=1 - 0.05 / height, va="top", parse_math=False)
@@ -344,10 +398,41 @@ def _epoch_ticks(n_epochs: int) -> list[int]:
     return [1, *(tick for tick in ticks if 1 < tick <= n_epochs)]
 
 
-def _class_names(names: Any, who: str) -> list[str]:
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise TypeError(f"{who}: expected class_names to be a list of text, received {names!r}")
-    return [str(name) for name in names]
+def _size(size: Any, who: str, least: float = 0.1) -> float:
+    return checks.real(size, "size", who, low=least, high=100)
+
+
+def _suptitle(suptitle: Any, who: str) -> str | None:
+    if suptitle is None:
+        return None
+    if not isinstance(suptitle, str):
+        raise TypeError(f"{who}: expected suptitle to be text, received {suptitle!r}")
+    return _text(suptitle, "suptitle", who)
+
+
+def _class_names(class_names: Any, who: str) -> list[str]:
+    names = checks.texts(class_names, "class_names", who)
+    if not names:
+        raise ValueError(f"{who}: expected class_names to name at least one class, received none")
+    return [_text(name, "class_names", who) for name in names]
+
+
+def _text(text: str, name: str, who: str) -> str:
+    """`text` without the characters that no font can draw: tabs, halves of surrogate pairs."""
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"{who}: expected {name} to have at most {LONGEST_TEXT:,} letters, received "
+            f"{len(text):,}"
+        )
+    lines = text.encode("utf-8", "replace").decode("utf-8").split("\n")
+    return "\n".join(one_line(line) for line in lines)
+
+
+def _drawable(values: NDArray[Any]) -> NDArray[Any]:
+    """The numbers of a curve, with nan, which is not drawn, for those that are too large."""
+    with np.errstate(over="ignore"):  # of a long double
+        values = values.astype(np.float64)
+    return np.where(np.abs(values) <= LARGEST_NUMBER, values, np.nan)
 
 
 def _is_text(values: Any) -> bool:
@@ -358,8 +443,8 @@ def _expect_values(curves: Mapping[str, NDArray[Any]], name: str, count: int, wh
     """Refuse a curve that is not `count` numbers; one that is not there is fine."""
     if name in curves and curves[name].shape != (count,):
         raise ValueError(
-            f"{who}: expected {count} values of {name!r}, received shape {curves[name].shape}. "
-            "Where fit() was given a validation_freq, pass the same one here"
+            f"{who}, in history: expected {count} values of {name!r}, received shape "
+            f"{curves[name].shape}. Where fit() was given a validation_freq, pass the same one here"
         )
 
 
@@ -375,6 +460,33 @@ def _images(images: Any, who: str) -> NDArray[Any]:
             f"received {array.shape}. For a single image pass image[None]"
         )
     return array
+
+
+def _pixels(shown: NDArray[Any], who: str) -> NDArray[Any]:
+    """The images as matplotlib draws them right. Raises ValueError for colours out of range."""
+    checks.finite(shown, "images", who, dtype=np.float64)
+    if shown.ndim == 3:  # gray, of any range
+        if shown.dtype.kind != "f":
+            return shown
+        shown = shown.astype(np.float64)
+        return shown / 4 if np.abs(shown).max() > LARGEST_NUMBER else shown
+
+    if shown.dtype.kind == "b":
+        shown = shown.astype(np.float32)
+    whole = shown.dtype.kind != "f"
+    low, high = shown.min(), shown.max()
+    # Arithmetic in the images' own type may have gone beyond the ends by its rounding.
+    slack = 0 if whole else 4 * max(np.finfo(shown.dtype).eps, np.finfo(np.float64).eps)
+    if low < -slack or high > (255 if whole else 1 + slack):
+        expected = "whole numbers to be from 0 to 255" if whole else "floats to be in [0, 1]"
+        way = "images / 255" if low >= 0 and high <= 255 else "images / images.max()"
+        if low < 0:
+            way = "(images - images.min()) / (images.max() - images.min())"
+        raise ValueError(
+            f"{who}: expected colour images of {expected}, received numbers from {low} to {high}. "
+            f"Scale them to [0, 1]: {way}"
+        )
+    return shown if whole else np.clip(shown, 0, 1).astype(np.float32)
 
 
 def _color(color: Any, who: str) -> Any:

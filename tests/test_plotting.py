@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -403,3 +405,278 @@ def test_training_curves_of_what_a_callback_noted():
         training_curves({"loss": 3})
     with pytest.raises(TypeError, match="expected loss to be an array of real numbers"):
         training_curves({"loss": ["a"]})
+
+
+# --- colours, ranges and sizes
+
+
+COLOURS = np.linspace(0, 1, 2 * 4 * 5 * 3).reshape(2, 4, 5, 3)
+
+
+def rgb(figure):
+    """What the cells' images are drawn as: (H, W, 3) bytes each."""
+    images = [axis.get_images()[0] for axis in figure.axes]
+    return [image.to_rgba(image.get_array(), bytes=True)[..., :3] for image in images]
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (COLOURS * 255, r"floats to be in \[0, 1\], .* from 0.0 to 255.0.* images / 255$"),
+        (COLOURS * 1.01, r"from 0.0 to 1.01. Scale them to \[0, 1\]: images / 255"),
+        (COLOURS * 1e4, r"from 0.0 to 10000.0.*: images / images.max\(\)"),
+        (COLOURS - 0.5, r"from -0.5 to 0.5.*\(images - images.min\(\)\) / "),
+        ((COLOURS - 0.01).astype(np.float32), "from -0.0"),
+        ((COLOURS * 1.1).astype(np.float16), r"floats to be in \[0, 1\]"),
+        ((COLOURS * 2).astype(np.longdouble), r"floats to be in \[0, 1\]"),
+        ((COLOURS * 256).astype(int), r"whole numbers to be from 0 to 255, .* from 0 to 256"),
+        ((COLOURS * 65535).astype(np.uint16), "from 0 to 65535"),
+        ((COLOURS * 127 - 1).astype(np.int8), "from -1 to 126"),
+        (np.full((2, 4, 5, 3), 2**64 - 1, np.uint64), "from 18446744073709551615"),
+    ],
+)
+def test_colours_out_of_range_are_refused_and_not_clipped(images, words):
+    for function, arguments in (
+        (image_grid, (images,)),
+        (prediction_grid, (images, [0, 1], [1, 1], ["a", "b"])),
+    ):
+        with pytest.raises(ValueError, match=f"{function.__name__}: expected colour .*{words}"):
+            function(*arguments, rows=1, columns=2)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64, np.uint64])
+def test_colours_that_are_whole_numbers(kind):
+    images = np.round(COLOURS * 255).astype(kind)
+    figure = drawn(image_grid(images, rows=1, columns=2))
+    for pixels, image in zip(rgb(figure), images, strict=True):
+        assert np.array_equal(pixels, image)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble, bool])
+def test_colours_that_are_floats(kind):
+    """A rounding error beyond 1, such as scaling leaves behind, is drawn as 1."""
+    images = (np.round(COLOURS) if kind is bool else COLOURS).astype(kind)
+    if kind is not bool:
+        images[0, 0, 0, 0] = -np.finfo(kind).eps
+        images[1, 3, 4, 2] = 1 + np.finfo(kind).eps
+    figure = drawn(image_grid(images, rows=1, columns=2))
+    for pixels, image in zip(rgb(figure), images, strict=True):
+        off = np.abs(pixels - 255 * np.clip(image.astype(float), 0, 1))
+        assert off.max() <= 1
+
+
+def test_only_images_that_are_shown_have_to_be_in_range():
+    images = np.concatenate([COLOURS, COLOURS * 9])
+    drawn(image_grid(images, rows=1, columns=2))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.array([[[-1.5e308, 1.5e308]]]),
+        np.array([[[-3e38, 3e38]]], np.float32),
+        np.array([[[-6e4, 6e4]]], np.float16),
+        np.array([[[-1, 1]]], np.longdouble),
+        np.array([[[-(2**63), 2**63 - 1]]]),
+        np.array([[[0, 2**64 - 1]]], np.uint64),
+        np.array([[[0, 5e-324]]]),
+        np.array([[[False, True]]]),
+    ],
+)
+def test_gray_of_every_range_and_type(images):
+    """The darkest pixel is black and the brightest white, without a warning (an error here)."""
+    (pixels,) = rgb(drawn(image_grid(images, rows=1, columns=1)))
+    assert pixels[0, 0].tolist() == [0] * 3
+    assert pixels[0, 1].tolist() == [255] * 3
+
+
+LIMITS = [
+    (image_grid, {"rows": 2**31}, "rows to be an integer from 1 to 2500, received 2147483648"),
+    (image_grid, {"rows": 10**5000}, r"rows to be .*, received 2\*\*16609 or more"),
+    (image_grid, {"columns": 2**31}, "columns to be an integer from 1 to 2500"),
+    (image_grid, {"rows": 51, "columns": 50}, r"rows \* columns .* 2,500 cells, received 51 \* 50"),
+    (image_grid, {"rows": 2500, "columns": 1}, "rows, columns, size, .* 10 x 25,000 inches"),
+    (image_grid, {"size": 2**31}, r"size to be a number in \[0.1, 100\]"),
+    (image_grid, {"size": 1e-9}, "size"),
+    (image_grid, {"size": 10**400}, "size"),
+    (image_grid, {"suptitle": "a" * 1001}, "suptitle to have at most 1,000 letters, .* 1,001"),
+    (image_grid, {"suptitle": "a" * 10**7}, "suptitle"),
+    (image_grid, {"titles": ["a" * 1001, "b"]}, "titles to have at most 1,000 letters"),
+    (image_grid, {"titles": itertools.count()}, "at most 100,000 titles"),
+    (image_grid, {"titles": range(2**31)}, "at most 100,000 titles"),
+    (image_grid, {"colors": itertools.repeat("red")}, "at most 100,000 colors"),
+    (prediction_grid, {"rows": 2**31}, "rows to be an integer from 1 to 2500"),
+    (prediction_grid, {"columns": 2**63}, "columns to be an integer from 1 to 2500"),
+    (prediction_grid, {"size": 101}, "size"),
+    (prediction_grid, {"suptitle": "a\n" * 10**6}, "suptitle"),
+    (prediction_grid, {"class_names": itertools.count()}, "at most 100,000 class_names"),
+    (prediction_grid, {"class_names": range(2**40)}, "at most 100,000 class_names"),
+    (prediction_grid, {"class_names": ["a", "b" * 10**6]}, "class_names to have at most 1,000"),
+    (prediction_grid, {"class_names": []}, "class_names to name at least one class"),
+    (training_curves, {"suptitle": "a" * 10**6}, "suptitle"),
+    (training_curves, {"history": {"m" * 1001: [1.0]}}, "names in history to have at most 1,000"),
+    (
+        training_curves,
+        {"history": {f"m{i}": [1.0] for i in range(101)}},
+        "a history of at most 100 metrics, received 101",
+    ),
+    (confusion_heatmap, {"size": 2**31}, r"size to be a number in \[2, 100\]"),
+    (confusion_heatmap, {"size": 1}, "size"),
+    (confusion_heatmap, {"class_names": range(201)}, "at most 200 class_names, received 201"),
+    (confusion_heatmap, {"class_names": itertools.count()}, "at most 100,000 class_names"),
+    (confusion_heatmap, {"class_names": ["a", "b" * 1001]}, "class_names"),
+    (confusion_heatmap, {"suptitle": "a" * 1001}, "suptitle"),
+]
+
+
+def call(function, **change):
+    """A right call of `function`, but for what `change` changes."""
+    images = np.zeros((2, 4, 4))
+    arguments = {
+        image_grid: {"images": images, "titles": ["a", "b"], "colors": ["red", "k"]},
+        prediction_grid: {"images": images, "y_true": [0, 1], "y_pred": [1, 1]},
+        training_curves: {"history": {"loss": [1.0, 2.0], "val_loss": [2.0, 3.0]}},
+        confusion_heatmap: {"y_true": [0, 1], "y_pred": [1, 1]},
+    }[function]
+    if function in (prediction_grid, confusion_heatmap):
+        arguments["class_names"] = ["a", "b"]
+    if function in (image_grid, prediction_grid):
+        arguments |= {"rows": 1, "columns": 2} if not {"rows", "columns"} & set(change) else {}
+    return function(**(arguments | change))
+
+
+@pytest.mark.parametrize(("function", "change", "words"), LIMITS)
+def test_what_could_not_be_drawn_is_refused_at_once(function, change, words):
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=rf"{function.__name__}: expected (the )?{words}"):
+        call(function, **change)
+    assert time.perf_counter() - started < 10
+    assert plt.get_fignums() == []
+
+
+def test_the_largest_that_is_drawn():
+    image_grid(np.zeros((1, 2, 2)), rows=1, columns=1, size=100, suptitle="a" * 1000)
+    training_curves({f"m{i}": [1.0] for i in range(100)})
+    assert call(confusion_heatmap, class_names=map(str, range(60))).axes[0].get_xticks()[-1] == 59
+
+
+def test_numbers_that_are_too_large_for_a_curve_are_left_out():
+    """The loss of a run that diverges: matplotlib cannot find ticks for such a range."""
+    for values in ([1e308, -1e308, 3.0], [1.7e308, 1.0, 3.0], np.array([1e308, 1, 3]) * 1.0):
+        figure = drawn(training_curves({"loss": values, "val_loss": values}))
+        for line in figure.axes[0].lines:
+            assert not (np.abs(line.get_ydata()) > 1e307).any()
+            assert line.get_ydata()[-1] == 3
+    drawn(training_curves({"loss": np.array([1e308, 3], np.longdouble) * 100}))
+
+
+# --- text is drawn letter by letter
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["$$", "$", "$a$", "$\\nonsense$", r"\$5", "a_b^{c", "%", "{}", "", "\udc80", "a\tb\x00\x1bc"],
+)
+def test_text_is_no_formula_and_always_drawn(text):
+    """Every text of the user's, in all pictures; a character without a form becomes a space."""
+    for figure in (
+        call(image_grid, titles=[text, text], suptitle=text),
+        call(prediction_grid, class_names=[text, text], suptitle=text),
+        call(training_curves, history={text: [1.0], f"val_{text}": [2.0]}, suptitle=text),
+        call(training_curves, history={"loss": [1.0], text: [2.0]}),
+        call(confusion_heatmap, class_names=[text, text], suptitle=text),
+    ):
+        drawn(figure)
+        texts = [one for one in figure.findobj(mpl.text.Text) if "$" in one.get_text()]
+        texts = [one for one in texts if one.get_visible()]
+        assert not any(one.get_parse_math() for one in texts)
+        assert bool(texts) == ("$" in text)
+        plt.close(figure)
+
+
+def test_the_words_of_a_metric_are_its_name():
+    figure = drawn(training_curves({"$a_b$": [1.0], "val_$a_b$": [1.0]}))
+    assert figure.axes[0].get_ylabel() == "$A B$"
+    assert titles(figure) == ["Training and Validation $A B$"]
+
+
+def test_titles_and_names_may_be_numbers():
+    assert titles(call(image_grid, titles=np.arange(2))) == ["0", "1"]
+    assert (
+        titles(call(prediction_grid, class_names=iter([5, np.float32(0.5)])))[0] == "A: 5\nP: 0.5"
+    )
+
+
+# --- wrong arguments, one after the other
+
+WRONG = {
+    "None": None,
+    "True": True,
+    "-1": -1,
+    "0": 0,
+    "a half": 0.5,
+    "nan": np.nan,
+    "inf": np.inf,
+    "complex": 1j,
+    "text": "abc",
+    "bytes": b"abc",
+    "no items": [],
+    "nested": [[1], [2]],
+    "ragged": [[1], [2, 3]],
+    "Nones": [None, None],
+    "objects": [object(), object()],
+    "a dict": {0: "a", 1: "b"},
+    "a dict of None": {"loss": None},
+    "a dict of a number": {"a": 1},
+    "a set": {0, 1},
+    "an array of one number": np.array(3),
+    "an array": np.array([0.5, 0.7]),
+    "an empty array": np.zeros((0, 2)),
+    "two axes": np.eye(2),
+    "four axes": np.zeros((1, 1, 1, 2)),
+    "nans": np.full((2, 4, 4), np.nan),
+    "an object array": np.array([None, "a"]),
+    "masked": np.ma.masked_array([0, 1], [True, False]),
+    "dates": np.array(["2020-01-01", "2020-01-02"], dtype="M8[D]"),
+    "records": np.zeros(2, dtype=[("a", int)]),
+    "a class": int,
+    "a module": np,
+    "...": Ellipsis,
+}
+ARGUMENTS = {
+    image_grid: ["images", "titles", "rows", "columns", "size", "colors", "suptitle"],
+    prediction_grid: [
+        *("images", "y_true", "y_pred", "class_names", "rows", "columns", "size", "suptitle")
+    ],
+    training_curves: ["history", "validation_freq", "suptitle"],
+    confusion_heatmap: ["y_true", "y_pred", "class_names", "size", "suptitle"],
+}
+TAKEN = {  # what of the above is right
+    ("titles", "None"),
+    ("titles", "an array"),
+    ("colors", "None"),
+    ("suptitle", "None"),
+    ("suptitle", "text"),
+    ("class_names", "an array"),
+    ("size", "a half"),
+}
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize(
+    ("function", "argument"),
+    [(function, name) for function, names in ARGUMENTS.items() for name in names],
+)
+def test_every_argument_is_refused_by_its_name(request, function, argument, value):
+    right = any(
+        name == argument and request.node.callspec.id.endswith(f"-{kind}") for name, kind in TAKEN
+    )
+    if right and not (function is confusion_heatmap and argument == "size"):
+        call(function, **{argument: value})
+        return
+    with pytest.raises((TypeError, ValueError), match=f"^{function.__name__}") as refused:
+        call(function, **{argument: value})
+    assert refused.type in (TypeError, ValueError)
+    assert argument in str(refused.value)
+    assert plt.get_fignums() == []
