@@ -86,8 +86,8 @@ def main() -> int:
         validation_data=(X_val, y_val),
     )
     print(
-        "(The training figures are means over each epoch, taken while the model learns and with "
-        "dropout on:\nthe validation figures after it are often better.)"
+        "(The training figures are means over each epoch, taken while the model learns\n"
+        "and with dropout on: the validation figures after it are often better.)"
     )
 
     # 6. Evaluate it
