@@ -169,7 +169,10 @@ class Progress:
             count = f"{self.done}/{self.steps}"
             console.say(f"{title}{count} - {elapsed:.0f}s - {pace}{figures(logs)}")
 
-    def abandon(self) -> None:
-        """Leave the terminal tidy where an error or Ctrl-C ends the work."""
-        if self.bar is not None:
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """Where an error or Ctrl-C ends the work, what is printed next begins a new line."""
+        if kind is not None and self.bar is not None:
             self.bar.close()

@@ -499,7 +499,7 @@ def fit(
             progress = Progress(steps, verbose, title)
             order = model.rng.permutation(len(data)) if shuffle else None
             means = runner.means()
-            try:
+            with progress:
                 for step, batch in enumerate(data.batches(batch_size, order)):
                     hooks.on_train_batch_begin(step, {})
                     if callbacks:  # they may have changed a setting or put in other weights
@@ -520,11 +520,8 @@ def fit(
                 if validation is not None and (epoch + 1) % validation_freq == 0:
                     scores = evaluate(model, validation, batch_size=batch_size, callbacks=callbacks)
                     logs = {**logs, **{f"val_{name}": value for name, value in scores.items()}}
-            except BaseException:
-                progress.abandon()
-                raise
-            hooks.on_epoch_end(epoch, logs)
-            progress.end(logs)
+                hooks.on_epoch_end(epoch, logs)
+                progress.end(logs)
             pause()
             if model.stop_training:
                 break
@@ -551,7 +548,7 @@ def evaluate(
     means = runner.means()
     logs: dict[str, float] = {}
     progress = Progress(math.ceil(len(data) / batch_size), verbose)
-    with single_threaded_blas():
+    with single_threaded_blas(), progress:
         hooks.on_test_begin({})
         for steps, batch in _blocks(data, batch_size, one_by_one=bool(callbacks)):
             hooks.on_test_batch_begin(progress.done, {})
@@ -594,7 +591,7 @@ def predict(
     outputs = np.empty((len(data), *model.output_shape[1:]), model.dtype)
     progress = Progress(math.ceil(len(data) / batch_size), verbose)
     done = 0
-    with single_threaded_blas():
+    with single_threaded_blas(), progress:
         hooks.on_predict_begin({})
         for steps, batch in _blocks(data, batch_size, one_by_one=bool(callbacks)):
             hooks.on_predict_batch_begin(progress.done, {})

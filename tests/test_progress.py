@@ -217,24 +217,39 @@ def test_inside_a_bar_of_the_users():
 
 
 INTERRUPTED = """
+import sys
 import numpy as np
 from minicnn import Sequential
 from minicnn.callbacks import Callback
 from minicnn.layers import Dense
 class Stop(Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == 1:
+    def set_model(self, model):
+        setattr(self, sys.argv[2], self.stop)
+    def stop(self, batch, logs=None):
+        if batch == 1 or sys.argv[2] == "on_epoch_end":
             raise RuntimeError
 model = Sequential([Dense(1, input_shape=(3,))])
 model.compile("sgd", "mse")
+data = (np.ones((160, 3)), np.ones(160))[: 1 if sys.argv[1] == "predict" else 2]
+stop = Stop()
+stop.set_model(None)
 try:
-    model.fit(np.ones((160, 3)), np.ones(160), callbacks=[Stop()])
+    getattr(model, sys.argv[1])(*data, callbacks=[stop])
 except RuntimeError:
     print("after the error")
 """
 
 
-def test_an_error_leaves_the_bar_and_begins_a_new_line():
-    stands, _ = seen(80, code=INTERRUPTED)
+@pytest.mark.parametrize(
+    ("call", "hook"),
+    [
+        ("fit", "on_train_batch_end"),
+        ("fit", "on_epoch_end"),
+        ("evaluate", "on_test_batch_end"),
+        ("predict", "on_predict_batch_end"),
+    ],
+)
+def test_what_is_printed_after_an_error_begins_a_new_line(call, hook):
+    stands, _ = seen(80, call, hook, code=INTERRUPTED)
     assert re.match(r"\d/5", stands[0])
     assert stands[1] == "after the error"
