@@ -65,7 +65,7 @@ def train_test_split(
         A scalar in the place of an array; a size, seed or `shuffle` of another type; `stratify`
         with masked labels, or with labels that have no order.
 
-    Where scikit-learn raises an error of its own, the message ends in scikit-learn's words.
+    A ValueError that scikit-learn raises as well ends in scikit-learn's words.
 
     Examples
     --------

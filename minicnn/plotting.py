@@ -65,8 +65,8 @@ def image_grid(
     rows, columns : int
         The cells of the grid.
     size : float
-        Width of the figure in inches; the height follows from the grid, and is more where the
-        titles would leave too little of the images.
+        Width of the figure in inches, 0.1 to 100; the height follows from the grid, and is more
+        where the titles would leave too little of the images.
     colors : N colours, optional
         Of the titles, as matplotlib names them.
     suptitle : str, optional
@@ -77,7 +77,7 @@ def image_grid(
     ValueError
         Images of another shape, none at all, or with NaN or infinity; colour images outside of
         their range; titles or colours that are not one for each image; an unknown colour; `rows`,
-        `columns` or `size` not positive, or beyond the limits above.
+        `columns`, `size` or a text beyond the limits that stand at the head of this module.
     TypeError
         Images that are no array of numbers; `rows` or `columns` no int, `size` no number; titles
         or `suptitle` no text.
@@ -191,9 +191,10 @@ def training_curves(
     Raises
     ------
     ValueError
-        No epochs; a number of values that does not fit the number of epochs.
+        No epochs; a number of values that does not fit the number of epochs; more than 100
+        metrics, or a name of more than 1,000 letters.
     TypeError
-        Neither a History nor a dict; values that are no numbers.
+        Neither a History nor a dict; values that are no numbers; `suptitle` no text.
     """
     who = "training_curves"
     every = checks.integer(validation_freq, "validation_freq", who, minimum=1)
@@ -273,14 +274,15 @@ def confusion_heatmap(
         Actual and predicted classes, 0 to C - 1.
     class_names : C str
     size : float
-        Width of the figure in inches.
+        Width of the figure in inches, 2 to 100.
     suptitle : str, optional
         Over the whole picture.
 
     Raises
     ------
     ValueError, TypeError
-        As `minicnn.reports.confusion_matrix`; a class without a name; `size` not positive.
+        As `minicnn.reports.confusion_matrix`; a class without a name; more than 200 classes;
+        `size` outside of 2 to 100; names or `suptitle` no text.
     """
     from matplotlib.colors import PowerNorm
 

@@ -265,7 +265,7 @@ ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "shift_jis", "gb2312", "koi8
 @PROFILE
 @given(st.text(), st.sampled_from(ENCODINGS))
 def test_any_text_in_any_encoding(text, encoding):
-    """It can be written, is as wide as it was, and where all of it can be written it stays."""
+    """It can be written, stays as wide, and is left alone where all of it can be written."""
     plain = encodable(text, encoding)
     plain.encode(encoding)
     assert columns(plain) == columns(text)
