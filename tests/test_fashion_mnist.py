@@ -1250,7 +1250,7 @@ def test_what_a_server_calls_packed_is_not_unpacked_on_the_way(
 def secure(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Answer], Mirror]:
-    """Start a mirror that is reached by https only, with a certificate of its own."""
+    """Start a mirror that is reached by https only, with a certificate made for it."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")
 
