@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -357,7 +358,9 @@ def test_kernels_are_compiled_for_threads_and_kept(monkeypatch, compile_it, fast
 
 def test_a_cache_that_fails_costs_a_compilation():
     class Failing:
-        _cache_file = type("File", (), {"_source_stamp": None})()
+        _cache_file = None
+        _cache_path = "there"
+        _impl = SimpleNamespace(filename_base="fast.im2col-17.py311")
         flushed = 0
         path = "here"
 
@@ -373,6 +376,7 @@ def test_a_cache_that_fails_costs_a_compilation():
 
     failing = Failing()
     cache = compiler.BestEffortCache(failing)
+    assert type(failing._cache_file) is compiler.CheckedFiles
     assert failing._cache_file._source_stamp == compiler.SOURCES
     assert cache.path == "here"
     assert cache.load_overload("signature", "target") is None

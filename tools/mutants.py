@@ -62,7 +62,9 @@ def stages(file: str) -> list[tuple[str, str]]:
     """The tests of a file, those first that notice most: test files, and words for pytest's -k."""
     part, stem = file.split("/")[1], Path(file).stem
     if stem == "compiler":
-        return [("kernels", "notice or cache_that_fails or threads"), ("kernels", COMPILER)]
+        quick = "not (flipped or exchanged or processes)"
+        words = "notice or cache_that_fails or threads"
+        return [("compiler", quick), ("kernels", words), ("compiler kernels", COMPILER)]
     if part == "kernels":
         return [("kernel_lines", ""), ("kernels", f"not ({COMPILER})"), ("layers by_hand", "")]
     if part in ("losses.py", "optimizers.py"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,12 +13,15 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from numba.core import event, types
+from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic
 
 # where nothing is compiled, NumPy's own scalars would warn of every overflow that is meant
 uint32: Any = (lambda n: int(n) & 0xFFFFFFFF) if numba.config.DISABLE_JIT else np.uint32
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+DIGEST = hashlib.sha256().digest_size
 
 
 def _sources() -> str:
@@ -34,13 +38,61 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
+class CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]
+    """numba's files for one function, each behind a digest of what it holds and what it is for.
+
+    numba unpickles what it finds and hands the machine code in it to LLVM, which ends the process
+    where a single bit is wrong. And it numbers the files by an index: two processes that write at
+    the same time can leave one kernel under the name of another. So nothing is unpickled before
+    its digest is found right: over the content, the function, the signature with the processor,
+    numba's version and the sources. Anything else is as if it were not there, and the kernel that
+    is then compiled takes its place.
+    """
+
+    def load(self, key: Any) -> Any:
+        name = self._load_index().get(key)
+        return None if name is None else self._read(self._data_path(name), key)
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (key, data))
+
+    def _save_data(self, name: str, data: Any) -> None:
+        key, content = data
+        self._write(self._data_path(name), key, content)
+
+    def _load_index(self) -> dict[Any, str]:
+        return self._read(self._index_path, "index") or {}
+
+    def _save_index(self, overloads: dict[Any, str]) -> None:
+        self._write(self._index_path, "index", overloads)
+
+    def _read(self, path: str, key: Any) -> Any:
+        """What was written to the file for that key; None where it is anything else."""
+        try:
+            content = Path(path).read_bytes()
+        except OSError:
+            return None
+        digest, pickled = content[:DIGEST], content[DIGEST:]
+        return pickle.loads(pickled) if digest == self._digest(key, pickled) else None
+
+    def _write(self, path: str, key: Any, content: Any) -> None:
+        pickled = self._dump(content)
+        with self._open_for_write(path) as file:  # under another name until it is whole
+            file.write(self._digest(key, pickled) + pickled)
+
+    def _digest(self, key: Any, pickled: bytes) -> bytes:
+        # repr, as equal keys can have different pickles
+        purpose = repr((self._version, self._source_stamp, self._index_name, key))
+        return hashlib.sha256(purpose.encode() + b"\0" + pickled).digest()
+
+
 class BestEffortCache:
     """A disk cache that may fail: a full disk or a damaged file costs a compilation, no error."""
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
         if hasattr(cache, "_cache_file"):
-            cache._cache_file._source_stamp = SOURCES
+            cache._cache_file = CheckedFiles(cache._cache_path, cache._impl.filename_base, SOURCES)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
@@ -48,7 +100,7 @@ class BestEffortCache:
     def load_overload(self, *args: Any) -> Any:
         try:
             return self._cache.load_overload(*args)
-        except Exception:  # whatever the files hold, compiling anew answers it
+        except Exception:  # what is stored may fit another llvmlite; compiling anew answers it
             with suppress(OSError):
                 self._cache.flush()
             return None

@@ -1,0 +1,283 @@
+"""The kernels on the disk, which may be damaged."""
+
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+
+from minicnn.kernels import compiler
+
+# -- the cache ------------------------------------------------------------------------------------
+
+KERNELS = """
+from minicnn.kernels.compiler import jit
+
+@jit
+def doubled(x):
+    return x[0] + x[0]
+
+@jit
+def squared(x):
+    return x[0] * x[0]
+"""
+
+# What a child does with the cache: it says whether it had to compile, or dies.
+CHILDREN = """
+import json, os, random, sys
+from pathlib import Path
+import numba
+import numpy as np
+from numba.core import event
+import pair_of_kernels
+
+numba.njit(lambda x: x[0] + 1)(np.ones(1))  # what numba does once is done for all children
+
+REFUSED, LOADED, COMPILED, WRONG = 3, 4, 5, 6
+
+class Watch(event.Listener):
+    def __init__(self, leave):
+        self.leave, self.compiled = leave, False
+    def on_start(self, event):
+        self.compiled = True
+        if self.leave:
+            os._exit(REFUSED)
+    def on_end(self, event):
+        pass
+
+def use(dtype, leave=False):
+    watch = Watch(leave)
+    event.register("numba:compile", watch)
+    three = np.full(1, 3, dtype)
+    if (pair_of_kernels.doubled(three), pair_of_kernels.squared(three)) != (6, 9):
+        return WRONG
+    return COMPILED if watch.compiled else LOADED
+
+def start(*args):
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            code = use(*args)
+        finally:
+            os._exit(code)
+    return child
+
+def end(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def files(suffix=""):
+    found = Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*" + suffix)
+    return sorted(path for path in found if path.is_file())
+"""
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+
+
+def in_children(folder, code):
+    """What `code` prints, with the kernels in a module of that folder and a cache below it."""
+    (folder / "pair_of_kernels.py").write_text(KERNELS)
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache")}
+    env["PYTHONPATH"] = os.pathsep.join([str(folder), env.get("PYTHONPATH", "")])
+    env.pop("NUMBA_DISABLE_JIT", None)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILDREN + code],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@needs_fork
+def test_no_flipped_bit_of_the_cache_is_loaded(tmp_path):
+    """Every child meets one flipped bit; it has to compile, and no other end will do."""
+    ends = in_children(
+        tmp_path,
+        """
+assert end(start(np.float32)) == COMPILED
+assert end(start(np.float32)) == LOADED
+assert {path.suffix for path in files()} == {".nbi", ".nbc"}
+draw = random.Random(9)
+good = {path: path.read_bytes() for path in files()}
+ends = []
+for path in good:
+    for _ in range(15):
+        bit = draw.randrange(8 * len(good[path]))
+        damaged = bytearray(good[path])
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        ends.append([path.name, bit, end(start(np.float32, True))])
+        for each in good:
+            each.write_bytes(good[each])
+assert end(start(np.float32)) == LOADED
+print(json.dumps(ends))
+""",
+    )
+    assert len(ends) == 60
+    refused = 3
+    assert [end for end in ends if end[2] != refused] == []
+
+
+DAMAGES = {
+    "index and code cut": "for path in files(): path.write_bytes(path.read_bytes()[:40])",
+    "index cut": "for path in files('.nbi'): path.write_bytes(path.read_bytes()[:-1])",
+    "code cut": "for path in files('.nbc'): path.write_bytes(path.read_bytes()[:-1])",
+    "all empty": "for path in files(): path.write_bytes(b'')",
+    "index without code": "for path in files('.nbc'): path.unlink()",
+    "code without index": "for path in files('.nbi'): path.unlink()",
+    "longer": "for path in files(): path.write_bytes(path.read_bytes() + b'0')",
+    "signatures swapped": "swap(*files('doubled*.nbc'))",
+    "functions swapped": "swap(files('doubled*.nbc')[0], files('squared*.nbc')[0])",
+    "indices swapped": "swap(*files('.nbi'))",
+    "both of the functions swapped": """
+for a, b in zip(files('doubled*'), files('squared*')):
+    swap(a, b)""",
+    "code for index": "files('.nbi')[0].write_bytes(files('.nbc')[0].read_bytes())",
+    "index for code": "files('.nbc')[0].write_bytes(files('.nbi')[0].read_bytes())",
+    "what numba itself writes": """
+import pickle, numba
+from numba.core.serialize import dumps
+from minicnn.kernels import compiler
+for path in files('.nbi'):
+    path.write_bytes(pickle.dumps(numba.__version__) + dumps((compiler.SOURCES, {})))""",
+    "folder for code": "[path.unlink() or path.mkdir() for path in files('.nbc')[:1]]",
+}
+
+
+@needs_fork
+def test_a_damaged_or_exchanged_file_of_the_cache_is_compiled_anew_and_repaired(tmp_path):
+    ends = in_children(
+        tmp_path,
+        f"""
+def swap(a, b):
+    one, other = a.read_bytes(), b.read_bytes()
+    a.write_bytes(other)
+    b.write_bytes(one)
+
+both = np.float32, np.float64
+for dtype in both:
+    assert end(start(dtype)) == COMPILED
+assert len(files("doubled*.nbc")) == len(files("squared*.nbc")) == 2
+ends = {{}}
+for name, damage in {DAMAGES!r}.items():
+    exec(damage, globals())
+    ends[name] = [[end(start(dtype)) for dtype in both] for _ in range(2)]
+print(json.dumps(ends))
+""",
+    )
+    loaded, compiled = 4, 5
+    assert set(ends) == set(DAMAGES)
+    for name, (first, second) in ends.items():
+        assert compiled in first, name
+        assert set(first) <= {compiled, loaded}, name
+        if name != "folder for code":  # no file can take its place
+            assert second == [loaded, loaded], name
+
+
+@needs_fork
+def test_processes_that_fill_and_read_one_cache_at_once(tmp_path):
+    """What one overwrites for another is compiled again, and some time all is there."""
+    rounds = in_children(
+        tmp_path,
+        """
+dtypes = [np.float32, np.float64] * 3
+rounds = [[end(child) for child in [start(dtype) for dtype in dtypes]]]
+for _ in range(4):
+    rounds.append([end(start(dtype)) for dtype in dtypes])
+for path in files():
+    path.write_bytes(path.read_bytes()[:100])
+rounds.append([end(child) for child in [start(dtype) for dtype in dtypes]])
+assert not [path for path in files() if ".tmp" in path.name]
+print(json.dumps(rounds))
+""",
+    )
+    loaded, compiled = 4, 5
+    assert {end for ends in rounds for end in ends} == {loaded, compiled}
+    assert set(rounds[4]) == {loaded}
+
+
+KEYS = {
+    dtype: ((numba.types.Array(dtype, 4, "C"), numba.types.int64), ("x86", "cpu"), ("a", "b"))
+    for dtype in (numba.types.float32, numba.types.float64)
+}
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """Two kernels' files in a folder, with a payload under each key; unpickling is counted."""
+    loads, loaded = pickle.loads, []
+
+    def count(pickled):
+        loaded.append(bytes(pickled))
+        return loads(pickled)
+
+    def make(function, sources=compiler.SOURCES):
+        return compiler.CheckedFiles(str(tmp_path), f"fast.{function}-17.py311", sources)
+
+    noise = np.random.default_rng(0)
+    for function in ("im2col", "col2im"):
+        for key in KEYS.values():
+            make(function).save(key, (function, key, noise.bytes(3000)))
+    monkeypatch.setattr(compiler.pickle, "loads", count)
+    make.loaded = loaded
+    return make
+
+
+def test_what_is_stored_is_found_again_by_its_key_alone(stored):
+    for function in ("im2col", "col2im"):
+        for key in KEYS.values():
+            assert stored(function).load(key)[:2] == (function, key)
+    float32, other_processor, other_closure = next(iter(KEYS.values()))
+    assert stored("im2col").load((float32, ("x86", "other"), other_closure)) is None
+    assert stored("im2col").load((float32, other_processor, ("a", "c"))) is None
+    assert stored("max_pool").load(KEYS[numba.types.float32]) is None
+    assert stored("im2col", sources="changed").load(KEYS[numba.types.float32]) is None
+    of_another_numba = stored("im2col")
+    of_another_numba._version = "0.0"
+    assert of_another_numba.load(KEYS[numba.types.float32]) is None
+
+
+def test_no_damaged_file_is_unpickled(stored, tmp_path):
+    """Any bit, any length: where the digest is wrong, the content is not even looked at."""
+    draw = random.Random(9)
+    key = KEYS[numba.types.float32]
+    index, data = tmp_path / "fast.im2col-17.py311.nbi", tmp_path / "fast.im2col-17.py311.1.nbc"
+    for path, unpickled in ((index, 0), (data, 1)):  # the index is sound where the data are not
+        good = path.read_bytes()
+        bits = [*range(8 * 40), *(draw.randrange(8 * len(good)) for _ in range(150))]
+        cuts = [*range(40), *(draw.randrange(len(good)) for _ in range(50))]
+        flips = [bytearray(good) for _ in bits]
+        for damaged, bit in zip(flips, bits, strict=True):
+            damaged[bit // 8] ^= 1 << bit % 8
+        for damaged in (*flips, *(good[:cut] for cut in cuts), good + b"0"):
+            path.write_bytes(damaged)
+            stored.loaded.clear()
+            assert stored("im2col").load(key) is None
+            assert len(stored.loaded) == unpickled
+        path.write_bytes(good)
+    assert stored("im2col").load(key)[:2] == ("im2col", key)
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".1.nbc"])
+def test_a_damaged_file_is_replaced(suffix, stored, tmp_path):
+    path = tmp_path / f"fast.im2col-17.py311{suffix}"
+    path.write_bytes(path.read_bytes()[:-1])
+    stored("im2col").save(KEYS[numba.types.float32], "anew")
+    assert stored("im2col").load(KEYS[numba.types.float32]) == "anew"
+
+
+def test_two_writers_that_took_the_same_number(stored, tmp_path):
+    """numba numbers the files by an index that each process reads before either has written."""
+    first, second = KEYS.values()
+    code = tmp_path / "fast.im2col-17.py311.1.nbc"
+    code.write_bytes((tmp_path / "fast.im2col-17.py311.2.nbc").read_bytes())
+    assert stored("im2col").load(first) is None
+    assert stored("im2col").load(second)[1] == second
