@@ -1,11 +1,14 @@
-"""The kernels on the disk, which may be damaged."""
+"""The kernels on the disk, which may be damaged, and what is said while they are compiled."""
 
+import io
 import json
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -281,3 +284,150 @@ def test_two_writers_that_took_the_same_number(stored, tmp_path):
     code.write_bytes((tmp_path / "fast.im2col-17.py311.2.nbc").read_bytes())
     assert stored("im2col").load(first) is None
     assert stored("im2col").load(second)[1] == second
+
+
+# -- the notice -----------------------------------------------------------------------------------
+
+
+def compilation(name, module="minicnn.engine.winograd", C=None):
+    """The event for a kernel of that name, made for C channels."""
+
+    def plain():
+        return None
+
+    def made_for_channels():
+        return C
+
+    function = plain if C is None else made_for_channels
+    function.__name__, function.__module__ = name, module
+    return SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=function)})
+
+
+class Clock:
+    """Time as a test wants it."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(compiler.time, "perf_counter", lambda: self.now)
+
+    def compile(self, notice, kernel, seconds):
+        notice.on_start(kernel)
+        self.now += seconds
+        notice.on_end(kernel)
+
+
+class Terminal(io.StringIO):
+    encoding = "ascii"
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("columns", [200, 80, 40])
+def test_a_terminal_shows_which_kernel_is_compiled_in_one_line(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    clock, notice = Clock(monkeypatch), compiler.CompileNotice()
+    clock.compile(notice, compilation("patches", C=32), 2.5)
+    clock.compile(notice, compilation("double", "someone.else"), 100)
+    clock.compile(notice, compilation("adam", "minicnn.engine.kernels"), 7)
+    clock.compile(notice, compilation("tiles", C=16), 1)
+    shown = sys.stderr.getvalue()
+    assert "\n" not in shown
+    drawn = [line for line in shown.split("\r") if line]
+    assert {len(line) for line in drawn} == {columns - 1}
+    lines = [
+        "minicnn: compiling kernel 1, 0 s so far: winograd.patches, 32 channels",
+        "minicnn: compiling kernel 2, 2 s so far: kernels.adam",
+        "minicnn: compiling kernel 3, 10 s so far: winograd.tiles, 16 channels",
+    ]
+    assert len(drawn) == 6
+    assert not "".join(drawn[1::2]).strip()  # taken away when the kernel is done
+    for line, expected in zip(drawn[::2], lines, strict=True):
+        assert line.startswith(expected[: columns - 1])
+        if columns == 200:
+            assert line.rstrip().endswith("; later runs load them from disk")
+
+
+def test_no_terminal_gets_few_lines_however_much_is_compiled(monkeypatch, capsys):
+    clock, notice = Clock(monkeypatch), compiler.CompileNotice()
+    for C in range(100):
+        clock.compile(notice, compilation("patches", C=C), 0.9)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines() == [
+        "minicnn: compiling kernels; later runs load them from disk",
+        "minicnn: compiled 6 kernels so far, 5 s; the last one: winograd.patches, 5 channels",
+        "minicnn: compiled 12 kernels so far, 11 s; the last one: winograd.patches, 11 channels",
+        "minicnn: compiled 23 kernels so far, 21 s; the last one: winograd.patches, 22 channels",
+        "minicnn: compiled 45 kernels so far, 40 s; the last one: winograd.patches, 44 channels",
+        "minicnn: compiled 89 kernels so far, 80 s; the last one: winograd.patches, 88 channels",
+    ]
+
+
+def test_a_kernel_that_another_one_calls_is_no_line_and_no_time_more(monkeypatch, capsys):
+    clock, notice = Clock(monkeypatch), compiler.CompileNotice()
+    outer, inner = compilation("forward"), compilation("keep")
+    for _ in range(2):
+        notice.on_start(outer)
+        clock.compile(notice, inner, 2)
+        clock.now += 1
+        notice.on_end(outer)
+    assert (notice.count, notice.seconds) == (2, 6)
+    assert (
+        "compiled 2 kernels so far, 6 s; the last one: winograd.forward" in capsys.readouterr().err
+    )
+
+
+def test_compiling_goes_on_without_standard_error(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "stderr", None)
+    clock, notice = Clock(monkeypatch), compiler.CompileNotice()
+    for _ in range(3):
+        clock.compile(notice, compilation("patches", C=4), 10)
+    monkeypatch.undo()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_where_nothing_can_be_kept_a_terminal_is_told_to_stay(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    notice = compiler.CompileNotice()
+    notice.cached = False
+    for _ in range(2):
+        Clock(monkeypatch).compile(notice, compilation("patches", C=4), 1)
+    (line, rest) = sys.stderr.getvalue().split("\n")
+    assert line.endswith("so every run does: set NUMBA_CACHE_DIR")
+    assert "later runs" not in rest
+
+
+USE = """
+import numpy as np
+from minicnn import kernels
+for dtype in (np.float32, np.float64):
+    cols = np.empty((1, 1, 1, 2, 2, 1), dtype)
+    kernels.im2col(np.ones((1, 2, 2, 1), dtype), 1, 1, 0, 0, cols)
+"""
+
+
+@needs_fork
+def test_first_use_on_a_real_terminal(tmp_path):
+    import pty
+
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "COLUMNS": "100"}
+    env.pop("NUMBA_DISABLE_JIT", None)
+    shown = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", USE], env=env, stderr=theirs, check=True, timeout=120)
+        os.write(theirs, b"|")
+        read = b""
+        while not read.endswith(b"|"):
+            read += os.read(ours, 1000)
+        shown.append(read.decode())
+    os.close(ours)
+    os.close(theirs)
+    first, second = shown
+    assert re.search(r"compiling kernel 1, 0 s so far: fast.im2col; later runs load", first)
+    assert re.search(r"compiling kernel 2, [0-9]+ s so far: fast.im2col; later runs load", first)
+    assert "\n" not in first
+    assert first.endswith(f"\r{99 * ' '}\r|")
+    assert second == "|"

@@ -221,12 +221,15 @@ def use_kernels(cache, before="", **environment):
     )
 
 
+def said(done):
+    """The lines on standard error, without the count that a slow machine gets now and then."""
+    return [line for line in done.stderr.splitlines() if "kernels so far" not in line]
+
+
 def test_first_use_says_once_that_kernels_are_compiled_and_the_second_run_is_silent(tmp_path):
     first, second = use_kernels(tmp_path), use_kernels(tmp_path)
     assert first.returncode == 0, first.stderr
-    assert first.stderr.splitlines() == [
-        "minicnn: compiling kernels, a few seconds; later runs load them from disk"
-    ]
+    assert said(first) == ["minicnn: compiling kernels; later runs load them from disk"]
     assert first.stdout == ""
     assert (second.returncode, second.stderr) == (0, "")
 
@@ -260,7 +263,7 @@ caching.IndexDataCacheFile.save = no_space
 """
     done = use_kernels(tmp_path, before=full)
     assert done.returncode == 0, done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert len(said(done)) == 1
 
 
 def test_a_machine_without_any_cache_folder_works_and_says_so(tmp_path):
@@ -270,7 +273,7 @@ caching.CacheImpl._locator_classes = []
 """
     done = use_kernels(tmp_path, before=nowhere)
     assert done.returncode == 0, done.stderr
-    (line,) = done.stderr.splitlines()
+    (line,) = said(done)
     assert "NUMBA_CACHE_DIR" in line
 
 

@@ -62,7 +62,7 @@ def stages(file: str) -> list[tuple[str, str]]:
     """The tests of a file, those first that notice most: test files, and words for pytest's -k."""
     part, stem = file.split("/")[1], Path(file).stem
     if stem == "compiler":
-        quick = "not (flipped or exchanged or processes)"
+        quick = "not (flipped or exchanged or processes or real_terminal)"
         words = "notice or cache_that_fails or threads"
         return [("compiler", quick), ("kernels", words), ("compiler kernels", COMPILER)]
     if part == "kernels":

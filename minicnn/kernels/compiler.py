@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import sys
+import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,12 +17,17 @@ from numba.core import event, types
 from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic
 
+from minicnn import notices
+
 # where nothing is compiled, NumPy's own scalars would warn of every overflow that is meant
 uint32: Any = (lambda n: int(n) & 0xFFFFFFFF) if numba.config.DISABLE_JIT else np.uint32
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DIGEST = hashlib.sha256().digest_size
+FIRST_REPORT = 5.0  # seconds of compiling after which there is a second line
+KEPT = "later runs load them from disk"
+SIZES = {"F": "filters", "C": "channels"}  # of the kernels that are made for a number of them
 
 
 def _sources() -> str:
@@ -111,26 +117,79 @@ class BestEffortCache:
 
 
 class CompileNotice(event.Listener):  # type: ignore[misc]
-    """Says once, in one line, that kernels are being compiled; silent when the cache has them."""
+    """Shows which kernel is compiled and how far it is; silent when the disk has them all.
+
+    A kernel is compiled when it is first called, so how many will follow is not known. On a
+    terminal there is one line, which is written anew for each kernel and leaves nothing behind.
+    Elsewhere there is a line at the beginning, and one more after 5, 10, 20, ... seconds.
+    """
 
     def __init__(self) -> None:
         self.cached = True
-        self.said = False
+        self.depth = 0  # the kernels that a kernel calls are compiled within its time
+        self.count = 0
+        self.seconds = 0.0
+        self.next_line = FIRST_REPORT
+        self.start = 0.0
 
     def on_start(self, event: Any) -> None:
-        function = event.data["dispatcher"].py_func
-        if self.said or not str(function.__module__).startswith("minicnn."):
+        function = _kernel(event)
+        if function is None:
             return
-        self.said = True
-        after = (
-            "later runs load them from disk"
-            if self.cached
-            else "no cache folder can be written here, so every run does: set NUMBA_CACHE_DIR"
-        )
-        print(f"minicnn: compiling kernels, a few seconds; {after}", file=sys.stderr)
+        self.depth += 1
+        if self.depth > 1:
+            return
+        self.count += 1
+        self.start = time.perf_counter()
+        terminal = notices.on_terminal()
+        if self.count == 1 and not self.cached:
+            notices.notice(
+                "compiling kernels; no cache folder can be written here, so every run does: "
+                "set NUMBA_CACHE_DIR"
+            )
+        elif self.count == 1 and not terminal:
+            notices.notice(f"compiling kernels; {KEPT}")
+        if terminal:
+            line = f"minicnn: compiling kernel {self.count}, {self.seconds:.0f} s so far: "
+            line += _described(function)
+            self._show(f"{line}; {KEPT}" if self.cached else line, line)
 
     def on_end(self, event: Any) -> None:
-        pass
+        function = _kernel(event)
+        if function is None:
+            return
+        self.depth -= 1
+        if self.depth > 0:
+            return
+        self.seconds += time.perf_counter() - self.start
+        if notices.on_terminal():
+            self._show("")
+        elif self.seconds >= self.next_line:
+            notices.notice(
+                f"compiled {self.count} kernels so far, {self.seconds:.0f} s; the last one: "
+                f"{_described(function)}"
+            )
+            while self.next_line <= self.seconds:
+                self.next_line *= 2
+
+    def _show(self, *texts: str) -> None:
+        """Put the first text that fits into the terminal's line, over what is there."""
+        width = shutil.get_terminal_size().columns - 1
+        text = next((text for text in texts if len(text) <= width), texts[-1][:width])
+        notices.write(f"\r{text.ljust(width)}\r")
+
+
+def _kernel(event: Any) -> Any:
+    """The function that an event of numba is about, where it is one of ours."""
+    function = event.data["dispatcher"].py_func
+    return function if str(function.__module__).startswith("minicnn.") else None
+
+
+def _described(function: Any) -> str:
+    """Where a kernel stands and the sizes it is made for: "winograd.patches, 32 channels"."""
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
+    sizes = [f", {cells[n].cell_contents} {word}" for n, word in SIZES.items() if n in cells]
+    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}{''.join(sizes)}"
 
 
 SOURCES = _sources()
