@@ -135,7 +135,8 @@ def test_a_whole_session(monkeypatch, make, name):
     text = written(out)
     for words in ("Layer (type)", "Total params: 4", "Epoch 2/2", " - loss: "):
         assert words in text
-    assert written(err).count("minicnn: ") == 2
+    notes = written(err).replace("minicnn: compil", "")  # where kernels were not on disk
+    assert notes.count("minicnn: ") == 2
 
 
 @pytest.mark.parametrize("stream", [None, "no stdout"])
@@ -340,15 +341,14 @@ def test_all_other_text_of_the_package_is_ascii(path):
 
 def test_the_package_prints_in_one_place():
     for path in Path(minicnn.__file__).parent.rglob("*.py"):
-        if path.name != "compiler.py":
-            calls = [
-                node.lineno
-                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-                if isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id == "print"
-            ]
-            assert calls == [], path
+        calls = [
+            node.lineno
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "print"
+        ]
+        assert calls == [], path
 
 
 class Full(io.StringIO):

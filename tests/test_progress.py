@@ -108,7 +108,7 @@ set_random_seed(1)
 model = Sequential([Dense(2, "softmax", input_shape=(3,))])
 metrics = ["accuracy", MeanAbsoluteError(name=sys.argv[2])] if len(sys.argv) > 2 else ["accuracy"]
 loss = "categorical_crossentropy" if len(sys.argv) > 2 else "sparse_categorical_crossentropy"
-model.compile("sgd", loss, metrics)
+model.compile("sgd", loss, metrics=metrics)
 x, y = np.ones((60, 3)), np.eye(2)[[0] * 60] if len(sys.argv) > 2 else np.zeros(60)
 model.fit(x, y, batch_size=5, epochs=2, validation_split=0.5, callbacks=[Resize()])
 """

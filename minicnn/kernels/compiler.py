@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,7 @@ from numba.core import event, types
 from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic
 
-from minicnn import notices
+from minicnn import console
 
 # where nothing is compiled, NumPy's own scalars would warn of every overflow that is meant
 uint32: Any = (lambda n: int(n) & 0xFFFFFFFF) if numba.config.DISABLE_JIT else np.uint32
@@ -141,14 +142,14 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
             return
         self.count += 1
         self.start = time.perf_counter()
-        terminal = notices.on_terminal()
+        terminal = console.Output(sys.stderr).isatty()
         if self.count == 1 and not self.cached:
-            notices.notice(
+            console.note(
                 "compiling kernels; no cache folder can be written here, so every run does: "
                 "set NUMBA_CACHE_DIR"
             )
         elif self.count == 1 and not terminal:
-            notices.notice(f"compiling kernels; {KEPT}")
+            console.note(f"compiling kernels; {KEPT}")
         if terminal:
             line = f"minicnn: compiling kernel {self.count}, {self.seconds:.0f} s so far: "
             line += _described(function)
@@ -162,10 +163,10 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
         if self.depth > 0:
             return
         self.seconds += time.perf_counter() - self.start
-        if notices.on_terminal():
+        if console.Output(sys.stderr).isatty():
             self._show("")
         elif self.seconds >= self.next_line:
-            notices.notice(
+            console.note(
                 f"compiled {self.count} kernels so far, {self.seconds:.0f} s; the last one: "
                 f"{_described(function)}"
             )
@@ -176,7 +177,10 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
         """Put the first text that fits into the terminal's line, over what is there."""
         width = shutil.get_terminal_size().columns - 1
         text = next((text for text in texts if len(text) <= width), texts[-1][:width])
-        notices.write(f"\r{text.ljust(width)}\r")
+        stream = console.Output(sys.stderr)
+        with suppress(OSError, ValueError):  # it is closed, or a pipe that is no longer read
+            stream.write(f"\r{text.ljust(width)}\r")
+            stream.flush()
 
 
 def _kernel(event: Any) -> Any:
