@@ -1694,6 +1694,32 @@ def test_model_with_batch_normalization():
     assert check_model(model, x, y, loss="sparse_categorical_crossentropy").ok
 
 
+class Jitter(Layer):
+    """y = x times random numbers of its own, which come from a generator in a list."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.sources = [np.random.default_rng(1)]
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = self.sources[0].uniform(1, 2, x.shape) if training else np.ones(x.shape)
+        return x * self._cache
+
+    def backward(self, dy):
+        dy, factors = self._recall(dy)
+        return dy * factors
+
+
+@pytest.mark.parametrize("n", [5, 20])
+def test_model_with_random_numbers_in_a_layer(n):
+    """The numbers are drawn shard by shard, as in fit."""
+    x, y = images(n)
+    model = network(Jitter(), Dense(3, activation="softmax"))
+    assert check_layer(Jitter(), (3, 4)).ok
+    assert check_model(model, x, y, loss="sparse_categorical_crossentropy").ok
+
+
 def test_model_on_images_with_flat_parts():
     """Ties everywhere, zero biases: checked all the same, next to where they are."""
     x, y = images(4, 8)

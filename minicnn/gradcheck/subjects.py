@@ -19,6 +19,7 @@ from minicnn import checks, losses
 from minicnn.engine.shards import before_softmax
 from minicnn.inputs import Data
 from minicnn.layers.base import Layer, checked_init
+from minicnn.layers.contents import Streams, layers_inside
 from minicnn.models import Sequential
 from minicnn.training import Runner
 
@@ -86,11 +87,10 @@ class LayerSubject(Subject):
         if isinstance(layer, Layer):
             checked_init(layer)
         self.who = name_of(layer)
-        self.layer = _copy(layer, self.who)
         self.training = training
-        make_double(self.layer)
+        self.layer = _copy(layer, self.who, np.float64)
         _build(self.layer, x.shape, rng)
-        make_double(self.layer)  # a build that cares nothing for the dtype
+        self.layer = _copy(self.layer, self.who, np.float64)  # a build may not care for the dtype
         self.params: dict[str, Array] = dict(getattr(self.layer, "params", {}))
         if perturb:
             move_constants(self.params.values(), rng)
@@ -194,14 +194,23 @@ def name_of(thing: Any) -> str:
     return who if isinstance(who, str) else type(thing).__name__
 
 
-def _copy(thing: Any, who: str) -> Any:
+def _copy(thing: Any, who: str, dtype: Any = None) -> Any:
+    """A deep copy of a layer, loss or model; with a `dtype`, its layers are turned to that."""
+    arrays = [] if dtype is None else [a for t in _tables(thing) for a in t.values()]
+    memo = {
+        id(a): np.array(a, dtype, order="C") for a in arrays if _is_float(a)
+    }  # its counterparts
     try:
-        return copy.deepcopy(thing)
+        twin = copy.deepcopy(thing, memo)
     except Exception as error:
         raise TypeError(
             f"{who}: the check works on a copy, and copy.deepcopy of it fails ({error}). "
             "Define __deepcopy__, or leave out the attribute that cannot be copied"
         ) from error
+    for one in with_inner(twin) if dtype is not None else ():
+        if isinstance(one, Layer):
+            one.set_dtype(dtype)
+    return twin
 
 
 def forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
@@ -240,40 +249,16 @@ def fork(rng: np.random.Generator) -> np.random.Generator:
     return np.random.default_rng(rng.integers(2**63))
 
 
-def with_inner(layer: Any) -> list[Any]:
-    """`layer`, and the layers that it holds in its attributes, however deep."""
-    found = [layer]
-    for one in found:  # grows meanwhile
-        for value in getattr(one, "__dict__", {}).values():
-            held: Iterable[Any] = [value]
-            if isinstance(value, (list, tuple)):
-                held = value
-            elif isinstance(value, dict):
-                held = value.values()
-            for item in held:
-                if isinstance(item, Layer) and not any(item is other for other in found):
-                    found.append(item)
-    return found
+def with_inner(thing: Any) -> list[Any]:
+    """`thing`, and the layers that it holds, however deep."""
+    inside = layers_inside(getattr(thing, "__dict__", {}))
+    return [thing, *(one for one in inside if one is not thing)]
 
 
-def make_double(layer: Any) -> None:
-    """Turn `layer` and the layers inside it to float64; names for one array still name one."""
-    everything = with_inner(layer)
-    double: dict[int, tuple[Array, Array]] = {}  # id: (the array, which keeps the id; its double)
-    for one in everything:
-        if isinstance(one, Layer):
-            one.set_dtype("float64")
-        for table in _tables(one):
-            for array in table.values():
-                if _is_float(array):
-                    double[id(array)] = array, np.asarray(array, np.float64, order="C")
-    for one in everything:
-        for table in [*_tables(one), getattr(one, "__dict__", {})]:
-            table.update({k: double[id(a)][1] for k, a in table.items() if id(a) in double})
-
-
-def _tables(layer: Any) -> list[dict[str, Any]]:
-    tables = [getattr(layer, name, None) for name in ("params", "grads", "state")]
+def _tables(thing: Any) -> list[dict[str, Any]]:
+    """The dicts of arrays in `thing` and the layers inside it."""
+    names = ("params", "grads", "state")
+    tables = [getattr(one, name, None) for one in with_inner(thing) for name in names]
     return [table for table in tables if isinstance(table, dict)]
 
 
@@ -304,7 +289,7 @@ def forget_gradients(layer: Any) -> None:
 
 
 class Rewind:
-    """Puts layers back to where they were: running statistics, generators, dropout's place."""
+    """Puts layers to where they were: running statistics, generators, dropout's place."""
 
     def __init__(self, layers: Iterable[Any]) -> None:
         self._all = [one for layer in layers for one in with_inner(layer)]
@@ -315,14 +300,17 @@ class Rewind:
             for key, array in table.items()
             if isinstance(array, np.ndarray)
         ]
+        self._streams = Streams(one for one in self._all if isinstance(one, Layer))
         self._generators = [
             (value.bit_generator, value.bit_generator.state)
             for one in self._all
+            if not isinstance(one, Layer)
             for value in getattr(one, "__dict__", {}).values()
             if isinstance(value, np.random.Generator)
         ]
 
-    def __call__(self) -> None:
+    def __call__(self, sample: int = 0) -> None:
+        """The next batch is that of the first step, from number `sample` on."""
         for table, key, array, saved in self._arrays:
             array[...] = saved
             table[key] = array
@@ -330,7 +318,8 @@ class Rewind:
             generator.state = state
         for one in self._all:
             if callable(getattr(one, "seek", None)):
-                one.seek(0, 0)
+                one.seek(0, sample)
+        self._streams.seek(0, sample)
 
 
 # -- sizes, by the names of the formulas ----------------------------------------------------------
@@ -465,13 +454,14 @@ class ModelSubject(Subject):
         if perturb:
             move_constants([p for layer in self.model.layers for p in layer.params.values()], rng)
 
-        self.layers, softmax = before_softmax(self.model.layers)
+        layers, softmax = before_softmax(self.model.layers)
         on_logits = softmax and given.from_logits is not None
         self.loss = given.on_logits() if on_logits else given
-        if not on_logits:
-            self.layers = list(self.model.layers)
+        # replicas, as those which the runner makes, so that neither draws the other's numbers
+        self.layers = [one.replica() for one in (layers if on_logits else self.model.layers)]
+        self.given = given
         self._runner = Runner(self.model, given, [], True)
-        self._rewind = Rewind(self.model.layers)
+        self._rewind = Rewind(self.layers)
         self.tensors = {"x": self.x}
         for layer in self.model.layers:
             self.tensors |= {f"{layer.name}/{key}": p for key, p in layer.params.items()}
@@ -481,51 +471,68 @@ class ModelSubject(Subject):
 
     def outputs(self) -> list[Array]:
         """x, and what each layer up to the logits makes of it."""
-        self._rewind()
-        for layer in self.layers:  # the one in place of a softmax layer is not among the model's
-            layer.seek(0, 0)
-        walk = [self.x.copy()]
+        walks = [self._walk(shard) for shard in self._shards()]
+        return [np.concatenate(parts) for parts in zip(*walks)]
+
+    def _shards(self) -> list[slice]:
+        """The pieces of the batch that `fit` would run: random numbers begin anew in each."""
+        return self._runner.network.shards(len(self.x)) if self.training else [slice(len(self.x))]
+
+    def _walk(self, shard: slice) -> list[Array]:
+        self._rewind(shard.start or 0)
+        walk = [self.x[shard].copy()]
         for layer in self.layers:
             walk.append(layer.forward(walk[-1], self.training))
         return walk
 
     def backward(self, dy: Array) -> dict[str, Any]:
-        logits = self.outputs()[-1]
-        gradient = self.loss.backward(self.y_true, logits)
-        gradient = gradient * dy.reshape(-1, *[1] * (logits.ndim - 1))
-        for layer in reversed(self.layers):
-            gradient = layer.backward(gradient)
-        found = {"x": np.array(gradient)}
+        found = self._walk_back(dy)
         if self.training:
-            self._rewind()
-            (batch,) = Data(self.x, self.y_true, dy * len(dy)).batches(len(dy))
-            self._runner.train(batch, 0)
-            self._runner.network.sum(slice(None), self.model.flat_grads)
-            walked = self.model.layers
-        else:
-            walked = self.layers
-        for layer in walked:
-            found |= {f"{layer.name}/{key}": np.array(g) for key, g in layer.grads.items()}
+            found |= gradients(self._runner, self.model, self.x, self.y_true, dy)
         return found
+
+    def _walk_back(self, dy: Array) -> dict[str, Any]:
+        """The gradients by the layers' own backward, one after the other."""
+        walks = []
+        for shard in self._shards():
+            logits = self._walk(shard)[-1]
+            gradient = self.loss.backward(self.y_true[shard], logits)
+            gradient = gradient * dy[shard].reshape(-1, *[1] * (logits.ndim - 1))
+            for layer in reversed(self.layers):
+                gradient = layer.backward(gradient)
+            sums = {f"{one.name}/{key}": g for one in self.layers for key, g in one.grads.items()}
+            walks.append({"x": gradient, **{name: np.array(g) for name, g in sums.items()}})
+        found = {name: sum(walk[name] for walk in walks) for name in walks[0] if name != "x"}
+        return {"x": np.concatenate([walk["x"] for walk in walks]), **found}
 
     def sizes(self) -> dict[str, float]:
         return {"N": len(self.x), "C": self.model.output_shape[-1]}
 
 
+def gradients(
+    runner: Runner, model: Sequential, x: Array, y_true: Array, dy: Array
+) -> dict[str, Array]:
+    """The gradients of <dy, losses> that a step of training works out, by "layer name/key"."""
+    (batch,) = Data(x, y_true, dy * len(dy)).batches(len(dy))
+    runner.train(batch, 0)
+    runner.network.sum(slice(None), model.flat_grads)
+    return {f"{one.name}/{k}": np.array(g) for one in model.layers for k, g in one.grads.items()}
+
+
+def as_type(model: Sequential, dtype: Any) -> Sequential:
+    """A copy of a model that is built, in `dtype`."""
+    twin: Sequential = _copy(model, model.who, dtype)
+    twin._bind(dtype)
+    return twin
+
+
 def _double_model(model: Sequential, x_shape: Shape, rng: np.random.Generator) -> Sequential:
     """A float64 copy, built."""
-    twin = copy.deepcopy(model)
-    if not twin.built:
-        for layer in twin.layers:
-            layer.set_dtype("float64")
-        if twin._input is not None:
-            twin._input.set_dtype("float64")
-        twin.rng = fork(rng)
-        twin.build((None, *x_shape[1:]) if _declared(twin) is None else None)
-        return twin
-    for layer in twin.layers:
-        make_double(layer)
-    twin._bind(np.float64)
+    if model.built:
+        return as_type(model, np.float64)
+    twin: Sequential = _copy(model, model.who, np.float64)
+    twin.rng = fork(rng)
+    twin.build((None, *x_shape[1:]) if _declared(twin) is None else None)
     return twin
 
 
