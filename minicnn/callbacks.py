@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from minicnn import checks
 from minicnn.copies import Copied, own_copy
 from minicnn.subclasses import refuse_vain_methods
 
@@ -169,6 +170,6 @@ def checked(callbacks: Any, who: str) -> list[Callback]:
     if not isinstance(given, (list, tuple)) or not all(isinstance(c, Callback) for c in given):
         raise TypeError(
             f"{who}: expected callbacks to be a list of minicnn.callbacks.Callback objects, "
-            f"received {callbacks!r}"
+            f"received {checks.shown(callbacks)}"
         )
     return list(given)

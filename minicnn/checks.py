@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 T = TypeVar("T")
 
+LONGEST = 300  # characters of a value in an error message
 MOST_ITEMS = 100_000  # of a list of names: an iterator may have no end
 LARGEST_SIZE = 2**31 - 1  # of an axis, a window or a stride: products of two still fit 64 bits
 
@@ -38,7 +39,7 @@ def integer(
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise wrong_type(
             f"{who}: expected {name} to be an integer >= {minimum}, "
-            f"received {value!r} ({type(value).__name__})"
+            f"received {shown(value)} ({type(value).__name__})"
         )
     if value < minimum:
         raise ValueError(
@@ -57,17 +58,25 @@ def size(value: Any, name: str, who: str, *, wrong_type: type[Exception] = TypeE
     return integer(value, name, who, minimum=1, maximum=LARGEST_SIZE, wrong_type=wrong_type)
 
 
-def shown(number: Any) -> str:
-    """The number in an error message: Python writes out thousands of digits, or refuses to."""
-    if isinstance(number, int) and number.bit_length() > 256:
-        return f"{'-' if number < 0 else ''}2**{number.bit_length() - 1} or more"
-    return repr(number)
+def shown(value: Any) -> str:
+    """`value` in an error message: short, and whatever it is.
+
+    Python writes out thousands of digits, or refuses to, and a user's __repr__ may fail.
+    """
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"{'-' if value < 0 else ''}2**{value.bit_length() - 1} or more"
+    try:
+        text = repr(value)
+    except Exception:
+        parts = ", ".join(map(shown, value)) if type(value) in (list, tuple) else ""
+        text = f"{type(value).__name__}({parts})"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def boolean(value: Any, name: str, who: str) -> bool:
     """`value` as True or False; a word such as "False" would be true to Python, and is refused."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{who}: expected {name} to be True or False, received {value!r}")
+        raise TypeError(f"{who}: expected {name} to be True or False, received {shown(value)}")
     return bool(value)
 
 
@@ -77,7 +86,7 @@ def pair(value: Any, name: str, who: str) -> tuple[int, int]:
         if len(value) != 2:
             raise ValueError(
                 f"{who}: expected {name} to be one integer or two (height, width), "
-                f"received {value!r}"
+                f"received {shown(value)}"
             )
         return size(value[0], name, who), size(value[1], name, who)
     side = size(value, name, who)
@@ -100,7 +109,8 @@ def real(
     allowed = f"a number in {left}{low:g}, {high:g}{right}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(
-            f"{who}: expected {name} to be {allowed}, received {value!r} ({type(value).__name__})"
+            f"{who}: expected {name} to be {allowed}, received {shown(value)} "
+            f"({type(value).__name__})"
         )
     try:
         number = float(value)
@@ -116,8 +126,32 @@ def real(
 def text(value: Any, name: str, who: str) -> str:
     """`value`, if it is a string with something in it."""
     if not isinstance(value, str) or not value:
-        raise TypeError(f"{who}: expected {name} to be a non-empty string, received {value!r}")
+        raise TypeError(f"{who}: expected {name} to be a non-empty string, received {shown(value)}")
     return value
+
+
+def shape(value: Any, name: str, who: str) -> tuple[int, ...]:
+    """`value` as the shape of an array."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{who}: expected {name} to be a tuple, received {shown(value)}")
+    return tuple(size(n, f"each size of {name}", who) for n in value)
+
+
+def batch_shape(value: Any, name: str, who: str) -> tuple[Any, ...]:
+    """`value` as the shape of a batch, its axis first; None stands for a size that is open."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(
+            f"{who}: expected {name} to be a tuple, batch axis first, such as "
+            f"(None, 28, 28, 1), received {shown(value)}"
+        )
+    if not value:
+        raise ValueError(
+            f"{who}: expected {name} to have a batch axis, received (). Write (None, ...)"
+        )
+    for n in value:
+        if n is not None:
+            size(n, f"each size of {name} {shown(value)}", who)
+    return tuple(value)
 
 
 def one_of(value: Any, known: Iterable[str], name: str, who: str) -> str:
@@ -125,21 +159,47 @@ def one_of(value: Any, known: Iterable[str], name: str, who: str) -> str:
     known = sorted(known)
     if not isinstance(value, str) or value.lower() not in known:
         kind = TypeError if not isinstance(value, str) else ValueError
-        raise kind(f"{who}: expected {name} to be one of {', '.join(known)}; received {value!r}")
+        raise kind(
+            f"{who}: expected {name} to be one of {', '.join(known)}; received {shown(value)}"
+        )
     return value.lower()
 
 
-def only_defaults(given: Mapping[str, Any], known: Mapping[str, tuple[Any, ...]], who: str) -> None:
+def only_defaults(
+    given: Mapping[str, Any],
+    known: Mapping[str, tuple[Any, ...]],
+    who: str,
+    instead: Mapping[str, str] | None = None,
+) -> None:
     """Arguments that Keras has and minicnn has not: taken where they ask for nothing.
 
-    Raises ValueError for another value of a `known` argument, TypeError for an unknown one.
+    Raises ValueError for another value of a `known` argument, TypeError for an unknown one, with
+    what to write `instead` of it where that is given.
     """
     for name, value in given.items():
         if name not in known:
-            raise TypeError(f"{who} got an unexpected keyword argument {name!r}")
-        if not any(value is allowed or value == allowed for allowed in known[name]):
+            advice = f". {instead[name]}" if instead and name in instead else ""
+            raise TypeError(f"{who} got an unexpected keyword argument {name!r}{advice}")
+        if not any(_is_the_same(value, allowed) for allowed in known[name]):
             allowed = " or ".join(repr(allowed) for allowed in known[name])
-            raise ValueError(f"{who}: {name} can only be {allowed} here, received {value!r}")
+            raise ValueError(f"{who}: {name} can only be {allowed} here, received {shown(value)}")
+
+
+def _is_the_same(value: Any, allowed: Any) -> bool:
+    """Whether they are equal and of one kind, as 1 and True are not; `value` may be anything."""
+    if isinstance(allowed, tuple):
+        same_length = isinstance(value, (list, tuple)) and len(value) == len(allowed)
+        return same_length and all(map(_is_the_same, value, allowed))
+    if allowed is None or value is None:
+        return value is allowed
+    booleans = [isinstance(one, (bool, np.bool_)) for one in (value, allowed)]
+    kinds: dict[type, Any] = {
+        bool: (bool, np.bool_),
+        int: numbers.Integral,
+        float: numbers.Real,
+        str: str,
+    }
+    return len(set(booleans)) == 1 and isinstance(value, kinds[type(allowed)]) and value == allowed
 
 
 def lookup(value: str, known: Mapping[str, T], name: str, who: str) -> T:
@@ -198,6 +258,11 @@ def numeric(value: Any, name: str, who: str) -> Array:
         raise TypeError(
             f"{who}: expected {name} to be an array of numbers, received a ragged sequence. "
             "Give all rows the same length."
+        ) from error
+    except Exception as error:  # of the object's own __array__
+        raise TypeError(
+            f"{who}: expected {name} to be an array of numbers, received {shown(value)}, of which "
+            f"NumPy makes none: {error}"
         ) from error
     if array.dtype.kind not in "buif":
         raise TypeError(

@@ -32,12 +32,14 @@ def float_dtype(value: Any, who: str) -> np.dtype[Any] | None:
     """A layer's `dtype` argument as a NumPy dtype; None stays None (decided when it is built)."""
     if value is None:
         return None
-    try:
-        dtype = np.dtype(value)
-    except TypeError:
+    try:  # only what names a type: an array or a model would be asked for its own
+        dtype = np.dtype(value if isinstance(value, (str, type, np.dtype)) else object)
+    except (TypeError, ValueError):  # the latter for dicts and lists
         dtype = np.dtype(object)
     if dtype not in (np.float32, np.float64):
-        raise ValueError(f"{who}: expected dtype to be float32 or float64, received {value!r}")
+        raise ValueError(
+            f"{who}: expected dtype to be float32 or float64, received {checks.shown(value)}"
+        )
     return dtype
 
 

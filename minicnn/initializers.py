@@ -51,9 +51,8 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _checked(shape: Any, who: str) -> tuple[int, ...]:
-    if not isinstance(shape, (list, tuple)):
-        raise TypeError(f"{who}: expected shape to be a tuple, received {shape!r}")
-    shape = tuple(checks.size(n, "each size of shape", who) for n in shape)
+    """The shape of a parameter, if a machine could hold it."""
+    shape = checks.shape(shape, "shape", who)
     if math.prod(shape) > LARGEST:
         raise ValueError(
             f"{who}: expected a shape of at most {LARGEST} numbers, received {shape}. "
@@ -69,7 +68,8 @@ class Initializer(Copied):
         super().__init_subclass__(**kwargs)
         refuse_vain_methods(cls, Initializer, ("draw",), {"call": ("draw",)})
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int | None = None, **unknown: Any) -> None:
+        checks.only_defaults(unknown, {}, type(self).__name__)
         if seed is not None:
             checks.integer(seed, "seed", type(self).__name__, minimum=0)
         self.seed = seed
@@ -90,8 +90,8 @@ class Initializer(Copied):
         kind = config.float_dtype(dtype, who) or np.dtype(config.floatx())
         if rng is not None and not isinstance(rng, np.random.Generator):
             raise TypeError(
-                f"{who}: expected rng to be a numpy.random.Generator or None, received {rng!r}. "
-                "Write numpy.random.default_rng(seed)"
+                f"{who}: expected rng to be a numpy.random.Generator or None, received "
+                f"{checks.shown(rng)}. Write numpy.random.default_rng(seed)"
             )
         if self.seed is not None:
             rng = np.random.default_rng(self.seed)
@@ -133,8 +133,8 @@ class Constant(Initializer):
     array([0.5, 0.5, 0.5], dtype=float32)
     """
 
-    def __init__(self, value: Any = 0.0) -> None:
-        super().__init__()
+    def __init__(self, value: Any = 0.0, **unknown: Any) -> None:
+        super().__init__(**unknown)
         if not isinstance(value, (list, tuple, np.ndarray)):
             value = checks.real(value, "value", "Constant")
         self.value = np.array(checks.numeric(value, "value", "Constant"), np.float64)
@@ -218,6 +218,10 @@ def get(identifier: Any, who: str = "initializers", name: str = "initializer") -
         return identifier()
     if isinstance(identifier, (np.ndarray, np.generic)) and not isinstance(identifier, str):
         numbers = checks.numeric(identifier, name, who)
+        if numbers.dtype.kind == "b":
+            raise TypeError(
+                f"{who}: expected {name} to hold numbers, received {checks.shown(identifier)}"
+            )
         checks.finite(numbers, name, who)
         return Constant(numbers)
     by_class = {cls.__name__: cls for cls in KNOWN.values()}

@@ -85,7 +85,7 @@ class Loss(Copied):
 
         Raises TypeError or ValueError that names what was expected.
         """
-        y = checks.numeric(y_true, "y", who)
+        y, output_shape = checks.numeric(y_true, "y", who), checked_outputs(output_shape, who)
         if y.shape[1:] != tuple(output_shape[1:]):
             if (*y.shape[1:], 1) == tuple(output_shape[1:]):
                 y = y[..., None]
@@ -136,6 +136,8 @@ class Loss(Copied):
             predicted = predicted[:, None]
         elif predicted.ndim == 1:
             y, predicted = y[None], predicted[None]
+        elif y.ndim == 0:
+            raise ValueError(f"{who}: expected y_true to be an array of samples, received {y}")
         y = self.targets(y, predicted.shape, who)
         checks.same_length({"y_true": y, "y_pred": predicted}, who)
         if sample_weight is None:
@@ -166,6 +168,14 @@ class Loss(Copied):
         y = y.reshape(-1, *y.shape[len(positions) :])
         losses = self.forward(y, y_pred.reshape(-1, y_pred.shape[-1]))  # positions as samples
         return losses.reshape(positions) * weights
+
+
+def checked_outputs(output_shape: Any, who: str) -> tuple[Any, ...]:
+    """The shape of a model's outputs, (None, ..., C)."""
+    shape = checks.batch_shape(output_shape, "output_shape", who)
+    if len(shape) < 2:
+        raise ValueError(f"{who}: expected output_shape to be (None, ..., C), received {shape}")
+    return shape
 
 
 def _watched(function: Callable[..., Any], method: str) -> Callable[..., Any]:
@@ -239,7 +249,7 @@ class SparseCategoricalCrossentropy(Loss):
         self.from_logits = checks.boolean(from_logits, "from_logits", type(self).__name__)
 
     def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
-        y = checks.numeric(y_true, "y", who)
+        y, output_shape = checks.numeric(y_true, "y", who), checked_outputs(output_shape, who)
         *inner, classes = output_shape[1:]
         if y.ndim == len(inner) + 2 and y.shape[-1] == 1:
             y = y[..., 0]
@@ -324,7 +334,7 @@ class CategoricalCrossentropy(Loss):
         self.from_logits = checks.boolean(from_logits, "from_logits", type(self).__name__)
 
     def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
-        y = checks.numeric(y_true, "y", who)
+        y, output_shape = checks.numeric(y_true, "y", who), checked_outputs(output_shape, who)
         if y.shape[1:] != tuple(output_shape[1:]):
             mend = (
                 "For whole-number labels use loss='sparse_categorical_crossentropy', or "
@@ -426,10 +436,11 @@ def get(identifier: Any, who: str = "losses") -> Loss:
         return identifier()
     if callable(identifier):
         raise TypeError(
-            f"{who}: expected loss to be a name or a minicnn.losses.Loss, received {identifier!r}. "
+            f"{who}: expected loss to be a name or a minicnn.losses.Loss, received "
+            f"{checks.shown(identifier)}. "
             "A plain function has no gradient here: subclass Loss and give it forward and backward"
         )
-    for cls in KNOWN.values():
-        if identifier == cls.__name__:
-            return cls()
+    by_class = {cls.__name__: cls for cls in KNOWN.values()}
+    if isinstance(identifier, str) and identifier in by_class:
+        return by_class[identifier]()
     return checks.lookup(identifier, KNOWN, "loss", who)()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import Copied, twin
-from minicnn.losses import Loss, SparseCategoricalCrossentropy
+from minicnn.losses import Loss, SparseCategoricalCrossentropy, checked_outputs
 from minicnn.reports import accuracy_score, classification_report, confusion_matrix
 from minicnn.subclasses import refuse_vain_methods
 
@@ -28,6 +28,9 @@ __all__ = [
     "confusion_matrix",
     "get",
 ]
+
+# arguments of Keras's metrics that have no other setting here
+OF_KERAS: dict[str, tuple[Any, ...]] = {"dtype": (None,), "threshold": (0.5,)}
 
 # what a subclass may define, and the names that other libraries have for it
 CALLED = ("values", "check")
@@ -55,7 +58,8 @@ class Metric(Copied):
         super().__init_subclass__(**kwargs)
         refuse_vain_methods(cls, Metric, CALLED, ELSEWHERE)
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, **keras: Any) -> None:
+        checks.only_defaults(keras, OF_KERAS, type(self).__name__)
         if name is not None:
             self.name = checks.text(name, "name", type(self).__name__)
 
@@ -239,6 +243,11 @@ def distinct(chosen: list[Metric]) -> list[Metric]:
 
     "loss" is taken, by the loss.
     """
+    if not isinstance(chosen, list) or not all(isinstance(metric, Metric) for metric in chosen):
+        raise TypeError(
+            "distinct: expected chosen to be a list of minicnn.metrics.Metric, received "
+            f"{checks.shown(chosen)}"
+        )
     taken = {"loss"}
     named = []
     for metric in chosen:
@@ -273,7 +282,11 @@ def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "
     name = str(identifier)
     if name.lower() not in {"accuracy", "acc"}:
         return KNOWN[name.lower()](name)
-    if output_shape[-1] == 1:
+    if not isinstance(loss, Loss):
+        raise TypeError(
+            f"{who}: expected loss to be a minicnn.losses.Loss, received {checks.shown(loss)}"
+        )
+    if checked_outputs(output_shape, who)[-1] == 1:
         return BinaryAccuracy(name)
     sparse = SparseCategoricalCrossentropy
     if isinstance(loss, sparse) or loss.name == sparse.name:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import Copied
-from minicnn.subclasses import refuse_vain_methods
+from minicnn.subclasses import of_the_user, refuse_vain_methods
 
 Array = NDArray[Any]
 
@@ -33,6 +33,12 @@ OF_KERAS: dict[str, tuple[Any, ...]] = {
     "momentum": (0.0,),
     "use_ema": (False,),
     "weight_decay": (None,),
+}
+
+# what Keras's optimizers once took
+INSTEAD = {
+    "lr": "Write learning_rate",
+    "decay": "Lower optimizer.learning_rate in a callback's on_epoch_begin, say",
 }
 
 # what a subclass may define, and the names of methods that `fit` does not call
@@ -63,14 +69,20 @@ class Optimizer(Copied):
         refuse_vain_methods(cls, Optimizer, CALLED, ELSEWHERE)
 
     def __init__(self, learning_rate: float = 0.01, **keras: Any) -> None:
-        checks.only_defaults(keras, OF_KERAS, type(self).__name__)
+        checks.only_defaults(keras, OF_KERAS, type(self).__name__, INSTEAD)
         self.learning_rate = learning_rate
         self.iterations = 0
         self.state: dict[str, Array] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in INSTEAD and not of_the_user(type(self)):  # whose attributes are their own
+            raise TypeError(f"{type(self).__name__} has no attribute {name!r}. {INSTEAD[name]}")
         if name in self.ranges:
             value = checks.real(value, name, type(self).__name__, **self.ranges[name])
+        elif name == "iterations":
+            value = checks.integer(value, name, type(self).__name__, minimum=0, maximum=2**62)
+        elif name == "state":
+            _check_slots(value, type(self).__name__)
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
@@ -102,6 +114,11 @@ class Optimizer(Copied):
         if g.shape != w.shape:
             raise ValueError(
                 f"{type(self).__name__}: expected g of w's shape {w.shape}, received {g.shape}"
+            )
+        if not isinstance(parts, (list, tuple)) or not all(isinstance(p, slice) for p in parts):
+            raise TypeError(
+                f"{type(self).__name__}: expected parts to be a list of slices, received "
+                f"{checks.shown(parts)}"
             )
         self.begin(w)
         for part in parts:
@@ -136,6 +153,17 @@ class Optimizer(Copied):
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         """Change `w` and the slots in place for step number `self.iterations`."""
         raise NotImplementedError(f"{type(self).__name__} has to define step(w, g, *slots)")
+
+
+def _check_slots(state: Any, who: str) -> None:
+    good = isinstance(state, dict) and all(
+        isinstance(slot, str) and isinstance(vector, np.ndarray) for slot, vector in state.items()
+    )
+    if not good:
+        raise TypeError(
+            f"{who}: expected state to be a dict of vectors by the names of the slots, received "
+            f"{checks.shown(state)}"
+        )
 
 
 class SGD(Optimizer):
@@ -177,9 +205,11 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **keras)
         self.momentum = momentum
-        self.nesterov = checks.boolean(nesterov, "nesterov", "SGD")
+        self.nesterov = nesterov
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "nesterov":
+            value = checks.boolean(value, "nesterov", type(self).__name__)
         super().__setattr__(name, value)
         if name == "momentum" and value:
             self.slots = ("v",)

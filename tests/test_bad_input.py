@@ -20,7 +20,17 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from minicnn import Input, Sequential, config, get_num_threads, losses, metrics, set_num_threads
+from minicnn import (
+    Input,
+    Sequential,
+    config,
+    get_num_threads,
+    initializers,
+    losses,
+    metrics,
+    optimizers,
+    set_num_threads,
+)
 from minicnn.callbacks import Callback
 from minicnn.engine import threads
 from minicnn.gradcheck import check_layer
@@ -833,6 +843,275 @@ def test_a_misspelt_argument_is_named():
         SGD(lr=0.1)
     with pytest.raises(TypeError, match="'epoch'"):
         trained().fit(X, Y, epoch=3)
+
+
+class NoAnswer:
+    """Refuses to be compared, to be true or false, to be written out and to be an array."""
+
+    __hash__ = None
+
+    def fail(self, *args):
+        raise RuntimeError("no")
+
+    __eq__ = __bool__ = __repr__ = __array__ = __len__ = __iter__ = fail
+
+
+WHATEVER = [
+    np.ones(2),
+    np.ones((2, 2)),
+    np.array([]),
+    np.array(["relu"]),
+    [np.ones(2)],
+    {"a": np.ones(2)},
+    10**5000,
+    (10**5000,),
+    NoAnswer(),
+    [NoAnswer()],
+    "x" * 10_000,
+    object,
+    print,
+]
+TAKES_NONE_OF_THEM = {
+    "padding": lambda value: Conv2D(2, 2, padding=value),
+    "activation": lambda value: Dense(2, value),
+    "use_bias": lambda value: Dense(2, use_bias=value),
+    "pool_size": lambda value: MaxPooling2D(value),
+    "units": lambda value: Dense(value),
+    "rate": lambda value: Dropout(value),
+    "seed": lambda value: GlorotUniform(seed=value if type(value) is not int else -value),
+    "dtype": lambda value: Dense(2, dtype=value),
+    "trainable": lambda value: Dense(2, trainable=value),
+    "groups": lambda value: Conv2D(2, 2, groups=value),
+    "data_format": lambda value: Conv2D(2, 2, data_format=value),
+    "dilation_rate": lambda value: Conv2D(2, 2, dilation_rate=value),
+    "kernel_regularizer": lambda value: Dense(2, kernel_regularizer=value),
+    "momentum": lambda value: SGD(momentum=value),
+    "nesterov": lambda value: SGD(nesterov=value),
+    "amsgrad": lambda value: Adam(amsgrad=value),
+    "clipnorm": lambda value: Adam(clipnorm=value),
+    "learning_rate": lambda value: Adam(value),
+    "iterations": lambda value: setattr(Adam(), "iterations", value),
+    "parts": lambda value: Adam().update(np.ones(2), np.ones(2), value),
+    "optimizer": lambda value: optimizers.get(value),
+    "from_logits": lambda value: losses.CategoricalCrossentropy(value),
+    "reduction": lambda value: losses.MeanSquaredError(reduction=value),
+    "loss": lambda value: losses.get(value),
+    "loss of a metric": lambda value: metrics.get("accuracy", value, (None, 2)),
+    "output_shape": lambda value: losses.MeanSquaredError().targets(np.ones(2), value, "it"),
+    "output_shape of a metric": lambda value: metrics.get("acc", losses.MeanSquaredError(), value),
+    "chosen": lambda value: metrics.distinct(value),
+    "rng": lambda value: GlorotUniform()((2, 2), rng=value),
+    "shape": lambda value: GlorotUniform()(value),
+    "key": lambda value: Dense(2).add_param(value if type(value) is not str else "", (2,), "ones"),
+    "training": lambda value: Dense(2)(np.ones((2, 2)), value),
+    "value": lambda value: config.set_floatx(value),
+}
+
+
+@pytest.mark.parametrize("value", WHATEVER, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", TAKES_NONE_OF_THEM)
+def test_an_argument_is_named_whatever_stands_in_its_place(name, value):
+    """Arrays have no truth value, long integers no text, and some objects have neither."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        TAKES_NONE_OF_THEM[name](value)
+    assert caught.type in (TypeError, ValueError)
+    assert name.split()[0] in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize("value", [NoAnswer(), [NoAnswer()], [10**5000], "text", {1: 2}])
+def test_an_array_is_named_whatever_stands_in_its_place(value):
+    built = Dense(2)
+    built.build((None, 3))
+    for name, call in {
+        "x": lambda: Dense(2)(value),
+        "dy": lambda: (built.forward(np.ones((2, 3))), built.backward(value)),
+        "y_true": lambda: losses.MeanSquaredError()(value, [[1.0]]),
+        "y_pred": lambda: losses.MeanSquaredError()([[1.0]], value),
+        "sample_weight": lambda: losses.MeanSquaredError()([[1.0]], [[1.0]], value),
+        "y_true ": lambda: metrics.MeanSquaredError()(value, [[1.0]]),
+        "initializer": lambda: built.add_param("V", (2,), value),
+    }.items():
+        with pytest.raises((TypeError, ValueError), match=f"expected {name.strip()} "):
+            call()
+
+
+NO_SHAPES = [
+    (None, TypeError, "received None"),
+    (5, TypeError, "received 5"),
+    ("ab", TypeError, "received 'ab'"),
+    ({2: 3}, TypeError, "received {2: 3}"),
+    (np.ones(4), TypeError, "received array"),
+    ((), ValueError, "received ()"),
+    ((None, np.ones(2), 4, 3), TypeError, "each size of input_shape"),
+    ((None, "a", 4, 3), TypeError, "each size of input_shape"),
+    ((None, 10**5000, 4, 3), ValueError, "2**16609 or more"),
+    ((None, NoAnswer(), 4, 3), TypeError, "each size of input_shape"),
+]
+
+
+@pytest.mark.parametrize(("shape", "error", "words"), NO_SHAPES)
+@pytest.mark.parametrize(
+    "make",
+    [
+        *BUILT,
+        lambda: AveragePooling2D(2),
+        lambda: Activation("relu"),
+        lambda: Activation(None),
+        lambda: Rescaling([1.0, 2.0, 3.0]),
+        lambda: Input((2,)),
+        lambda: Own(),
+    ],
+)
+def test_a_layer_is_asked_for_the_shape_of_what_has_none(make, shape, error, words):
+    layer = make()
+    with refused(error, layer.who, words):
+        layer.output_shape(shape)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.float32(2), np.ones(2, "f"), Dense(2, dtype="float32"), {"a": 1}, [("f", 4)], ("f",)],
+)
+def test_what_has_a_float_type_is_none(wrong):
+    for make in (lambda: Dense(2, dtype=wrong), lambda: GlorotUniform()((2,), wrong)):
+        with refused(ValueError, "expected dtype to be float32 or float64, received"):
+            make()
+    for right in ("float32", np.float32, np.dtype("f4"), "f4"):
+        assert Dense(2, dtype=right).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("groups", [1, np.int64(1)], [True, 1.0, np.True_, [1], "1", 2]),
+        ("dilation_rate", [1, (1, 1), [1, 1]], [True, (True, 1), (1, 1, 1), (1, 1.0), 2]),
+        ("data_format", [None, "channels_last"], ["channels_first", False, ["channels_last"]]),
+        ("kernel_regularizer", [None], [0, False, "", ()]),
+    ],
+)
+def test_an_argument_that_asks_for_nothing_is_of_the_right_kind(name, right, wrong):
+    for value in right:
+        Conv2D(2, 3, **{name: value})
+    for value in wrong:
+        with refused(ValueError, f"Conv2D: {name} can only be", f"received {value!r}"):
+            Conv2D(2, 3, **{name: value})
+
+
+def test_keras_s_arguments_of_optimizers_are_of_the_right_kind():
+    Adam(amsgrad=np.False_, momentum=0, clipnorm=None)
+    for name, wrong in (("amsgrad", 0), ("momentum", False), ("clipnorm", 0), ("use_ema", None)):
+        with refused(ValueError, f"Adam: {name} can only be", f"received {wrong!r}"):
+            Adam(**{name: wrong})
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, RMSprop])
+def test_the_old_names_of_the_learning_rate_say_the_new_one(make):
+    for name in ("lr", "decay"):
+        words = "learning_rate", f"{name!r}", make.__name__
+        with refused(TypeError, *words):
+            make(**{name: 0.1})
+        optimizer = make()
+        with refused(TypeError, *words):
+            setattr(optimizer, name, 0.1)
+        assert not hasattr(optimizer, name)
+
+    class Own(make):
+        def __init__(self, lr):
+            super().__init__(lr)
+            self.lr = self.decay = lr
+
+    assert Own(0.2).lr == Own(0.2).learning_rate == 0.2
+
+
+def test_state_and_iterations_of_an_optimizer():
+    optimizer = Adam()
+    optimizer.update(np.ones(2), np.ones(2))
+    state = optimizer.state
+    for wrong in (None, [], {"m": 3}, {3: np.ones(2)}, {"m": [1.0, 2.0]}):
+        with refused(TypeError, "Adam: expected state to be a dict of vectors", repr(wrong)):
+            optimizer.state = wrong
+    for wrong, error in (
+        (-1, ValueError),
+        (1.5, TypeError),
+        (2**63, ValueError),
+        (True, TypeError),
+    ):
+        with refused(error, "Adam: expected iterations to be an integer", repr(wrong)):
+            optimizer.iterations = wrong
+    with refused(TypeError, "SGD: expected nesterov to be True or False"):
+        SGD().nesterov = "no"
+    assert optimizer.state is state
+    assert optimizer.iterations == 1
+    optimizer.state, optimizer.iterations = {}, 0
+    optimizer.update(np.ones(2), np.ones(2), parts=[slice(0, 1)])
+
+
+PUBLIC = [
+    (Conv2D, (2, 3)),
+    (Dense, (2,)),
+    (Dropout, (0.5,)),
+    (Activation, ("relu",)),
+    (Rescaling, (1.0,)),
+    *[(kind, ()) for kind in (MaxPooling2D, AveragePooling2D, BatchNormalization, Flatten, Tanh)],
+    *[(kind, ()) for kind in {*optimizers.KNOWN.values(), *losses.KNOWN.values()}],
+    *[(kind, ()) for kind in {*metrics.KNOWN.values(), *initializers.KNOWN.values()}],
+]
+
+
+@pytest.mark.parametrize(("kind", "args"), PUBLIC, ids=[kind.__name__ for kind, _ in PUBLIC])
+def test_messages_and_reprs_name_public_classes(kind, args):
+    private = re.compile(r"(?<![\w'])_[A-Za-z]")
+    with pytest.raises(
+        TypeError, match=f"{kind.__name__}.*unexpected keyword.*'nonsense'"
+    ) as caught:
+        kind(*args, nonsense=1)
+    assert not private.search(str(caught.value))
+    with pytest.raises(TypeError) as caught:
+        kind(*args, *range(9))
+    assert not private.search(str(caught.value).replace("__init__", ""))
+    assert not private.search(repr(kind(*args)))
+
+
+def with_weight(*args, **kwargs):
+    class Weighted(Layer):
+        def build(self, input_shape):
+            self.add_weight(*args, **kwargs)
+
+    return Weighted(name="mine")
+
+
+@pytest.mark.parametrize(
+    ("layer", "call"),
+    [
+        (with_weight((3, 2), "zeros", name="w"), "add_param('w', (3, 2), 'zeros')"),
+        (with_weight(shape=(3, 2), initializer="ones"), "add_param('w', (3, 2), 'ones')"),
+        (with_weight("kernel", (3, 2)), "add_param('kernel', (3, 2), 'glorot_uniform')"),
+        (
+            with_weight(name="mean", shape=(2,), initializer="zeros", trainable=False),
+            "add_state('mean', (2,), 'zeros')",
+        ),
+    ],
+)
+def test_add_weight_is_translated(layer, call):
+    words = f"Weighted 'mine': expected {call[:9]}, received add_weight", f"Write self.{call}"
+    with refused(TypeError, *words):
+        layer.build((None, 3))
+    assert not layer.params
+    eval(f"layer.{call}")  # what is offered works
+    (array,) = (*layer.params.values(), *layer.state.values())
+    assert array.shape in ((3, 2), (2,))
+
+
+def test_first_values_by_name_by_array_and_by_function():
+    layer = Dense(2)
+    layer.add_param("a", [2], "ones")
+    layer.add_param("b", (2,), np.array([3.0, 4.0]))
+    layer.add_state("c", (2,), lambda shape, dtype, rng: np.full(shape, 5, dtype))
+    layer.add_state("d", (2,), GlorotUniform)
+    assert [layer.params[key].tolist() for key in "ab"] == [[1, 1], [3, 4]]
+    assert layer.state["c"].tolist() == [5, 5]
+    assert layer.state["d"].any()
 
 
 # -- models ---------------------------------------------------------------------------------------

@@ -225,7 +225,7 @@ class ActivatedLayer(Layer):
         if value is not None and not isinstance(value, ActivationLayer):
             raise TypeError(
                 f"{self.who}: expected activation to be a layer such as Tanh(), or None, received "
-                f"{value!r}. Names are for the constructor"
+                f"{checks.shown(value)}. Names are for the constructor"
             )
         self._activation = get(value, self.who)
 

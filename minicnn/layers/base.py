@@ -22,17 +22,18 @@ kernels (K_h, K_w, C_in, C_out), dense kernels (in, units): Keras's layouts.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
+import numbers
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import checks, config, seeds
-from minicnn.initializers import Initializer
+from minicnn import checks, config, initializers, seeds
 from minicnn.layers.contents import Replicable
 from minicnn.subclasses import of_the_user, refuse_vain_methods
 from minicnn.weights import KERAS_NAMES, Weight
@@ -77,6 +78,33 @@ def unique_name(class_name: str) -> str:
     return f"{snake}_{count}" if count else snake
 
 
+def _asked_for_shapes(output_shape: Callable[..., Shape]) -> Callable[..., Shape]:
+    """`output_shape`, with an error that names the layer if it is asked for what is no shape.
+
+    Numbers that are no sizes come to the layer first, which may have more to say about them.
+    """
+
+    def a_size(n: Any) -> bool:
+        return n is None or (type(n) is int and 0 < n <= checks.LARGEST_SIZE)
+
+    def a_number(n: Any) -> bool:
+        return n is None or (isinstance(n, numbers.Real) and n <= checks.LARGEST_SIZE)
+
+    @functools.wraps(output_shape)
+    def asked(self: Layer, input_shape: Shape, *args: Any, **kwargs: Any) -> Shape:
+        if type(input_shape) is tuple and input_shape and all(map(a_size, input_shape)):
+            return output_shape(self, input_shape, *args, **kwargs)
+        checked_init(self)
+        shape = isinstance(input_shape, (list, tuple)) and len(input_shape) > 0
+        if not shape or not all(map(a_number, input_shape)):
+            checked_shape(input_shape, self.who)
+        y_shape = output_shape(self, tuple(input_shape), *args, **kwargs)
+        checked_shape(input_shape, self.who)
+        return y_shape
+
+    return asked
+
+
 class Layer(Replicable):
     """Base of all layers: names, parameters, and the checks around `forward` and `backward`.
 
@@ -119,6 +147,8 @@ class Layer(Replicable):
         """A user's class gets its forward and backward watched; the package's have their tests."""
         super().__init_subclass__(**kwargs)
         refuse_vain_methods(cls, Layer, CALLED, ELSEWHERE)
+        if inspect.isfunction(vars(cls).get("output_shape")):
+            cls.output_shape = _asked_for_shapes(vars(cls)["output_shape"])  # type: ignore[method-assign]
         if of_the_user(cls):
             for method, watch in (("forward", _watched_forward), ("backward", _watched_backward)):
                 if method in vars(cls):
@@ -153,14 +183,14 @@ class Layer(Replicable):
         if name in self.fixed and vars(self).get("built") and not self.awaits_build:
             raise ValueError(
                 f"{self.who}: expected {name} to stay {getattr(self, name)!r}, for which the layer "
-                f"was built, received {value!r}. Make a new layer"
+                f"was built, received {checks.shown(value)}. Make a new layer"
             )
         if isinstance(vars(self).get(name), Layer) and (
             isinstance(value, str) or (name == "activation" and not isinstance(value, Layer))
         ):
             raise TypeError(
-                f"{self.who}: expected {name} to be a layer such as Tanh(), received {value!r}. "
-                "Names are for the constructor, and Linear() changes nothing"
+                f"{self.who}: expected {name} to be a layer such as Tanh(), received "
+                f"{checks.shown(value)}. Names are for the constructor, Linear() changes nothing"
             )
         super().__setattr__(name, value)
 
@@ -198,6 +228,7 @@ class Layer(Replicable):
         self.output_shape(checked_shape(input_shape, self.who))
         self.built, self._ready_made = True, False
 
+    @_asked_for_shapes
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of y for an x of `input_shape`, batch axis first; ValueError if x cannot be."""
         return tuple(input_shape)
@@ -212,23 +243,40 @@ class Layer(Replicable):
 
     # -- what a subclass calls --------------------------------------------------------------------
 
-    def add_param(self, key: str, shape: tuple[int, ...], initializer: Initializer) -> None:
-        """Create `params[key]` with its first values, and `grads[key]` full of zeros."""
+    def add_param(self, key: str, shape: tuple[int, ...], initializer: Any) -> None:
+        """Create `params[key]` with its first values, and `grads[key]` full of zeros.
+
+        The initializer may be given by its name, as an array of the values, or as any function
+        (shape, dtype, rng) that returns them.
+        """
         self.params[key] = self._initial(key, shape, initializer)
         self.grads[key] = np.zeros_like(self.params[key])
 
-    def add_state(self, key: str, shape: tuple[int, ...], initializer: Initializer) -> None:
+    def add_state(self, key: str, shape: tuple[int, ...], initializer: Any) -> None:
         """Create `state[key]` with its first values; `forward` may change it in training."""
         self.state[key] = self._initial(key, shape, initializer)
 
-    def _initial(self, key: Any, shape: tuple[int, ...], initializer: Initializer) -> Array:
-        if not isinstance(key, str):
-            raise TypeError(f"{self.who}: expected key to be a text such as 'W', received {key!r}")
-        if not callable(initializer):
-            raise TypeError(
-                f"{self.who}: expected initializer to be an Initializer such as GlorotUniform(), "
-                f"received {initializer!r}"
-            )
+    def add_weight(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Keras's name for `add_param` and `add_state`: raises a TypeError that translates it."""
+        by_name = bool(args) and isinstance(args[0], str)  # Keras 2 has the name first
+        names = ("name", "shape", "dtype", "initializer") if by_name else ("shape", "initializer")
+        given = {"name": "w", "shape": (), "initializer": "glorot_uniform", "trainable": True}
+        given |= {**dict(zip(names, args)), **kwargs}
+        learns = given["trainable"] is not False
+        method, table = ("add_param", "params") if learns else ("add_state", "state")
+        key, shape, initializer = (
+            checks.shown(given[name]) for name in ("name", "shape", "initializer")
+        )
+        raise TypeError(
+            f"{self.who}: expected {method}, received add_weight, which is Keras's name for it. "
+            f"Write self.{method}({key}, {shape}, {initializer}), read it as self.{table}[{key}]"
+        )
+
+    def _initial(self, key: str, shape: tuple[int, ...], initializer: Any) -> Array:
+        checks.text(key, "key", self.who)
+        shape = checks.shape(shape, "shape", self.who)
+        if isinstance(initializer, type) or not callable(initializer):
+            initializer = initializers.get(initializer, self.who)
         dtype = self._dtype or np.dtype(config.floatx())
         rng = self.rng or seeds.new_generator()
         who = f"{self.who}: {type(initializer).__name__}"  # it may have a __call__ of its own
@@ -454,19 +502,7 @@ def image_shape(input_shape: Shape, who: str) -> tuple[int, int, int]:
 
 def checked_shape(input_shape: Any, who: str) -> Shape:
     """The `input_shape` of a `build`, batch axis first; None stands for a size that is open."""
-    if not isinstance(input_shape, (list, tuple)):
-        raise TypeError(
-            f"{who}: expected input_shape to be a tuple, batch axis first, such as "
-            f"(None, 28, 28, 1), received {input_shape!r}"
-        )
-    if not input_shape:
-        raise ValueError(
-            f"{who}: expected input_shape to have a batch axis, received (). Write (None, ...)"
-        )
-    for size in input_shape:
-        if size is not None:
-            checks.size(size, f"each size of input_shape {input_shape}", who)
-    return tuple(input_shape)
+    return checks.batch_shape(input_shape, "input_shape", who)
 
 
 def _nearest_float(dtype: np.dtype[Any]) -> str:
@@ -481,7 +517,7 @@ def _declared(input_shape: Any, who: str) -> tuple[int, ...]:
     if not isinstance(input_shape, (list, tuple)):
         raise TypeError(
             f"{who}: expected input_shape to be a tuple such as (28, 28, 1), "
-            f"received {input_shape!r}"
+            f"received {checks.shown(input_shape)}"
         )
     unknown = [size is None for size in input_shape]
     if len(input_shape) > 1 and unknown[0] and not any(unknown[1:]):

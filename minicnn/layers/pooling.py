@@ -13,18 +13,12 @@ from minicnn.layers.windows import Windows, checked_padding, windows
 
 
 class _Pooling2D(Layer):
-    """Arguments and shapes, which both kinds of pooling share."""
+    """Checks and shapes, which both kinds of pooling share."""
 
     built_when_made = True
     fixed = ("pool_size", "strides", "padding")
 
-    def __init__(
-        self,
-        pool_size: int | tuple[int, int] = (2, 2),
-        strides: int | tuple[int, int] | None = None,
-        padding: str = "valid",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, pool_size: Any, strides: Any, padding: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_size = checks.pair(pool_size, "pool_size", self.who)
         if math.prod(self.pool_size) > checks.LARGEST_SIZE:  # a cell's place in it is an int32
@@ -90,6 +84,15 @@ class MaxPooling2D(_Pooling2D):
            [ 0.,  0.,  0.,  0.]])
     """
 
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int] = (2, 2),
+        strides: int | tuple[int, int] | None = None,
+        padding: str = "valid",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, **kwargs)
+
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
         win = self._windows(x.shape)
@@ -148,6 +151,15 @@ class AveragePooling2D(_Pooling2D):
     array([[2.5, 2.5, 5. , 5. ],
            [2.5, 2.5, 5. , 5. ]])
     """
+
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int] = (2, 2),
+        strides: int | tuple[int, int] | None = None,
+        padding: str = "valid",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, **kwargs)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)

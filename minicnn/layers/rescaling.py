@@ -86,7 +86,9 @@ class Rescaling(Layer):
             return checks.real(value, name, self.who)
         numbers = checks.numeric(value, name, self.who)
         if numbers.dtype.kind == "b":
-            raise TypeError(f"{self.who}: expected {name} to hold numbers, received {value!r}")
+            raise TypeError(
+                f"{self.who}: expected {name} to hold numbers, received {checks.shown(value)}"
+            )
         checks.finite(numbers, name, self.who)
         if numbers.size == 0 or numbers.size != numbers.shape[-1]:
             raise ValueError(
