@@ -229,6 +229,34 @@ def test_images_need_four_axes_and_the_message_says_how():
         Conv2D(2, 3).build((None, None, 28, 28, 1))
 
 
+@pytest.mark.parametrize("make", [lambda: Conv2D(2, 3), lambda: MaxPooling2D(3, 1)])
+def test_a_padding_that_is_set_later_is_read_as_one_given_at_once(make):
+    layer = make()
+    layer.padding = "VALID"
+    assert layer.output_shape((1, 5, 5, 2)) == (1, 3, 3, 2)
+    layer.padding = "Same"
+    assert layer.forward(np.ones((1, 5, 5, 2))).shape == (1, 5, 5, 2)
+    layer = make()
+    for wrong, error in (("full", ValueError), (None, TypeError), (1, TypeError)):
+        with pytest.raises(error, match="expected padding to be one of same, valid"):
+            layer.padding = wrong
+    assert layer.padding == "valid"
+
+
+def test_a_padding_that_is_set_later_means_the_same_to_both_ways():
+    x = rng.standard_normal((4, 6, 6, 4)).astype("f")
+    outputs = []
+    for jit_compile in ("auto", False):
+        conv = Conv2D(4, 3, kernel_initializer="ones")
+        conv.padding = "SAME"
+        model = Sequential([conv])
+        model.compile("sgd", "mse", jit_compile=jit_compile)
+        model.build((None, 6, 6, 4))
+        outputs.append(model.predict(x, verbose=0))
+    assert outputs[0].shape == (4, 6, 6, 4)
+    np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-4)
+
+
 def test_windows_have_to_fit():
     for layer in (Conv2D(2, 4), MaxPooling2D(4), AveragePooling2D((1, 4))):
         with pytest.raises(ValueError, match=r"padding='same' or smaller windows"):

@@ -9,7 +9,7 @@ import numpy as np
 from minicnn import checks, initializers, kernels
 from minicnn.layers import activations
 from minicnn.layers.base import Array, Shape, checked_shape
-from minicnn.layers.windows import checked_padding, windows
+from minicnn.layers.windows import padding_setting, windows
 
 
 class Conv2D(activations.ActivatedLayer):
@@ -79,6 +79,7 @@ class Conv2D(activations.ActivatedLayer):
            [73., 84.]])
     """
 
+    padding = padding_setting
     fixed = ("filters", "kernel_size", "strides", "padding", "use_bias")
 
     def __init__(
@@ -98,7 +99,7 @@ class Conv2D(activations.ActivatedLayer):
         self.filters = checks.size(filters, "filters", self.who)
         self.kernel_size = checks.pair(kernel_size, "kernel_size", self.who)
         self.strides = checks.pair(strides, "strides", self.who)
-        self.padding = checked_padding(padding, self.who)
+        self.padding = padding
         self.activation = activations.get(activation, self.who)
         self.use_bias = checks.boolean(use_bias, "use_bias", self.who)
         self.kernel_initializer = initializers.get(

@@ -9,13 +9,14 @@ import numpy as np
 
 from minicnn import checks, kernels
 from minicnn.layers.base import Array, Layer, Shape
-from minicnn.layers.windows import Windows, checked_padding, windows
+from minicnn.layers.windows import Windows, padding_setting, windows
 
 
 class _Pooling2D(Layer):
     """Checks and shapes, which both kinds of pooling share."""
 
     built_when_made = True
+    padding = padding_setting
     fixed = ("pool_size", "strides", "padding")
 
     def __init__(self, pool_size: Any, strides: Any, padding: Any, **kwargs: Any) -> None:
@@ -29,7 +30,7 @@ class _Pooling2D(Layer):
         self.strides = (
             self.pool_size if strides is None else checks.pair(strides, "strides", self.who)
         )
-        self.padding = checked_padding(padding, self.who)
+        self.padding = padding
 
     def output_shape(self, input_shape: Shape) -> Shape:
         win = self._windows(input_shape)
