@@ -1,5 +1,7 @@
 """The two ways through a network, fused steps and plain layers, give the same."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -285,6 +287,30 @@ def test_products_in_blocks(n, inputs, units):
 def test_products_of_whole_batches_are_not_cut():
     """A batch that batch normalization keeps together would end in very small blocks."""
     assert products.cut(512, 21_632, 64) == ((slice(0, 21_632), 1),)
+
+
+# test_complete.py wants every optimizer here
+OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9), SGD(0.05, 0.9, True), RMSprop(0.01), Adam(0.01)]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_every_optimizer_by_both_ways(optimizer):
+    make = lambda: [Dense(8, "tanh", input_shape=(5,)), Dense(6, "relu"), Dense(3), Softmax()]  # noqa: E731
+    models = pair_of(make)
+    x, y = rng.standard_normal((150, 5)), rng.integers(0, 3, 150)
+    before = models[0].flat_params.copy()
+    for model, jit_compile in zip(models, ("auto", False)):
+        chosen = copy.deepcopy(optimizer)
+        model.compile(chosen, "sparse_categorical_crossentropy", jit_compile=jit_compile)
+        model.fit(x, y, batch_size=30, epochs=3, shuffle=False, verbose=0)
+        assert chosen.iterations == 15
+    fused, plain = models
+    moved = np.abs(plain.flat_params - before).max()
+    assert moved > 0.01
+    within(1e-4, "engine, optimizers", np.abs(fused.flat_params - plain.flat_params).max() / moved)
+    for slot, vector in plain.optimizer.state.items():
+        ours = fused.optimizer.state[slot]
+        np.testing.assert_allclose(ours, vector, rtol=1e-3, atol=1e-4 * np.abs(vector).max())
 
 
 @pytest.mark.parametrize(

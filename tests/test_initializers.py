@@ -19,15 +19,24 @@ rng = np.random.default_rng(35)
 CONV = (3, 3, 64, 128)  # fans 576 and 1152
 
 
-@pytest.mark.parametrize(
-    ("kind", "variance"),
-    [
-        (GlorotUniform, 2 / (576 + 1152)),
-        (GlorotNormal, 2 / (576 + 1152)),
-        (HeUniform, 2 / 576),
-        (HeNormal, 2 / 576),
-    ],
-)
+# what they draw; test_complete.py wants every initializer here, or among the constant ones
+VARIANCES = {
+    GlorotUniform: 2 / (576 + 1152),
+    GlorotNormal: 2 / (576 + 1152),
+    HeUniform: 2 / 576,
+    HeNormal: 2 / 576,
+}
+CONSTANTS = {Zeros: 0, Ones: 1, Constant: 0}
+
+
+@pytest.mark.parametrize("kind", CONSTANTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_constant_ones_are_the_same_everywhere(kind, dtype):
+    values = np.full((2, 3), CONSTANTS[kind], dtype)
+    np.testing.assert_array_equal(kind()((2, 3), dtype), values, strict=True)
+
+
+@pytest.mark.parametrize(("kind", "variance"), VARIANCES.items())
 def test_variance_and_limits(kind, variance):
     w = kind(seed=1)(CONV, "float64")
     assert w.var() == pytest.approx(variance, rel=0.02)

@@ -27,6 +27,40 @@ def test_errors():
     assert metrics.MeanAbsoluteError()(y, p) == 1.5
 
 
+def largest(row):
+    return row.index(max(row))
+
+
+# the value of one sample, from rows of plain numbers; test_complete.py wants every metric here
+FORMULAS = {
+    metrics.SparseCategoricalAccuracy: lambda t, p: float(largest(p) == t),
+    metrics.CategoricalAccuracy: lambda t, p: float(largest(p) == largest(t)),
+    metrics.BinaryAccuracy: lambda t, p: sum((b > 0.5) == a for a, b in zip(t, p)) / len(p),
+    metrics.MeanSquaredError: lambda t, p: sum((b - a) ** 2 for a, b in zip(t, p)) / len(p),
+    metrics.MeanAbsoluteError: lambda t, p: sum(abs(b - a) for a, b in zip(t, p)) / len(p),
+}
+
+
+@pytest.mark.parametrize("positions", [(), (4,), (2, 3)])
+@pytest.mark.parametrize("kind", FORMULAS, ids=lambda kind: kind.__name__)
+def test_a_metric_is_its_formula(kind, positions):
+    draw = np.random.default_rng(12)
+    p = draw.random((30, *positions, 3))
+    labels = draw.integers(0, 3, (30, *positions))
+    y = labels if kind is metrics.SparseCategoricalAccuracy else np.eye(3)[labels]
+    if kind is metrics.BinaryAccuracy:
+        y = draw.integers(0, 2, p.shape)
+    expected = np.empty(labels.shape)
+    for place in np.ndindex(labels.shape):
+        expected[place] = FORMULAS[kind](y[place].tolist(), p[place].tolist())
+    values = kind().values(y, p)
+    assert values.shape == (30,)
+    means = expected.reshape(30, -1).mean(axis=1)
+    np.testing.assert_allclose(values, means, rtol=1e-13, atol=1e-15)
+    assert kind()(y, p) == pytest.approx(means.mean(), rel=1e-13)
+    assert 0.05 < means.mean() < 0.95
+
+
 @pytest.mark.parametrize(
     ("loss", "outputs", "kind"),
     [
