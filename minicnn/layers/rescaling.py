@@ -17,7 +17,7 @@ class Rescaling(Layer):
     model takes new images as they come, without anyone having to remember what they are divided by.
 
     Shapes
-        x, y            any; (N, ..., C) where a channel has a scale or an offset of its own
+        x, y            any; (N, ..., C) where each channel has its scale or offset
         scale, offset   one number, or (C,)
 
     Forward
