@@ -39,13 +39,13 @@ class Worker:
         If the process ends, or a question fails in it.
     """
 
-    def __init__(self, framework: str, data: Path, threads: int) -> None:
+    def __init__(self, framework: str, data: Path, threads: int, *, root: Path = ROOT) -> None:
         self.framework = framework
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `close`)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", framework, str(data), str(threads)],
-            cwd=ROOT,
-            env=environment(),
+            cwd=root,
+            env=environment(root=root),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -98,9 +98,9 @@ class Worker:
         self.close()
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Of this process, with the project's folder first on Python's path."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+def environment(*, root: Path = ROOT, **more: str) -> dict[str, str]:
+    """Of this process, with the project's folder `root` first on Python's path."""
+    paths = [str(root), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
 
 

@@ -30,6 +30,7 @@ from minicnn.layers.base import Layer, Shape, checked_init, checked_weights, uni
 from minicnn.layers.input import InputLayer
 from minicnn.parameters import FlatParameters
 from minicnn.progress import checked_verbose
+from minicnn.subclasses import of_the_user
 from minicnn.training import expect_finite
 from minicnn.weights import Weight
 
@@ -1158,7 +1159,7 @@ def _not_a_layer(given: Any) -> str:
     package = type(given).__module__.partition(".")[0]
     if isinstance(given, type):
         way_out = f"That is the class: make an object of it, {given.__name__}(...)"
-    elif hasattr(given, "call") and package != __name__.partition(".")[0]:
+    elif hasattr(given, "call") and of_the_user(type(given)):
         way_out = (
             f"That is {type(given).__name__} of the package {package!r}: import it from "
             "minicnn.layers"

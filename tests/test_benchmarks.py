@@ -14,7 +14,17 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # the benchmark is no part of the package
     sys.path.insert(0, str(ROOT))
 
-from benchmarks import agreement, networks, processes, profile_step, report, rounds, rows, worker  # noqa: E402
+from benchmarks import (  # noqa: E402
+    against,
+    agreement,
+    networks,
+    processes,
+    profile_step,
+    report,
+    rounds,
+    rows,
+    worker,
+)
 from benchmarks.frameworks import minicnn_  # noqa: E402
 from benchmarks.networks import DEEPER, MODELS, TUTORIAL  # noqa: E402
 
@@ -295,3 +305,20 @@ def test_profile_takes_a_step_apart(name, tmp_path, monkeypatch):
     assert "| add up, optimizer |" in text
     assert ("transform, scatter" in text) == (name == "deeper")
     assert f"## The {name} model" in text
+
+
+def test_a_race_against_an_earlier_commit_takes_ratios_within_rounds():
+    asked = []
+
+    class Timed:
+        def __init__(self, name, seconds):
+            self.name, self.seconds = name, iter(seconds)
+
+        def ask(self, do, **question):
+            asked.append((self.name, do))
+            return next(self.seconds)
+
+    pair = {"now": Timed("now", [9, 1, 2, 4]), "then": Timed("then", [9, 2, 1, 6])}
+    assert against.race(pair, "tutorial", "train", 3) == [2, 0.5, 1.5]
+    assert [name for name, _ in asked[2:]] == ["now", "then", "then", "now", "now", "then"]
+    assert {model for model, _ in against.RACES} == set(MODELS)

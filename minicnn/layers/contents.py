@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from minicnn.copies import own_arrays
 from minicnn.initializers import Initializer
+from minicnn.subclasses import of_the_user
 
 Array = NDArray[Any]
 R = TypeVar("R", bound="Replicable")
@@ -68,7 +69,7 @@ class Replicable:
                 vars(twin)[name] = value
             elif WORKER not in memo:
                 vars(twin)[name] = copy.deepcopy(value, memo)
-            elif isinstance(value, Initializer) or (name == "rng" and of_the_package(self)):
+            elif isinstance(value, Initializer) or (name == "rng" and not of_the_user(type(self))):
                 vars(twin)[name] = value  # for `build` alone, which is over
             else:
                 vars(twin)[name] = None if name in OF_ONE_PASS else _own(value, memo)
@@ -190,7 +191,7 @@ class Streams:
     def __init__(self, layers: Iterable[Any]) -> None:
         self._sources: list[tuple[Any, list[int]]] = []
         held = [one for layer in layers for one in layers_inside(layer)]
-        for value in _generators([one for one in held if not of_the_package(one)]):
+        for value in _generators([one for one in held if of_the_user(type(one))]):
             drawn = copy.deepcopy(value)
             draw = drawn.integers if isinstance(drawn, np.random.Generator) else drawn.randint
             self._sources.append((value, [int(draw(0, 2**31 - 1)) for _ in range(4)]))
@@ -223,7 +224,3 @@ def _generators(things: list[Any]) -> list[Any]:
             elif not isinstance(value, Replicable):  # those are among `things`
                 waiting.extend(part for _, part in parts(value))
     return found
-
-
-def of_the_package(layer: Any) -> bool:
-    return type(layer).__module__.partition(".")[0] == __name__.partition(".")[0]
