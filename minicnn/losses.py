@@ -116,8 +116,8 @@ class Loss(Copied):
         Parameters
         ----------
         y_true, y_pred : array
-            One-dimensional ones are N samples with one output each; with a cross-entropy they are
-            one sample, with an output for each class.
+            One-dimensional ones are N samples with one output each, whose weights count by their
+            mean; with a cross-entropy they are one sample, with an output for each class.
         sample_weight : float or array of shape (N,), (N, 1) or the shape of y_pred less its last
             axis, then one factor for each position in a sample. The sum is divided by the number of
             samples or positions, whatever they weigh.
@@ -132,6 +132,7 @@ class Loss(Copied):
             raise ValueError(
                 f"{who}: expected y_pred of shape (N, ..., C), received {predicted.shape}"
             )
+        one_loss = predicted.ndim == y.ndim == 1 and self.from_logits is None
         if predicted.ndim == 1 and self.from_logits is None:
             predicted = predicted[:, None]
         elif predicted.ndim == 1:
@@ -143,7 +144,10 @@ class Loss(Copied):
         if sample_weight is None:
             return float(self.forward(y, predicted).astype(np.float64).mean())
         weights = checks.numeric(sample_weight, "sample_weight", who)
-        return float(self._weighted(y, predicted, weights, who).mean())
+        losses = self._weighted(y, predicted, weights, who)
+        if one_loss:
+            return float(self.forward(y, predicted).mean(dtype=np.float64) * weights.mean())
+        return float(losses.mean())
 
     def _weighted(self, y: Array, y_pred: Array, weights: Array, who: str) -> Array:
         """Losses times weights, of each sample or of each position, as the weights' shape asks."""
