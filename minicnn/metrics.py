@@ -49,10 +49,13 @@ class Metric(Copied):
     by_order : bool
         True where only the order of a sample's outputs counts, so that logits serve as well as
         probabilities.
+    by_batch : bool
+        True where a value may depend on the whole batch: then `evaluate` joins no batches.
     """
 
     name = "metric"
     by_order = False
+    by_batch = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -187,6 +190,8 @@ class _Function(Metric):
 
     One for the batch counts as the value of each of its samples.
     """
+
+    by_batch = True
 
     def __init__(self, function: Callable[[Array, Array], Any]) -> None:
         name = getattr(function, "__name__", getattr(function, "name", None))

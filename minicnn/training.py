@@ -550,7 +550,8 @@ def evaluate(
     progress = Progress(math.ceil(len(data) / batch_size), verbose)
     with single_threaded_blas(), progress:
         hooks.on_test_begin({})
-        for steps, batch in _blocks(data, batch_size, one_by_one=bool(callbacks)):
+        one_by_one = bool(callbacks) or any(metric.by_batch for metric in runner.metrics)
+        for steps, batch in _blocks(data, batch_size, one_by_one=one_by_one):
             hooks.on_test_batch_begin(progress.done, {})
             logs = means.add(runner.test(batch))
             if who and not math.isfinite(logs["loss"]):

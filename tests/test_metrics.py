@@ -182,3 +182,18 @@ def test_a_second_metric_of_a_name_gets_a_number():
     assert [metric.name for metric in metrics.distinct(taken)] == ["a_1", "a", "a_2"]
     assert [m.name for m in metrics.distinct([metrics.MeanSquaredError("loss")])] == ["loss_1"]
     assert metrics.distinct(chosen)[0] is chosen[0]
+
+
+def test_a_function_sees_the_batches_of_evaluate_one_by_one():
+    seen = []
+
+    def largest(y_true, y_pred):
+        seen.append(len(y_true))
+        return y_true.max()
+
+    model = Sequential([Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse", metrics=[largest])
+    y = np.arange(10.0)
+    found = model.evaluate(y[:, None], y, batch_size=4, verbose=0)[1]
+    assert seen == [4, 4, 2]
+    assert found == pytest.approx((4 * 3 + 4 * 7 + 2 * 9) / 10)
