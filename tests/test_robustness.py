@@ -922,12 +922,12 @@ def test_a_refused_parameter_leaves_the_layer_unchanged(add):
     layer = Layer()
     good = ("W", (2,), initializers.Zeros())
     for place, wrong, words in (
-        (0, [1], "key to be a text"),
-        (0, 3, "key to be a text"),
+        (0, [1], "key to be a non-empty string"),
+        (0, 3, "key to be a non-empty string"),
         (1, "ab", "shape"),
         (1, (2, -1), "shape"),
         (2, 3, "initializer"),
-        (2, np.ones(2), "initializer"),
+        (2, np.ones(3), "shape"),
     ):
         given = [*good[:place], wrong, *good[place + 1 :]]
         with pytest.raises((TypeError, ValueError), match=words):
