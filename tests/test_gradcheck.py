@@ -10,7 +10,10 @@ import pytest
 from strategies import within
 
 import minicnn.layers
-from minicnn import Sequential, kernels, seeds
+from minicnn import Sequential, inputs, kernels, seeds, training
+from minicnn.engine import kernels as engine_kernels
+from minicnn.engine import shards, steps
+from minicnn.engine.shards import ShardedNetwork
 from minicnn.gradcheck import GradientCheckError, api, check_layer, check_loss, check_model, package
 from minicnn.gradcheck import __main__ as command
 from minicnn.gradcheck.differences import Line, is_linear, noise, slope
@@ -1813,6 +1816,253 @@ def test_wrong_join_in_a_model_is_pointed_out(monkeypatch):
 def test_wrong_use_of_check_model(model, x, y, options, error, words):
     with pytest.raises(error, match=words):
         check_model(model, x, y, **options)
+
+
+# --- the engine's own gradients
+
+
+def fused(first=None):
+    """A model of which every step is fused; convolutions with one and with several channels."""
+    layers = [
+        Conv2D(4, 3, activation="relu", name="direct"),
+        MaxPooling2D(2, name="pool"),
+        Conv2D(5, 3, padding="same", activation="relu", name="winograd"),
+        Dropout(0.2, name="drop"),
+        Flatten(name="flat"),
+        Dense(6, activation="relu", name="dense"),
+        Dense(3, activation="softmax", name="last"),
+    ]
+    model = Sequential([Rescaling(1 / 2, 0.1, name="scale"), *layers] if first is None else first)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def checked(model, n=20, size=10):
+    x, y = images(n, size)
+    return check_model(model, x, y)
+
+
+def after(method, change):
+    """`method`, with `change(self, result, *arguments)` as what it returns."""
+
+    def changed(self, *arguments, **keywords):
+        return change(self, method(self, *arguments, **keywords), *arguments)
+
+    return changed
+
+
+def spoil(of, array, factor):
+    array *= factor
+    return of
+
+
+DIRECT, WINOGRAD, DENSE_STEP = steps.DirectConvolution, steps.WinogradConvolution, steps.DenseStep
+
+
+def spoiled_border(self, y, *arguments):
+    y[:, -1] *= 1.01
+    return y
+
+
+def spoiled_corner(self, dx, *arguments):
+    self.conv.grads["W"][2, 2] *= 0.99
+    return dx
+
+
+def without_mask(dy, y, relu, scale, dz, db):
+    dz[...] = dy * scale
+    db[...] = dz.sum(axis=0)
+
+
+def spoiled_loss(factor):
+    kernel = engine_kernels.sparse_crossentropy
+
+    def changed(z, labels, of_mean, losses, dz):
+        kernel(z, labels, of_mean, losses, dz)
+        dz *= factor
+
+    return changed
+
+
+def spoiled_losses(z, labels, of_mean, losses, dz, kernel=engine_kernels.sparse_crossentropy):
+    kernel(z, labels, of_mean, losses, dz)
+    losses *= 1.001
+
+
+def spoiled_gather(x, rows, out, kernel=engine_kernels.gather):
+    kernel(x, rows, out)
+    out[-1] = out[0]
+
+
+# what is broken -> where, under which name, what is put there, and what has to be said
+BROKEN = {
+    "dW of the direct convolution": (
+        DIRECT,
+        "backward",
+        after(DIRECT.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["W"], 1.001)),
+        ["DirectConvolution", "Conv2D 'direct' + MaxPooling2D 'pool'", "dW is 1.001 times"],
+    ),
+    "db of the direct convolution": (
+        DIRECT,
+        "backward",
+        after(DIRECT.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["b"], -1)),
+        ["DirectConvolution", "db is -1 times"],
+    ),
+    "border of y": (
+        DIRECT,
+        "forward",
+        after(DIRECT.forward, spoiled_border),
+        ["DirectConvolution", "y is off in"],
+    ),
+    "dW of the Winograd convolution": (
+        WINOGRAD,
+        "backward",
+        after(WINOGRAD.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["W"], 0.999)),
+        ["WinogradConvolution", "Conv2D 'winograd' + Dropout 'drop'", "dW is 0.999 times"],
+    ),
+    "corner of dW": (
+        WINOGRAD,
+        "backward",
+        after(WINOGRAD.backward, spoiled_corner),
+        ["WinogradConvolution", "of 180 numbers, the most at [2, 2,"],
+    ),
+    "dx of the Winograd convolution": (
+        WINOGRAD,
+        "backward",
+        after(WINOGRAD.backward, lambda s, dx, dy: -dx),
+        ["WinogradConvolution", "dx is -1 times"],
+    ),
+    "dx of the dense step": (
+        DENSE_STEP,
+        "backward",
+        after(DENSE_STEP.backward, lambda s, dx, dy: dx if dx is None else dx * np.float32(1.001)),
+        ["DenseStep", "Flatten 'flat' + Dense 'dense'", "dx is 1.001 times"],
+    ),
+    "the dense step's mask": (
+        steps.kernels,
+        "bias_relu_dropout_backward",
+        without_mask,
+        ["DenseStep", "Dense 'dense'", "dW is off"],
+    ),
+    "rescaling": (
+        steps.RescalingStep,
+        "forward",
+        after(steps.RescalingStep.forward, lambda s, y, *_: y - s.offset),
+        ["RescalingStep", "Rescaling 'scale'", "y is off"],
+    ),
+    "the loss's gradient": (
+        training.kernels,
+        "sparse_crossentropy",
+        spoiled_loss(1.001),
+        ["the fused loss, SparseCategoricalCrossentropy", "gradient is 1.001 times"],
+    ),
+    "the loss": (
+        training.kernels,
+        "sparse_crossentropy",
+        spoiled_losses,
+        ["the fused loss", "value is 1.001 times"],
+    ),
+    "inputs": (inputs.kernels, "gather", spoiled_gather, ["how batches are gathered"]),
+    "the place in the batch": (
+        steps.FusedStep,
+        "seek",
+        lambda self, step, sample: self.dropout and self.dropout.seek(step, 0),
+        ["WinogradConvolution"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_wrong_in_the_engine_is_named(name, monkeypatch):
+    assert checked(fused()).ok
+    where, attribute, change, words = BROKEN[name]
+    monkeypatch.setattr(where, attribute, change)
+    result = checked(fused())
+    assert all(row.ok for row in result.rows)  # the layers are right
+    assert not result.ok
+    assert result.mistakes == {"engine": "engine"}
+    for word in words:
+        assert word in str(result)
+    named = [problem.text for problem in result.engine.problems]
+    of_dense_steps = sum("DenseStep" in text for text in named)  # there are two
+    assert len(named) == (of_dense_steps or 1), named  # and no other step is blamed
+
+
+def test_the_engine_is_told_from_the_layers():
+    result = checked(fused())
+    assert "the engine's own gradients, float32, fused steps" in str(result)
+    assert [row.name for row in result.engine.rows] == [r.name for r in result.rows[1:]]
+    assert all(row.bar == 1e-4 for row in result.engine.rows)
+    model = fused()
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    assert "float32, layers one by one" in str(checked(model))
+
+
+@pytest.mark.parametrize("n", [1, 9, 300])
+def test_the_engine_is_right_on_batches_of_any_size(n):
+    assert checked(fused(), n, 9).engine.ok
+
+
+def test_wrong_sums_over_shards_are_found(monkeypatch):
+    def of_the_first(self, part, total):
+        total[part] = self._summands[0, part]
+
+    def of_the_last(lane, parts, work):
+        walk(lane, parts[-1:], work)
+
+    walk = shards._walk
+    with monkeypatch.context() as patched:
+        patched.setattr(ShardedNetwork, "sum", of_the_first)
+        assert "look at how they are joined" in str(checked(fused()))
+    monkeypatch.setattr(shards, "LANES", 1)  # so that a lane has several shards
+    assert checked(fused()).ok
+    monkeypatch.setattr(shards, "_walk", of_the_last)
+    assert not checked(fused()).ok
+
+
+def test_a_layer_that_goes_wrong_in_float32_only():
+    class Narrow(Tanh):
+        def backward(self, dy):
+            return super().backward(dy) * (1.001 if dy.dtype == np.float32 else 1)
+
+    model = network(Narrow(name="narrow"), Dense(3, activation="softmax"))
+    result = check_model(model, *images(), loss="sparse_categorical_crossentropy")
+    assert result.mistakes == {"engine": "engine"}
+    assert "Narrow 'narrow' is wrong by itself, held to float64: its dx is 1.001" in str(result)
+
+
+def test_the_engine_is_not_asked_where_it_has_no_gradient():
+    x, y = images()
+    model, loss = network(Dense(3, activation="softmax")), "sparse_categorical_crossentropy"
+    assert check_model(model, x, y, loss=loss).engine is not None
+    assert check_model(model, x, y, loss=loss, training=False).engine is None
+    assert check_model(model, x, y, loss=loss, wrt=["x"]).engine is None
+    double = Sequential([Dense(3, activation="softmax", dtype="float64")])
+    assert check_model(double, x.reshape(5, -1), y, loss=loss).engine is None
+
+
+def test_the_command_runs_the_fused_steps(monkeypatch):
+    cases = [case for case in package.cases(0) if "fused" in case.label]
+    assert len(cases) == 2
+    monkeypatch.setattr(
+        DIRECT,
+        "backward",
+        after(DIRECT.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["W"], 1.001)),
+    )
+    assert all("DirectConvolution" in str(case.run(0)) for case in cases)
+
+
+def test_the_engine_passes_for_every_seed():
+    """Also on bytes as they are, where many samples lie near kinks, and behind statistics."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        model = fused([*fused().layers[1:4], BatchNormalization(), *fused().layers[4:]][seed % 2 :])
+        x = rng.normal(size=(6, 10, 10, 1 if seed % 2 == 0 else 5))
+        x = [x, np.maximum(np.round(100 * x), 0).astype(np.uint8)][seed // 2 % 2]
+        y = rng.integers(3, size=6)
+        result = check_model(model, x, y, seed=seed, max_elements=1)
+        assert result.engine.ok, f"seed {seed}: {result}"
+        within(1e-4, "the engine's gradients", result.engine.worst)
 
 
 # --- the command

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from minicnn import checks, losses
 from minicnn.gradcheck import differences, mistakes
 from minicnn.gradcheck.differences import Differences
+from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck, Wrong
 from minicnn.gradcheck.subjects import (
     BATCH,
@@ -21,6 +22,7 @@ from minicnn.gradcheck.subjects import (
     LossSubject,
     ModelSubject,
     Subject,
+    move_apart,
 )
 from minicnn.models import Sequential
 
@@ -428,7 +430,9 @@ def check_model(
     """Compare the gradients that `fit` would use, of every parameter and of x, with differences.
 
     Runs the loss on the logits, in shards, as `fit` does, on a float64 copy: the model stays as it
-    is. The samples are weighted at random.
+    is. The samples are weighted at random. In training, the gradients that the engine itself works
+    out for a float32 model, with its fused steps, are then held to those which the differences have
+    confirmed, and each step that is off is named; how near they have to be, `engine.py` says.
 
     Parameters
     ----------
@@ -454,7 +458,8 @@ def check_model(
     Returns
     -------
     CheckResult
-        After a failure, its last lines say which of the layers, or the loss, is wrong by itself.
+        `.engine` is what was found about the engine's own gradients. After a failure, the last
+        lines say which of the layers, or the loss, is wrong by itself.
 
     Raises
     ------
@@ -480,20 +485,16 @@ def check_model(
     settings = _settings(who, eps, bar, False, max_elements, max_kinks, MODEL_PRODUCTS, seed)
     rng = settings.rng
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)
-    if perturb:
-        _move_apart(subject.x, rng)
-    rows, problems, _ = _check(subject, _chosen(subject, wrt, who), settings)
+    if perturb and len(np.unique(subject.x)) < subject.x.size:
+        move_apart(subject.x, rng)
+    rows, problems, dy = _check(subject, _chosen(subject, wrt, who), settings)
     result = CheckResult(f"{subject.who}, x {subject.x.shape}", tuple(rows), tuple(problems))
+    confirmed = [row.name for row in rows if row.ok and row.name != "x"]
+    if training and subject.dtype == np.float32 and confirmed:
+        result = replace(result, engine=check_engine(subject, dy, confirmed, rng))
     if any(row.wrong_count for row in rows):
         result = replace(result, hints=tuple(_wrong_parts(subject, seed)))
     return result
-
-
-def _move_apart(x: Array, rng: np.random.Generator) -> None:
-    """Move numbers by up to 0.01 of their range, if some are equal."""
-    if len(np.unique(x)) < x.size:
-        width = 0.01 * (float(np.ptp(x)) or 1.0)
-        x += rng.uniform(-width, width, x.shape)
 
 
 def _wrong_parts(subject: ModelSubject, seed: int) -> list[str]:

@@ -273,6 +273,13 @@ def _models() -> Iterator[Case]:
         first = Conv2D(3, 3, 2, "same", activation="tanh", input_shape=(7, 8, 2))
         return [first, AveragePooling2D(3, 2, "same"), Flatten(), Dense(4), Softmax()]
 
+    def fused() -> list[Layer]:
+        first = Rescaling(1 / 2, 0.1, input_shape=(9, 10, 1))
+        direct = Conv2D(4, 3, padding="same", activation="relu")
+        several = Conv2D(5, 3, activation="relu")
+        dense = [Flatten(), Dense(8, activation="relu"), Dropout(0.5)]
+        return [first, direct, Dropout(0.2), several, MaxPooling2D(2), *dense, Dense(3), Softmax()]
+
     def regression() -> list[Layer]:
         return [Dense(6, "sigmoid", input_shape=(5,)), Dense(2)]
 
@@ -280,6 +287,8 @@ def _models() -> Iterator[Case]:
     yield _model("conv, pool, dropout, dense: softmax", tutorial, sparse, 20)
     yield _model("strided conv, average pool, softmax layer", strided, one_hot, 5)
     yield _model("dense: mean squared error", regression, "mean_squared_error", 9)
+    yield _model("all steps fused", fused, sparse, 20)
+    yield _model("all steps fused, several shards for each lane", fused, sparse, 300)
 
 
 def _model(label: str, stack: Callable[[], list[Layer]], loss: str, n: int) -> Case:

@@ -132,17 +132,22 @@ class CheckResult:
         Faults beside wrong numbers: gradients that accumulate, inputs that are written to.
     hints : tuple of str
         Further lines for a failure.
+    engine : CheckResult or None
+        For a float32 model: the gradients that the engine works out, in float32 and with its fused
+        steps, against those of float64. Its problems, of the kind "engine", name what is wrong.
     """
 
     title: str
     rows: tuple[TensorCheck, ...]
     problems: tuple[Mistake, ...] = ()
     hints: tuple[str, ...] = field(default=())
+    engine: CheckResult | None = None
 
     @property
     def ok(self) -> bool:
         """Whether every gradient agrees and nothing else is wrong."""
-        return not self.problems and all(row.ok for row in self.rows)
+        right = not self.problems and all(row.ok for row in self.rows)
+        return right and (self.engine is None or self.engine.ok)
 
     def __bool__(self) -> bool:
         return self.ok
@@ -151,7 +156,8 @@ class CheckResult:
     def mistakes(self) -> dict[str, str]:
         """Kind of the mistake found, by parameter; those beside the numbers by their own kind."""
         found = {row.name: row.mistake.kind for row in self.rows if row.mistake is not None}
-        return {**found, **{problem.kind: problem.kind for problem in self.problems}}
+        found |= {problem.kind: problem.kind for problem in self.problems}
+        return found if self.engine is None else {**found, **self.engine.mistakes}
 
     @property
     def worst(self) -> float:
@@ -175,6 +181,7 @@ class CheckResult:
         lines += [f"  {line}" for line in table([row.cells() for row in self.rows])]
         lines += [line for row in self.rows for line in row.story()]
         lines += [f"{problem.kind}: {problem.text}" for problem in self.problems]
+        lines += [] if self.engine is None else [str(self.engine)]
         return "\n".join([*lines, *self.hints])
 
     def __repr__(self) -> str:

@@ -266,6 +266,12 @@ def _is_float(array: Any) -> bool:
     return isinstance(array, np.ndarray) and array.dtype.kind == "f"
 
 
+def move_apart(x: Array, rng: np.random.Generator) -> None:
+    """Move numbers by up to 0.01 of their range."""
+    width = 0.01 * (float(np.ptp(x)) or 1.0)
+    x += rng.uniform(-width, width, x.shape)
+
+
 def move_constants(arrays: Iterable[Array], rng: np.random.Generator) -> None:
     """Give random numbers to parameters that are all zeros or all ones.
 
@@ -415,6 +421,23 @@ class LossSubject(Subject):
 # -- a model --------------------------------------------------------------------------------------
 
 
+class Undisturbed:
+    """What a walk through the layers does to what they hand on and keep: nothing.
+
+    `engine.Noise` does something.
+    """
+
+    def handed_on(self, array: Array, size: float = 0.0) -> Array:
+        """What the next layer gets of `array`; `size` is that of the numbers it is a rest of."""
+        return array
+
+    def kept(self, layer: Any) -> None:
+        """`layer` has kept what its backward needs."""
+
+
+UNDISTURBED = Undisturbed()
+
+
 class ModelSubject(Subject):
     """A model as a function of x and all its parameters; y is the loss of each sample.
 
@@ -442,6 +465,7 @@ class ModelSubject(Subject):
                 f"check_model: {model.who} has no loss. Compile it with one, or give loss=..."
             )
         x = _batch(x, "x", "check_model")
+        self.dtype = model.dtype if model.built else model._common_dtype(model.layers)  # of `fit`
         self.model = _double_model(model, x.shape, rng)
         sample = self.model.input_shape[1:]
         if math.prod(x.shape[1:]) != math.prod(sample):
@@ -471,49 +495,70 @@ class ModelSubject(Subject):
 
     def outputs(self) -> list[Array]:
         """x, and what each layer up to the logits makes of it."""
-        walks = [self._walk(shard) for shard in self._shards()]
+        walks = [self._walk(shard, UNDISTURBED) for shard in self._shards()]
         return [np.concatenate(parts) for parts in zip(*walks)]
 
     def _shards(self) -> list[slice]:
         """The pieces of the batch that `fit` would run: random numbers begin anew in each."""
         return self._runner.network.shards(len(self.x)) if self.training else [slice(len(self.x))]
 
-    def _walk(self, shard: slice) -> list[Array]:
+    def _walk(self, shard: slice, noise: Undisturbed) -> list[Array]:
         self._rewind(shard.start or 0)
-        walk = [self.x[shard].copy()]
+        walk = [noise.handed_on(self.x[shard].copy())]
         for layer in self.layers:
-            walk.append(layer.forward(walk[-1], self.training))
+            walk.append(noise.handed_on(layer.forward(walk[-1], self.training)))
+            noise.kept(layer)
         return walk
 
     def backward(self, dy: Array) -> dict[str, Any]:
-        found = self._walk_back(dy)
+        found = self.walk_back(dy)
         if self.training:
             found |= gradients(self._runner, self.model, self.x, self.y_true, dy)
         return found
 
-    def _walk_back(self, dy: Array) -> dict[str, Any]:
+    def walk_back(self, dy: Array, noise: Undisturbed = UNDISTURBED) -> dict[str, Any]:
         """The gradients by the layers' own backward, one after the other."""
         walks = []
         for shard in self._shards():
-            logits = self._walk(shard)[-1]
+            logits = self._walk(shard, noise)[-1]
             gradient = self.loss.backward(self.y_true[shard], logits)
             gradient = gradient * dy[shard].reshape(-1, *[1] * (logits.ndim - 1))
+            of_probabilities = float(np.abs(dy).max()) if self.loss.from_logits else 0.0
+            gradient = noise.handed_on(gradient, of_probabilities)
             for layer in reversed(self.layers):
-                gradient = layer.backward(gradient)
+                gradient = noise.handed_on(layer.backward(gradient))
             sums = {f"{one.name}/{key}": g for one in self.layers for key, g in one.grads.items()}
             walks.append({"x": gradient, **{name: np.array(g) for name, g in sums.items()}})
         found = {name: sum(walk[name] for walk in walks) for name in walks[0] if name != "x"}
         return {"x": np.concatenate([walk["x"] for walk in walks]), **found}
+
+    def part(
+        self, layers: list[Layer], sample: int, x: Array, dy: Array, noise: Undisturbed
+    ) -> dict[str, Array]:
+        """y, dx and the gradients ("dW") of some of its layers; x begins at number `sample`."""
+        self._rewind(sample)
+        y = noise.handed_on(x)
+        for layer in layers:
+            y = noise.handed_on(layer.forward(y, self.training))
+            noise.kept(layer)
+        dx = noise.handed_on(dy)
+        for layer in reversed(layers):
+            dx = noise.handed_on(layer.backward(dx))
+        found = {f"d{key}": np.array(g) for layer in layers for key, g in layer.grads.items()}
+        return {"y": y, "dx": dx, **found}
 
     def sizes(self) -> dict[str, float]:
         return {"N": len(self.x), "C": self.model.output_shape[-1]}
 
 
 def gradients(
-    runner: Runner, model: Sequential, x: Array, y_true: Array, dy: Array
+    runner: Runner, model: Sequential, x: Array, y_true: Array, dy: Array | None
 ) -> dict[str, Array]:
-    """The gradients of <dy, losses> that a step of training works out, by "layer name/key"."""
-    (batch,) = Data(x, y_true, dy * len(dy)).batches(len(dy))
+    """The gradients of <dy, losses> that a step of training works out, by "layer name/key".
+
+    Without dy, those of the mean loss.
+    """
+    (batch,) = Data(x, y_true, None if dy is None else dy * len(dy)).batches(len(x))
     runner.train(batch, 0)
     runner.network.sum(slice(None), model.flat_grads)
     return {f"{one.name}/{k}": np.array(g) for one in model.layers for k, g in one.grads.items()}

@@ -1,0 +1,254 @@
+"""Are the engine's own gradients right: those of float32, fused steps and shards?
+
+Differences need float64, in which no fused step runs. So they confirm the gradient of the layers;
+and the gradient that a step of `fit` works out, on the same batch and in the model's own float
+type, is held to that.
+
+How much float32 may round is measured, not guessed: the layers are walked in float64 with noise on
+all that they hand on to each other, up and down, and on what they keep. The noise is at most
+`NOISE` of the largest number, some ten times what products summed in float32 are off. The engine
+may differ by twice what that makes of a gradient, and by `BAR` of its largest number in any case.
+
+Near a kink, rounding may close a ReLU or let another cell win, which changes a gradient as much as
+a mistake would. Noise does that, too: a sample whose dx it makes jump is left out, with weight 0,
+and if something is wrong, it has to be wrong on several inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minicnn.engine.blas import single_threaded_blas
+from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck
+from minicnn.gradcheck.subjects import (
+    UNDISTURBED,
+    Array,
+    ModelSubject,
+    Undisturbed,
+    as_type,
+    gradients,
+    move_apart,
+)
+from minicnn.inputs import Data
+from minicnn.layers import Layer
+from minicnn.layers.contents import layers_inside
+from minicnn.training import Runner
+
+NOISE = 4e-6
+BAR = 1e-4  # a tenth of the thousandth that is to be found
+JUMP = 100 * NOISE  # of a sample's largest dx
+WALKS = 5  # with noise
+DRAWS = 4  # inputs that are tried
+FEWEST = 0.2  # part of the samples that has to be left
+ROUNDING = 2.0**-23
+
+
+def check_engine(
+    subject: ModelSubject, dy: Array, names: list[str], rng: np.random.Generator
+) -> CheckResult:
+    """The gradients of <dy, losses> by these parameters, which are right in `subject`.
+
+    Its problems, of the kind "engine", say which step is wrong. `subject` is left as it is.
+    """
+    engine = _Engine(subject, rng)
+    result = CheckResult(
+        f"{engine.title}, not compared: rounding changes most samples' too much", ()
+    )
+    saved = {name: tensor.copy() for name, tensor in subject.tensors.items()}
+    try:
+        for draw in range(DRAWS):
+            for name, tensor in subject.tensors.items():
+                tensor[...] = saved[name]
+            if draw:
+                move_apart(subject.x, rng)
+            engine.take_over()
+            steady, shaken = engine.shake(dy)
+            if steady.mean() >= (1 if engine.mixes and draw < DRAWS - 1 else FEWEST):
+                result = engine.compare(dy, steady, shaken, names)
+                if result.ok:
+                    break
+        return result
+    finally:
+        for name, tensor in subject.tensors.items():
+            tensor[...] = saved[name]
+
+
+class _Engine:
+    """The engine's way through a model, beside that of `subject`, on the same numbers."""
+
+    def __init__(self, subject: ModelSubject, rng: np.random.Generator) -> None:
+        self.subject, self.rng, self.noise = subject, rng, Noise(rng)
+        self.model = as_type(subject.model, subject.dtype)
+        self.runner = Runner(self.model, subject.given, [], True)
+        self.mixes = any(layer.mixes_samples for layer in subject.layers)
+        kind = "fused steps" if self.runner.network.plan.fuses else "layers one by one"
+        self.title = f"the engine's own gradients, {subject.dtype}, {kind}"
+
+    def take_over(self) -> None:
+        """The numbers of `subject`, rounded on both sides to those that the engine can hold."""
+        for tensor in self.subject.tensors.values():
+            tensor[...] = tensor.astype(self.subject.dtype)
+        for double, single in zip(self.subject.model.layers, self.model.layers):
+            for key, array in double.params.items():
+                single.params[key][...] = array
+
+    def shake(self, dy: Array) -> tuple[Array, list[dict[str, Array]]]:
+        """Which samples keep their dx under noise, and the gradients, of these alone, with noise.
+
+        Where samples are mixed, those of all.
+        """
+        steady = np.ones(len(dy), bool)
+        while True:
+            weights = dy if self.mixes else dy * steady
+            dx = self.subject.walk_back(weights)["x"].reshape(len(dy), -1)
+            shaken = [self.subject.walk_back(weights, self.noise) for _ in range(WALKS)]
+            largest = np.abs(dx).max(axis=1)
+            jumps = [np.abs(one["x"].reshape(dx.shape) - dx).max(axis=1) for one in shaken]
+            still = steady & (np.max(jumps, axis=0) <= JUMP * largest)
+            if self.mixes or (still == steady).all() or still.mean() < FEWEST:
+                return still, shaken
+            steady = still
+
+    def compare(
+        self, dy: Array, steady: Array, shaken: list[dict[str, Array]], names: list[str]
+    ) -> CheckResult:
+        """Rows for these parameters, and the problems, with the gradients that noise gives."""
+        dy = dy if self.mixes else dy * steady
+        expected = self.subject.backward(dy)
+        x = self.subject.x.astype(self.subject.dtype)
+        with single_threaded_blas():
+            found = gradients(self.runner, self.model, x, self.subject.y_true, dy)
+        rows = [
+            _row(name, found[name], expected[name], _spread(shaken, expected, name))
+            for name in names
+        ]
+        title = self.title
+        if not steady.all():
+            title += f", {steady.sum()} of {len(dy)} samples (the others lie near kinks)"
+        wrong = list(self._wrong_loss())
+        if wrong or not all(row.ok for row in rows):
+            wrong += self._wrong_steps()
+            wrong = wrong or [
+                "each step and the loss are right by themselves: look at how batches are gathered "
+                "and cut into shards, and how the gradients of the shards are summed"
+            ]
+        return CheckResult(title, tuple(rows), tuple(Mistake("engine", text) for text in wrong))
+
+    def _wrong_steps(self) -> Iterator[str]:
+        """Steps that differ from their layers, on the last shard of the batch."""
+        subject, plan = self.subject, self.runner.network.plan
+        shard = self.runner.network.shards(len(subject.x))[-1]
+        inputs = [x[shard] for x in subject.outputs()]
+        replicas = [layer.replica() for layer in plan.layers]
+        for entry, step in zip(plan.entries, plan.steps(replicas)):
+            x = inputs[entry.layers[0]].astype(subject.dtype)
+            dy = self.rng.normal(size=inputs[entry.layers[-1] + 1].shape).astype(subject.dtype)
+            step.seek(0, shard.start)
+            with single_threaded_blas(), np.errstate(all="ignore"):
+                found = {"y": np.array(step.forward(x, True))}
+                dx = step.backward(dy)
+            found |= {} if dx is None else {"dx": dx}
+            for k in entry.layers:
+                found |= {f"d{key}": array for key, array in replicas[k].grads.items()}
+
+            own = [subject.layers[k] for k in entry.layers]
+            part = own, shard.start, x.astype(float), dy.astype(float)
+            expected = subject.part(*part, UNDISTURBED)
+            shaken = [subject.part(*part, self.noise) for _ in range(WALKS)]
+            off = [
+                f"{name} is {said}"
+                for name, array in found.items()
+                if (said := _differs(array, expected[name], _spread(shaken, expected, name)))
+            ]
+            if off:
+                what = " + ".join(plan.layers[k].who for k in entry.layers)
+                if entry.kind is not None:
+                    what = f"the fused step {entry.kind.__name__}, for {what},"
+                yield f"{what} is wrong by itself, held to float64: its {', its '.join(off)}"
+
+    def _wrong_loss(self) -> Iterator[str]:
+        """The mean loss of the batch, without weights, and its gradient, of the same logits."""
+        subject = self.subject
+        y_pred = subject.outputs()[-1].astype(subject.dtype)
+        (batch,) = Data(subject.x, subject.y_true).batches(len(subject.x))
+        losses, given = np.empty(len(batch)), y_pred.astype(np.float64)
+        dy = self.runner._loss_backward(batch, slice(None), y_pred, losses)
+        expected = subject.loss.backward(subject.y_true, given) / len(batch)
+        rounding = 8 * ROUNDING * max(1.0, float(np.abs(given).max()))
+        said = [
+            _differs(losses, subject.loss.forward(subject.y_true, given), rounding),
+            _differs(dy, expected, rounding / len(batch)),
+        ]
+        for what, difference in zip(("value", "gradient"), said):
+            if difference:
+                name = "fused loss" if self.runner.fused_loss else "loss"
+                kind = type(subject.loss).__name__
+                yield f"the {name}, {kind}, is wrong by itself: its {what} is {difference}"
+
+
+class Noise(Undisturbed):
+    """As much of it, on all that layers hand on and keep, as float32 may round."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+
+    def handed_on(self, array: Array, size: float = 0.0) -> Array:
+        """What is 0, since a ReLU is closed or a cell dropped, is 0 in any float type."""
+        width = max(NOISE * float(np.abs(array).max(initial=0)), 8 * ROUNDING * size)
+        noise = self._rng.uniform(-width, width, array.shape)
+        disturbed: Array = np.where(array == 0, 0, array + noise)
+        return disturbed
+
+    def kept(self, layer: Layer) -> None:
+        """1 - y of a saturated y has none of the digits that float32 does not keep."""
+        for one in layers_inside(layer):
+            one._cache = self._rounded(one._cache)
+
+    def _rounded(self, cache: Any) -> Any:
+        if type(cache) is tuple:
+            return tuple(self._rounded(part) for part in cache)
+        if not isinstance(cache, np.ndarray) or cache.dtype.kind != "f":
+            return cache
+        return cache * (1 + self._rng.uniform(-2 * ROUNDING, 2 * ROUNDING, cache.shape))
+
+
+def _spread(shaken: list[dict[str, Array]], expected: dict[str, Array], name: str) -> float:
+    """Twice what the noise makes of that gradient, mostly: a rare jump does not count."""
+    return 2 * float(
+        np.median([np.abs(one[name] - expected[name]).max(initial=0) for one in shaken])
+    )
+
+
+def _differs(found: Array, expected: Array, rounding: float) -> str:
+    """How the two differ by more than rounding, in words; empty if they do not."""
+    if found.shape != expected.shape:
+        return f"of shape {found.shape} instead of {expected.shape}"
+    gap = np.abs(found - expected)
+    off = ~(gap <= max(BAR * float(np.abs(expected).max(initial=0)), rounding))  # NaN is off
+    if not off.any():
+        return ""
+    e = expected.reshape(-1)
+    factor = float(found.reshape(-1) @ e / (e @ e)) if e.any() else np.nan
+    if (np.abs(found - factor * expected) <= max(BAR * float(np.abs(e).max()), rounding)).all():
+        return f"{factor:.6g} times the right one"
+    place = np.unravel_index(
+        int(np.where(off, np.nan_to_num(gap, nan=np.inf), 0).argmax()), gap.shape
+    )
+    index = ", ".join(str(int(i)) for i in place)
+    return (
+        f"off in {off.sum()} of {off.size} numbers, the most at [{index}]: "
+        f"{float(found[place]):.6g} instead of {float(expected[place]):.6g}"
+    )
+
+
+def _row(name: str, found: Array, expected: Array, rounding: float) -> TensorCheck:
+    said = _differs(found, expected, rounding)
+    size = max(float(np.abs(expected).max(initial=0)), rounding / BAR) or 1.0
+    error = float(np.abs(found - expected).max(initial=0)) / size
+    return TensorCheck(
+        name, expected.shape, error if np.isfinite(error) else np.inf, BAR, expected.size, 0, False,
+        not said, reason=said and f"the engine's gradient is {said}",
+    )  # fmt: skip
