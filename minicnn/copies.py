@@ -83,3 +83,4 @@ def own_arrays(thing: Any) -> None:
 
     for name, value in list(vars(thing).items()):
         vars(thing)[name] = own(value)
+    owned.clear()  # the two functions refer to each other, and would keep it for a while

@@ -144,9 +144,9 @@ class Loss(Copied):
         if sample_weight is None:
             return float(self.forward(y, predicted).astype(np.float64).mean())
         weights = checks.numeric(sample_weight, "sample_weight", who)
+        if one_loss and weights.size == len(y):
+            weights = np.full(len(y), weights.mean())
         losses = self._weighted(y, predicted, weights, who)
-        if one_loss:
-            return float(self.forward(y, predicted).mean(dtype=np.float64) * weights.mean())
         return float(losses.mean())
 
     def _weighted(self, y: Array, y_pred: Array, weights: Array, who: str) -> Array:

@@ -60,6 +60,8 @@ class Metric(Copied):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_vain_methods(cls, Metric, CALLED, ELSEWHERE)
+        if "values" in vars(cls) and "by_order" not in vars(cls):
+            cls.by_order = False  # what held for the inherited values need not hold for these
 
     def __init__(self, name: str | None = None, **keras: Any) -> None:
         checks.only_defaults(keras, OF_KERAS, type(self).__name__)

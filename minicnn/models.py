@@ -55,6 +55,26 @@ OF_KERAS: dict[str, tuple[Any, ...]] = {
     "weighted_metrics": (None,),
 }
 
+_LAYER = "Put what it computes into a layer: subclass minicnn.layers.Layer"
+_LOSS = "Put what it computes into a loss: subclass minicnn.losses.Loss"
+_HOOK = "Do what it does in a callback, or write the loop yourself around train_on_batch"
+
+# methods that subclasses of other libraries' models define, and what to do here instead
+OVERRIDDEN = {
+    "call": _LAYER,
+    "forward": _LAYER,
+    "backward": _LAYER,
+    "compute_loss": _LOSS,
+    "compute_metrics": "Put what it computes into a metric: subclass minicnn.metrics.Metric",
+    "train_step": _HOOK,
+    "training_step": _HOOK,
+    "test_step": _HOOK,
+    "validation_step": _HOOK,
+    "predict_step": _HOOK,
+}
+
+_building = threading.RLock()
+
 _served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Sequential]] = (
     weakref.WeakKeyDictionary()
 )
@@ -116,12 +136,12 @@ class Sequential:
         self.stop_training = False
         self._input: InputLayer | None = None
         self._input_shape: Shape | None = None
-        self._output_shape: Shape | None = None
+        self._output_shapes: list[Shape] = []  # of each layer, once the model is built
         self._metrics: list[Any] = []
         self._loss_weight = 1.0
         self._compiled = False
         self.jit_compile: bool | str = "auto"
-        self._kept: dict[str, tuple[dict[Any, Any], Any]] = {}  # settings, and what they led to
+        self._kept: dict[str, tuple[Any, Any]] = {}  # settings, and what they led to
         self._in_fit = (0, 0)  # process and thread that fit runs in
         self.steps_taken = 0
         if layers is not None and not isinstance(layers, (list, tuple)):
@@ -130,6 +150,16 @@ class Sequential:
             self.add(layer)
         if not checks.boolean(trainable, "trainable", "Sequential"):
             self.trainable = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse methods that other libraries' `fit` calls, and that this one would not."""
+        super().__init_subclass__(**kwargs)
+        for name, instead in OVERRIDDEN.items():
+            if name in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__}: expected no method {name}, since fit, evaluate and predict "
+                    f"would not call it. {instead}"
+                )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("loss", "optimizer", "jit_compile"):  # what `fit` has chosen its way by
@@ -201,9 +231,9 @@ class Sequential:
     @property
     def output_shape(self) -> Shape:
         """Shape of a batch that comes out, (None, ...); AttributeError before it is built."""
-        if self._output_shape is None:
+        if not self._output_shapes:
             raise AttributeError(f"{self.who}: output_shape is not known yet. {HOW_TO_BUILD}")
-        return self._output_shape
+        return self._output_shapes[-1]
 
     def add(self, layer: Layer) -> None:
         """Put `layer` on top. Once the input's shape is known, it is built at once.
@@ -237,8 +267,8 @@ class Sequential:
                 "Make a new layer and copy them: new.set_weights(old.get_weights())"
             )
         layers = [*self._layers, layer]
-        if self._output_shape is not None:
-            self._grow(layer, self._output_shape)
+        if self._output_shapes:
+            self._grow(layer, self._output_shapes[-1])
             return
         sample = self._declared_sample(layer)
         self._common_dtype(layers)
@@ -259,7 +289,7 @@ class Sequential:
             self._build_layer(layer, below)
             self._flat.append(layer)
             self._layers = [*self._layers, layer]
-            self._output_shape = output_shape
+            self._output_shapes = [*self._output_shapes, output_shape]
             if self._trainable_parts is not None:
                 self._trainable_parts = [*self._trainable_parts, *self._flat.parts([layer])]
             self._vectors_resized()
@@ -296,11 +326,9 @@ class Sequential:
             if self._trainable_parts is not None:
                 self._trainable_parts = [part for part in parts if part.start < part.stop]
             self._vectors_resized()
-            if below:
-                self._output_shape = tuple(self._shapes(below, self.input_shape)[-1])
-            else:
-                self.built = False
-                self._input_shape = self._output_shape = None
+            self._output_shapes = self._output_shapes[:-1]
+            if not below:
+                self.built, self._input_shape = False, None
         return layer
 
     def build(self, input_shape: Shape | None = None) -> None:
@@ -344,7 +372,10 @@ class Sequential:
                 for layer, shape in zip(self._layers, shapes):
                     self._build_layer(layer, shape)
                 self._bind(dtype)
-            self._input_shape, self._output_shape = input_shape, tuple(shapes[-1])
+                if self._trainable_parts is not None:
+                    self._trainable_parts = self._flat.parts(self._layers)
+                self._vectors_resized()
+            self._input_shape, self._output_shapes = input_shape, shapes[1:]
             self._kept = {}
             self.built = True
 
@@ -438,6 +469,14 @@ class Sequential:
     def __copy__(self) -> Sequential:
         """As `copy.deepcopy`: two models over the same layers would each take the other's apart."""
         return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Sequential:
+        if contents.WORKER in memo:  # a layer's reference to its model, say
+            return self
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return twin
 
     def reseed(self) -> None:
         """Draw other numbers from now on; for forked processes."""
@@ -954,8 +993,12 @@ class Sequential:
             return as_layers(layers, "compiled with jit_compile=False")
         return lower(layers, self.input_shape[1:], self.dtype)
 
-    def runner(self, *, training: bool) -> training.Runner:
-        """What runs this model's steps; raises ValueError if it was compiled without a loss."""
+    def runner(self, *, training: bool, arrays: bool = True) -> training.Runner:
+        """What runs this model's steps; raises ValueError if it was compiled without a loss.
+
+        With `arrays=False` what is written into arrays that layers keep as settings does not count
+        yet, since to compare large ones takes time.
+        """
         from minicnn.training import Runner
 
         if self.loss is None:
@@ -966,6 +1009,7 @@ class Sequential:
         return self._keep(
             "train" if training else "test",
             lambda: Runner(self, loss, self._chosen_metrics(self.output_shape), training),
+            arrays=arrays,
         )
 
     def network(self) -> tuple[ShardedNetwork, bool]:
@@ -978,14 +1022,13 @@ class Sequential:
 
         return self._keep("predict", make)
 
-    def _keep(self, use: str, make: Callable[[], T]) -> T:
+    def _keep(self, use: str, make: Callable[[], T], *, arrays: bool = True) -> T:
         """What `make` makes, kept for the next call, as long as no setting has changed since."""
-        chosen = [self.loss, self.optimizer, self.jit_compile]
-        settings = contents.settings([chosen, *self._layers])
-        before, made = self._kept.get(use, ({}, None))
-        if not contents.unchanged(before, settings):
+        chosen = (self.loss, self.optimizer, self.jit_compile)
+        before, made = self._kept.get(use, (None, None))
+        if before is None or before.chosen != chosen or before.changed(self._layers, arrays=arrays):
             made = make()
-            self._kept[use] = settings, made
+            self._kept[use] = contents.Settings(chosen, self._layers), made
         return made
 
     def _chosen_metrics(self, output_shape: Shape) -> list[metrics.Metric]:
@@ -1071,7 +1114,7 @@ class Sequential:
         if who in without_y or y is None:
             if who not in without_y:
                 raise TypeError(f"{who}: expected y, the targets, received None")
-            return inputs.Data(x, who=who, dtype=dtype)
+            return inputs.Data(x.view(), who=who, dtype=dtype)
         output = self._shapes(self.layers, (None, *(sample or x.shape[1:])))[-1]
         if self.loss is None:
             raise ValueError(f"{who}: expected a compiled model")
@@ -1095,7 +1138,8 @@ class Sequential:
         if self._loss_weight != 1:
             weight = (np.ones(len(y)) if weight is None else weight) * self._loss_weight
         verify = functools.partial(self.loss.check_values, output_shape=output, who=who)
-        return inputs.Data(x, y, weight, who=who, dtype=dtype, verify=verify)
+        # views: whoever sets x.shape meanwhile sets that of another array
+        return inputs.Data(x.view(), y.view(), weight, who=who, dtype=dtype, verify=verify)
 
     def _with_class_weight(self, data: inputs.Data, class_weight: Any, who: str) -> inputs.Data:
         """The data that are trained on, each sample's loss times the factor of its class."""
@@ -1112,7 +1156,9 @@ class Sequential:
     def _build_for(self, data: inputs.Data) -> None:
         """Build the model for `data`, if that has not been done."""
         if not self.built:
-            self.build((None, *(self._sample_shape() or data.x.shape[1:])))
+            with _building:  # the first calls may come from several threads at once
+                if not self.built:
+                    self.build((None, *(self._sample_shape() or data.x.shape[1:])))
 
     def _train_for(self, data: inputs.Data) -> None:
         """Make model and optimizer ready for training on `data`."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.layers.base import Layer
+from minicnn.layers.contents import replace_arrays
 
 Array = NDArray[Any]
 
@@ -81,6 +82,13 @@ class FlatParameters:
         Raises TypeError or ValueError for what is no array of that shape and of finite numbers, and
         for keys that are missing or new.
         """
+        for layer in {id(view.layer): view.layer for view in self._views}.values():
+            for name in ("params", "grads", "state"):
+                if not isinstance(getattr(layer, name), dict):
+                    raise TypeError(
+                        f"{layer.who}: expected {name} to be a dict of arrays, received "
+                        f"{checks.shown(getattr(layer, name))}"
+                    )
         torn = [
             (number, self._values(view, given))  # a copy: it may be a view of the vector
             for number, view in enumerate(self._views)
@@ -164,8 +172,18 @@ class FlatParameters:
         return View(layer, key, place, param, grad)
 
     def _hand_out(self, views: Iterable[View]) -> None:
+        """Give layers their views, also under other names: `self.kernel = self.params["W"]`."""
+        new: dict[int, dict[int, Array]] = {}
         for view in views:
-            view.layer.params[view.key], view.layer.grads[view.key] = view.param, view.grad
+            tables = (view.layer.params, view.param), (view.layer.grads, view.grad)
+            for table, array in tables:
+                before = table.get(view.key)
+                if isinstance(before, np.ndarray) and before is not array:
+                    new.setdefault(id(view.layer), {})[id(before)] = array
+                table[view.key] = array
+        for layer in {id(view.layer): view.layer for view in views}.values():
+            if id(layer) in new:
+                replace_arrays(layer, new[id(layer)])
 
     def _make_room(self, capacity: int, dtype: np.dtype[Any]) -> None:
         """New vectors of `capacity` numbers with what there is at their start."""

@@ -33,7 +33,7 @@ from minicnn.engine.updates import single_pass
 from minicnn.inputs import Batch, Data
 from minicnn.kernels import LazyModule
 from minicnn.layers import Layer, Rescaling, Softmax
-from minicnn.layers.contents import layers_inside
+from minicnn.layers.contents import layers_inside, replicas
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
 from minicnn.optimizers import Optimizer
@@ -270,11 +270,12 @@ class Runner:
 
         def work(piece: tuple[slice, list[slice]]) -> None:
             whole, moving = piece
-            self.network.sum(whole, g)
-            finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
-            for part in moving if finite[-1] else ():
-                first, *slots = (vector[part] for vector in vectors)
-                move(first, g[part], *slots)
+            with np.errstate(all="ignore"):  # each thread has its own
+                self.network.sum(whole, g)
+                finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
+                for part in moving if finite[-1] else ():
+                    first, *slots = (vector[part] for vector in vectors)
+                    move(first, g[part], *slots)
 
         if self.update is None:  # a step of the user's own may want to see each part as a whole
             work((slice(0, len(w)), model.trainable_parts))
@@ -385,11 +386,10 @@ def first_not_finite(
     With a `step`, the layers are run as in that step of training.
     """
     with np.errstate(all="ignore"):
-        for layer in layers:
-            twin = layer.replica()
-            for inner in layers_inside(twin) if step is not None else ():
+        for layer in replicas(layers):
+            for inner in layers_inside(layer) if step is not None else ():
                 inner.seek(step, 0)
-            x = twin.forward(x, step is not None)
+            x = layer.forward(x, step is not None)
             if not np.isfinite(x).all():
                 return f"the output of {layer.who}", x
     return "", x
@@ -503,7 +503,7 @@ def fit(
                 for step, batch in enumerate(data.batches(batch_size, order)):
                     hooks.on_train_batch_begin(step, {})
                     if callbacks:  # they may have changed a setting or put in other weights
-                        runner = model.runner(training=True)
+                        runner = model.runner(training=True, arrays=False)
                     fault = None
                     try:
                         values = runner.step(model, batch)

@@ -1,10 +1,14 @@
 """What is inside a layer: shared between workers, a worker's own, copied, compared."""
 
 import copy
+import gc
 import pickle
 import random
 import threading
+import time
+import weakref
 from collections import deque
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ from minicnn import Input, Sequential
 from minicnn.engine.shards import cut
 from minicnn.initializers import GlorotUniform, Zeros
 from minicnn.layers import BatchNormalization, Dense, Dropout, Layer, Sigmoid, Tanh
-from minicnn.layers.contents import layers_inside, settings, unchanged
+from minicnn.layers.contents import Settings, layers_inside
 
 RNG = np.random.default_rng(0)
 
@@ -314,11 +318,168 @@ def test_settings_in_containers_count_from_the_next_call_on():
 def test_settings_are_unchanged_by_training():
     model = Sequential([Input((4,)), Dense(4, "tanh"), Dropout(0.5), BatchNormalization(), Saves()])
     model.compile("adam", "mse")
-    before = settings(model.layers)
+    before = Settings((), model.layers)
     model.fit(np.ones((8, 4)), np.ones((8, 4)), verbose=0)
-    assert unchanged(before, settings(model.layers))
+    assert not before.changed(model.layers)
     model.layers[1].rate = 0.25
-    assert not unchanged(before, settings(model.layers))
+    assert before.changed(model.layers)
+
+
+def test_settings_in_a_users_object_count_from_the_next_call_on():
+    """As where a callback lowers a number that layers share."""
+    shared = SimpleNamespace(scale=1.0, more=Holder([1.0]))
+
+    class Scaled(Layer):
+        def __init__(self):
+            super().__init__()
+            self.shared = shared
+
+        def forward(self, x, training=False):
+            self._cache = ()
+            return self._input(x) * np.float32(self.shared.scale * self.shared.more.held[0])
+
+        def backward(self, dy):
+            return self._recall(dy)[0]
+
+    model = Sequential([Input((2,)), Scaled()])
+    model.compile("sgd", "mse")
+    x = np.ones((3, 2))
+    for shared.scale, shared.more.held[0] in ((1, 1), (2, 1), (2, 3)):
+        expected = shared.scale * shared.more.held[0]
+        assert model.predict(x, verbose=0)[0, 0] == model(x)[0, 0] == expected
+        assert model.evaluate(x, 0 * x, verbose=0) == pytest.approx(expected**2)
+
+
+class Holder:
+    def __init__(self, held):
+        self.held = held
+        self.lock = threading.Lock()
+
+
+def test_what_stands_beside_a_lock_is_still_a_workers_own():
+    class Locked(Saves):
+        def __init__(self):
+            super().__init__()
+            self.saved = {}
+            self.holder = Holder(self.saved)
+
+    layer = Locked()
+    twin = layer.replica()
+    assert twin.holder is not layer.holder
+    assert twin.holder.lock is layer.holder.lock
+    assert twin.holder.held is not layer.saved
+
+
+def test_a_read_only_table_is_shared_and_another_is_not():
+    class Tables(Layer):
+        def __init__(self):
+            super().__init__()
+            self.constant, self.scratch = np.ones(3), np.ones(3)
+            self.constant.setflags(write=False)
+
+    layer = Tables()
+    twin = layer.replica()
+    assert twin.constant is layer.constant
+    assert twin.scratch is not layer.scratch
+
+
+def test_a_layer_that_reads_another_one_reads_its_workers_own():
+    class Remembers(Layer):
+        def forward(self, x, training=False):
+            self._cache = ()
+            self.last = self._input(x)
+            return self.last * 0
+
+        def backward(self, dy):
+            return self._recall(dy)[0] * 0
+
+    class AddsBack(Layer):
+        def __init__(self, source):
+            super().__init__()
+            self.source = source
+
+        def forward(self, x, training=False):
+            self._cache = ()
+            return self._input(x) + self.source.last
+
+        def backward(self, dy):
+            return self._recall(dy)[0]
+
+    source = Remembers()
+    model = Sequential([Input((3,)), source, AddsBack(source)])
+    x = RNG.normal(size=(200, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), x)
+
+
+def test_a_parameter_under_another_name_is_the_one_that_is_trained():
+    """Keras's habit: self.kernel = ... in build."""
+
+    class Aliased(Layer):
+        def build(self, input_shape):
+            self.add_param("W", (input_shape[-1], 2), GlorotUniform())
+            self.kernel, self.more = self.params["W"], {"again": [self.params["W"]]}
+            super().build(input_shape)
+
+        def output_shape(self, input_shape):
+            return (*input_shape[:-1], 2)
+
+        def forward(self, x, training=False):
+            self._cache = self._input(x)
+            return self._cache @ self.kernel
+
+        def backward(self, dy):
+            dy, x = self._recall(dy)
+            self.grads["W"][...] = x.T @ dy
+            return dy @ self.more["again"][0].T
+
+    model = Sequential([Input((3,)), Dense(3), Aliased(), Dense(2)])
+    model.add(Dense(2))
+    model.compile("adam", "mse")
+    layer = model.layers[1]
+    assert layer.kernel is layer.params["W"] is layer.more["again"][0]
+    losses = [model.train_on_batch(np.ones((4, 3)), np.ones((4, 2))) for _ in range(30)]
+    before = layer.kernel.copy()
+    assert losses[-1] < losses[0]
+    model.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
+    assert (layer.kernel != before).any()
+
+
+def test_batch_normalization_inside_a_layer_sees_whole_batches_and_is_frozen_with_it():
+    class Wrapped(Wraps):
+        def __init__(self):
+            super().__init__()
+            self.inner = BatchNormalization()
+            self.params, self.grads = self.inner.params, self.inner.grads
+            self.state = self.inner.state
+
+    layer = Wrapped()
+    model = Sequential([Input((4,)), Dense(3), layer, Dense(1)])
+    model.compile("sgd", "mse")
+    assert model.runner(training=True).network.whole
+    layer.trainable = False
+    model.compile("sgd", "mse")
+    before = layer.state["moving_mean"].copy()
+    model.fit(np.ones((40, 4)), np.ones((40, 1)), verbose=0)
+    np.testing.assert_array_equal(layer.state["moving_mean"], before)
+
+
+def test_networks_that_are_kept_do_not_keep_a_model_alive():
+    gc.collect()
+    gc.disable()
+    try:
+        model = Sequential([Input((4,)), Dense(3, "tanh"), Dropout(0.2), Dense(1)])
+        model.compile("sgd", "mse")
+        vector = weakref.ref(model.flat_params.base)
+        model.fit(np.ones((40, 4)), np.ones((40, 1)), verbose=0)
+        model.predict(np.ones((40, 4)), verbose=0)
+        model.evaluate(np.ones((40, 4)), np.ones((40, 1)), verbose=0)
+        del model
+        until = time.monotonic() + 10
+        while vector() is not None and time.monotonic() < until:
+            time.sleep(0.01)  # a helper thread may still hold the last job
+        assert vector() is None
+    finally:
+        gc.enable()
 
 
 # -- copies ---------------------------------------------------------------------------------------
@@ -398,3 +559,48 @@ def test_a_pickle_holds_neither_activations_nor_data():
     model(x)
     model.layers[2].saved.clear()  # what a user's layer keeps in attributes is the user's choice
     assert len(pickle.dumps(model)) < 1.5 * model.flat_params.nbytes + 20_000
+
+
+def test_a_layers_own_way_to_be_pickled_is_its_way_to_be_copied():
+    class Drops(Saves):
+        def __init__(self):
+            super().__init__()
+            self.lock = threading.Lock()
+
+        def __getstate__(self):
+            return {k: v for k, v in super().__getstate__().items() if k != "lock"}
+
+    layer = Drops()
+    layer.build((None, 4))
+    twin = copy.deepcopy(layer)
+    assert not hasattr(twin, "lock")
+    np.testing.assert_array_equal(twin.params["W"], layer.params["W"])
+    assert layer.replica().lock is layer.lock
+
+
+def test_slots_of_a_layer_are_copied_too():
+    class Slotted(Tanh):
+        __slots__ = ("factor",)
+
+        def __init__(self):
+            super().__init__()
+            self.factor = [2.0]
+
+    layer = Slotted()
+    for twin in (layer.replica(), copy.deepcopy(layer)):
+        assert twin.factor == [2.0]
+        assert twin.factor is not layer.factor
+
+
+def test_a_layer_that_refers_to_its_model_shares_it():
+    class Refers(Tanh):
+        model = None
+
+    layer = Refers()
+    model = Sequential([Input((3,)), Dense(3), layer, Dense(1)])
+    layer.model = model
+    model.compile("sgd", "mse")
+    model.fit(np.ones((40, 3)), np.ones((40, 1)), verbose=0)
+    assert layer.replica().model is model
+    twin = copy.deepcopy(model)
+    assert twin.layers[1].model is twin

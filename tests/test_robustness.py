@@ -933,3 +933,177 @@ def test_a_refused_parameter_leaves_the_layer_unchanged(add):
         with pytest.raises((TypeError, ValueError), match=words):
             getattr(layer, add)(*given)
         assert (layer.params, layer.state, layer.dtype, layer.rng) == ({}, {}, None, None)
+
+
+# -- what a review found --------------------------------------------------------------------------
+
+
+def test_a_helper_that_comes_late_does_not_hold_blas():
+    from minicnn.engine import blas
+
+    before = [library["threads"] for library in blas.libraries()]
+    with blas.single_threaded_blas():
+        pass
+    blas.hold()  # as a helper whose job is over
+    assert [library["threads"] for library in blas.libraries()] == before
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_model_that_was_emptied_and_filled_again_trains_whole(optimizer):
+    minicnn.utils.set_random_seed(4)
+    model = Sequential([Dense(4, input_shape=(6,))])
+    model.compile(optimizer, "mse")
+    x = RNG.normal(size=(20, 6))
+    model.fit(x, np.ones((20, 4)), verbose=0)
+    model.pop()
+    for layer in (Dense(5, input_shape=(6,)), Dense(4)):
+        model.add(layer)
+    before = model.flat_params.copy()
+    model.fit(x, np.ones((20, 4)), epochs=3, verbose=0)
+    assert (model.flat_params != before).all()
+
+
+class Warm(Softmax):
+    """At temperature 3."""
+
+    def forward(self, x, training=False):
+        return super().forward(np.asarray(x) / 3, training)
+
+    def backward(self, dy):
+        return super().backward(dy) / 3
+
+
+class Cubed(minicnn.layers.Linear):
+    def forward(self, x, training=False):
+        self._cache = self._input(x)
+        return self._cache**3
+
+    def backward(self, dy):
+        dy, x = self._recall(dy)
+        return dy * 3 * x * x
+
+
+class Scaled(Dense):
+    def forward(self, x, training=False):
+        return super().forward(x, training) * np.float32(0.5)
+
+    def backward(self, dy):
+        return super().backward(dy * np.float32(0.5))
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        lambda: [Dense(3), Warm()],
+        lambda: [Dense(3, activation=Warm())],
+        lambda: [Dense(3, activation="softmax"), Cubed()],
+        lambda: [Scaled(3, activation="softmax")],
+    ],
+    ids=["softmax", "activation", "linear", "dense"],
+)
+def test_subclasses_behind_the_logits_run_as_they_are_written(top):
+    model = Sequential([Input((4,)), Dense(5), *top()])
+    model.compile("sgd", SPARSE)
+    x, y = RNG.normal(size=(30, 4)).astype(np.float32), RNG.integers(3, size=30)
+    np.testing.assert_allclose(model.predict(x, verbose=0), model(x), rtol=1e-5)
+    p = np.clip(model(x), 1e-7, 1 - 1e-7)
+    expected = np.mean(np.log(p.sum(1)) - np.log(p[np.arange(30), y]))
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_metric_that_changes_what_it_inherits_gets_probabilities():
+    class Sure(minicnn.metrics.SparseCategoricalAccuracy):
+        def values(self, y_true, y_pred):
+            return (y_pred.max(-1) > 0.5) * 1.0
+
+    model = network(metrics=[Sure()])
+    share = (model.predict(X, verbose=0).max(-1) > 0.5).mean()
+    assert model.evaluate(X, Y, verbose=0)[1] == pytest.approx(share)
+
+
+def test_a_shape_that_is_set_during_fit_is_another_arrays():
+    x, y = X.copy(), Y.copy()
+
+    def reshape():
+        x.shape = (4, -1)
+        y.shape = (4, -1)
+
+    model, twin = network(), network()
+    model.fit(x, y, verbose=0, callbacks=[At(0, reshape)])
+    twin.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(model.flat_params, twin.flat_params)
+
+
+COPIED = """
+import copy, os, pickle
+import numpy as np
+from minicnn import Sequential
+from minicnn.layers import Dropout
+
+source = Sequential([Dropout(0.5, input_shape=(64,))])
+copies = [copy.copy(source), copy.deepcopy(source), pickle.loads(pickle.dumps(source))]
+copies += [copy.deepcopy(source.layers[0]), pickle.loads(pickle.dumps(source.layers[0]))]
+fixed = copy.deepcopy(Sequential([Dropout(0.5, seed=3, input_shape=(64,))]))
+
+def masks():
+    return [model(np.ones((1, 64)), training=True).tobytes() for model in (*copies, fixed)]
+
+results = []
+for _ in range(3):
+    r, w = os.pipe()
+    if os.fork() == 0:
+        os.write(w, repr(masks()).encode())
+        os._exit(0)
+    os.close(w)
+    results.append(eval(os.fdopen(r, "rb").read()))
+    os.wait()
+print([len(set(column)) for column in zip(*results)])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_copies_differ_after_a_fork_as_their_originals():
+    done = run(COPIED)
+    assert done.stdout == "[3, 3, 3, 3, 3, 1]\n", done.stderr
+
+
+def test_a_diverging_step_warns_of_nothing():
+    """Warnings are errors here; the norm of the gradient overflows in a helper thread."""
+    minicnn.set_num_threads(2)
+    model = Sequential([Input((600,)), Dense(1000), Dense(1)])
+    model.compile(SGD(1e-3), "mse")
+    with pytest.raises(FloatingPointError):
+        model.fit(np.full((64, 600), 1e19), np.zeros(64), epochs=9, verbose=0)
+
+
+def test_threads_that_call_a_new_model_at_once_build_it_once():
+    for _ in range(20):
+        model = Sequential([Dense(20), Dense(20), Dense(3)])
+        results, barrier = [], threading.Barrier(6)
+
+        def ask(model=model, results=results, barrier=barrier):
+            barrier.wait()
+            results.append(model.predict(np.ones((4, 5)), verbose=0))
+
+        asking = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        assert len(results) == 6
+        assert all(np.array_equal(result, results[0]) for result in results)
+
+
+@pytest.mark.parametrize("name", ["call", "forward", "train_step", "test_step", "compute_loss"])
+def test_a_model_with_a_method_that_fit_would_not_call_is_refused(name):
+    with pytest.raises(TypeError, match=f"Mine: expected no method {name}, since fit"):
+        type("Mine", (Sequential,), {name: lambda self, *args: None})
+    type("Mine", (Sequential,), {"plot": lambda self: None, "encode": lambda self, x: x})
+
+
+@pytest.mark.parametrize("table", ["params", "grads", "state"])
+def test_a_table_that_is_no_dict_is_named(table):
+    model = Sequential([Input((4,)), Dense(4, name="first")])
+    setattr(model.layers[0], table, None)
+    with pytest.raises(TypeError, match=f"'first': expected {table} to be a dict"):
+        model.predict(np.ones((3, 4)), verbose=0)

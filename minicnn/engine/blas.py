@@ -59,10 +59,11 @@ class _Blas:
         self.hold()
 
     def hold(self) -> None:
-        """One thread from now on, whatever others have set meanwhile."""
-        for library in self.libraries:
-            if library.num_threads != 1:
-                limit(library, 1)
+        """One thread while there are users, whatever others have set meanwhile."""
+        with self.lock:  # a helper may come when the last user has left
+            for library in self.libraries if self.users else ():
+                if library.num_threads != 1:
+                    limit(library, 1)
 
     def leave(self, user: object) -> None:
         with self.lock:

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from minicnn.engine import threads
 from minicnn.engine.plan import Plan
-from minicnn.layers import Activation, Layer, Linear, Softmax
-from minicnn.layers.contents import Streams, layers_inside
+from minicnn.layers import Activation, Conv2D, Dense, Layer, Linear, Softmax
+from minicnn.layers.contents import Streams, layers_inside, replicas
 
 Array = NDArray[Any]
 
@@ -52,7 +52,7 @@ class Lane:
     """One walker through the plan, with its own activations and, to train, its own gradient."""
 
     def __init__(self, plan: Plan, gradient: Array | None) -> None:
-        self.layers = [layer.replica() for layer in plan.layers]
+        self.layers: list[Layer] = replicas(plan.layers)
         self.gradient = gradient  # of one shard
         self.sum: Array | None = None  # over the shards of a batch, if this lane has several
         self._views: list[tuple[Layer, dict[str, Array]]] = []
@@ -119,7 +119,7 @@ class ShardedNetwork:
 
     def __init__(self, plan: Plan, dtype: Any, *, training: bool) -> None:
         self.plan = plan
-        self.whole = training and any(layer.mixes_samples for layer in plan.layers)
+        self.whole = training and any(one.mixes_samples for one in layers_inside(plan.layers))
         size = sum(array.size for layer in plan.layers for array in layer.params.values())
         self._vectors = np.zeros((LANES, size), dtype) if training else None
         self._summands = np.zeros((0, size), dtype)  # the vectors of the lanes that ran last
@@ -196,20 +196,31 @@ def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:
     """The layers up to the logits, and whether a softmax stood behind them.
 
     Softmax may be the last layer, or the activation of the last layer; the layer that is then put
-    in its place shares its parameters. Layers behind it that change nothing do not hide it.
+    in its place shares its parameters. Layers behind it that change nothing do not hide it. A
+    subclass with a forward of the user's is left alone.
     """
     layers = list(layers)
     while len(layers) > 1 and _changes_nothing(layers[-1]):
         layers.pop()
     *first, last = layers
-    if isinstance(last, Softmax):
+    if _runs(last, Softmax):
         return first, True
-    if isinstance(getattr(last, "activation", None), Softmax):
-        linear = last.replica()
+    activated: Any = last
+    kinds = (Dense, Conv2D, Activation)
+    plain = any(_runs(last, kind, ["forward"]) for kind in kinds)
+    if plain and _runs(activated.activation, Softmax):
+        linear = activated.replica()
         linear.activation = Linear(name="linear")
         return [*first, linear], True
     return layers, False
 
 
-def _changes_nothing(layer: Layer) -> bool:
-    return isinstance(layer.activation if isinstance(layer, Activation) else layer, Linear)
+def _changes_nothing(layer: Any) -> bool:
+    return _runs(layer.activation if _runs(layer, Activation) else layer, Linear)
+
+
+def _runs(layer: Any, kind: type[Layer], passes: Sequence[str] = ("forward", "backward")) -> bool:
+    """Whether these passes are those of `kind`, as in a subclass that keeps them."""
+    return isinstance(layer, kind) and all(
+        getattr(type(layer), name) is vars(kind)[name] for name in passes
+    )

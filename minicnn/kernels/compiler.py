@@ -76,6 +76,8 @@ class CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]
     def _read(self, path: str, key: Any) -> Any:
         """What was written to the file for that key; None where it is anything else."""
         try:
+            if not Path(path).is_file():  # to read a pipe would wait for ever
+                return None
             content = Path(path).read_bytes()
         except OSError:
             return None

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, initializers, seeds
-from minicnn.layers.contents import Replicable
+from minicnn.layers.contents import Replicable, layers_inside
 from minicnn.subclasses import of_the_user, refuse_vain_methods
 from minicnn.weights import KERAS_NAMES, Weight
 
@@ -139,6 +139,7 @@ class Layer(Replicable):
         Names of the settings that `build` is called for; from then on they stay.
     """
 
+    _trainable: bool
     mixes_samples = False
     built_when_made = False
     fixed: tuple[str, ...] = ()
@@ -204,7 +205,8 @@ class Layer(Replicable):
 
     @trainable.setter
     def trainable(self, value: Any) -> None:
-        self._trainable = checks.boolean(value, "trainable", self.who)
+        for one in layers_inside(self):  # a frozen layer's inner ones are frozen too, as in Keras
+            one._trainable = checks.boolean(value, "trainable", self.who)
 
     @property
     def who(self) -> str:

@@ -10,21 +10,27 @@ So a layer may keep whatever it likes from `forward` for the `backward` that fol
 to know after `fit` belongs in `state`: the other attributes of a replica go with the replica, and
 a layer that counts its calls in an attribute reads 0.
 
-Inner layers are looked for in attributes and in lists, tuples, sets, deques and dicts, however
-deep. What cannot be copied at all, such as a lock or an open file, is shared.
+`walk` says what is inside: attributes, lists, tuples, sets, deques, dicts and the user's plain
+objects, however deep. Shared are also models, and what cannot be copied, such as a lock; a large
+table that never changes is shared if it is made read-only (`table.setflags(write=False)`). Out of
+reach are class attributes, globals and functions that hold on to a layer: `gradcheck.check_layer`
+finds a layer that shares by one of these.
 """
 
 from __future__ import annotations
 
 import copy
 import random
+import sys
+import types
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import seeds
 from minicnn.copies import own_arrays
 from minicnn.initializers import Initializer
 from minicnn.subclasses import of_the_user
@@ -32,8 +38,8 @@ from minicnn.subclasses import of_the_user
 Array = NDArray[Any]
 R = TypeVar("R", bound="Replicable")
 
-SEQUENCES = (list, tuple, set, frozenset, deque)
 PLAIN = (type(None), bool, int, float, str, np.dtype)  # never changed, so never copied
+SEQUENCES = (list, tuple, set, frozenset, deque)
 OF_ONE_PASS = ("_cache", "_y_shape")
 # what training and the place in the batch change, unlike settings
 CHANGING = ("params", "grads", "state", "rng", "_step", "_sample", *OF_ONE_PASS)
@@ -49,13 +55,8 @@ class Replicable:
 
     def replica(self: R) -> R:
         """A worker's copy of this layer: the same parameters and state, all else its own."""
-        memo: dict[Any, Any] = {WORKER: True}
-        for one in layers_inside(self):
-            for table in (one.params, one.state):  # memo: what stands for an object in the copy
-                memo[id(table)] = table
-                memo.update((id(array), array) for array in table.values())
-            memo.update((id(array), np.zeros_like(array)) for array in one.grads.values())
-        return copy.deepcopy(self, memo)
+        (twin,) = replicas([self])
+        return twin
 
     def __copy__(self: R) -> R:
         """As `copy.deepcopy`: two layers over the same parameters would train each other."""
@@ -64,23 +65,33 @@ class Replicable:
     def __deepcopy__(self: R, memo: dict[Any, Any]) -> R:
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
-        for name, value in vars(self).items():
+        if WORKER not in memo and type(self).__getstate__ is not Replicable.__getstate__:
+            twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))  # the user's way to copy
+            return twin
+        for name, value in _attributes(self):
             if isinstance(value, PLAIN):
-                vars(twin)[name] = value
+                new = value
             elif WORKER not in memo:
-                vars(twin)[name] = copy.deepcopy(value, memo)
+                new = copy.deepcopy(value, memo)
+            elif name in OF_ONE_PASS:
+                new = None
             elif isinstance(value, Initializer) or (name == "rng" and not of_the_user(type(self))):
-                vars(twin)[name] = value  # for `build` alone, which is over
+                new = value  # for `build` alone, which is over
             else:
-                vars(twin)[name] = None if name in OF_ONE_PASS else _own(value, memo)
+                new = _own(value, memo)
+            object.__setattr__(twin, name, new)
+        if WORKER not in memo:
+            seeds.differ_after_fork(twin)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: without what the next forward and backward work out anew."""
-        return {**vars(self), **dict.fromkeys(OF_ONE_PASS), "grads": dict.fromkeys(self.grads)}
+        kept = dict(_attributes(self))
+        return {**kept, **dict.fromkeys(OF_ONE_PASS), "grads": dict.fromkeys(self.grads)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
         own_arrays(self)
         for inner in layers_inside(self)[1:]:
             if inner.params is self.params:  # whose gradients inner's backward fills
@@ -88,48 +99,115 @@ class Replicable:
         for key, array in self.params.items():
             if self.grads.get(key) is None:
                 self.grads[key] = np.zeros_like(array)
+        seeds.differ_after_fork(self)
+
+    def reseed(self) -> None:
+        """Draw other numbers from now on; called in forked processes, where no seed is set."""
 
 
-HOLDERS = (Replicable, dict, *SEQUENCES)  # what may have layers inside
+# -- what is inside -------------------------------------------------------------------------------
 
 
-def parts(value: Any) -> Iterable[tuple[Any, Any]]:
-    """Names or places of what a layer or container holds, and what is there; else nothing."""
-    if isinstance(value, dict):
-        return list(value.items())
-    if isinstance(value, SEQUENCES):
-        return list(enumerate(value))
-    return list(vars(value).items()) if isinstance(value, Replicable) else ()
+def walk(thing: Any) -> Iterator[tuple[tuple[Any, ...], Any, Any, Any]]:
+    """Everything inside `thing`, outer things first: its place, its holder, its name there, itself.
+
+    Each holder is entered once, so that things which hold each other come to an end.
+    """
+    seen: set[int] = set()
+    waiting: deque[tuple[tuple[Any, ...], Any]] = deque([((), thing)])
+    while waiting:
+        place, holder = waiting.popleft()
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        for name, part in _parts(holder):
+            inner = (*place, name)
+            yield inner, holder, name, part
+            if not isinstance(part, PLAIN):
+                waiting.append((inner, part))
 
 
 def layers_inside(thing: Any) -> list[Any]:
     """`thing`, if it is a layer, and all layers that it holds; each once, outer ones first."""
-    found: list[Any] = []
-    seen: set[int] = set()
-    waiting = deque([thing])
-    while waiting:
-        value = waiting.popleft()
-        if id(value) not in seen:
-            seen.add(id(value))
-            if isinstance(value, Replicable):
-                found.append(value)
-            waiting.extend(part for _, part in parts(value) if isinstance(part, HOLDERS))
-    return found
+    found = {id(thing): thing} if isinstance(thing, Replicable) else {}
+    for _, _, _, part in walk(thing):
+        if isinstance(part, Replicable):
+            found.setdefault(id(part), part)
+    return list(found.values())
 
 
-# -- copies ---------------------------------------------------------------------------------------
+def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What a layer, a container or a plain object holds, by name or place; nothing of others."""
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, SEQUENCES):
+        return list(enumerate(value))
+    return _attributes(value) if isinstance(value, Replicable) or _is_plain_object(value) else ()
+
+
+def _attributes(value: Any) -> list[tuple[str, Any]]:
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    held = [(name, getattr(value, name)) for name in slots if hasattr(value, name)]
+    return [*getattr(value, "__dict__", {}).items(), *held]
+
+
+def _is_plain_object(value: Any) -> bool:
+    """Whether it is an object of the user's that only holds others: a namespace, a dataclass."""
+    kind = type(value)
+    if not hasattr(value, "__dict__") or isinstance(value, (type, types.ModuleType, np.ndarray)):
+        return False
+    if kind is types.SimpleNamespace:
+        return True
+    return of_the_user(kind) and kind.__module__.partition(".")[0] not in sys.stdlib_module_names
+
+
+def replace_arrays(thing: Any, new: dict[int, Array]) -> None:
+    """Put arrays in the place of others, which `new` names by id, wherever `thing` holds these."""
+    for _, holder, name, part in list(walk(thing)):
+        if id(part) in new:
+            if isinstance(holder, (dict, list, deque)):
+                holder[name] = new[id(part)]
+            elif not isinstance(holder, SEQUENCES):
+                object.__setattr__(holder, name, new[id(part)])
+
+
+# -- replicas -------------------------------------------------------------------------------------
+
+
+def replicas(layers: Iterable[R]) -> list[R]:
+    """A worker's copies of `layers`; one that refers to another refers to its copy, too."""
+    layers = list(layers)
+    memo: dict[Any, Any] = {WORKER: True}
+    for one in layers_inside(layers):
+        for table in (one.params, one.state):  # memo: what stands for an object in the copy
+            memo[id(table)] = table
+            memo.update((id(array), array) for array in table.values())
+        memo.update((id(array), np.zeros_like(array)) for array in one.grads.values())
+    return [copy.deepcopy(layer, memo) for layer in layers]
 
 
 def _own(value: Any, memo: dict[Any, Any]) -> Any:
     """A copy of `value`; where a part cannot be copied, that part itself."""
+    if isinstance(value, np.ndarray) and not value.flags.writeable:
+        return value
+    trial = dict(memo)  # a copy that fails leaves halves of objects in its memo
     try:
-        return copy.deepcopy(value, memo)
+        whole = copy.deepcopy(value, trial)
+        # under its own id a memo keeps alive what it has copied, so that no id is used again
+        memo.setdefault(id(memo), []).append(trial.pop(id(trial), None))
+        memo.update(trial)
+        return whole
     except Exception:
         whole = value
         if type(value) is dict:
             whole = {key: _own(part, memo) for key, part in value.items()}
         elif type(value) in SEQUENCES:
             whole = type(value)(_own(part, memo) for part in value)
+        elif _is_plain_object(value):
+            kind: Any = type(value)
+            whole = kind.__new__(kind)
+            for name, part in _attributes(value):
+                object.__setattr__(whole, name, _own(part, memo))
         memo[id(value)] = whole
         return whole
 
@@ -137,43 +215,46 @@ def _own(value: Any, memo: dict[Any, Any]) -> Any:
 # -- settings -------------------------------------------------------------------------------------
 
 
-def settings(layer: Any) -> dict[tuple[Any, ...], Any]:
-    """What says how `layer` computes, by its place: all that training does not change."""
-    found: dict[tuple[Any, ...], Any] = {}
-    seen: set[int] = set()
+class Settings:
+    """What says how layers compute, at one moment: all that training does not change.
 
-    def look(place: tuple[Any, ...], value: Any) -> None:
-        layer = isinstance(value, Replicable)
-        if not layer and not isinstance(value, (dict, *SEQUENCES)):
-            found[place] = value.copy() if isinstance(value, np.ndarray) else value
-            return
-        found[place] = value if layer else type(value)
-        if id(value) not in seen:
-            seen.add(id(value))
-            for key, part in parts(value):
-                if layer and key in CHANGING:
-                    continue
-                inner = (*place, key)
-                if isinstance(part, PLAIN):
-                    found[inner] = part
-                else:
-                    look(inner, part)
+    `chosen` is what was decided beside the layers: loss, optimizer and the like.
+    """
 
-    look((), layer)
-    return found
+    def __init__(self, chosen: tuple[Any, ...], layers: list[Any]) -> None:
+        self.chosen = chosen
+        self._found = {
+            place: (value, value.copy() if _may_change(value) else None)
+            for place, value in _settings(layers)
+        }
+
+    def changed(self, layers: list[Any], *, arrays: bool = True) -> bool:
+        """Whether those of `layers` differ now; with `arrays=False` arrays by identity alone."""
+        now = dict(_settings(layers))
+        return now.keys() != self._found.keys() or any(
+            not _same(*self._found[place], value, arrays) for place, value in now.items()
+        )
 
 
-def unchanged(before: dict[Any, Any], now: dict[Any, Any]) -> bool:
-    """Whether two dicts hold the same objects, or equal numbers, words and arrays, by key."""
+def _settings(layers: list[Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for place, _, _, value in walk(layers):
+        if not any(name in CHANGING for name in place if type(name) is str):
+            # a container counts by what is in it
+            yield place, type(value) if isinstance(value, (dict, *SEQUENCES)) else value
 
-    def same(one: Any, other: Any) -> bool:
-        if one is other:
-            return True
-        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-            return one.dtype == other.dtype and np.array_equal(one, other)
-        return isinstance(one, (int, float, str)) and type(one) is type(other) and one == other
 
-    return before.keys() == now.keys() and all(same(before[key], now[key]) for key in before)
+def _may_change(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.flags.writeable
+
+
+def _same(old: Any, numbers: Any, new: Any, arrays: bool) -> bool:
+    """Whether the setting is the same object, with the same numbers, or an equal plain one."""
+    if new is old:
+        return numbers is None or not arrays or np.array_equal(numbers, new)
+    if isinstance(old, np.ndarray) and isinstance(new, np.ndarray):
+        before = old if numbers is None else numbers
+        return before.dtype == new.dtype and np.array_equal(before, new)
+    return isinstance(new, PLAIN) and type(old) is type(new) and bool(old == new)
 
 
 # -- random numbers -------------------------------------------------------------------------------
@@ -189,16 +270,18 @@ class Streams:
     """
 
     def __init__(self, layers: Iterable[Any]) -> None:
-        self._sources: list[tuple[Any, list[int]]] = []
-        held = [one for layer in layers for one in layers_inside(layer)]
-        for value in _generators([one for one in held if of_the_user(type(one))]):
-            drawn = copy.deepcopy(value)
-            draw = drawn.integers if isinstance(drawn, np.random.Generator) else drawn.randint
-            self._sources.append((value, [int(draw(0, 2**31 - 1)) for _ in range(4)]))
+        self._sources: dict[int, tuple[Any, list[int]]] = {}
+        kinds = (np.random.Generator, np.random.RandomState, random.Random)
+        for _, holder, name, value in walk(list(layers)):
+            of_the_package = isinstance(holder, Replicable) and not of_the_user(type(holder))
+            if isinstance(value, kinds) and not (name == "rng" and of_the_package):
+                drawn = copy.deepcopy(value)
+                draw = drawn.integers if isinstance(drawn, np.random.Generator) else drawn.randint
+                self._sources[id(value)] = value, [int(draw(0, 2**31 - 1)) for _ in range(4)]
 
     def seek(self, step: int, sample: int) -> None:
         """Samples from number `sample` on, in step `step`, come next."""
-        for generator, source in self._sources:
+        for generator, source in self._sources.values():
             place = [*source, step, sample]
             if isinstance(generator, random.Random):
                 generator.seed(repr(place))
@@ -207,20 +290,3 @@ class Streams:
             else:
                 bits = generator.bit_generator
                 bits.state = type(bits)(np.random.SeedSequence(place)).state
-
-
-def _generators(things: list[Any]) -> list[Any]:
-    """The generators in the attributes and containers of `things`, each once."""
-    kinds = (np.random.Generator, np.random.RandomState, random.Random)
-    found: list[Any] = []
-    seen: set[int] = set()
-    waiting = deque(part for thing in things for _, part in parts(thing))
-    while waiting:
-        value = waiting.popleft()
-        if id(value) not in seen:
-            seen.add(id(value))
-            if isinstance(value, kinds):
-                found.append(value)
-            elif not isinstance(value, Replicable):  # those are among `things`
-                waiting.extend(part for _, part in parts(value))
-    return found

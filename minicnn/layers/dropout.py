@@ -83,13 +83,14 @@ class Dropout(Layer):
         if source is None:
             rng = self.rng if self.rng is not None else seeds.new_generator()
             source = int(rng.integers(2**63))
-            seeds.differ_after_fork(self)
+        seeds.differ_after_fork(self)
         self._key = _key_from(source)
         super().build(input_shape)
 
     def reseed(self) -> None:
-        """Draw other masks from now on; for forked processes."""
-        self._key = _key_from(None)
+        """Draw other masks from now on, unless a seed fixes them; for forked processes."""
+        if self.seed is None:
+            self._key = _key_from(None)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
