@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial test lint types check gradcheck mutants correctness results bench clean
+.PHONY: tutorial test lint types check gradcheck wrong-calls mutants correctness results bench clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
@@ -28,6 +28,9 @@ check: test lint types
 
 gradcheck: $(VENV)/.package
 	$(RUN) -m minicnn.gradcheck
+
+wrong-calls: $(VENV)/.test
+	$(RUN) tests/wrong_calls.py $(ARGS)
 
 mutants: $(VENV)/.test
 	$(RUN) -m tools.mutants $(ARGS)

@@ -1,0 +1,414 @@
+"""What the arguments of the public callables are: which values each may take, and its names.
+
+An argument without an entry in `KINDS` fails `test_wrong_calls.py`, which says what to write.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import initializers, losses, metrics, optimizers
+from minicnn.callbacks import Callback, History
+from minicnn.checks import LARGEST_SIZE
+from minicnn.layers import ActivationLayer, Layer
+from minicnn.layers import activations as activation_layers
+from minicnn.models import Sequential
+from minicnn.optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an argument is.
+
+    Attributes
+    ----------
+    takes : (value, right) -> bool
+        Whether `value` may be accepted in the place of the value `right`. It need not be; but where
+        it is refused, the message has to be as good as for a wrong one.
+    called : tuple of str
+        Words by which a message may name the argument, beside the argument's own name.
+    """
+
+    takes: Callable[[Any, Any], bool]
+    called: tuple[str, ...] = ()
+
+    def may_take(self, value: Any, right: Any) -> bool:
+        try:
+            return bool(self.takes(value, right))
+        except Exception:  # values that refuse to be compared are not what was asked for
+            return False
+
+    def or_(self, takes: Callable[[Any], bool]) -> Kind:
+        return Kind(lambda value, right: takes(value) or self.takes(value, right), self.called)
+
+    def named(self, *called: str) -> Kind:
+        return Kind(self.takes, called)
+
+
+def is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+
+
+def is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+
+
+def is_size(value: Any) -> bool:
+    return is_integer(value) and 1 <= value <= LARGEST_SIZE
+
+
+def is_none(value: Any) -> bool:
+    return value is None
+
+
+def is_list_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, (list, tuple)) and all(test(item) for item in value)
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def as_numbers(value: Any) -> np.ndarray | None:
+    """`value` as an array of real numbers, none of them masked, or None if it is no such array."""
+    if np.ma.is_masked(value) or value is None:
+        return None
+    try:
+        array = np.asarray(value)
+    except Exception:
+        return None
+    return array if array.dtype.kind in "buif" else None
+
+
+def integers(low: float, high: float = math.inf) -> Kind:
+    return Kind(lambda value, right: is_integer(value) and low <= value <= high)
+
+
+def reals(low: float = -math.inf, high: float = math.inf, *, without: Iterable[float] = ()) -> Kind:
+    return Kind(
+        lambda value, right: (
+            is_real(value)
+            and low <= float(value) <= high
+            and math.isfinite(float(value))
+            and value not in without
+        )
+    )
+
+
+def words(*known: str) -> Kind:
+    return Kind(lambda value, right: isinstance(value, str) and value.lower() in known)
+
+
+def named_class(known: Mapping[str, type], base: type) -> Kind:
+    """A name of a class, in any case, the class or an object of it."""
+    names = {*known, *(kind.__name__.lower() for kind in known.values())}
+
+    def takes(value: Any, right: Any) -> bool:
+        if isinstance(value, str):
+            return value.lower() in names
+        return isinstance(value, base) or (isinstance(value, type) and issubclass(value, base))
+
+    return Kind(takes)
+
+
+def arrays(fits: Callable[[np.ndarray, np.ndarray], bool], *, finite: bool = True) -> Kind:
+    """Arrays of numbers that `fits(array, right)` finds right in shape and range."""
+
+    def takes(value: Any, right: Any) -> bool:
+        array = as_numbers(value)
+        if array is None or (finite and not np.isfinite(array).all()):
+            return False
+        return fits(array, np.asarray(right))
+
+    return Kind(takes)
+
+
+def _float32(array: np.ndarray) -> bool:
+    return bool(np.abs(array.astype("float64")).max(initial=0) <= np.finfo("float32").max)
+
+
+def _whole(array: np.ndarray, classes: int) -> bool:
+    return bool((array == np.floor(array)).all() and (array >= 0).all() and (array < classes).all())
+
+
+ANYTHING = Kind(lambda value, right: True)
+NOTHING_ELSE = Kind(lambda value, right: value is right)
+TEXT = Kind(lambda value, right: isinstance(value, str))
+NAME = Kind(lambda value, right: is_text(value))
+BOOLEAN = Kind(lambda value, right: isinstance(value, (bool, np.bool_)))
+SIZE = integers(1, LARGEST_SIZE)
+POSITIVE = integers(1)
+NATURAL = integers(0)
+SEED = integers(0)
+SHARE = reals(0, 1, without=(1,))
+PAIR = Kind(lambda value, right: is_size(value) or (is_list_of(is_size)(value) and len(value) == 2))
+SHAPE = Kind(lambda value, right: is_list_of(is_size)(value))
+BATCH_SHAPE = Kind(
+    lambda value, right: is_list_of(lambda size: size is None or is_size(size))(value) and value
+)
+DTYPE = Kind(lambda value, right: np.dtype(value) in (np.dtype("f"), np.dtype("d")))
+ACTIVATION = named_class(activation_layers.KNOWN, ActivationLayer).or_(is_none)
+INITIALIZER = named_class(initializers.KNOWN, initializers.Initializer).or_(
+    lambda value: isinstance(value, np.ndarray) and as_numbers(value) is not None
+)
+OPTIMIZER = named_class(optimizers.KNOWN, Optimizer)
+LOSS = named_class(losses.KNOWN, losses.Loss)
+VERBOSE = Kind(
+    lambda value, right: value == "auto" if isinstance(value, str) else value in (0, 1, 2)
+)
+CALLBACKS = Kind(
+    lambda value, right: (
+        value is None
+        or isinstance(value, Callback)
+        or is_list_of(lambda item: isinstance(item, Callback))(value)
+    )
+)
+
+
+def _is_metric(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.lower() in {"accuracy", "acc", *metrics.KNOWN}
+    return isinstance(value, metrics.Metric) or callable(value)
+
+
+METRIC = Kind(lambda value, right: _is_metric(value))
+METRICS = Kind(lambda value, right: is_list_of(_is_metric)(value), ("metric",))
+LAYER = Kind(lambda value, right: isinstance(value, Layer))
+
+SAMPLES = arrays(
+    lambda x, right: x.shape[1:] in (right.shape[1:], (*right.shape[1:], 1)) and _float32(x)
+)
+SAME_SHAPE = arrays(lambda x, right: x.shape == right.shape and _float32(x))
+NUMBERS = arrays(lambda x, right: x.ndim > 0 and x.size > 0)  # of a shape that may fit or not
+LABELS = arrays(lambda y, right: y.shape in (right.shape, (*right.shape, 1)) and _whole(y, 3))
+WEIGHTS = arrays(lambda w, right: (w >= 0).all() and w.size in (0, 1, right.size))
+# of the layers and losses themselves, whose numbers may be anything that a float is
+PASSED_BACK = arrays(lambda x, right: x.shape == right.shape, finite=False)
+ANY_SHAPE = arrays(lambda x, right: x.ndim > 0 and x.size > 0, finite=False).named("input")
+LAST_AXIS = arrays(
+    lambda x, right: x.ndim > 1 and x.shape[-1] == right.shape[-1] and x.size > 0, finite=False
+).named("input")
+CLASSES = Kind(  # numbers or text, one a sample
+    lambda value, right: np.shape(value) in (np.shape(right), (len(right), 1))
+)
+NO_LIST = (str, bytes, bytearray, memoryview, dict, set, frozenset)
+NAMES = Kind(lambda value, right: isinstance(value, Iterable) and not isinstance(value, NO_LIST))
+ONE_EACH = Kind(lambda value, right: len(value) == len(right) and not isinstance(value, NO_LIST))
+CLASS_WEIGHT = Kind(
+    lambda value, right: (
+        isinstance(value, dict)
+        and all(is_integer(key) and 0 <= key < 3 for key in value)
+        and all(is_real(factor) and 0 <= float(factor) < math.inf for factor in value.values())
+    )
+)
+SPLIT = Kind(
+    lambda value, right: is_real(value) and (0 <= value < 1 or (is_integer(value) and value < 12))
+)
+
+# By the name of the argument, which means the same wherever it occurs; or, where it does not, by
+# the name of the callable and the argument.
+KINDS: dict[str, Kind] = {
+    # layers
+    "activation": ACTIVATION,
+    "bias_initializer": INITIALIZER.named("initializer"),
+    "center": BOOLEAN,
+    "dtype": DTYPE,
+    "epsilon": reals(0, without=(0,)),
+    "filters": SIZE,
+    "input_shape": SHAPE,
+    "kernel_initializer": INITIALIZER.named("initializer"),
+    "kernel_size": PAIR,
+    "momentum": reals(0, 1),
+    "name": NAME,
+    "offset": reals(),
+    "padding": words("valid", "same"),
+    "pool_size": PAIR,
+    "rate": reals(0, 1),
+    "scale": reals(),
+    "seed": SEED,
+    "shape": SHAPE,
+    "strides": PAIR,
+    "trainable": BOOLEAN,
+    "training": BOOLEAN,
+    "units": SIZE,
+    "use_bias": BOOLEAN,
+    "layers.batchnorm.BatchNormalization*.scale": BOOLEAN,
+    "layers.input.InputLayer.shape": SHAPE.named("input_shape"),
+    "layers.input.Input.shape": SHAPE.named("input_shape"),
+    "layers.*.forward.x": ANY_SHAPE,
+    "layers.*.__call__.x": ANY_SHAPE,
+    **{
+        f"layers.{file}.*.{method}.x": LAST_AXIS
+        for file in ("batchnorm", "conv", "dense")
+        for method in ("forward", "__call__")
+    },
+    "layers.*.backward.dy": PASSED_BACK,
+    "layers.*.build.input_shape": BATCH_SHAPE.named("input"),
+    "layers.*.output_shape.input_shape": BATCH_SHAPE.named("input"),
+    "layers.base.Layer.add_*.key": NAME,
+    "layers.base.Layer.add_*.initializer": INITIALIZER,
+    "key": NAME,
+    "initializer": INITIALIZER,
+    "weights": Kind(
+        lambda value, right: (
+            isinstance(value, (list, tuple))
+            and len(value) == len(right)
+            and all(SAME_SHAPE.takes(one, other) for one, other in zip(value, right))
+        ),
+        ("arrays", "W", "b", "gamma", "beta", "moving_mean", "moving_variance"),
+    ),
+    # initializers
+    "rng": Kind(lambda value, right: isinstance(value, np.random.Generator)),
+    "W": PASSED_BACK,
+    "b": PASSED_BACK,
+    "gamma": PASSED_BACK,
+    "beta": PASSED_BACK,
+    "moving_mean": PASSED_BACK,
+    "moving_variance": PASSED_BACK,
+    # losses, metrics, optimizers
+    "y_pred": ANY_SHAPE.named(),
+    "y_true": ANY_SHAPE.named("y"),
+    "beta_1": SHARE,
+    "beta_2": SHARE,
+    "from_logits": BOOLEAN,
+    "learning_rate": reals(0),
+    "loss": LOSS,
+    "nesterov": BOOLEAN,
+    "rho": SHARE,
+    "sample_weight": WEIGHTS,
+    "metrics.get.output_shape": BATCH_SHAPE,
+    "initializers.get.identifier": INITIALIZER.named("initializer"),
+    "losses.get.identifier": LOSS.named("loss"),
+    "metrics.get.identifier": METRIC.named("metric"),
+    "optimizers.get.identifier": OPTIMIZER.named("optimizer"),
+    "optimizers.Optimizer.update.w": PASSED_BACK,
+    "optimizers.Optimizer.update.g": PASSED_BACK,
+    "optimizers.Optimizer.update.parts": Kind(
+        lambda value, right: all(isinstance(part, slice) for part in value)
+    ),
+    # models
+    "batch_size": POSITIVE,
+    "callbacks": CALLBACKS,
+    "class_weight": CLASS_WEIGHT,
+    "epochs": NATURAL,
+    "index": integers(-4, 3),
+    "initial_epoch": NATURAL,
+    "jit_compile": BOOLEAN.or_(lambda value: isinstance(value, str) and value == "auto"),
+    "layer": LAYER,
+    "layers": Kind(lambda value, right: is_list_of(lambda item: isinstance(item, Layer))(value)),
+    "line_length": integers(1, 10_000),
+    "loss_weights": ANYTHING,
+    "metrics": METRICS,
+    "optimizer": OPTIMIZER,
+    "print_fn": Kind(lambda value, right: callable(value)),
+    "return_dict": BOOLEAN,
+    "show_trainable": BOOLEAN,
+    "expand_nested": BOOLEAN,
+    "shuffle": BOOLEAN,
+    "validation_data": Kind(
+        lambda value, right: (
+            isinstance(value, (list, tuple))
+            and len(value) in (2, 3)
+            and SAMPLES.takes(value[0], right[0])
+            and LABELS.takes(value[1], right[1])
+        )
+    ),
+    "validation_freq": POSITIVE,
+    "validation_split": SPLIT,
+    "verbose": VERBOSE,
+    "models.Sequential.forward.x": LAST_AXIS,
+    "models.Sequential.*.x": SAMPLES,
+    "models.Sequential.__call__.x": SAMPLES,
+    "models.Sequential.*.y": LABELS,
+    "models.Sequential.backward.dy": PASSED_BACK,
+    "models.Sequential.build.input_shape": BATCH_SHAPE,
+    # data
+    "data": Kind(lambda value, right: isinstance(value, (bytes, bytearray, memoryview))),
+    "path": NOTHING_ELSE,
+    "sha256": TEXT,
+    "source": TEXT,
+    "n_train": POSITIVE,
+    "n_test": POSITIVE,
+    "datasets.idx.parse_idx.shape": Kind(
+        lambda value, right: is_list_of(lambda size: size is None or is_size(size))(value)
+    ),
+    # utils, config, model_selection
+    "n": integers(1, 10_000),
+    "num_classes": integers(1, 10_000_000),
+    "utils.to_categorical.x": arrays(lambda x, right: x.size > 0 and _whole(x, 10_000_000)),
+    "config.set_floatx.value": words("float32", "float64"),
+    "seeds.set_random_seed.seed": integers(0, 2**32 - 1),
+    "arrays": Kind(lambda value, right: len(value) == len(right[0])),
+    "random_state": integers(0, 2**32 - 1).or_(
+        lambda value: isinstance(value, (np.random.RandomState, np.random.Generator))
+    ),
+    "stratify": Kind(lambda value, right: np.shape(value) == np.shape(right)),
+    "test_size": Kind(lambda value, right: is_real(value) and 0 < value < 12),
+    "train_size": Kind(lambda value, right: is_real(value) and 0 < value < 12),
+    # plotting, reports
+    "class_names": NAMES,
+    "colors": ONE_EACH,
+    "columns": integers(1, 10_000),
+    "digits": integers(0, 10_000),
+    "history": Kind(lambda value, right: isinstance(value, (History, Mapping))),
+    "images": arrays(lambda x, right: x.ndim in (3, 4) and x.size > 0),
+    "labels": Kind(lambda value, right: np.size(value) == len(value) > 0),
+    "normalize": words("true", "pred", "all"),
+    "output_dict": BOOLEAN,
+    "rows": integers(1, 10_000),
+    "size": reals(0, 1000, without=(0,)),
+    "suptitle": TEXT,
+    "target_names": NAMES,
+    "titles": ONE_EACH,
+    "zero_division": Kind(
+        lambda value, right: is_real(value) and (value in (0, 1) or math.isnan(value))
+    ),
+    "plotting.*.y_true": CLASSES,
+    "plotting.*.y_pred": CLASSES,
+    "reports.*.y_true": CLASSES,
+    "reports.*.y_pred": CLASSES,
+    # gradcheck
+    "bar": reals(0, 0.1, without=(0,)),
+    "eps": reals(0, 0.1, without=(0,)),
+    "linear": BOOLEAN,
+    "max_elements": POSITIVE,
+    "max_kinks": reals(0, 1),
+    "perturb": BOOLEAN,
+    "wrt": Kind(
+        lambda value, right: (
+            isinstance(value, Iterable) and not isinstance(value, str) and len(set(value)) > 0
+        )
+    ),
+    "gradcheck.api.check_layer.layer": Kind(
+        lambda value, right: hasattr(value, "forward") and hasattr(value, "backward")
+    ),
+    "gradcheck.api.check_layer.input_shape_or_x": Kind(
+        lambda value, right: BATCH_SHAPE.takes(value, right) or NUMBERS.takes(value, right)
+    ),
+    "gradcheck.api.check_loss.loss": LOSS.or_(lambda value: hasattr(value, "backward")),
+    "gradcheck.api.check_model.model": Kind(lambda value, right: isinstance(value, Sequential)),
+    "gradcheck.api.check_model.x": SAME_SHAPE,
+    "gradcheck.api.check_model.y": LABELS,
+    # attributes
+    "iterations": NATURAL,
+    "flat_params": SAME_SHAPE,
+    "stop_training": BOOLEAN,
+    "params": NOTHING_ELSE,
+    "grads": NOTHING_ELSE,
+    "state": NOTHING_ELSE.or_(lambda value: value == {}),
+    "weights.Weight.assign.value": SAME_SHAPE.named("dense/kernel"),
+}
+
+
+def kind_of(call: str, argument: str) -> Kind | None:
+    """What the argument of that call is."""
+    call = call.partition(" ")[0]
+    special = [key for key in KINDS if "." in key and fnmatch.fnmatch(f"{call}.{argument}", key)]
+    return KINDS[max(special, key=len)] if special else KINDS.get(argument)

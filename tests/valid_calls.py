@@ -1,0 +1,655 @@
+"""One right call of each public callable.
+
+`wrong_calls.py` puts wrong values in the place of the arguments, one or two at a time. What is
+public is found by inspection: a new function, class or method without an entry here fails
+`test_wrong_calls.py`, which says what to write. Layers come from the table of `test_contract.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from test_contract import CASES
+
+import minicnn
+from minicnn import initializers, losses, metrics, optimizers
+from minicnn.callbacks import Callback
+from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
+from minicnn.gradcheck import check_layer, check_loss, check_model
+from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer
+from minicnn.layers import base as layers_base
+from minicnn.models import OF_KERAS as MODELS_OF_KERAS
+from minicnn.models import Sequential
+from minicnn.optimizers import SGD, Adam, Optimizer, RMSprop
+
+
+@dataclass
+class Valid:
+    """A right call: what is called, and with what.
+
+    Attributes
+    ----------
+    function : callable
+    given : dict
+        The arguments by name; those of `*args` as a tuple, of which the first is replaced.
+    watched : object
+        What has to be unchanged after an error.
+    keras : dict
+        Arguments of Keras's that the function takes with these values alone.
+    skipped : tuple of str
+        Arguments that are no user's.
+    also : tuple of callable
+        Their arguments it takes too: `Dense(...)` those of `Layer(...)`.
+    succeeds : bool
+        False where what the right call needs is not there.
+    """
+
+    function: Callable[..., Any]
+    given: dict[str, Any] = field(default_factory=dict)
+    watched: Any = None
+    keras: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    also: tuple[Callable[..., Any], ...] = ()
+    succeeds: bool = True
+
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """The arguments that there are, apart from **kwargs."""
+        if isinstance(self.function, Assign):
+            return {}
+        found: dict[str, inspect.Parameter] = {}
+        for function in (self.function, *self.also):
+            found |= inspect.signature(function).parameters
+        return {
+            name: parameter
+            for name, parameter in found.items()
+            if parameter.kind is not parameter.VAR_KEYWORD and name not in self.skipped
+        }
+
+
+class Assign:
+    """Sets an attribute (or an entry of a dict), and then uses what it was set on."""
+
+    def __init__(
+        self, set_it: Callable[[Any], None], use: Callable[[], Any] = lambda: None
+    ) -> None:
+        self.set_it, self.use = set_it, use
+        self.done = False  # whether the value was taken: then it stays, whatever its use says
+
+    def __call__(self, **given: Any) -> Any:
+        (value,) = given.values()
+        self.set_it(value)
+        self.done = True
+        return self.use()
+
+
+def setter(thing: Any, name: str) -> Callable[[Any], None]:
+    return lambda value: setattr(thing, name, value)
+
+
+def entry(table: dict[str, Any], key: str) -> Callable[[Any], None]:
+    return lambda value: table.__setitem__(key, value)
+
+
+SPARSE = "sparse_categorical_crossentropy"
+RNG = np.random.default_rng
+
+
+class OneEpoch(Callback):
+    """Ends `fit` after one epoch, however many were asked for."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.stop_training = True
+
+
+def samples() -> tuple[np.ndarray, np.ndarray]:
+    return RNG(0).standard_normal((12, 4)).astype("float32"), np.arange(12) % 3
+
+
+def model() -> Sequential:
+    """A model of all that a layer can hold, after one step."""
+    layers: list[Layer] = [Input((4,)), Dense(5, "relu", name="dense")]
+    layers += [minicnn.layers.BatchNormalization(name="norm"), Dropout(0.2, seed=1)]
+    model = Sequential([*layers, Dense(3, "softmax", name="top")], name="model")
+    model.compile(SGD(0.01, momentum=0.9), SPARSE, metrics=["accuracy"])
+    model.train_on_batch(*samples())
+    return model
+
+
+def unbuilt() -> Sequential:
+    return Sequential([Dense(5, "relu", name="dense"), Dense(3, name="top")], name="model")
+
+
+def of_model(method: str, **given: Any) -> Callable[[], Valid]:
+    """A call of a model's method; x and y are samples where it takes them."""
+
+    def make() -> Valid:
+        subject = model()
+        x, y = samples()
+        parameters = inspect.signature(getattr(Sequential, method)).parameters
+        data = {k: v for k, v in {"x": x, "y": y, "verbose": 0}.items() if k in parameters}
+        keras = MODELS_OF_KERAS if "keras" in parameters else {}
+        return Valid(getattr(subject, method), {**data, **given}, subject, keras)
+
+    return make
+
+
+def of_object(make: Callable[[], Any], method: str, **given: Any) -> Callable[[], Valid]:
+    def valid() -> Valid:
+        thing = make()
+        return Valid(getattr(thing, method), dict(given), thing)
+
+    return valid
+
+
+def of_function(function: Callable[..., Any], *skipped: str, **given: Any) -> Callable[[], Valid]:
+    return lambda: Valid(function, dict(given), skipped=skipped)
+
+
+LAYER_ARGUMENTS = (Layer,)  # what every layer's constructor hands on to
+
+
+def _of_layers() -> Iterator[tuple[str, Callable[[], Valid]]]:
+    """Constructor, methods and settings of every layer, from the table of `test_contract.py`."""
+    fullest = {}
+    for case in CASES.values():  # of each class the case that gives most arguments
+        if case.kind not in fullest or len(case.kwargs) > len(fullest[case.kind].kwargs):
+            fullest[case.kind] = case
+    for kind, case in fullest.items():
+        name = name_of(kind)
+
+        def made(case: Any = case, kind: Any = kind) -> Valid:
+            given = {k: v for k, v in case.kwargs.items() if k != "input_shape"}
+            also = LAYER_ARGUMENTS if kind is not InputLayer else ()
+            return Valid(kind, given, None, layers_base.OF_KERAS, also=also)
+
+        yield name, made
+        yield f"{name}.forward", lambda case=case: _passing(case, "forward")
+        yield f"{name}.__call__", lambda case=case: _passing(case, "__call__")
+        yield f"{name}.backward", lambda case=case: _backward(case)
+        yield f"{name}.build", lambda case=case: _building(case)
+        yield f"{name}.output_shape", lambda case=case: _shapes(case)
+        yield f"{name}.set_weights", lambda case=case: _weights(case)
+        yield f"{name}.set_dtype", lambda case=case: _set_dtype(case)
+        for setting in (*case.kwargs, "trainable", "name"):
+            if setting != "shape":  # of an Input, which declares it once
+                yield f"{name}.{setting} =", lambda c=case, s=setting: _setting(c, s, built=False)
+                yield f"{name}.{setting} = (built)", lambda c=case, s=setting: _setting(c, s)
+        for table in ("params", "grads", "state"):
+            for key in getattr(case.layer(), table):
+                yield f"{name}.{table}[{key}] =", lambda c=case, t=table, k=key: _entry(c, t, k)
+
+
+def _passing(case: Any, method: str) -> Valid:
+    layer = case.layer()
+    return Valid(getattr(layer, method), {"x": case.x()}, layer)
+
+
+def _backward(case: Any) -> Valid:
+    layer = case.layer()
+    return Valid(layer.backward, {"dy": case.dy(layer.forward(case.x()))}, layer)
+
+
+def _building(case: Any) -> Valid:
+    layer = case.kind(**case.kwargs)
+    return Valid(layer.build, {"input_shape": (None, *case.shape[1:])}, layer)
+
+
+def _shapes(case: Any) -> Valid:
+    layer = case.layer()
+    return Valid(layer.output_shape, {"input_shape": (None, *case.shape[1:])}, layer)
+
+
+def _weights(case: Any) -> Valid:
+    layer = case.layer()
+    return Valid(layer.set_weights, {"weights": layer.get_weights()}, layer)
+
+
+def _set_dtype(case: Any) -> Valid:
+    layer = case.kind(**case.kwargs)
+    return Valid(layer.set_dtype, {"dtype": "float32"}, layer)
+
+
+def _setting(case: Any, name: str, *, built: bool = True) -> Valid:
+    layer = case.layer() if built else case.kind(**case.kwargs)
+    right = case.kwargs.get(name, {"trainable": True, "name": "layer"}.get(name))
+    use = lambda: layer.backward(case.dy(layer.forward(case.x(), training=True)))  # noqa: E731
+    return Valid(Assign(setter(layer, name), use), {name: right}, layer)
+
+
+def _table(case: Any, name: str) -> Valid:
+    layer = case.layer()
+    use = lambda: layer.backward(case.dy(layer.forward(case.x(), training=True)))  # noqa: E731
+    return Valid(Assign(setter(layer, name), use), {name: dict(getattr(layer, name))}, layer)
+
+
+def _entry(case: Any, table: str, key: str) -> Valid:
+    layer = case.layer()
+    right = getattr(layer, table)[key].copy()
+    use = lambda: layer.backward(case.dy(layer.forward(case.x(), training=True)))  # noqa: E731
+    return Valid(Assign(entry(getattr(layer, table), key), use), {key: right}, layer)
+
+
+def _adding(method: str) -> Valid:
+    layer = Dense(2, name="dense")
+    given = {"key": "extra", "shape": (2, 3), "initializer": initializers.Ones()}
+    return Valid(getattr(layer, method), given, layer)
+
+
+def _of_optimizers() -> Iterator[tuple[str, Callable[[], Valid]]]:
+    makers = {
+        SGD: lambda: SGD(0.1, momentum=0.5, nesterov=True),
+        RMSprop: lambda: RMSprop(0.01),
+        Adam: lambda: Adam(0.01),
+    }
+    for kind, make in makers.items():
+        yield name_of(kind), lambda kind=kind: Valid(kind, {}, None, optimizers.OF_KERAS)
+        settings = [
+            name
+            for name, parameter in inspect.signature(kind).parameters.items()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        for name in (*settings, "iterations", "state"):
+            yield (
+                f"{name_of(kind)}.{name} =",
+                lambda make=make, name=name: _optimizer_setting(make(), name),
+            )
+        for name in ("learning_rate", "iterations", "state"):
+            yield (
+                f"{name_of(kind)}.{name} = (in a model)",
+                lambda make=make, name=name: _setting_in_model(make(), name),
+            )
+
+
+def _vectors() -> dict[str, np.ndarray]:
+    return {"w": np.ones(5, "float32"), "g": np.arange(5, dtype="float32")}
+
+
+def _optimizer_setting(optimizer: Optimizer, name: str) -> Valid:
+    optimizer.update(**_vectors())
+    right = getattr(optimizer, name)
+    right = dict(right) if isinstance(right, dict) else right
+    use = lambda: optimizer.update(**_vectors())  # noqa: E731
+    return Valid(Assign(setter(optimizer, name), use), {name: right}, optimizer)
+
+
+def _setting_in_model(optimizer: Optimizer, name: str) -> Valid:
+    subject = model()
+    subject.compile(optimizer, SPARSE)
+    use = lambda: subject.train_on_batch(*samples())  # noqa: E731
+    use()
+    right = getattr(optimizer, name)
+    right = dict(right) if isinstance(right, dict) else right
+    return Valid(Assign(setter(optimizer, name), use), {name: right}, subject)
+
+
+def _updating() -> Valid:
+    optimizer = SGD(0.1, momentum=0.5)
+    vectors = _vectors()
+    watched = [optimizer, vectors["w"]]
+    return Valid(optimizer.update, {**vectors, "parts": [slice(0, 2)]}, watched)
+
+
+def _model_setting(name: str, right: Any) -> Callable[[], Valid]:
+    def make() -> Valid:
+        subject = model()
+        use = lambda: subject.fit(*samples(), verbose=0)  # noqa: E731
+        return Valid(Assign(setter(subject, name), use), {name: right}, subject)
+
+    return make
+
+
+def _of_model_tables() -> Iterator[tuple[str, Callable[[], Valid]]]:
+    """What is put in the place of a model's arrays: seen at its next step, or when it predicts."""
+    for table, key, layer in (
+        ("params", "W", "dense"),
+        ("params", "gamma", "norm"),
+        ("state", "moving_mean", "norm"),
+    ):
+        for method in ("fit", "predict"):
+
+            def make(
+                table: str = table, key: str = key, layer: str = layer, method: str = method
+            ) -> Valid:
+                subject = model()
+                held = getattr(subject.get_layer(layer), table)
+                given = samples()[:1] if method == "predict" else samples()
+                use = lambda: getattr(subject, method)(*given, verbose=0)  # noqa: E731
+                return Valid(Assign(entry(held, key), use), {key: held[key].copy()}, subject)
+
+            yield f"models.Sequential.{table}[{key}] = ({method})", make
+
+
+def _flat_params() -> Valid:
+    subject = model()
+    return Valid(
+        Assign(setter(subject, "flat_params")), {"flat_params": subject.flat_params.copy()}
+    )
+
+
+def _model_backward() -> Valid:
+    subject = model()
+    y = subject.forward(samples()[0])
+    return Valid(subject.backward, {"dy": np.ones_like(y)}, subject)
+
+
+def _model_weights() -> Valid:
+    subject = model()
+    return Valid(subject.set_weights, {"weights": subject.get_weights()}, subject)
+
+
+def _assigning() -> Valid:
+    weight = model().weights[0]
+    return Valid(weight.assign, {"value": weight.numpy()}, weight.value)
+
+
+def _adding_a_layer() -> Valid:
+    subject = model()
+    return Valid(subject.add, {"layer": Dense(2, name="new")}, subject)
+
+
+def _building_a_model() -> Valid:
+    subject = unbuilt()
+    return Valid(subject.build, {"input_shape": (None, 4)}, subject)
+
+
+def _images() -> np.ndarray:
+    return RNG(1).random((3, 4, 5))
+
+
+HISTORY = {"loss": [2.0, 1.0], "val_loss": [2.5, 1.5], "accuracy": [0.1, 0.2]}
+ROWS = {"y_true": np.array([0, 1, 2, 1]), "y_pred": np.array([0, 2, 2, 1])}
+ONE_HOT, GUESSES = np.eye(3)[[0, 1, 2, 1]], RNG(2).dirichlet([1, 1, 1], 4)
+IDX = bytes([0, 0, 8, 1, 0, 0, 0, 3, 9, 0, 7])
+
+
+def _calls() -> dict[str, Callable[[], Valid]]:
+    return {
+        **dict(_of_layers()),
+        "layers.base.Layer": lambda: Valid(Layer, {}, None, layers_base.OF_KERAS),
+        "layers.activations.ActivationLayer": lambda: Valid(
+            ActivationLayer, {}, None, layers_base.OF_KERAS
+        ),
+        "layers.input.Input": lambda: Valid(Input, {"shape": (4,)}, None, layers_base.OF_KERAS),
+        "layers.base.Layer.params =": lambda: _table(CASES["dense"], "params"),
+        "layers.base.Layer.grads =": lambda: _table(CASES["dense"], "grads"),
+        "layers.base.Layer.state =": lambda: _table(CASES["batch normalization"], "state"),
+        "layers.base.Layer.add_param": lambda: _adding("add_param"),
+        "layers.base.Layer.add_state": lambda: _adding("add_state"),
+        # models
+        "models.Sequential": lambda: Valid(Sequential, {"layers": [Dense(2)], "name": "model"}),
+        "models.Sequential.add": _adding_a_layer,
+        "models.Sequential.build": _building_a_model,
+        "models.Sequential.forward": of_model("forward"),
+        "models.Sequential.backward": _model_backward,
+        "models.Sequential.__call__": of_model("__call__"),
+        "models.Sequential.compile": of_model("compile", optimizer="adam", loss=SPARSE),
+        "models.Sequential.fit": of_model(
+            "fit",
+            batch_size=5,
+            callbacks=[OneEpoch()],
+            validation_data=samples(),
+            class_weight={0: 1.0, 2: 0.5},
+        ),
+        "models.Sequential.fit (weighted)": of_model(
+            "fit", validation_split=0.25, sample_weight=np.ones(12), callbacks=[OneEpoch()]
+        ),
+        "models.Sequential.evaluate": of_model("evaluate", sample_weight=np.ones(12)),
+        "models.Sequential.predict": of_model("predict", batch_size=5),
+        "models.Sequential.train_on_batch": of_model(
+            "train_on_batch", class_weight={0: 1.0, 2: 0.5}
+        ),
+        "models.Sequential.train_on_batch (weighted)": of_model(
+            "train_on_batch", sample_weight=np.ones(12)
+        ),
+        "models.Sequential.test_on_batch": of_model("test_on_batch", sample_weight=np.ones(12)),
+        "models.Sequential.predict_on_batch": of_model("predict_on_batch"),
+        "models.Sequential.get_layer": of_model("get_layer", name="top"),
+        "models.Sequential.get_layer (index)": of_model("get_layer", index=0),
+        "models.Sequential.set_weights": _model_weights,
+        "models.Sequential.summary": of_model("summary", print_fn=io.StringIO().write),
+        "models.Sequential.flat_params =": _flat_params,
+        "models.Sequential.trainable =": _model_setting("trainable", True),
+        "models.Sequential.loss =": _model_setting("loss", losses.get(SPARSE)),
+        "models.Sequential.optimizer =": _model_setting("optimizer", SGD()),
+        "models.Sequential.jit_compile =": _model_setting("jit_compile", True),
+        "models.Sequential.name =": _model_setting("name", "model"),
+        **dict(_of_model_tables()),
+        "weights.Weight.assign": _assigning,
+        # initializers, losses, metrics, optimizers
+        **{
+            name_of(kind): of_function(kind, seed=3)
+            for kind in (initializers.Initializer, *initializers.KNOWN.values())
+        },
+        "initializers.Initializer.__call__": of_object(
+            initializers.GlorotUniform, "__call__", shape=(2, 3)
+        ),
+        "initializers.Initializer.seed =": lambda: _seeded(),
+        "initializers.fans": of_function(initializers.fans, shape=(2, 3)),
+        "initializers.get": of_function(initializers.get, "who", identifier="zeros"),
+        **{name_of(kind): of_function(kind) for kind in losses.KNOWN.values()},
+        "losses.Loss.__call__": of_object(
+            losses.MeanSquaredError,
+            "__call__",
+            y_true=ONE_HOT,
+            y_pred=GUESSES,
+            sample_weight=np.ones(4),
+        ),
+        "losses.SparseCategoricalCrossentropy.__call__": of_object(
+            losses.SparseCategoricalCrossentropy, "__call__", y_true=ROWS["y_true"], y_pred=GUESSES
+        ),
+        "losses.CategoricalCrossentropy.__call__": of_object(
+            losses.CategoricalCrossentropy, "__call__", y_true=ONE_HOT, y_pred=GUESSES
+        ),
+        "losses.get": of_function(losses.get, "who", identifier="mse"),
+        "metrics.Metric": of_function(metrics.Metric, name="metric"),
+        **{name_of(kind): of_function(kind, name="metric") for kind in metrics.KNOWN.values()},
+        "metrics.Metric.__call__": of_object(
+            metrics.CategoricalAccuracy, "__call__", y_true=ONE_HOT, y_pred=GUESSES
+        ),
+        "metrics.SparseCategoricalAccuracy.__call__": of_object(
+            metrics.SparseCategoricalAccuracy, "__call__", y_true=ROWS["y_true"], y_pred=GUESSES
+        ),
+        "metrics.BinaryAccuracy.__call__": of_object(
+            metrics.BinaryAccuracy, "__call__", y_true=ONE_HOT[:, :1], y_pred=GUESSES[:, :1]
+        ),
+        "metrics.MeanAbsoluteError.__call__": of_object(
+            metrics.MeanAbsoluteError, "__call__", y_true=ONE_HOT, y_pred=GUESSES
+        ),
+        "metrics.get": of_function(
+            metrics.get,
+            "who",
+            identifier="accuracy",
+            loss=losses.get(SPARSE),
+            output_shape=(None, 3),
+        ),
+        "optimizers.Optimizer": lambda: Valid(Optimizer, {}, None, optimizers.OF_KERAS),
+        **dict(_of_optimizers()),
+        "optimizers.Optimizer.update": _updating,
+        "optimizers.get": of_function(optimizers.get, "who", identifier="adam"),
+        # data
+        "datasets.idx.parse_idx": of_function(idx.parse_idx, data=IDX, shape=(None,)),
+        "datasets.idx.verify": of_function(
+            idx.verify,
+            data=IDX,
+            source="file",
+            sha256=hashlib.sha256(IDX).hexdigest(),
+        ),
+        "datasets.fashion_mnist.load_data": lambda: Valid(
+            fashion_mnist.load_data, {"path": "folder"}, succeeds=False
+        ),
+        "datasets.synthetic_fashion.load_data": of_function(
+            synthetic_fashion.load_data, n_train=3, n_test=2
+        ),
+        # the rest
+        "utils.to_categorical": of_function(minicnn.utils.to_categorical, x=[0, 2], num_classes=3),
+        "seeds.set_random_seed": of_function(minicnn.utils.set_random_seed, seed=1),
+        "config.set_floatx": of_function(minicnn.config.set_floatx, value="float32"),
+        "engine.threads.set_num_threads": of_function(minicnn.set_num_threads, n=2),
+        "model_selection.train_test_split": of_function(
+            minicnn.model_selection.train_test_split,
+            arrays=samples(),
+            test_size=0.25,
+            random_state=1,
+            stratify=samples()[1],
+        ),
+        "plotting.image_grid": of_function(
+            minicnn.plotting.image_grid,
+            images=_images(),
+            titles=["a", "b", "c"],
+            colors=["red", "green", "red"],
+            rows=1,
+            columns=3,
+            suptitle="text",
+        ),
+        "plotting.prediction_grid": of_function(
+            minicnn.plotting.prediction_grid,
+            images=_images(),
+            y_true=[0, 1, 2],
+            y_pred=[0, 1, 1],
+            class_names=["a", "b", "c"],
+            rows=1,
+            columns=3,
+        ),
+        "plotting.training_curves": of_function(minicnn.plotting.training_curves, history=HISTORY),
+        "plotting.confusion_heatmap": of_function(
+            minicnn.plotting.confusion_heatmap, class_names=["a", "b", "c"], **ROWS
+        ),
+        "reports.accuracy_score": of_function(minicnn.reports.accuracy_score, **ROWS),
+        "reports.confusion_matrix": of_function(
+            minicnn.reports.confusion_matrix, labels=[0, 1, 2], normalize="true", **ROWS
+        ),
+        "reports.classification_report": of_function(
+            minicnn.reports.classification_report,
+            labels=[0, 1, 2],
+            target_names=["a", "b", "c"],
+            **ROWS,
+        ),
+        "gradcheck.api.check_layer": lambda: _checking_a_layer(),
+        "gradcheck.api.check_loss": of_function(
+            check_loss, loss="mse", y_true=ONE_HOT, y_pred=GUESSES
+        ),
+        "gradcheck.api.check_model": lambda: _checking_a_model(),
+    }
+
+
+def _seeded() -> Valid:
+    initializer = initializers.GlorotUniform(seed=3)
+    use = lambda: initializer((2, 3))  # noqa: E731
+    return Valid(Assign(setter(initializer, "seed"), use), {"seed": 3}, initializer)
+
+
+def _checking_a_layer() -> Valid:
+    layer = Dense(2, name="dense")
+    layer.build((None, 3))
+    return Valid(
+        check_layer, {"layer": layer, "input_shape_or_x": (None, 3), "wrt": ["x", "W"]}, layer
+    )
+
+
+def _checking_a_model() -> Valid:
+    subject = model()
+    x, y = samples()
+    given = {"model": subject, "x": x, "y": y, "loss": SPARSE, "wrt": ["x", "top/W"]}
+    return Valid(check_model, {**given, "training": False}, subject)
+
+
+# -- what is public -------------------------------------------------------------------------------
+
+MODULES = (
+    "minicnn",
+    "callbacks",
+    "config",
+    "datasets",
+    "datasets.fashion_mnist",
+    "datasets.idx",
+    "datasets.synthetic_fashion",
+    "gradcheck",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "model_selection",
+    "models",
+    "optimizers",
+    "plotting",
+    "reports",
+    "utils",
+)
+
+# What has a public name and is still not called by users with arguments of theirs, and why.
+NOT_CALLED: dict[str, str] = {
+    "callbacks.Callback.*": "hooks, which the library calls",
+    "callbacks.History.*": "hooks, which the library calls",
+    "callbacks.CallbackList": "of fit",
+    "callbacks.checked": "the check itself",
+    "config.float_dtype": "the check itself",
+    "reports.class_labels": "the check itself",
+    "datasets.fashion_mnist.DataFile": "the table of the files",
+    "gradcheck.result.*": "results, which the checks make",
+    "layers.*.seek": "of the engine",
+    "layers.dropout.Dropout.draw": "of the engine",
+    "layers.base.Layer.*": "of every layer by itself",
+    "initializers.*.draw": "what a subclass defines: it gets what __call__ has checked",
+    "initializers.*.variance": "what a subclass defines",
+    "losses.*.forward": "what a subclass defines: it gets what __call__ or fit has checked",
+    "losses.*.backward": "what a subclass defines: it gets what __call__ or fit has checked",
+    "losses.*.targets": "the check itself",
+    "metrics.*.values": "what a subclass defines: it gets what __call__ or fit has checked",
+    "metrics.*.check": "the check itself",
+    "optimizers.*.step": "what a subclass defines: it gets what update or fit has checked",
+    "optimizers.Optimizer.begin": "of the engine",
+    "optimizers.Optimizer.check": "the check itself",
+    "models.Sequential.lowered": "of the engine",
+    "models.Sequential.runner": "of the engine",
+}
+
+
+def name_of(thing: Any) -> str:
+    """`minicnn.layers.conv.Conv2D.build` as "layers.conv.Conv2D.build"."""
+    return f"{thing.__module__}.{thing.__qualname__}".removeprefix("minicnn.")
+
+
+def public() -> dict[str, Any]:
+    """All that users can call with arguments, by name: functions, classes and their methods."""
+    found: dict[str, Any] = {}
+    for name in MODULES:
+        module = importlib.import_module(f"minicnn.{name}" if name != "minicnn" else name)
+        names = getattr(module, "__all__", None)
+        for attribute, thing in vars(module).items():
+            mine = thing is not None and getattr(thing, "__module__", None) == module.__name__
+            shown = attribute in names if names is not None else mine
+            if attribute.startswith("_") or not shown or not callable(thing):
+                continue
+            found[name_of(thing)] = thing
+            if isinstance(thing, type):
+                found |= _methods(thing)
+    return {name: thing for name, thing in found.items() if _takes_arguments(thing)}
+
+
+def _methods(kind: type) -> dict[str, Any]:
+    found = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("minicnn"):
+            owner = kind if base.__name__.startswith("_") else base
+            for name, method in vars(base).items():
+                if inspect.isfunction(method) and (name == "__call__" or not name.startswith("_")):
+                    found[f"{name_of(owner)}.{name}"] = method
+    return found
+
+
+def _takes_arguments(thing: Any) -> bool:
+    try:
+        parameters = list(inspect.signature(thing).parameters)
+    except ValueError:  # an error class of Python's own make
+        return False
+    return bool([name for name in parameters if name != "self"])
+
+
+CALLS = _calls()  # by the names of `public`; " =" sets an attribute, "(...)" is another way to call
