@@ -49,9 +49,7 @@ def set_random_seed(seed: int) -> None:
         If `seed` is not such an integer.
     """
     global _root, _fixed
-    seed = checks.integer(seed, "seed", "set_random_seed", minimum=0)
-    if seed >= 2**32:
-        raise ValueError(f"set_random_seed: expected seed below 2**32, received {seed}")
+    seed = checks.integer(seed, "seed", "set_random_seed", minimum=0, maximum=2**32 - 1)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  Keras's function of this name seeds it too
     with _lock:

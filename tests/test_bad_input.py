@@ -828,9 +828,11 @@ def test_seeds_types_and_names(name):
             Dropout(0.5, seed=wrong)
         with refused(error, "expected seed to be an integer >= 0", f"received {wrong!r}"):
             GlorotUniform(seed=wrong)
-    for wrong in ("float16", int, "nonsense"):
+    for wrong in ("float16", int, "nonsense", "a\udce4", {"a": 2}, [("a", 3)], np.eye(2)):
         with refused(ValueError, "expected dtype to be float32 or float64", f"received {wrong!r}"):
             Dense(2, dtype=wrong)
+        with refused(ValueError, "expected dtype to be float32 or float64", f"received {wrong!r}"):
+            GlorotUniform()((2, 3), dtype=wrong)
     if name is not None:
         with refused(TypeError, "expected name to be a non-empty string", f"received {name!r}"):
             Dense(2, name=name)
@@ -1585,7 +1587,7 @@ def test_from_logits_behind_softmax_leaves_the_model_where_warnings_are_errors()
     assert life_of(model) == before
 
 
-@pytest.mark.parametrize("value", ["many", "0", "-2", "1.5", "2 threads"])
+@pytest.mark.parametrize("value", ["many", "0", "-2", "1.5", "2 threads", "9" * 5000])
 def test_a_number_of_threads_that_is_none(monkeypatch, value):
     model = trained()
     monkeypatch.setattr(threads, "_num_threads", None)
@@ -1632,6 +1634,11 @@ def test_settings_of_the_whole_package():
     for wrong, error in ((0, ValueError), (-2, ValueError), (1.5, TypeError), ("2", TypeError)):
         with refused(error, "set_num_threads: expected n to be an integer >= 1", f"{wrong!r}"):
             set_num_threads(wrong)
+    for wrong in (2**31, 2**63, 10**5000):
+        with refused(ValueError, "set_num_threads: expected n to be an integer from 1 to"):
+            set_num_threads(wrong)
+        with refused(ValueError, "set_random_seed: expected seed to be an integer from 0 to"):
+            set_random_seed(2**32 + wrong)
     for wrong, error in (("half", ValueError), (np.float32, TypeError), (32, TypeError)):
         with refused(error, "set_floatx: expected value to be one of float32, float64"):
             config.set_floatx(wrong)

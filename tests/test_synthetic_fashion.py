@@ -119,6 +119,13 @@ def test_too_small_is_a_value_error(name, value):
         load_data(**{"n_train": 10, "n_test": 10, name: value})
 
 
+@pytest.mark.parametrize("name", ["n_train", "n_test"])
+@pytest.mark.parametrize("value", [2**31, 2**63, 10**5000], ids=["31", "63", "long"])
+def test_more_than_an_array_holds_is_a_value_error(name, value):
+    with pytest.raises(ValueError, match=rf"load_data: expected {name} to be an integer from 1 to"):
+        load_data(**{"n_train": 10, "n_test": 10, name: value})
+
+
 def test_no_two_images_are_the_same(drawn):
     (x_train, _), (x_test, _) = drawn
     images = [image.tobytes() for image in np.concatenate([x_train, x_test])]

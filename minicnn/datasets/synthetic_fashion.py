@@ -54,8 +54,8 @@ def load_data(
     test set on `n_test` and `seed` alone. NumPy's global random state is neither read nor changed.
     """
     who = "synthetic_fashion.load_data"
-    n_train = checks.integer(n_train, "n_train", who, minimum=1)
-    n_test = checks.integer(n_test, "n_test", who, minimum=1)
+    n_train = checks.size(n_train, "n_train", who)
+    n_test = checks.size(n_test, "n_test", who)
     seed = checks.integer(seed, "seed", who, minimum=0)
     train, test = np.random.SeedSequence(seed).spawn(2)
     return _draw(n_train, train), _draw(n_test, test)

@@ -41,7 +41,7 @@ def get_num_threads() -> int:
         return _num_threads
     for variable in VARIABLES:
         value = os.environ.get(variable, "").strip()
-        if value.isdecimal() and int(value) > 0:
+        if value.isdecimal() and len(value) < 10 and int(value) > 0:
             return int(value)
         if value and variable == VARIABLES[0]:  # the others belong to others, who know more forms
             raise ValueError(
@@ -59,7 +59,7 @@ def set_num_threads(n: int) -> None:
     Raises TypeError or ValueError unless `n` is an integer of at least 1.
     """
     global _num_threads, _helpers
-    n = checks.integer(n, "n", "set_num_threads", minimum=1)
+    n = checks.size(n, "n", "set_num_threads")
     with _lock:
         _num_threads = n
         if _helpers is not None:
