@@ -34,10 +34,13 @@ class Kind:
         it is refused, the message has to be as good as for a wrong one.
     called : tuple of str
         Words by which a message may name the argument, beside the argument's own name.
+    called_back : bool
+        Whether it is a function that the library calls: its errors are the caller's own.
     """
 
     takes: Callable[[Any, Any], bool]
     called: tuple[str, ...] = ()
+    called_back: bool = False
 
     def may_take(self, value: Any, right: Any) -> bool:
         try:
@@ -307,7 +310,7 @@ KINDS: dict[str, Kind] = {
     "loss_weights": ANYTHING,
     "metrics": METRICS,
     "optimizer": OPTIMIZER,
-    "print_fn": Kind(lambda value, right: callable(value)),
+    "print_fn": Kind(lambda value, right: callable(value), called_back=True),
     "return_dict": BOOLEAN,
     "show_trainable": BOOLEAN,
     "expand_nested": BOOLEAN,

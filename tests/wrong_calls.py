@@ -539,7 +539,9 @@ class Subject:
             return Verdict(call, "", f"(cannot be made: {error!r})")
         ending = run(lambda: valid.function(*args, **given), SECONDS)
         fault = self._fault(call, ending, legitimate)
-        if not fault and ending.error is not None and not getattr(valid.function, "done", False):
+        # a value that was assigned stays, and fit keeps what it learned before numbers overflowed
+        stays = getattr(valid.function, "done", False) or isinstance(ending.error, ArithmeticError)
+        if not fault and ending.error is not None and not stays:
             fault = "" if self._state(valid) == self.before else "changed"
         if fault or ending.error is None or isinstance(valid.function, Assign):
             self.valid = None
@@ -554,6 +556,9 @@ class Subject:
             return "warning"
         if error is None:
             return "" if legitimate else "accepted"
+        kinds = [kind_of(call.name, argument) for argument, _ in call.changes]
+        if legitimate and any(kind and kind.called_back for kind in kinds):
+            return ""
         meant: tuple[type[BaseException], ...] = (TypeError, ValueError)
         if legitimate:  # numbers that are right one by one may still be too much together
             meant = (*meant, FloatingPointError)
@@ -572,11 +577,9 @@ class Subject:
             return "internal"
         if legitimate:  # then it may be another argument that does not fit this one
             return ""
-        for argument, _ in call.changes:
-            kind = kind_of(call.name, argument)
-            if names(message, argument, *(kind.called if kind else ())):
-                return ""
-        return "nameless"
+        words = [argument for argument, _ in call.changes]
+        words += [word for kind in kinds if kind for word in kind.called]
+        return "" if names(message, *words) else "nameless"
 
 
 def names(message: str, *words: str) -> bool:
