@@ -268,6 +268,9 @@ KINDS: dict[str, Kind] = {
         ("arrays", "W", "b", "gamma", "beta", "moving_mean", "moving_variance"),
     ),
     # initializers
+    "initializers.Constant.value": Kind(
+        lambda value, right: is_real(value) or as_numbers(value) is not None
+    ),
     "rng": Kind(lambda value, right: isinstance(value, np.random.Generator)),
     "W": PASSED_BACK,
     "b": PASSED_BACK,
@@ -307,7 +310,9 @@ KINDS: dict[str, Kind] = {
     "layer": LAYER,
     "layers": Kind(lambda value, right: is_list_of(lambda item: isinstance(item, Layer))(value)),
     "line_length": integers(1, 10_000),
-    "loss_weights": ANYTHING,
+    "loss_weights": Kind(
+        lambda value, right: is_real(value) or (is_list_of(is_real)(value) and len(value) == 1)
+    ),
     "metrics": METRICS,
     "optimizer": OPTIMIZER,
     "print_fn": Kind(lambda value, right: callable(value), called_back=True),

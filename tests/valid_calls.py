@@ -427,13 +427,19 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             name_of(kind): of_function(kind, seed=3)
             for kind in (initializers.Initializer, *initializers.KNOWN.values())
         },
+        "initializers.Constant": of_function(initializers.Constant, value=0.5),
         "initializers.Initializer.__call__": of_object(
             initializers.GlorotUniform, "__call__", shape=(2, 3)
         ),
         "initializers.Initializer.seed =": lambda: _seeded(),
         "initializers.fans": of_function(initializers.fans, shape=(2, 3)),
-        "initializers.get": of_function(initializers.get, "who", identifier="zeros"),
-        **{name_of(kind): of_function(kind) for kind in losses.KNOWN.values()},
+        "initializers.get": of_function(initializers.get, "who", "name", identifier="zeros"),
+        **{
+            name_of(kind): lambda kind=kind: Valid(
+                kind, {}, None, losses.OF_KERAS, also=(losses.Loss,)
+            )
+            for kind in (losses.Loss, *losses.KNOWN.values())
+        },
         "losses.Loss.__call__": of_object(
             losses.MeanSquaredError,
             "__call__",
@@ -601,11 +607,13 @@ NOT_CALLED: dict[str, str] = {
     "losses.*.forward": "what a subclass defines: it gets what __call__ or fit has checked",
     "losses.*.backward": "what a subclass defines: it gets what __call__ or fit has checked",
     "losses.*.targets": "the check itself",
+    "losses.*.check_values": "the check itself",
     "metrics.*.values": "what a subclass defines: it gets what __call__ or fit has checked",
     "metrics.*.check": "the check itself",
     "optimizers.*.step": "what a subclass defines: it gets what update or fit has checked",
     "optimizers.Optimizer.begin": "of the engine",
     "optimizers.Optimizer.check": "the check itself",
+    "optimizers.Optimizer.resize": "of the engine",
     "models.Sequential.lowered": "of the engine",
     "models.Sequential.runner": "of the engine",
 }

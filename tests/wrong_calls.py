@@ -543,7 +543,7 @@ class Subject:
         stays = getattr(valid.function, "done", False) or isinstance(ending.error, ArithmeticError)
         if not fault and ending.error is not None and not stays:
             fault = "" if self._state(valid) == self.before else "changed"
-        if fault or ending.error is None or isinstance(valid.function, Assign):
+        if fault or stays or ending.error is None or isinstance(valid.function, Assign):
             self.valid = None
             close_figures()
         return Verdict(call, fault, ending.text)
