@@ -455,8 +455,7 @@ INTERNAL = re.compile(
     "not callable|only integer|only length-1|only 0-dimensional|Cannot interpret|not understood|"
     "too large to convert|int too large|cannot convert|cannot reshape|out of range|"
     "os.PathLike, not|bytes-like object|Maximum allowed|Exceeds the limit|broadcast|"
-    r"Unable to allocate|not JSON|unexpected type|list indices|positional argument|__\w+__\(\)|"
-    "this object refuses"
+    r"Unable to allocate|not JSON|unexpected type|list indices|positional argument|__\w+__\(\)"
 )
 FROM_PYTHON = re.compile(
     r"unexpected keyword argument|missing \d+ required|positional arguments? but|takes no argument"
