@@ -220,6 +220,7 @@ SPLIT = Kind(
 KINDS: dict[str, Kind] = {
     # layers
     "activation": ACTIVATION,
+    "axis": integers(-1),
     "bias_initializer": INITIALIZER.named("initializer"),
     "center": BOOLEAN,
     "dtype": DTYPE,

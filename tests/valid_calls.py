@@ -609,6 +609,7 @@ NOT_CALLED: dict[str, str] = {
     "losses.*.targets": "the check itself",
     "losses.*.check_values": "the check itself",
     "metrics.*.values": "what a subclass defines: it gets what __call__ or fit has checked",
+    "losses.checked_outputs": "the check itself",
     "metrics.*.check": "the check itself",
     "optimizers.*.step": "what a subclass defines: it gets what update or fit has checked",
     "optimizers.Optimizer.begin": "of the engine",
