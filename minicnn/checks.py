@@ -10,7 +10,7 @@ import itertools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,38 @@ T = TypeVar("T")
 LONGEST = 300  # characters of a value in an error message
 MOST_ITEMS = 100_000  # of a list of names: an iterator may have no end
 LARGEST_SIZE = 2**31 - 1  # of an axis, a window or a stride: products of two still fit 64 bits
+
+
+class Setting(Generic[T]):
+    """An attribute that is checked whenever it is set, by the constructor or later.
+
+        class Dropout(Layer):
+            rate = Setting(partial(real, low=0, high=1))
+
+    `check(value, name, who)` returns what is kept, or raises.
+    """
+
+    def __init__(self, check: Callable[[Any, str, str], T]) -> None:
+        self._check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, thing: None, owner: type) -> Setting[T]: ...
+    @overload
+    def __get__(self, thing: object, owner: type) -> T: ...
+    def __get__(self, thing: object | None, owner: type) -> Setting[T] | T:
+        if thing is None:
+            return self
+        try:
+            return vars(thing)[self._name]
+        except KeyError:
+            raise AttributeError(f"{owner.__name__} has no {self._name} yet") from None
+
+    def __set__(self, thing: object, value: Any) -> None:
+        who = getattr(thing, "who", type(thing).__name__)
+        vars(thing)[self._name] = self._check(value, self._name, who)
 
 
 def integer(
@@ -56,6 +88,11 @@ def integer(
 def size(value: Any, name: str, who: str, *, wrong_type: type[Exception] = TypeError) -> int:
     """`value` as the size of an axis, a window or a stride."""
     return integer(value, name, who, minimum=1, maximum=LARGEST_SIZE, wrong_type=wrong_type)
+
+
+def seed(value: Any, name: str, who: str) -> int | None:
+    """`value` as the seed of random numbers; None stands for numbers that are always new."""
+    return None if value is None else integer(value, name, who, minimum=0)
 
 
 def shown(value: Any) -> str:

@@ -64,14 +64,14 @@ def _checked(shape: Any, who: str) -> tuple[int, ...]:
 class Initializer(Copied):
     """Base class. A subclass fills `shape` in `draw`; `seed` fixes its numbers, None does not."""
 
+    seed = checks.Setting(checks.seed)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_vain_methods(cls, Initializer, ("draw",), {"call": ("draw",)})
 
     def __init__(self, seed: int | None = None, **unknown: Any) -> None:
         checks.only_defaults(unknown, {}, type(self).__name__)
-        if seed is not None:
-            checks.integer(seed, "seed", type(self).__name__, minimum=0)
         self.seed = seed
 
     def __call__(
@@ -204,6 +204,11 @@ KNOWN: dict[str, type[Initializer]] = {
     "he_uniform": HeUniform,
     "he_normal": HeNormal,
 }
+
+
+def setting(value: Any, name: str, who: str) -> Initializer:
+    """As `get`, for a layer's `Setting`."""
+    return get(value, who, name)
 
 
 def get(identifier: Any, who: str = "initializers", name: str = "initializer") -> Initializer:

@@ -765,6 +765,46 @@ def test_settings_that_the_parameters_were_made_for(make, name, value):
     assert getattr(layer, name) == before
 
 
+@pytest.mark.parametrize(
+    ("make", "name", "wrong", "error"),
+    [
+        (lambda: Dense(3), "units", None, ValueError),
+        (lambda: Dense(3), "units", 2**31, ValueError),
+        (lambda: Dense(3), "use_bias", np.array([True, False]), TypeError),
+        (lambda: Dense(3), "kernel_initializer", None, TypeError),
+        (lambda: Dense(3), "bias_initializer", "nonsense", ValueError),
+        (lambda: Conv2D(2, 2), "filters", 2.5, TypeError),
+        (lambda: Conv2D(2, 2), "kernel_size", {1, 2}, TypeError),
+        (lambda: Conv2D(2, 2), "strides", (1, 0), ValueError),
+        (lambda: Conv2D(2, 2), "padding", 3, TypeError),
+        (lambda: Conv2D(2, 2), "kernel_initializer", np.array(["zeros"]), TypeError),
+        (lambda: MaxPooling2D(2, padding="same"), "pool_size", (2**40, 2**40), ValueError),
+        (lambda: MaxPooling2D(2, padding="same"), "pool_size", (2**20, 2**20), ValueError),
+        (lambda: AveragePooling2D(2), "strides", None, TypeError),
+        (lambda: BatchNormalization(), "axis", True, TypeError),
+        (lambda: BatchNormalization(), "momentum", 1.5, ValueError),
+        (lambda: BatchNormalization(), "momentum", "0.9", TypeError),
+        (lambda: BatchNormalization(), "epsilon", 0, ValueError),
+        (lambda: BatchNormalization(), "epsilon", np.ones(3), TypeError),
+        (lambda: BatchNormalization(), "center", "no", TypeError),
+        (lambda: Dropout(0.5), "seed", [1, 2], TypeError),
+        (lambda: Dropout(0.5), "seed", -1, ValueError),
+        (lambda: Flatten(), "name", None, TypeError),
+        (lambda: Flatten(), "name", np.array(["a", "b"]), TypeError),
+        (lambda: GlorotUniform(seed=1), "seed", True, TypeError),
+        (lambda: GlorotUniform(seed=1), "seed", np.arange(3), TypeError),
+    ],
+)
+def test_settings_are_checked_whenever_they_are_set(make, name, wrong, error):
+    """A pool of 2^80 cells, or a list as a seed that holds itself, killed the process."""
+    thing = make()
+    before = getattr(thing, name)
+    who = getattr(thing, "who", type(thing).__name__)
+    with refused(error, f"{who}: expected {name} ", "received"):
+        setattr(thing, name, wrong)
+    assert getattr(thing, name) == before
+
+
 def test_what_else_may_not_be_set_on_a_layer():
     model = trained()
     with refused(TypeError, "expected activation to be a layer such as Tanh()", model=model):

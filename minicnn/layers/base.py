@@ -139,6 +139,7 @@ class Layer(Replicable):
         Names of the settings that `build` is called for; from then on they stay.
     """
 
+    name = checks.Setting(checks.text)
     _trainable: bool
     mixes_samples = False
     built_when_made = False
@@ -166,7 +167,7 @@ class Layer(Replicable):
     ) -> None:
         kind = type(self).__name__
         checks.only_defaults(keras, OF_KERAS, kind)
-        self.name = unique_name(kind) if name is None else checks.text(name, "name", kind)
+        self.name = unique_name(kind) if name is None else name
         self.trainable = trainable
         self.declared_shape = None if input_shape is None else _declared(input_shape, self.who)
         self.params: dict[str, Array] = {}

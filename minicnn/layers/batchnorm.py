@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minicnn import checks, initializers
+from minicnn.checks import Setting
 from minicnn.layers.base import Array, Layer, Shape, checked_shape
 
 
@@ -69,6 +71,11 @@ class BatchNormalization(Layer):
     (array([2.]), array([12.]))
     """
 
+    axis = Setting(partial(checks.integer, minimum=-1))
+    momentum = Setting(partial(checks.real, low=0, high=1))
+    epsilon = Setting(partial(checks.real, low=0, open_low=True))
+    center = Setting(checks.boolean)
+    scale = Setting(checks.boolean)
     fixed = ("axis", "center", "scale")
 
     def __init__(
@@ -82,11 +89,11 @@ class BatchNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.axis = checks.integer(axis, "axis", self.who, minimum=-1)
-        self.momentum = checks.real(momentum, "momentum", self.who, low=0, high=1)
-        self.epsilon = checks.real(epsilon, "epsilon", self.who, low=0, open_low=True)
-        self.center = checks.boolean(center, "center", self.who)
-        self.scale = checks.boolean(scale, "scale", self.who)
+        self.axis = axis
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
 
     @property
     def mixes_samples(self) -> bool:  # type: ignore[override]

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, initializers, kernels
+from minicnn.checks import Setting
 from minicnn.layers import activations
 from minicnn.layers.base import Array, Shape, checked_shape
-from minicnn.layers.windows import padding_setting, windows
+from minicnn.layers.windows import checked_padding, windows
 
 
 class Conv2D(activations.ActivatedLayer):
@@ -79,7 +80,13 @@ class Conv2D(activations.ActivatedLayer):
            [73., 84.]])
     """
 
-    padding = padding_setting
+    filters = Setting(checks.size)
+    kernel_size = Setting(checks.pair)
+    strides = Setting(checks.pair)
+    padding = Setting(checked_padding)
+    use_bias = Setting(checks.boolean)
+    kernel_initializer = Setting(initializers.setting)
+    bias_initializer = Setting(initializers.setting)
     fixed = ("filters", "kernel_size", "strides", "padding", "use_bias")
 
     def __init__(
@@ -96,16 +103,14 @@ class Conv2D(activations.ActivatedLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.filters = checks.size(filters, "filters", self.who)
-        self.kernel_size = checks.pair(kernel_size, "kernel_size", self.who)
-        self.strides = checks.pair(strides, "strides", self.who)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.strides = strides
         self.padding = padding
         self.activation = activations.get(activation, self.who)
-        self.use_bias = checks.boolean(use_bias, "use_bias", self.who)
-        self.kernel_initializer = initializers.get(
-            kernel_initializer, self.who, "kernel_initializer"
-        )
-        self.bias_initializer = initializers.get(bias_initializer, self.who, "bias_initializer")
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))

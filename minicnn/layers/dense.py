@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minicnn import checks, initializers
+from minicnn.checks import Setting
 from minicnn.layers import activations
 from minicnn.layers.base import Array, Shape, checked_shape
 
@@ -65,6 +67,10 @@ class Dense(activations.ActivatedLayer):
            [ 3., -3.]], dtype=float32)
     """
 
+    units = Setting(partial(checks.size, wrong_type=ValueError))  # as in Keras
+    use_bias = Setting(checks.boolean)
+    kernel_initializer = Setting(initializers.setting)
+    bias_initializer = Setting(initializers.setting)
     fixed = ("units", "use_bias")
 
     def __init__(
@@ -77,13 +83,11 @@ class Dense(activations.ActivatedLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.units = checks.size(units, "units", self.who, wrong_type=ValueError)  # as in Keras
+        self.units = units
         self.activation = activations.get(activation, self.who)
-        self.use_bias = checks.boolean(use_bias, "use_bias", self.who)
-        self.kernel_initializer = initializers.get(
-            kernel_initializer, self.who, "kernel_initializer"
-        )
-        self.bias_initializer = initializers.get(bias_initializer, self.who, "bias_initializer")
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))

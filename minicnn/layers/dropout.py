@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minicnn import checks, kernels, seeds
+from minicnn.checks import Setting
 from minicnn.layers.base import Array, Layer, Shape, checked_shape, size_of
 
 
@@ -57,25 +59,16 @@ class Dropout(Layer):
     """
 
     built_when_made = True
+    rate = Setting(partial(checks.real, low=0, high=1))  # counts from the next epoch or call on
+    seed = Setting(checks.seed)  # counts from `build` on
 
     def __init__(self, rate: float, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = rate
-        if seed is not None:
-            checks.integer(seed, "seed", self.who, minimum=0)
         self.seed = seed
         self._key = 0  # 64 bits from the seed, set by build
         self._step = 0
         self._sample = 0
-
-    @property
-    def rate(self) -> float:
-        """Part that is dropped; may be set, and counts from the next epoch or call on."""
-        return self._rate
-
-    @rate.setter
-    def rate(self, value: Any) -> None:
-        self._rate = checks.real(value, "rate", self.who, low=0, high=1)
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))  # before anything is drawn

@@ -8,28 +8,34 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, kernels
+from minicnn.checks import Setting
 from minicnn.layers.base import Array, Layer, Shape
-from minicnn.layers.windows import Windows, padding_setting, windows
+from minicnn.layers.windows import Windows, checked_padding, windows
+
+
+def _pool(value: Any, name: str, who: str) -> tuple[int, int]:
+    pool = checks.pair(value, name, who)
+    if math.prod(pool) > checks.LARGEST_SIZE:  # a cell's place in it is an int32
+        raise ValueError(
+            f"{who}: expected {name} of at most {checks.LARGEST_SIZE} cells, received {pool}. The "
+            "image's own height and width cover all of it"
+        )
+    return pool
 
 
 class _Pooling2D(Layer):
     """Checks and shapes, which both kinds of pooling share."""
 
     built_when_made = True
-    padding = padding_setting
+    pool_size = Setting(_pool)
+    strides = Setting(checks.pair)
+    padding = Setting(checked_padding)
     fixed = ("pool_size", "strides", "padding")
 
     def __init__(self, pool_size: Any, strides: Any, padding: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.pool_size = checks.pair(pool_size, "pool_size", self.who)
-        if math.prod(self.pool_size) > checks.LARGEST_SIZE:  # a cell's place in it is an int32
-            raise ValueError(
-                f"{self.who}: expected pool_size of at most {checks.LARGEST_SIZE} cells, received "
-                f"{self.pool_size}. The image's own height and width cover all of it"
-            )
-        self.strides = (
-            self.pool_size if strides is None else checks.pair(strides, "strides", self.who)
-        )
+        self.pool_size = pool_size
+        self.strides = self.pool_size if strides is None else strides
         self.padding = padding
 
     def output_shape(self, input_shape: Shape) -> Shape:

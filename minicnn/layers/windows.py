@@ -7,7 +7,7 @@ same    out = ceil(n / s); padding   total = max(0, (out - 1) * s + k - n),
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minicnn import checks
 from minicnn.layers.base import Shape, image_shape
@@ -62,14 +62,6 @@ def windows(
     return Windows(K_h, K_w, S_h, S_w, P_top, P_left, H_out, W_out)
 
 
-def checked_padding(padding: object, who: str) -> str:
+def checked_padding(padding: object, name: str, who: str) -> str:
     """ "valid" or "same", in any case."""
-    return checks.one_of(padding, PADDINGS, "padding", who)
-
-
-def _set_padding(layer: Any, value: object) -> None:
-    layer._padding = checked_padding(value, layer.who)
-
-
-# for a layer's class: a padding in any case, whenever it is set, is kept in small letters
-padding_setting = property(lambda layer: layer._padding, _set_padding, doc="How it is padded.")
+    return checks.one_of(padding, PADDINGS, name, who)
