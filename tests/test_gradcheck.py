@@ -4,13 +4,14 @@ import copy
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 from strategies import within
 
 import minicnn.layers
-from minicnn import Sequential, inputs, kernels, seeds, training
+from minicnn import Sequential, initializers, inputs, kernels, seeds, training
 from minicnn.engine import kernels as engine_kernels
 from minicnn.engine import shards, steps
 from minicnn.engine.shards import ShardedNetwork
@@ -1509,6 +1510,263 @@ def test_missing_gradient():
     result = check_layer(layer, DENSE)
     assert not result["b"].ok
     assert "backward has to set grads['b']" in str(result)
+
+
+# --- what replicas share
+
+
+class Saves(Layer):
+    """y = 2 x^3, with what backward needs wherever `save` puts it and `load` finds it."""
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self.save(x)
+        return 2 * x**3
+
+    def backward(self, dy):
+        return 6 * dy * self.load() ** 2
+
+
+class InTheClass(Saves):
+    saved = {}  # noqa: RUF012
+
+    def save(self, x):
+        self.saved["x"] = x
+
+    def load(self):
+        return self.saved["x"]
+
+
+SAVED = {}
+
+
+class InAGlobal(Saves):
+    def save(self, x):
+        SAVED["x"] = x
+
+    def load(self):
+        return SAVED["x"]
+
+
+class AsTheClassAttribute(Saves):
+    def save(self, x):
+        AsTheClassAttribute.x = x
+
+    def load(self):
+        return self.x
+
+
+class InADefault(Saves):
+    def save(self, x, saved=[]):  # noqa: B006
+        saved[:] = [x]
+        self.load = lambda: saved[0]
+
+
+class OnAStack(Saves):
+    stack = []  # noqa: RUF012
+
+    def save(self, x):
+        self.stack.append(x)
+
+    def load(self):
+        return self.stack.pop()
+
+
+def in_a_closure():
+    saved = {}
+
+    class InAClosure(Saves):
+        def save(self, x):
+            saved["x"] = x
+
+        def load(self):
+            return saved["x"]
+
+    return InAClosure()
+
+
+class Squares(Layer):
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = x
+        return x * x
+
+    def backward(self, dy):
+        dy, x = self._recall(dy)
+        return 2 * dy * x
+
+
+class LayerInTheClass(Layer):
+    part = Squares(name="part")
+
+    def forward(self, x, training=False):
+        return self.part.forward(self._input(x))
+
+    def backward(self, dy):
+        return self.part.backward(dy)
+
+
+class OneBuffer(Squares):
+    buffers = {}  # noqa: RUF012
+
+    def forward(self, x, training=False):
+        y = super().forward(x)
+        buffer = self.buffers.setdefault(y.shape, np.empty_like(y))
+        buffer[...] = y
+        return buffer
+
+
+class NoReplica(Squares):
+    def replica(self):
+        return self
+
+
+class SharesGradients(Dense):
+    def replica(self):
+        twin = super().replica()
+        twin.grads = self.grads
+        return twin
+
+
+class OldParameters(Dense):
+    def replica(self):
+        return copy.deepcopy(self)
+
+
+class OldStatistics(BatchNormalization):
+    def replica(self):
+        twin = super().replica()
+        twin.state = {key: array.copy() for key, array in self.state.items()}
+        return twin
+
+
+SHARED = {
+    "the class": (InTheClass, "the class attribute InTheClass.saved"),
+    "a global": (InAGlobal, "the variable SAVED"),
+    "a class attribute that is set": (AsTheClassAttribute, "AsTheClassAttribute.x"),
+    "a default": (InADefault, "the default value of saved in save"),
+    "a closure": (in_a_closure, "the variable saved"),
+    "a stack": (OnAStack, "the class attribute OnAStack.stack"),
+    "a layer in the class": (LayerInTheClass, "the class attribute LayerInTheClass.part"),
+    "the memory of y": (OneBuffer, "y is another than in a pass by itself. They share the class"),
+    "no replica": (NoReplica, "the attribute _cache"),
+    "gradients": (
+        lambda: SharesGradients(2),
+        "grads['W'] is another than in a pass by itself. They share the attribute grads",
+    ),
+    "old parameters": (lambda: OldParameters(2), "does not share params['W'] with it"),
+    "old statistics": (OldStatistics, "does not share state['moving_mean'] with it"),
+}
+
+
+@pytest.mark.parametrize("where", SHARED)
+def test_replicas_that_disturb_each_other_are_named(where):
+    make, words = SHARED[where]
+    layer = make()
+    for seed in range(3):
+        result = check_layer(layer, (4, 3), seed=seed)
+        assert all(row.ok for row in result.rows)  # one after the other they are right
+        assert result.mistakes == {"shared state": "shared state"}
+        assert words in str(result)
+        assert layer.who in str(result)
+        assert "super().replica()" in str(result) or "self._cache" in str(result)
+
+
+@pytest.mark.parametrize("n", [5, 20])
+def test_replicas_that_disturb_each_other_are_named_in_a_model(n):
+    x, y = images(n)
+    model = network(InTheClass(name="saves"), Dense(3, activation="softmax"))
+    result = check_model(model, x, y, loss="sparse_categorical_crossentropy")
+    assert result.mistakes["shared state"] == "shared state"
+    (problem,) = result.problems
+    assert problem.text.startswith("InTheClass 'saves': two replicas take turns, and dx is another")
+
+
+def test_replicas_that_meet_inside_of_a_pass_are_found():
+    class Scratch(Squares):
+        memory = np.zeros((4, 3))
+
+        def forward(self, x, training=False):
+            self.memory[...] = super().forward(x)
+            time.sleep(1e-3)
+            return self.memory.copy()
+
+    result = check_layer(Scratch(), (4, 3))
+    assert "replicas run in threads at the same time, and y is another" in str(result)
+
+
+def test_what_a_worker_raises_is_told():
+    class Popped(Saves):
+        saved = {}  # noqa: RUF012
+
+        def save(self, x):
+            self.saved["x"] = x
+
+        def load(self):
+            return self.saved.pop("x")
+
+    assert "KeyError is raised: 'x'" in str(check_layer(Popped(), (4, 3)))
+
+
+class Own(Saves):
+    """Nothing that outlives a pass is shared, whatever this layer holds."""
+
+    tables = {}  # noqa: RUF012
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.saved, self.parts = {}, [Squares(), [Tanh()]]
+
+    def save(self, x):
+        self.tables[x.shape] = np.arange(x.size)  # the same for all
+        self.saved["x"] = self.parts[1][0].forward(x), x
+        self.parts[0].forward(x)
+
+    def load(self):
+        self.parts[0].backward(self.saved["x"][1])
+        return self.saved["x"][1]
+
+
+def test_replicas_with_state_of_their_own_pass():
+    for seed in range(20):
+        result = check_layer(Own(), (4, 3), seed=seed)
+        assert result.ok, f"seed {seed}: {result}"
+
+
+class ByTheLast(Layer):
+    """Backward reads the mean that forward has left in `state`."""
+
+    def build(self, input_shape):
+        self.add_state("mean", (1,), initializers.Zeros())
+        super().build(input_shape)
+
+    def forward(self, x, training=False):
+        x = self._cache = self._input(x)
+        self.state["mean"][0] = x.mean()
+        return x * x.mean()
+
+    def backward(self, dy):
+        dy, x = self._recall(dy)
+        return dy * self.state["mean"] + (dy * x).sum() / x.size
+
+
+def test_state_is_a_worker_s_own_only_where_a_batch_has_one_worker(monkeypatch):
+    for shape in ((4, 3), (1, 3)):
+        moved = check_layer(ByTheLast(), shape)
+        assert moved.mistakes == {"shared state": "shared state"}
+        assert "They share the attribute state" in str(moved)
+    monkeypatch.setattr(ByTheLast, "mixes_samples", True)
+    assert check_layer(ByTheLast(), (4, 3)).ok
+
+
+def test_no_thread_to_be_had(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    interval = sys.getswitchinterval()
+    assert check_layer(Tanh(), (4, 3)).ok
+    assert sys.getswitchinterval() == interval
 
 
 # --- wrong uses

@@ -24,6 +24,7 @@ from minicnn.gradcheck.subjects import (
     Subject,
     move_apart,
 )
+from minicnn.gradcheck.workers import shared_state
 from minicnn.models import Sequential
 
 Array = NDArray[Any]
@@ -76,7 +77,8 @@ def check_layer(
 
     Works on a float64 copy: the layer, its parameters, gradients and caches stay as they are. The
     gradient is that of <dy, y> for a random dy. Masks are frozen: before each pass `layer.seek` is
-    called, and generators and running statistics that the layer holds are put back.
+    called, and generators and running statistics that the layer holds are put back. Replicas of the
+    layer, with which `fit` works, are run in turns and in threads: none may disturb another.
 
     Parameters
     ----------
@@ -547,7 +549,12 @@ def _check(
     dy = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
     gradients = subject.backward(dy)
     rows = [_check_tensor(subject, name, dy, gradients.get(name), settings) for name in names]
-    return rows, [Mistake(*problem) for problem in subject.problems(dy)], dy
+    problems = [Mistake(*problem) for problem in subject.problems(dy)]
+    right = not problems and all(row.ok for row in rows)
+    for layer, x in subject.walked() if right or isinstance(subject, ModelSubject) else ():
+        told = shared_state(layer, x, training=subject.training, rng=rng)
+        problems += [Mistake("shared state", told)] if told else []
+    return rows, problems, dy
 
 
 def _sound_forward(subject: Subject, names: list[str], rng: np.random.Generator) -> Array:

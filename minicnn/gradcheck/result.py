@@ -129,7 +129,8 @@ class CheckResult:
         What was checked.
     rows : tuple of TensorCheck
     problems : tuple of Mistake
-        Faults beside wrong numbers: gradients that accumulate, inputs that are written to.
+        Faults beside wrong numbers: gradients that accumulate, inputs that are written to, replicas
+        that share what each should have alone ("shared state").
     hints : tuple of str
         Further lines for a failure.
     engine : CheckResult or None

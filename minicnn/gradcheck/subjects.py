@@ -42,6 +42,7 @@ class Subject:
 
     who: str
     tensors: dict[str, Array]
+    training = True
 
     def forward(self) -> Array:
         """y at the present values of the tensors; float64, an array of its own."""
@@ -61,6 +62,10 @@ class Subject:
     def sizes(self) -> dict[str, float]:
         """Numbers by which a gradient may be off, with the names that the formulas give them."""
         return {}
+
+    def walked(self) -> Iterable[tuple[Any, Array]]:
+        """The layers that have replicas, and their inputs."""
+        return []
 
 
 # -- a layer --------------------------------------------------------------------------------------
@@ -110,14 +115,8 @@ class LayerSubject(Subject):
         self.forward()
         return self._gradients(dy.copy())
 
-    def _plain_backward(self, dy: Array) -> Any:
-        """The layer's backward, without the check of dx that a user's class gets from `Layer`."""
-        backward = self.layer.backward
-        plain = getattr(backward, "plain", None)
-        return backward(dy) if plain is None else plain(self.layer, dy)
-
     def _gradients(self, dy: Array) -> dict[str, Any]:
-        dx = self._plain_backward(dy)
+        dx = plain_backward(self.layer, dy)
         grads = getattr(self.layer, "grads", {})
         found = {"x": dx, **{key: grads.get(key) for key in self.params}}
         return {name: copy.copy(gradient) for name, gradient in found.items()}
@@ -143,7 +142,7 @@ class LayerSubject(Subject):
         if not np.array_equal(x, self.x):
             yield "writes x", "forward writes into x; work on a new array"
             x[...] = self.x
-        self._plain_backward(given)
+        plain_backward(self.layer, given)
         if not np.array_equal(x, self.x):
             yield "writes x", "backward writes into the x that forward was given"
         if not np.array_equal(given, dy):
@@ -178,6 +177,9 @@ class LayerSubject(Subject):
                     "not repeatable",
                     f"the gradient of {name} differs between two passes over the same x and dy",
                 )
+
+    def walked(self) -> Iterable[tuple[Any, Array]]:
+        return [(self.layer, self.x)] if isinstance(self.layer, Layer) else []
 
     def sizes(self) -> dict[str, float]:
         y = self.forward()
@@ -225,6 +227,12 @@ def forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
     if len(required) > 1:
         return lambda x: layer.forward(x, training)
     return layer.forward
+
+
+def plain_backward(layer: Any, dy: Array) -> Any:
+    """`layer.backward`, without the check of dx that a user's class gets from `Layer`."""
+    plain = getattr(layer.backward, "plain", None)
+    return layer.backward(dy) if plain is None else plain(layer, dy)
 
 
 def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
@@ -546,6 +554,9 @@ class ModelSubject(Subject):
             dx = noise.handed_on(layer.backward(dx))
         found = {f"d{key}": np.array(g) for layer in layers for key, g in layer.grads.items()}
         return {"y": y, "dx": dx, **found}
+
+    def walked(self) -> Iterable[tuple[Any, Array]]:
+        return zip(self.layers, self.outputs())
 
     def sizes(self) -> dict[str, float]:
         return {"N": len(self.x), "C": self.model.output_shape[-1]}

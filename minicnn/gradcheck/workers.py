@@ -1,0 +1,228 @@
+"""Do the replicas of a layer disturb each other?
+
+`fit` runs a batch in pieces, on several threads, each with replicas of the layers. These share
+`params` and `state`; whatever else a forward keeps for its backward has to be a replica's own, or
+one worker uses what another has left there. `layers/contents.py` sees to that for all that a layer
+holds. It cannot for attributes of the class, global variables, or a `replica` that is overridden.
+
+Threads meet by chance. So two replicas take turns in one thread first: forward a, forward b,
+backward a, backward b has to give what two whole passes give. Then threads are run, which also meet
+inside of a pass.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minicnn.gradcheck.subjects import Array, Rewind, forward_call, plain_backward
+from minicnn.layers import Layer
+from minicnn.layers.contents import layers_inside, parts
+from minicnn.subclasses import of_the_user
+
+THREADS, ROUNDS = 4, 4
+SWITCH = 1e-6  # seconds after which a thread gives way to another
+HOW = (
+    "Keep what forward saves for backward in self._cache, or in attributes that forward sets: "
+    "workers share params and state, and nothing else"
+)
+
+
+def shared_state(layer: Layer, x: Array, *, training: bool, rng: np.random.Generator) -> str:
+    """What the replicas of `layer` share or do not share by mistake; empty if all is well."""
+    replica = layer.replica()
+    for kind, own in (("params", replica.params), ("state", replica.state)):
+        for key, array in getattr(layer, kind).items():
+            if own.get(key) is not array:
+                return (
+                    f"{layer.who}: its replica() does not share {kind}[{key!r}] with it, so "
+                    "workers would go on with old values. Begin replica with super().replica(), "
+                    "or leave it out"
+                )
+    workers = [_Worker(layer, _moved(x, k), training, rng) for k in range(THREADS)]
+    if _first_error(*(worker.alone for worker in workers)):
+        return ""  # it may not take other inputs than x
+    a, b = workers[:2]
+    for last in ((a.backward, b.backward), (b.backward, a.backward)):
+        replicas = a.begin(), b.begin()
+        wrong = _first_error(a.forward, b.forward, *last) or a.difference() or b.difference()
+        if wrong:
+            before = dict(_outside(replicas))
+            _first_error(b.forward, a.forward, a.backward)  # b's was the last before
+            changed = [name for name, now in _outside(replicas) if not _same(before.get(name), now)]
+            return _told(layer, f"two replicas take turns, and {wrong}", changed)
+    wrong = _in_threads(workers)
+    return wrong and _told(layer, f"replicas run in threads at the same time, and {wrong}", [])
+
+
+def _told(layer: Layer, wrong: str, changed: list[str]) -> str:
+    shared = f"They share {', '.join(changed)}. " if changed else "They share what they write to. "
+    return f"{layer.who}: {wrong}. {shared}{HOW}"
+
+
+def _moved(x: Array, k: int) -> Array:
+    """Inputs for worker `k`: the samples in another order, one of them twice."""
+    rows = (k + np.arange(len(x))) % len(x)
+    rows[-1] = rows[0]
+    other = x[rows]
+    return other if k == 0 or not np.array_equal(other, x) else x * 0.9**k
+
+
+class _Worker:
+    """A replica of a layer, with an x and a dy of which it is to make something."""
+
+    def __init__(self, layer: Layer, x: Array, training: bool, rng: np.random.Generator) -> None:
+        self.layer, self.training, self.x = layer, training, x
+        self._rng, self._dy = rng, np.zeros(0)
+        self._expected: dict[str, Array] = {}
+
+    def begin(self) -> Layer:
+        """A new replica, which writes its gradients into arrays that it is given, as in `fit`."""
+        self._replica = self.layer.replica()
+        self._replica.grads.update({k: np.zeros_like(p) for k, p in self._replica.params.items()})
+        for one in layers_inside(self._replica) if self.layer.mixes_samples else ():
+            one.state = {k: np.array(a) for k, a in one.state.items()}  # a batch has one worker
+        self._rewind = Rewind([self._replica])
+        self._found: dict[str, Any] = {}
+        return self._replica
+
+    def forward(self) -> None:
+        self._rewind()
+        self._found["y"] = forward_call(self._replica, self.training)(self.x.copy())
+
+    def backward(self) -> None:
+        if self._dy.shape != np.shape(self._found["y"]):
+            self._dy = self._rng.normal(size=np.shape(self._found["y"]))
+        self._found["dx"] = plain_backward(self._replica, self._dy.copy())
+
+    def alone(self) -> None:
+        """A pass that no other disturbs, whose results are the right ones from now on."""
+        self.begin()
+        self.forward()
+        self.backward()
+        self._expected = {name: np.array(value) for name, value in self._results().items()}
+
+    def _results(self) -> dict[str, Any]:
+        return {**self._found, **{f"grads[{k!r}]": g for k, g in self._replica.grads.items()}}
+
+    def difference(self) -> str:
+        """What is not as in that pass, in words."""
+        for name, value in self._results().items():
+            right = self._expected[name]
+            if right.dtype.kind not in "fiu":
+                continue  # a backward that gives nothing, which has been found by now
+            given, finite = np.asarray(value), right[np.isfinite(right)]
+            tiny = 1e-12 * float(np.abs(finite).max(initial=0))
+            if given.shape != right.shape or not np.allclose(
+                given, right, rtol=1e-9, atol=tiny, equal_nan=True
+            ):
+                return f"{name} is another than in a pass by itself"
+        return ""
+
+
+def _first_error(*turns: Callable[[], Any]) -> str:
+    """What the first of these turns that fails says."""
+    try:
+        for turn in turns:
+            turn()
+    except Exception as error:  # backward may not find what forward has left
+        return f"{type(error).__name__} is raised: {error}"
+    return ""
+
+
+def _in_threads(workers: list[_Worker]) -> str:
+    """What is wrong after passes at the same time."""
+    wrong: list[str] = []
+    start = threading.Barrier(len(workers))
+
+    def work(worker: _Worker) -> None:
+        try:
+            start.wait()
+        except threading.BrokenBarrierError:
+            return
+        with np.errstate(all="ignore"):
+            for _ in range(ROUNDS):
+                turns = worker.begin, worker.forward, worker.backward
+                found = _first_error(*turns) or worker.difference()
+                wrong.extend([found] if found else [])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)
+    try:
+        started = []
+        for worker in workers:
+            thread = threading.Thread(target=work, args=(worker,))
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no more of them
+                start.abort()
+                break
+            started.append(thread)
+        for thread in started:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    return wrong[0] if wrong else ""
+
+
+# -- what two replicas both reach -----------------------------------------------------------------
+
+
+def _outside(replicas: Iterable[Layer]) -> Iterator[tuple[str, list[Any]]]:
+    """What both replicas reach: its name, and what is there now."""
+    a, b = (layers_inside(replica) for replica in replicas)
+    for one, other in zip(a, b):
+        which = "" if one is a[0] else f" of {one.who}"
+        for name, value in vars(one).items():
+            if value is vars(other).get(name):
+                yield f"the attribute {name}{which}", _content(value)
+        yield from _of_the_class(type(one))
+
+
+def _of_the_class(cls: type) -> Iterator[tuple[str, list[Any]]]:
+    """The attributes of a user's class, and the variables that its functions use."""
+    for base in (one for one in cls.__mro__ if of_the_user(one) and one is not object):
+        for name, value in vars(base).items():
+            function = inspect.unwrap(value) if callable(value) else None
+            if not inspect.isfunction(function):
+                yield f"the class attribute {base.__name__}.{name}", _content(value)
+                continue
+            scope = inspect.getclosurevars(function)
+            written = {
+                k: v for k, v in function.__globals__.items() if k in function.__code__.co_names
+            }
+            for variable, held in {**written, **scope.nonlocals}.items():
+                yield f"the variable {variable}", _content(held)
+            for variable, held in _defaults(function):
+                yield f"the default value of {variable} in {name}", _content(held)
+
+
+def _defaults(function: Any) -> Iterator[tuple[str, Any]]:
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.default is not parameter.empty:
+            yield name, parameter.default
+
+
+def _content(value: Any) -> list[Any]:
+    """The object, and what it holds."""
+    if isinstance(value, np.ndarray):
+        return [value, value.tobytes()]
+    if isinstance(value, (type, ModuleType)) or (callable(value) and not isinstance(value, Layer)):
+        return [value]
+    held = parts(value) or getattr(value, "__dict__", {}).items()
+    flat = [part for pair in held for part in pair]
+    return [value, *flat, *(part.tobytes() for part in flat if isinstance(part, np.ndarray))]
+
+
+def _same(before: list[Any] | None, after: list[Any]) -> bool:
+    """Whether two contents are the same objects, and arrays of the same bits."""
+    if before is None or len(before) != len(after):
+        return False
+    pairs = zip(before, after)
+    return all(a is b or (isinstance(a, (bytes, str, int)) and a == b) for a, b in pairs)
