@@ -23,7 +23,7 @@ import numpy as np
 
 from minicnn.gradcheck.subjects import Array, Rewind, forward_call, plain_backward
 from minicnn.layers import Layer
-from minicnn.layers.contents import layers_inside, parts
+from minicnn.layers.contents import held_by, layers_inside
 from minicnn.subclasses import of_the_user
 
 THREADS, ROUNDS = 4, 4
@@ -215,7 +215,7 @@ def _content(value: Any) -> list[Any]:
         return [value, value.tobytes()]
     if isinstance(value, (type, ModuleType)) or (callable(value) and not isinstance(value, Layer)):
         return [value]
-    held = parts(value) or getattr(value, "__dict__", {}).items()
+    held = held_by(value) or getattr(value, "__dict__", {}).items()
     flat = [part for pair in held for part in pair]
     return [value, *flat, *(part.tobytes() for part in flat if isinstance(part, np.ndarray))]
 

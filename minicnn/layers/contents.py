@@ -120,7 +120,7 @@ def walk(thing: Any) -> Iterator[tuple[tuple[Any, ...], Any, Any, Any]]:
         if id(holder) in seen:
             continue
         seen.add(id(holder))
-        for name, part in _parts(holder):
+        for name, part in held_by(holder):
             inner = (*place, name)
             yield inner, holder, name, part
             if not isinstance(part, PLAIN):
@@ -136,7 +136,7 @@ def layers_inside(thing: Any) -> list[Any]:
     return list(found.values())
 
 
-def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+def held_by(value: Any) -> Iterable[tuple[Any, Any]]:
     """What a layer, a container or a plain object holds, by name or place; nothing of others."""
     if isinstance(value, dict):
         return list(value.items())
