@@ -20,6 +20,7 @@ finds a layer that shares by one of these.
 from __future__ import annotations
 
 import copy
+import functools
 import random
 import sys
 import types
@@ -69,7 +70,7 @@ class Replicable:
             twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))  # the user's way to copy
             return twin
         for name, value in _attributes(self):
-            if isinstance(value, PLAIN):
+            if _is_plain(value):
                 new = value
             elif WORKER not in memo:
                 new = copy.deepcopy(value, memo)
@@ -108,10 +109,13 @@ class Replicable:
 # -- what is inside -------------------------------------------------------------------------------
 
 
-def walk(thing: Any) -> Iterator[tuple[tuple[Any, ...], Any, Any, Any]]:
+def walk(
+    thing: Any, leave_out: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], Any, Any, Any]]:
     """Everything inside `thing`, outer things first: its place, its holder, its name there, itself.
 
-    Each holder is entered once, so that things which hold each other come to an end.
+    Each holder is entered once, so that things which hold each other come to an end. Attributes of
+    layers that are named in `leave_out` are passed over.
     """
     seen: set[int] = set()
     waiting: deque[tuple[tuple[Any, ...], Any]] = deque([((), thing)])
@@ -120,10 +124,13 @@ def walk(thing: Any) -> Iterator[tuple[tuple[Any, ...], Any, Any, Any]]:
         if id(holder) in seen:
             continue
         seen.add(id(holder))
+        passed_over = leave_out if isinstance(holder, Replicable) else ()
         for name, part in held_by(holder):
+            if name in passed_over:
+                continue
             inner = (*place, name)
             yield inner, holder, name, part
-            if not isinstance(part, PLAIN):
+            if not _is_plain(part):
                 waiting.append((inner, part))
 
 
@@ -145,10 +152,22 @@ def held_by(value: Any) -> Iterable[tuple[Any, Any]]:
     return _attributes(value) if isinstance(value, Replicable) or _is_plain_object(value) else ()
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether it is a number, a word, nothing, or a tuple of these."""
+    if isinstance(value, PLAIN):
+        return True
+    return type(value) is tuple and all(isinstance(part, PLAIN) for part in value)
+
+
 def _attributes(value: Any) -> list[tuple[str, Any]]:
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-    held = [(name, getattr(value, name)) for name in slots if hasattr(value, name)]
+    kind: Any = type(value)
+    held = [(name, getattr(value, name)) for name in _slots(kind) if hasattr(value, name)]
     return [*getattr(value, "__dict__", {}).items(), *held]
+
+
+@functools.cache
+def _slots(kind: Any) -> list[str]:
+    return [name for one in kind.__mro__ for name in getattr(one, "__slots__", ())]
 
 
 def _is_plain_object(value: Any) -> bool:
@@ -230,17 +249,19 @@ class Settings:
 
     def changed(self, layers: list[Any], *, arrays: bool = True) -> bool:
         """Whether those of `layers` differ now; with `arrays=False` arrays by identity alone."""
-        now = dict(_settings(layers))
-        return now.keys() != self._found.keys() or any(
-            not _same(*self._found[place], value, arrays) for place, value in now.items()
-        )
+        count = 0
+        for place, value in _settings(layers):
+            count += 1
+            known = self._found.get(place)
+            if known is None or not _same(*known, value, arrays):
+                return True
+        return count != len(self._found)
 
 
 def _settings(layers: list[Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    for place, _, _, value in walk(layers):
-        if not any(name in CHANGING for name in place if type(name) is str):
-            # a container counts by what is in it
-            yield place, type(value) if isinstance(value, (dict, *SEQUENCES)) else value
+    for place, _, _, value in walk(layers, CHANGING):
+        container = isinstance(value, (dict, *SEQUENCES)) and not _is_plain(value)
+        yield place, type(value) if container else value  # which counts by what is in it
 
 
 def _may_change(value: Any) -> bool:
@@ -254,7 +275,7 @@ def _same(old: Any, numbers: Any, new: Any, arrays: bool) -> bool:
     if isinstance(old, np.ndarray) and isinstance(new, np.ndarray):
         before = old if numbers is None else numbers
         return before.dtype == new.dtype and np.array_equal(before, new)
-    return isinstance(new, PLAIN) and type(old) is type(new) and bool(old == new)
+    return _is_plain(new) and type(old) is type(new) and bool(old == new)
 
 
 # -- random numbers -------------------------------------------------------------------------------
