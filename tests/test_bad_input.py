@@ -84,7 +84,7 @@ def life_of(model):
     return {
         **{name: (id(array), array.tobytes()) for name, array in arrays.items()},
         "layers": [(layer.name, layer.built, layer.trainable) for layer in model.layers],
-        "shapes": (model.built, model._input_shape, model._output_shape),
+        "shapes": (model.built, model._input_shape, model._output_shapes),
         "compiled": (model._compiled, model.loss, model.optimizer, list(model._metrics)),
         "optimizer": (model.optimizer.iterations, model.optimizer.learning_rate),
         "history": (model.history, model.history and str(model.history.history)),
