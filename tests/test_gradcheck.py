@@ -1317,6 +1317,12 @@ def test_wrt():
     assert [row.name for row in check_layer(Dense(2), (2, 3), wrt=["b", "x"]).rows] == ["x", "b"]
 
 
+@pytest.mark.parametrize("wrt", [iter(["x"]), {"x"}, ("x", "x"), np.array(["x"])])
+def test_wrt_in_other_forms(wrt):
+    layer = planted(ReLU(), dx_scaled(lambda dy: 0))  # a failure is looked into, on more inputs
+    assert [row.name for row in check_layer(layer, (5, 20), wrt=wrt).rows] == ["x"]
+
+
 def test_training_or_not():
     assert check_layer(Dropout(0.5), (4, 9))["x"].ok
     layer = planted(Dropout(0.5), identity)
@@ -1819,6 +1825,16 @@ class Unbuilt(Dense):
         (ReLU(), (2, 3), {"linear": "yes"}, TypeError, "expected linear"),
         (ReLU(), (2, 3), {"training": "no"}, TypeError, "expected training to be True or False"),
         (ReLU(), (2, 3), {"max_elements": 1.5}, TypeError, "expected max_elements"),
+        (ReLU(), (2, 3), {"max_elements": 0}, ValueError, "expected max_elements"),
+        (ReLU(), (2, 3), {"perturb": "no"}, TypeError, "expected perturb to be True or False"),
+        (ReLU(), (2, 3), {"perturb": np.ones(2)}, TypeError, "expected perturb to be True or"),
+        (ReLU(), (2, 3), {"wrt": []}, ValueError, "expected wrt to hold names, received none"),
+        (ReLU(), (2, 3), {"wrt": [[1]]}, TypeError, "expected wrt to be a list of names"),
+        (ReLU(), (2, 3), {"wrt": np.array(1.0)}, TypeError, "expected wrt to be a list"),
+        (ReLU(), (2, 3), {"wrt": [np.ones(2)]}, TypeError, "expected wrt to be a list of names"),
+        (ReLU(), (2, 3), {"wrt": {"x": 1}}, TypeError, "expected wrt to be a list"),
+        (ReLU(), (10**5, 10**5), {}, ValueError, "input_shape_or_x to hold at most"),
+        (MeanSquaredError(), (2, 3), {}, TypeError, "There is check_loss"),
         (ReLU(), (2, 3), {"max_kinks": 2}, ValueError, "expected max_kinks"),
         (ReLU(), (2, 3), {"wrt": "x"}, TypeError, "expected wrt to be a list"),
         (Dense(2), (2, 3), {"wrt": ["w"]}, ValueError, "name some of x, W, b; received 'w'"),
@@ -1902,9 +1918,11 @@ class MeanOfAll(Loss):
         (MeanOfAll(), [[0.0]], [[1.0]], ValueError, r"the loss of each sample, shape \(1,\)"),
         ("nonsense", [[0.0]], [[1.0]], ValueError, "nonsense"),
         (3, [[0.0]], [[1.0]], TypeError, "has no forward"),
+        (Sequential(), [[0.0]], [[1.0]], TypeError, "expected a loss, received <Sequential"),
+        (Dense(1), [[0.0]], [[1.0]], TypeError, "expected a loss, received <Dense"),
         ("mse", [0.0], [1.0], ValueError, r"y_pred of shape \(N, ..., C\)"),
         ("mse", [[0.0]], [[np.inf]], ValueError, "y_pred to be finite"),
-        ("mse", [[0.0, 1.0]], [[1.0]], ValueError, "expected y of shape"),
+        ("mse", [[0.0, 1.0]], [[1.0]], ValueError, "expected y_true of shape"),
         ("mse", [[0.0], [1.0]], [[1.0]], ValueError, "same number of samples"),
         ("sparse_categorical_crossentropy", [5], [[0.5, 0.5]], ValueError, "labels from 0 to 1"),
     ],
@@ -1956,7 +1974,7 @@ def test_model_with_batch_normalization():
 
 
 class Jitter(Layer):
-    """y = x times random numbers of its own, which come from a generator in a list."""
+    """y = x times random numbers from a generator in a list."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -2068,6 +2086,15 @@ def test_wrong_join_in_a_model_is_pointed_out(monkeypatch):
             {"loss": "mse", "wrt": ["W"]},
             ValueError,
             "name some of x, d/W, d/b",
+        ),
+        *(
+            (Sequential([Dense(1)]), [[1.0]], [[5]], {"loss": "mse", **wrong}, error, words)
+            for wrong, error, words in [
+                ({"perturb": np.ones(2)}, TypeError, "expected perturb to be True or False"),
+                ({"max_elements": 0}, ValueError, "expected max_elements"),
+                ({"wrt": []}, ValueError, "expected wrt to hold names"),
+                ({"wrt": [[1]]}, TypeError, "expected wrt to be a list of names"),
+            ]
         ),
     ],
 )
@@ -2324,6 +2351,21 @@ def test_the_engine_passes_for_every_seed():
 
 
 # --- the command
+
+
+@pytest.mark.parametrize("option", ["--seed", "--random-models"])
+@pytest.mark.parametrize("value", ["-1", "2.5", "many"])
+def test_wrong_use_of_the_command(option, value, capsys):
+    with pytest.raises(SystemExit):
+        command.main([f"{option}={value}"])
+    assert f"argument {option}: expected an integer >= 0" in capsys.readouterr().err
+
+
+def test_wrong_use_of_a_result():
+    result = check_layer(ReLU(), (2, 3))
+    for name in (3, None, np.array(["x"]), ["x"]):
+        with pytest.raises(TypeError, match="expected the name of a row"):
+            result[name]
 
 
 def test_command_checks_everything(capsys):

@@ -20,9 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m minicnn.gradcheck",
         description="Check the gradients of every layer and loss, and of whole models.",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all random numbers")
+    parser.add_argument("--seed", type=_count, default=0, help="of all random numbers")
     parser.add_argument(
-        "--random-models", type=int, default=RANDOM_MODELS, help="how many (%(default)s)"
+        "--random-models", type=_count, default=RANDOM_MODELS, help="how many (%(default)s)"
     )
     options = parser.parse_args(arguments)
 
@@ -43,6 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{len(uncovered)} without a case, in {time.perf_counter() - start:.1f} s"
     )
     return 1 if failed or uncovered else 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected an integer >= 0, received {text!r}")
+    return int(text)
 
 
 def _cells(result: CheckResult) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,8 @@ from minicnn.gradcheck.subjects import (
     move_apart,
 )
 from minicnn.gradcheck.workers import shared_state
+from minicnn.layers import Layer
+from minicnn.losses import Loss
 from minicnn.models import Sequential
 
 Array = NDArray[Any]
@@ -41,6 +43,7 @@ SHOWN = 5  # wrong numbers that are listed
 PRODUCTS, MODEL_PRODUCTS = 8, 4  # directions for a large tensor
 TOO_MANY_KINKS = "too many kinks"
 DRAWS = 4  # inputs that are tried, until one does not sit on kinks
+LARGEST = 10_000_000  # numbers of an x that is drawn
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def check_layer(
 
     Works on a float64 copy: the layer, its parameters, gradients and caches stay as they are. The
     gradient is that of <dy, y> for a random dy. Masks are frozen: before each pass `layer.seek` is
-    called, and generators and running statistics that the layer holds are put back. Replicas of the
+    called, and generators and running statistics that the layer holds are restored. Replicas of the
     layer, with which `fit` works, are run in turns and in threads: none may disturb another.
 
     Parameters
@@ -150,17 +153,24 @@ def check_layer(
     """
     who = "check_layer"
     training = checks.boolean(training, "training", who)
+    perturb = checks.boolean(perturb, "perturb", who)
     _expect_layer(layer)
+    chosen = _names(wrt, who)
     settings = _settings(who, eps, bar, linear, max_elements, max_kinks, PRODUCTS, seed)
     rng = settings.rng
     shape = _as_shape(input_shape_or_x)
     given = None if shape is not None else _as_batch(input_shape_or_x)
     full = () if shape is None else _full_shape(layer, shape)
+    if math.prod(full) > LARGEST:
+        raise ValueError(
+            f"{who}: expected input_shape_or_x to hold at most {LARGEST:,} numbers, received "
+            f"{shape}. Gradients are right or wrong on small inputs, too"
+        )
 
     for draw in range(DRAWS):
         x = spaced(full, rng) if given is None else given
         subject = LayerSubject(layer, x, training=training, rng=rng, perturb=perturb)
-        names = _chosen(subject, wrt, who)
+        names = _chosen(subject, chosen, who)
         rows, problems, dy = _check(subject, names, settings)
         on_kinks = any(row.reason.startswith(TOO_MANY_KINKS) for row in rows)
         if given is not None or not on_kinks or draw == DRAWS - 1:
@@ -194,6 +204,8 @@ def _expect_layer(layer: Any) -> None:
         )
     if isinstance(layer, Sequential):
         raise TypeError(f"check_layer: received {layer.who}. For models there is check_model")
+    if isinstance(layer, Loss):
+        raise TypeError(f"check_layer: received the loss {layer.name}. There is check_loss for it")
     for method in ("forward", "backward"):
         if not callable(getattr(layer, method, None)):
             raise TypeError(
@@ -250,18 +262,25 @@ def _full_shape(layer: Any, shape: Shape) -> Shape:
     return full
 
 
-def _chosen(subject: Subject, wrt: Sequence[str] | None, who: str) -> list[str]:
+def _names(wrt: Any, who: str) -> list[str] | None:
+    """The argument `wrt` as a list of names; None for all."""
     if wrt is None:
-        return list(subject.tensors)
-    if isinstance(wrt, str) or not isinstance(wrt, Iterable):
-        raise TypeError(f"{who}: expected wrt to be a list of names, received {wrt!r}")
-    unknown = [name for name in wrt if name not in subject.tensors]
-    if unknown:
-        raise ValueError(
-            f"{who}: expected wrt to name some of {', '.join(subject.tensors)}; "
-            f"received {unknown[0]!r}"
-        )
-    return [name for name in subject.tensors if name in wrt]
+        return None
+    names = list(wrt) if isinstance(wrt, (set, frozenset)) else checks.listed(wrt, "wrt", who)
+    if not names:
+        raise ValueError(f"{who}: expected wrt to hold names, received none. None stands for all")
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{who}: expected wrt to be a list of names, received {name!r} in it")
+    return names
+
+
+def _chosen(subject: Subject, names: list[str] | None, who: str) -> list[str]:
+    for name in names or ():
+        if name not in subject.tensors:
+            known = ", ".join(subject.tensors)
+            raise ValueError(f"{who}: expected wrt to name some of {known}; received {name!r}")
+    return [name for name in subject.tensors if names is None or name in names]
 
 
 def _ties(subject: LayerSubject, dy: Array, settings: Settings) -> list[TensorCheck]:
@@ -383,6 +402,11 @@ def check_loss(
     who = "check_loss"
     if isinstance(loss, (str, type)):
         loss = losses.get(loss, who)
+    if isinstance(loss, (Layer, Sequential)):
+        raise TypeError(
+            f"{who}: expected a loss, received {loss!r}. There is check_layer for layers, and "
+            "check_model for models"
+        )
     for method in ("forward", "backward"):
         if not callable(getattr(loss, method, None)):
             raise TypeError(
@@ -396,7 +420,10 @@ def check_loss(
     checks.finite(predicted, "y_pred", who)
     true = checks.numeric(y_true, "y_true", who)
     if callable(getattr(loss, "targets", None)):
-        true = loss.targets(true, predicted.shape, who)
+        try:
+            true = loss.targets(true, predicted.shape, who)
+        except ValueError as error:  # in the words of fit
+            raise ValueError(str(error).replace("expected y ", "expected y_true ", 1)) from None
     checks.same_length({"y_true": np.atleast_1d(true), "y_pred": predicted}, who)
 
     subject = LossSubject(loss, true, predicted)
@@ -478,18 +505,20 @@ def check_model(
     """
     who = "check_model"
     training = checks.boolean(training, "training", who)
+    perturb = checks.boolean(perturb, "perturb", who)
     if not isinstance(model, Sequential):
         raise TypeError(
             f"{who}: expected a Sequential, received {model!r}. For a layer there is check_layer"
         )
     if not model.layers:
         raise ValueError(f"{who}: {model.who} has no layers")
+    chosen = _names(wrt, who)
     settings = _settings(who, eps, bar, False, max_elements, max_kinks, MODEL_PRODUCTS, seed)
     rng = settings.rng
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)
     if perturb and len(np.unique(subject.x)) < subject.x.size:
         move_apart(subject.x, rng)
-    rows, problems, dy = _check(subject, _chosen(subject, wrt, who), settings)
+    rows, problems, dy = _check(subject, _chosen(subject, chosen, who), settings)
     result = CheckResult(f"{subject.who}, x {subject.x.shape}", tuple(rows), tuple(problems))
     confirmed = [row.name for row in rows if row.ok and row.name != "x"]
     if training and subject.dtype == np.float32 and confirmed:
@@ -533,7 +562,7 @@ def _settings(
         checks.real(eps, "eps", who, low=0, high=0.1, open_low=True),
         0.0 if bar is None else checks.real(bar, "bar", who, low=0, high=0.1, open_low=True),
         None if linear is None else bool(linear),
-        checks.integer(max_elements, "max_elements", who, minimum=0),
+        checks.integer(max_elements, "max_elements", who, minimum=1),
         checks.real(max_kinks, "max_kinks", who, low=0, high=1),
         products,
         np.random.default_rng(checks.integer(seed, "seed", who, minimum=0)),
@@ -572,7 +601,7 @@ def _sound_forward(subject: Subject, names: list[str], rng: np.random.Generator)
     if y.shape != again.shape or not np.array_equal(y, again):
         raise ValueError(
             f"{subject.who}: forward returns different numbers for the same x. Take random numbers "
-            "from a np.random.Generator kept as an attribute, which the check can put back, or "
+            "from a np.random.Generator kept as an attribute, which the check can restore, or "
             "define seek(step, sample), or check with training=False"
         )
     subject.expect(y)

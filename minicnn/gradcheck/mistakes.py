@@ -371,7 +371,7 @@ def one_window(e: Evidence) -> Mistake | None:
 
 
 def displaced_windows(e: Evidence) -> Mistake | None:
-    """dx: each window's share is put back at the wrong place."""
+    """dx: each window's share is written to the wrong place."""
     if e.name != "x" or not e.is_image:
         return None
     shape = (*e.y.shape, *e.x.shape)

@@ -167,6 +167,10 @@ class CheckResult:
 
     def __getitem__(self, name: str) -> TensorCheck:
         """The row of that parameter. Raises KeyError with the names that there are."""
+        if not isinstance(name, str):
+            raise TypeError(
+                f"CheckResult: expected the name of a row, such as 'x', received {name!r}"
+            )
         for row in self.rows:
             if row.name == name:
                 return row

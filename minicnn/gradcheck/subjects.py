@@ -1,7 +1,7 @@
 """What is checked: a function of named tensors, and the gradient that it claims to have.
 
 A subject works on a copy in float64, so nothing of the user's is changed, and it does the same
-thing at every call: what a layer draws at random or counts up is put back before each pass.
+thing at every call: what a layer draws at random or counts up is restored before each pass.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Subject:
     training = True
 
     def forward(self) -> Array:
-        """y at the present values of the tensors; float64, an array of its own."""
+        """y at the present values of the tensors; float64, a new array."""
         raise NotImplementedError
 
     def backward(self, dy: Array) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Subject:
         """Raise ValueError where `forward` contradicts what else is said about its shape."""
 
     def problems(self, dy: Array) -> list[tuple[str, str]]:
-        """Faults beside wrong numbers, as pairs (kind, what is wrong and how to mend it)."""
+        """Faults beside wrong numbers, as pairs (kind, what is wrong and what to do)."""
         return []
 
     def sizes(self) -> dict[str, float]:
@@ -253,7 +253,7 @@ def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
 
 
 def fork(rng: np.random.Generator) -> np.random.Generator:
-    """A generator of its own, which may be wound back without touching `rng`."""
+    """Another generator, which may be wound back without touching `rng`."""
     return np.random.default_rng(rng.integers(2**63))
 
 
