@@ -11,7 +11,8 @@ the same for a loss and for a whole model, and
     python -m minicnn.gradcheck
 
 for every layer and loss of the package. How the differences are taken, and what is done about
-kinks: `differences.py`. The mistakes that are known: `mistakes.py`.
+kinks: `differences.py`. The mistakes that are known: `mistakes.py`. Replicas that disturb each
+other: `workers.py`. The gradients of the float32 engine: `engine.py`.
 """
 
 from minicnn.gradcheck.api import check_layer, check_loss, check_model
