@@ -111,6 +111,7 @@ class Optimizer(Copied):
                     f"{type(self).__name__}: expected {name} to be an array of float32 or float64, "
                     f"received {kind}. Convert it first: np.asarray({name}, dtype='float32')"
                 )
+            checks.numeric(vector, name, type(self).__name__)  # no masked numbers
         if g.shape != w.shape:
             raise ValueError(
                 f"{type(self).__name__}: expected g of w's shape {w.shape}, received {g.shape}"
@@ -137,11 +138,13 @@ class Optimizer(Copied):
 
     def check(self, w: Array) -> None:
         """Raise ValueError if the optimizer has served a vector of another length."""
+        _check_slots(self.state, type(self).__name__)
         for vector in self.state.values():
             if vector.shape != w.shape:
                 raise ValueError(
                     f"{type(self).__name__}: expected {vector.size} parameters, as in its steps so "
-                    f"far, received {w.size}. Give each model an optimizer of its own"
+                    f"far (see its state), received {w.size}. Give each model an optimizer of its "
+                    "own"
                 )
 
     def resize(self, size: int) -> None:
@@ -157,7 +160,12 @@ class Optimizer(Copied):
 
 def _check_slots(state: Any, who: str) -> None:
     good = isinstance(state, dict) and all(
-        isinstance(slot, str) and isinstance(vector, np.ndarray) for slot, vector in state.items()
+        isinstance(slot, str)
+        and isinstance(vector, np.ndarray)
+        and not isinstance(vector, np.ma.MaskedArray)
+        and vector.ndim == 1
+        and vector.dtype.kind == "f"
+        for slot, vector in state.items()
     )
     if not good:
         raise TypeError(

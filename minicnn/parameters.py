@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Layer, replacement
 from minicnn.layers.contents import replace_arrays
 
 Array = NDArray[Any]
@@ -109,6 +109,7 @@ class FlatParameters:
         """
         seen: set[int] = set()
         for layer in layers:
+            layer.take_in()
             for key, array in layer.state.items():
                 if not isinstance(array, np.ndarray):
                     raise TypeError(
@@ -142,20 +143,8 @@ class FlatParameters:
         return parts
 
     def _values(self, view: View, given: Any) -> Array:
-        shape, who = view.grad.shape, view.layer.who
-        if not isinstance(given, np.ndarray):
-            received = "nothing" if given is None else f"{type(given).__name__}"
-            raise TypeError(
-                f"{who}: expected params[{view.key!r}] to be an array of shape {shape}, received "
-                f"{received}. Write into it: layer.params[{view.key!r}][...] = values"
-            )
-        values = checks.numeric(given, f"params[{view.key!r}]", who)
-        if values.shape != shape:
-            raise ValueError(
-                f"{who}: expected {view.key} of shape {shape}, received {values.shape}"
-            )
-        checks.finite(values, f"params[{view.key!r}]", who, dtype=self.params.dtype)
-        return np.array(values, self.params.dtype)
+        name = f"params[{view.key!r}]"
+        return replacement(given, view.grad.shape, self.params.dtype, name, view.layer.who)
 
     def _expect_no_more(self, layer: Layer) -> None:
         known = {view.key for view in self._views if view.layer is layer}

@@ -141,6 +141,7 @@ def _whole(array: np.ndarray, classes: int) -> bool:
     return bool((array == np.floor(array)).all() and (array >= 0).all() and (array < classes).all())
 
 
+TABLE = Kind(lambda value, right: all(value[key] is right[key] for key in right))
 ANYTHING = Kind(lambda value, right: True)
 NOTHING_ELSE = Kind(lambda value, right: value is right)
 TEXT = Kind(lambda value, right: isinstance(value, str))
@@ -149,7 +150,7 @@ BOOLEAN = Kind(lambda value, right: isinstance(value, (bool, np.bool_)))
 SIZE = integers(1, LARGEST_SIZE)
 POSITIVE = integers(1)
 NATURAL = integers(0)
-SEED = integers(0)
+SEED = integers(0).or_(is_none)
 SHARE = reals(0, 1, without=(1,))
 PAIR = Kind(lambda value, right: is_size(value) or (is_list_of(is_size)(value) and len(value) == 2))
 SHAPE = Kind(lambda value, right: is_list_of(is_size)(value))
@@ -159,7 +160,7 @@ BATCH_SHAPE = Kind(
 DTYPE = Kind(lambda value, right: np.dtype(value) in (np.dtype("f"), np.dtype("d")))
 ACTIVATION = named_class(activation_layers.KNOWN, ActivationLayer).or_(is_none)
 INITIALIZER = named_class(initializers.KNOWN, initializers.Initializer).or_(
-    lambda value: isinstance(value, np.ndarray) and as_numbers(value) is not None
+    lambda value: isinstance(value, (np.ndarray, np.generic)) and as_numbers(value) is not None
 )
 OPTIMIZER = named_class(optimizers.KNOWN, Optimizer)
 LOSS = named_class(losses.KNOWN, losses.Loss)
@@ -253,13 +254,17 @@ KINDS: dict[str, Kind] = {
         for file in ("batchnorm", "conv", "dense")
         for method in ("forward", "__call__")
     },
+    "layers.*.forward.training": ANYTHING,  # most layers do the same whatever it is
+    "layers.batchnorm.*.forward.training": BOOLEAN,
+    "layers.dropout.*.forward.training": BOOLEAN,
     "layers.*.backward.dy": PASSED_BACK,
     "layers.*.build.input_shape": BATCH_SHAPE.named("input"),
     "layers.*.output_shape.input_shape": BATCH_SHAPE.named("input"),
     "layers.base.Layer.add_*.key": NAME,
-    "layers.base.Layer.add_*.initializer": INITIALIZER,
     "key": NAME,
-    "initializer": INITIALIZER,
+    "initializer": Kind(
+        lambda value, right: INITIALIZER.takes(value, right) or callable(value), called_back=True
+    ),
     "weights": Kind(
         lambda value, right: (
             isinstance(value, (list, tuple))
@@ -406,12 +411,19 @@ KINDS: dict[str, Kind] = {
     "gradcheck.api.check_model.x": SAME_SHAPE,
     "gradcheck.api.check_model.y": LABELS,
     # attributes
+    "v": PASSED_BACK.named("state"),
     "iterations": NATURAL,
     "flat_params": SAME_SHAPE,
     "stop_training": BOOLEAN,
-    "params": NOTHING_ELSE,
-    "grads": NOTHING_ELSE,
-    "state": NOTHING_ELSE.or_(lambda value: value == {}),
+    "params": TABLE,
+    "grads": TABLE,
+    "state": TABLE,
+    "optimizers.*.state": Kind(
+        lambda value, right: all(
+            isinstance(slot, str) and PASSED_BACK.takes(vector, right["v"])
+            for slot, vector in value.items()
+        )
+    ),
     "weights.Weight.assign.value": SAME_SHAPE.named("dense/kernel"),
 }
 

@@ -1364,6 +1364,110 @@ def test_an_array_put_in_the_place_of_a_parameter_is_not_lost():
     assert 0 < np.abs(b - 0.5).max() < 0.1  # one step away from what was put in
 
 
+IN_PLACE_OF_AN_ARRAY = [
+    (None, TypeError, "received nothing"),
+    ("text", TypeError, "received str"),
+    ([[1.0]], TypeError, "received list"),
+    (np.ones((2, 9)), ValueError, "received (2, 9)"),
+    (np.float64(1), ValueError, "received ()"),
+    (np.full(3, None), TypeError, "received dtype object"),
+    (np.full(3, 1j), TypeError, "received dtype complex128"),
+    (np.ma.masked_array(np.ones(3), [True, False, False]), TypeError, "masked"),
+    (np.array([1, np.nan, 1]), ValueError, "received nan at index [1]"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "table", "key"),
+    [
+        (lambda: Dense(3), "params", "b"),
+        (lambda: Conv2D(3, 2), "params", "b"),
+        (lambda: BatchNormalization(), "params", "gamma"),
+        (lambda: BatchNormalization(), "state", "moving_mean"),
+        (lambda: BatchNormalization(), "state", "moving_variance"),
+    ],
+)
+@pytest.mark.parametrize(("wrong", "error", "words"), IN_PLACE_OF_AN_ARRAY)
+def test_what_is_put_in_the_place_of_an_array_of_a_layer_by_itself(
+    make, table, key, wrong, error, words
+):
+    """In a model it is the same: tests/test_robustness.py."""
+    layer, x = make(), np.ones((2, 4, 4, 3), np.float32)
+    y = layer(x)
+    held = getattr(layer, table)
+    right = held[key]
+    held[key] = wrong
+    uses = (
+        lambda: layer(x),
+        lambda: layer.backward(y),
+        layer.count_params,
+        layer.get_weights,
+        lambda: layer.weights,
+        lambda: layer.set_weights([]),
+    )
+    for use in uses:
+        with refused(error, f"{layer.who}: expected {table}['{key}']", words):
+            use()
+    del held[key]
+    with refused(TypeError, f"expected {table}['{key}']", "received nothing"):
+        layer(x)
+    held[key] = right.astype(np.float64)  # one of another float type is taken over
+    np.testing.assert_array_equal(layer(x), y, strict=True)
+    assert held[key].dtype == np.float32
+
+
+@pytest.mark.parametrize("make", [lambda: Dense(3), lambda: Conv2D(3, 2), BatchNormalization])
+@pytest.mark.parametrize("wrong", [None, 3, [[1.0]], np.ones((2, 9)), np.ones(3, np.float64)])
+def test_gradients_that_cannot_be_written_to(make, wrong):
+    layer, x = make(), np.ones((2, 4, 4, 3), np.float32)
+    dy = np.ones_like(layer(x))
+    for key, right in list(layer.grads.items()):
+        layer.grads[key] = wrong
+        with refused(TypeError, f"{layer.who}: expected grads['{key}'] to be an array of float32"):
+            layer.backward(dy)
+        layer.grads[key] = right
+    layer.backward(dy)
+
+
+@pytest.mark.parametrize("table", ["params", "grads", "state"])
+def test_the_tables_of_a_layer_stay_dicts(table):
+    layer = Dense(3)
+    layer.build((None, 2))
+    for wrong in (None, 3, [], np.ones(2)):
+        with refused(TypeError, f"{layer.who}: expected {table} to be a dict of arrays"):
+            setattr(layer, table, wrong)
+    assert isinstance(getattr(layer, table), dict)
+
+
+@pytest.mark.parametrize("make", [lambda: Dropout(0.5), BatchNormalization])
+def test_training_is_true_or_false_in_forward_too(make):
+    layer = make()
+    for wrong in (None, "yes", 1, np.array([True, False])):
+        with refused(TypeError, f"{layer.who}: expected training to be True or False"):
+            layer.forward(np.ones((2, 3)), wrong)
+        with refused(TypeError, f"{layer.who}: expected training to be True or False"):
+            layer(np.ones((2, 3)), training=wrong)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, RMSprop])
+def test_slots_that_no_step_could_use(make):
+    optimizer = make() if make is not SGD else SGD(momentum=0.5)
+    w = np.ones(3, np.float32)
+    optimizer.update(w, w.copy())
+    before = w.copy()
+    for wrong in (None, 3, [], {"v": None}, {"v": np.ones((3, 1))}, {"v": np.full(3, "a")}):
+        with refused(TypeError, f"{make.__name__}: expected state to be a dict of vectors"):
+            optimizer.state = wrong
+    for wrong in (None, [0.0, 0.0, 0.0], np.ones((3, 1)), np.full(3, 1j), np.ma.ones(3)):
+        right, optimizer.state["v"] = optimizer.state["v"], wrong
+        with refused(TypeError, f"{make.__name__}: expected state to be a dict of vectors"):
+            optimizer.update(w, w.copy())
+        optimizer.state["v"] = right
+    with refused(TypeError, f"{make.__name__}: expected g without masked numbers"):
+        optimizer.update(w, np.ma.masked_array(np.ones(3), [True, False, False]))
+    np.testing.assert_array_equal(w, before)
+
+
 @pytest.mark.parametrize("attribute", ["loss", "optimizer"])
 @pytest.mark.parametrize("call", ["fit", "train_on_batch", "evaluate", "test_on_batch"])
 def test_what_compile_chooses_is_not_named_in_passing(attribute, call):

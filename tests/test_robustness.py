@@ -268,7 +268,7 @@ WRONG_PARAMETERS = [
     ([[1.0]], TypeError, r"params\['W'\] to be an array of shape \(4, 4\), received list"),
     (1.0, TypeError, "received float"),
     (None, TypeError, "received nothing"),
-    (np.ones((4, 3)), ValueError, r"W of shape \(4, 4\), received \(4, 3\)"),
+    (np.ones((4, 3)), ValueError, r"params\['W'\] of shape \(4, 4\), received \(4, 3\)"),
     (np.full((4, 4), "a"), TypeError, "real numbers"),
     (np.full((4, 4), np.nan), ValueError, "finite, received nan"),
     (np.full((4, 4), 1e300), ValueError, "fit into float32"),

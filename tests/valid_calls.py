@@ -23,7 +23,7 @@ from minicnn import initializers, losses, metrics, optimizers
 from minicnn.callbacks import Callback
 from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
-from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer
+from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
 from minicnn.layers import base as layers_base
 from minicnn.models import OF_KERAS as MODELS_OF_KERAS
 from minicnn.models import Sequential
@@ -218,9 +218,10 @@ def _set_dtype(case: Any) -> Valid:
 
 def _setting(case: Any, name: str, *, built: bool = True) -> Valid:
     layer = case.layer() if built else case.kind(**case.kwargs)
-    right = case.kwargs.get(name, {"trainable": True, "name": "layer"}.get(name))
+    right = {**case.kwargs, "activation": Tanh()}.get(name, {"name": "layer"}.get(name, True))
     use = lambda: layer.backward(case.dy(layer.forward(case.x(), training=True)))  # noqa: E731
-    return Valid(Assign(setter(layer, name), use), {name: right}, layer)
+    stays = built and name in layer.fixed
+    return Valid(Assign(setter(layer, name), use), {name: right}, layer, succeeds=not stays)
 
 
 def _table(case: Any, name: str) -> Valid:
@@ -260,6 +261,7 @@ def _of_optimizers() -> Iterator[tuple[str, Callable[[], Valid]]]:
                 f"{name_of(kind)}.{name} =",
                 lambda make=make, name=name: _optimizer_setting(make(), name),
             )
+        yield f"{name_of(kind)}.state[v] =", lambda make=make: _slot(make())
         for name in ("learning_rate", "iterations", "state"):
             yield (
                 f"{name_of(kind)}.{name} = (in a model)",
@@ -277,6 +279,13 @@ def _optimizer_setting(optimizer: Optimizer, name: str) -> Valid:
     right = dict(right) if isinstance(right, dict) else right
     use = lambda: optimizer.update(**_vectors())  # noqa: E731
     return Valid(Assign(setter(optimizer, name), use), {name: right}, optimizer)
+
+
+def _slot(optimizer: Optimizer) -> Valid:
+    optimizer.update(**_vectors())
+    use = lambda: optimizer.update(**_vectors())  # noqa: E731
+    right = optimizer.state["v"].copy()
+    return Valid(Assign(entry(optimizer.state, "v"), use), {"v": right}, optimizer)
 
 
 def _setting_in_model(optimizer: Optimizer, name: str) -> Valid:
@@ -609,6 +618,7 @@ NOT_CALLED: dict[str, str] = {
     "losses.*.targets": "the check itself",
     "losses.*.check_values": "the check itself",
     "metrics.*.values": "what a subclass defines: it gets what __call__ or fit has checked",
+    "initializers.setting": "the check itself",
     "losses.checked_outputs": "the check itself",
     "metrics.*.check": "the check itself",
     "optimizers.*.step": "what a subclass defines: it gets what update or fit has checked",

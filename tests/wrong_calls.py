@@ -40,7 +40,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from argument_kinds import is_integer, kind_of
+from argument_kinds import is_integer, is_real, kind_of
 from valid_calls import CALLS, Assign, Valid
 
 import minicnn
@@ -348,7 +348,7 @@ def _dict_variants(right: dict[Any, Any]) -> dict[str, Callable[[], Any]]:
         "its items": lambda: list(right.items()),
         "its keys": lambda: list(right),
         "without any": dict,
-        "keys as text": lambda: {str(key): value for key, value in right.items()},
+        "other keys": lambda: {f"{key}s": value for key, value in right.items()},
         "values as text": lambda: {key: str(value) for key, value in right.items()},
         "and key None": lambda: {**right, None: next(iter(right.values()), 1)},
         "and key -1": lambda: {**right, -1: next(iter(right.values()), 1)},
@@ -623,8 +623,11 @@ def _may_take(call: Call, valid: Valid, argument: str, value: Any, right: Any) -
 
 
 def _same(value: Any, one: Any) -> bool:
-    number = is_integer(value) and is_integer(one)
-    return (number or type(value) is type(one)) and value == one
+    if isinstance(one, tuple) and isinstance(value, list):
+        return tuple(value) == one
+    number = (is_integer(value) and is_integer(one)) or (isinstance(one, float) and is_real(value))
+    flag = isinstance(value, np.bool_) and isinstance(one, bool)
+    return (number or flag or type(value) is type(one)) and value == one
 
 
 @dataclass

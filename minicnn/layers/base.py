@@ -63,6 +63,8 @@ ELSEWHERE = {
     "compute_output_shape": ("output_shape",),
 }
 
+TABLES = ("params", "grads", "state")
+
 _names: dict[str, Iterator[int]] = {}
 
 
@@ -177,6 +179,7 @@ class Layer(Replicable):
         self.built = self._ready_made
         self.rng: np.random.Generator | None = None  # of the initial values; a model sets its own
         self._dtype = config.float_dtype(dtype, self.who)
+        self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}  # by table and key
         self._cache: Any = None
         self._y_shape: Shape | None = None
 
@@ -186,6 +189,11 @@ class Layer(Replicable):
             raise ValueError(
                 f"{self.who}: expected {name} to stay {getattr(self, name)!r}, for which the layer "
                 f"was built, received {checks.shown(value)}. Make a new layer"
+            )
+        if name in TABLES and not isinstance(value, dict):
+            raise TypeError(
+                f"{self.who}: expected {name} to be a dict of arrays, received "
+                f"{checks.shown(value)}. Write into it: layer.{name}[key][...] = values"
             )
         if isinstance(vars(self).get(name), Layer) and (
             isinstance(value, str) or (name == "activation" and not isinstance(value, Layer))
@@ -254,10 +262,12 @@ class Layer(Replicable):
         """
         self.params[key] = self._initial(key, shape, initializer)
         self.grads[key] = np.zeros_like(self.params[key])
+        self._shapes = {**self._shapes, ("params", key): self.params[key].shape}
 
     def add_state(self, key: str, shape: tuple[int, ...], initializer: Any) -> None:
         """Create `state[key]` with its first values; `forward` may change it in training."""
         self.state[key] = self._initial(key, shape, initializer)
+        self._shapes = {**self._shapes, ("state", key): self.state[key].shape}
 
     def add_weight(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Keras's name for `add_param` and `add_state`: raises a TypeError that translates it."""
@@ -304,7 +314,10 @@ class Layer(Replicable):
         if x.ndim < 1:
             raise ValueError(f"{self.who}: expected x to have a batch axis, received a number")
         if 0 in x.shape:
-            raise ValueError(f"{self.who}: expected no empty axis, received shape {x.shape}")
+            raise ValueError(
+                f"{self.who}: expected x to have no empty axis, received shape {x.shape}"
+            )
+        self.take_in()
         y_shape = self.output_shape(x.shape)  # raises before anything is built
         if self.awaits_build:
             declared, self._dtype = self._dtype, dtype
@@ -330,6 +343,8 @@ class Layer(Replicable):
                 f"{self.who}: expected dy of shape {self._y_shape}, as forward returned y, "
                 f"received {dy.shape}"
             )
+        self.take_in()
+        self._expect_gradients()
         dtype = self._dtype or np.dtype(_nearest_float(dy.dtype))
         return np.ascontiguousarray(dy, dtype=dtype), self._cache
 
@@ -392,7 +407,36 @@ class Layer(Replicable):
     # -- what a model calls -----------------------------------------------------------------------
 
     def _arrays(self) -> dict[str, Array]:
+        self.take_in()
         return {**self.params, **self.state}
+
+    def take_in(self) -> None:
+        """Replace what a user has put in the place of a parameter or state by an array like it.
+
+        Raises TypeError or ValueError unless it is one of that shape and of finite numbers.
+        """
+        for (name, key), shape in self._shapes.items():
+            table = getattr(self, name)
+            given = table.get(key)
+            if type(given) is np.ndarray and given.shape == shape and given.dtype == self._dtype:
+                continue
+            table[key] = replacement(given, shape, self._dtype, f"{name}[{key!r}]", self.who)
+
+    def _expect_gradients(self) -> None:
+        """Raise unless `backward` can write into the gradients; a user's may replace them."""
+        for name, key in self._shapes:
+            if name != "params":
+                continue
+            param, grad = self.params[key], self.grads.get(key)
+            if type(grad) is np.ndarray and (grad.shape, grad.dtype) == (param.shape, param.dtype):
+                continue
+            if not of_the_user(_definer(type(self), "backward")):
+                received = f"{grad.dtype} {grad.shape}" if isinstance(grad, np.ndarray) else grad
+                raise TypeError(
+                    f"{self.who}: expected grads[{key!r}] to be an array of {param.dtype} and "
+                    f"shape {param.shape}, received {checks.shown(received)}. Write into it: "
+                    f"layer.grads[{key!r}][...] = values"
+                )
 
     def set_dtype(self, dtype: Any) -> None:
         """Compute in `dtype` from the next `build` on."""
@@ -454,6 +498,24 @@ def _watched_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
 def _definer(cls: type, method: str) -> type:
     """The class of which `cls` has its `method`."""
     return next(kind for kind in cls.__mro__ if method in vars(kind))
+
+
+def replacement(given: Any, shape: Shape, dtype: Any, name: str, who: str) -> Array:
+    """What a user has put in the place of an array of a layer, as an array by itself.
+
+    Raises TypeError or ValueError unless it is an array of that shape and of finite numbers.
+    """
+    if not isinstance(given, (np.ndarray, np.generic)):
+        received = "nothing" if given is None else type(given).__name__
+        raise TypeError(
+            f"{who}: expected {name} to be an array of shape {shape}, received {received}. "
+            f"Write into it: layer.{name}[...] = values"
+        )
+    values = checks.numeric(given, name, who)
+    if values.shape != shape:
+        raise ValueError(f"{who}: expected {name} of shape {shape}, received {values.shape}")
+    checks.finite(values, name, who, dtype=dtype)
+    return np.array(values, dtype)
 
 
 def checked_init(layer: Layer) -> None:

@@ -71,7 +71,7 @@ class BatchNormalization(Layer):
     (array([2.]), array([12.]))
     """
 
-    axis = Setting(partial(checks.integer, minimum=-1))
+    axis = Setting(partial(checks.integer, minimum=-1, maximum=checks.LARGEST_SIZE))
     momentum = Setting(partial(checks.real, low=0, high=1))
     epsilon = Setting(partial(checks.real, low=0, open_low=True))
     center = Setting(checks.boolean)
@@ -131,6 +131,7 @@ class BatchNormalization(Layer):
         return tuple(input_shape)
 
     def forward(self, x: Array, training: bool = False) -> Array:
+        training = checks.boolean(training, "training", self.who)
         x = self._input(x)
         axes = tuple(range(x.ndim - 1))
         training = training and self.trainable

@@ -86,6 +86,7 @@ class Dropout(Layer):
             self._key = _key_from(None)
 
     def forward(self, x: Array, training: bool = False) -> Array:
+        training = checks.boolean(training, "training", self.who)
         x = self._input(x)
         if not training or self.rate == 0:
             self._cache = (None,)
