@@ -1765,6 +1765,20 @@ def test_state_is_a_worker_s_own_only_where_a_batch_has_one_worker(monkeypatch):
     assert check_layer(ByTheLast(), (4, 3)).ok
 
 
+def test_checks_in_several_threads_leave_the_switching_as_it_is():
+    interval, results = sys.getswitchinterval(), []
+    threads = [
+        threading.Thread(target=lambda: results.append(check_layer(Tanh(), (4, 3)).ok))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 4
+    assert sys.getswitchinterval() == interval
+
+
 def test_no_thread_to_be_had(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread")

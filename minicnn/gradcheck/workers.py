@@ -16,6 +16,7 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -136,6 +137,24 @@ def _first_error(*turns: Callable[[], Any]) -> str:
     return ""
 
 
+_switching = threading.Lock()
+
+
+@contextmanager
+def _quick_switches() -> Iterator[None]:
+    """Threads give way to each other all the time, unless another check sees to that just now."""
+    if not _switching.acquire(blocking=False):
+        yield
+        return
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        _switching.release()
+
+
 def _in_threads(workers: list[_Worker]) -> str:
     """What is wrong after passes at the same time."""
     wrong: list[str] = []
@@ -152,9 +171,7 @@ def _in_threads(workers: list[_Worker]) -> str:
                 found = _first_error(*turns) or worker.difference()
                 wrong.extend([found] if found else [])
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH)
-    try:
+    with _quick_switches():
         started = []
         for worker in workers:
             thread = threading.Thread(target=work, args=(worker,))
@@ -166,8 +183,6 @@ def _in_threads(workers: list[_Worker]) -> str:
             started.append(thread)
         for thread in started:
             thread.join()
-    finally:
-        sys.setswitchinterval(interval)
     return wrong[0] if wrong else ""
 
 
