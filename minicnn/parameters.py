@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import checks
 from minicnn.layers.base import Layer, replacement
 from minicnn.layers.contents import replace_arrays
 
@@ -82,13 +81,6 @@ class FlatParameters:
         Raises TypeError or ValueError for what is no array of that shape and of finite numbers, and
         for keys that are missing or new.
         """
-        for layer in {id(view.layer): view.layer for view in self._views}.values():
-            for name in ("params", "grads", "state"):
-                if not isinstance(getattr(layer, name), dict):
-                    raise TypeError(
-                        f"{layer.who}: expected {name} to be a dict of arrays, received "
-                        f"{checks.shown(getattr(layer, name))}"
-                    )
         torn = [
             (number, self._values(view, given))  # a copy: it may be a view of the vector
             for number, view in enumerate(self._views)

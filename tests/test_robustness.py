@@ -1104,6 +1104,6 @@ def test_a_model_with_a_method_that_fit_would_not_call_is_refused(name):
 @pytest.mark.parametrize("table", ["params", "grads", "state"])
 def test_a_table_that_is_no_dict_is_named(table):
     model = Sequential([Input((4,)), Dense(4, name="first")])
-    setattr(model.layers[0], table, None)
     with pytest.raises(TypeError, match=f"'first': expected {table} to be a dict"):
-        model.predict(np.ones((3, 4)), verbose=0)
+        setattr(model.layers[0], table, None)
+    model.predict(np.ones((3, 4)), verbose=0)

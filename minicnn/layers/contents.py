@@ -70,12 +70,12 @@ class Replicable:
             twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))  # the user's way to copy
             return twin
         for name, value in _attributes(self):
-            if _is_plain(value):
+            if WORKER in memo and name in OF_ONE_PASS:
+                new = None
+            elif _is_plain(value):
                 new = value
             elif WORKER not in memo:
                 new = copy.deepcopy(value, memo)
-            elif name in OF_ONE_PASS:
-                new = None
             elif isinstance(value, Initializer) or (name == "rng" and not of_the_user(type(self))):
                 new = value  # for `build` alone, which is over
             else:
