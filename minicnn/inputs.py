@@ -91,24 +91,25 @@ class Batch:
         """Inputs of the shard, each in `sample_shape`; in the lane's buffer, if it fuses."""
         rows = self.rows[shard]
         if lane is None or not lane.fuses or self._flat is None:
-            x = self._checked(self._x[rows], rows)
+            x = self._x[rows]
+            if x.dtype.kind == "f" and not np.isfinite(np.vdot(x, x)):
+                self._expect_finite(rows)
             if lane is not None and lane.fuses:
                 x = x.astype(np.float32)
             return x.reshape(len(rows), *sample_shape)  # else the first layer casts it
         x = lane.inputs(len(rows), self._flat.shape[1])
-        kernels.gather(self._flat, rows, x)
-        return self._checked(x, rows).reshape(len(rows), *sample_shape)
+        if not kernels.gather(self._flat, rows, x):
+            self._expect_finite(rows)
+        return x.reshape(len(rows), *sample_shape)
 
     def all_inputs(self, sample_shape: tuple[int, ...]) -> Array:
         """Inputs of the whole batch, as the first layer takes them."""
         return self.inputs(slice(None), sample_shape, None)
 
-    def _checked(self, x: Array, rows: Array) -> Array:
-        """x, the inputs of these rows, if it is finite; a finite sum of squares shows that."""
-        if self._x.dtype.kind == "f" and not np.isfinite(np.vdot(x, x)):
-            with _changed_meanwhile():
-                checks.finite(self._x[rows], "x", self._data.who, dtype=self._data.dtype)
-        return x
+    def _expect_finite(self, rows: Array) -> None:
+        """Raise ValueError if these rows of x, or float32's numbers for them, are not finite."""
+        with _changed_meanwhile():
+            checks.finite(self._x[rows], "x", self._data.who, dtype=self._data.dtype)
 
 
 @contextlib.contextmanager

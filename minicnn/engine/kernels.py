@@ -15,12 +15,19 @@ from minicnn.kernels.fast import keep
 
 
 @jit
-def gather(x: Any, rows: Any, out: Any) -> None:
-    """Rows of x (N, size), of any type, into the floats of out (len(rows), size)."""
+def gather(x: Any, rows: Any, out: Any) -> bool:
+    """Rows of x (N, size), of any type, into the floats of out (len(rows), size).
+
+    Returns whether all of them are finite.
+    """
+    faults = 0
     for n in range(len(rows)):
         row = rows[n]
         for i in range(x.shape[1]):
-            out[n, i] = x[row, i]
+            value = out.dtype.type(x[row, i])
+            out[n, i] = value
+            faults |= value - value != 0  # NaN for NaN and infinity; `and` would be a branch
+    return faults == 0
 
 
 @jit
