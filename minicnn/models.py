@@ -1138,7 +1138,7 @@ class Sequential:
         if self._loss_weight != 1:
             weight = (np.ones(len(y)) if weight is None else weight) * self._loss_weight
         verify = functools.partial(self.loss.check_values, output_shape=output, who=who)
-        # views: whoever sets x.shape meanwhile sets that of another array
+        # views: a shape that is set on the user's arrays meanwhile does not reach these
         return inputs.Data(x.view(), y.view(), weight, who=who, dtype=dtype, verify=verify)
 
     def _with_class_weight(self, data: inputs.Data, class_weight: Any, who: str) -> inputs.Data:

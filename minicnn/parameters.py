@@ -143,8 +143,8 @@ class FlatParameters:
         for key in layer.params:
             if key not in known:
                 raise ValueError(
-                    f"{layer.who}: expected params to hold {', '.join(sorted(known))}, as it was "
-                    f"built, received {key!r} besides. Call add_param in build"
+                    f"{layer.who}: expected params to hold {', '.join(sorted(known))}, as build "
+                    f"made them, received {key!r} besides. Call add_param in build"
                 )
 
     def _view(self, layer: Layer, key: str, place: slice, shape: tuple[int, ...]) -> View:

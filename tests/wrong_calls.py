@@ -8,7 +8,7 @@ Every argument of every public callable (`valid_calls.py`) is replaced by every 
 and by variants of the right value: an array with one axis more, a list with None in it, a word with
 a letter missing. Keywords are misspelt, arguments left out, and one too many is given. A call that
 cannot be right has to end in a TypeError or ValueError that names the argument, soon, and leave
-everything as it was; a call that may be right has to succeed, or to end in the same way.
+everything unchanged; a call that may be right has to succeed, or to end in the same way.
 """
 
 from __future__ import annotations
