@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 LONGEST = 300  # characters of a value in an error message
 MOST_ITEMS = 100_000  # of a list of names: an iterator may have no end
+MOST_AXES = 32  # of an array in every version of NumPy
 LARGEST_SIZE = 2**31 - 1  # of an axis, a window or a stride: products of two still fit 64 bits
 
 
@@ -185,6 +186,10 @@ def batch_shape(value: Any, name: str, who: str) -> tuple[Any, ...]:
         raise ValueError(
             f"{who}: expected {name} to have a batch axis, received (). Write (None, ...)"
         )
+    if len(value) > MOST_AXES:
+        raise ValueError(
+            f"{who}: expected {name} to have at most {MOST_AXES} axes, received {len(value)}"
+        )
     for n in value:
         if n is not None:
             size(n, f"each size of {name} {shown(value)}", who)
@@ -249,13 +254,13 @@ def listed(value: Any, name: str, who: str, *, most: int = MOST_ITEMS) -> list[A
     if isinstance(value, Iterable) and not isinstance(value, _NO_LISTS):
         try:
             items = list(itertools.islice(value, most + 1))
-        except TypeError:  # an array without axes
+        except Exception:  # an array without axes, an object's own errors
             pass
         else:
             if len(items) > most:
                 raise ValueError(f"{who}: expected at most {most:,} {name}, received more")
             return items
-    raise TypeError(f"{who}: expected {name} to be a list, received {value!r}")
+    raise TypeError(f"{who}: expected {name} to be a list, received {shown(value)}")
 
 
 _NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, set, frozenset)
@@ -267,7 +272,7 @@ def texts(value: Any, name: str, who: str, *, most: int = MOST_ITEMS) -> list[st
     for item in items:
         if not isinstance(item, (str, numbers.Number, np.bool_)):
             raise TypeError(
-                f"{who}: expected {name} to be a list of text, received one with {item!r}"
+                f"{who}: expected {name} to be a list of text, received one with {shown(item)}"
             )
     return [str(item) for item in items]
 
@@ -381,6 +386,9 @@ def not_negative(array: Array, name: str, who: str) -> None:
 
 def same_length(arrays: Mapping[str, Array], who: str) -> int:
     """The common number of samples of all `arrays` (the first axis)."""
+    for name, array in arrays.items():
+        if getattr(array, "ndim", 1) == 0:
+            raise ValueError(f"{who}: expected {name} to be an array, received a single number")
     sizes = {name: len(array) for name, array in arrays.items()}
     if len(set(sizes.values())) != 1:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())

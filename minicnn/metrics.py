@@ -86,7 +86,10 @@ class Metric(Copied):
         y = checks.numeric(y_true, "y_true", who)
         predicted = checks.numeric(y_pred, "y_pred", who)
         if y.ndim == 0 or predicted.ndim == 0:
-            raise ValueError(f"{who}: expected arrays of samples, received single numbers")
+            raise ValueError(
+                f"{who}: expected y_true and y_pred to be arrays of samples, received a single "
+                "number"
+            )
         self.check(y, predicted.shape, who)
         n = checks.same_length({"y_true": y, "y_pred": predicted}, who)
         if n == 0:
@@ -102,8 +105,9 @@ class Metric(Copied):
 def _expect(good: bool, shape: str, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
     if not good:
         outputs = ", ".join(map(str, ("N", *output_shape[1:])))
+        comma = "," if len(output_shape) == 1 else ""
         raise ValueError(
-            f"{who}: expected y of shape {shape} with outputs of shape ({outputs}), "
+            f"{who}: expected y of shape {shape} with outputs of shape ({outputs}{comma}), "
             f"received {y.shape}"
         )
 
@@ -157,7 +161,7 @@ class CategoricalAccuracy(_SameShape):
     by_order = True
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
-        return _mean_rows(y_pred.argmax(axis=-1) == y_true.argmax(axis=-1))
+        return _mean_rows(y_pred.argmax(axis=-1) == y_true.reshape(y_pred.shape).argmax(axis=-1))
 
 
 class BinaryAccuracy(_SameShape):

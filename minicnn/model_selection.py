@@ -81,7 +81,9 @@ def train_test_split(
     n_samples = _common_length(arrays)
     n_train, n_test = _part_sizes(n_samples, test_size, train_size)
     if not isinstance(shuffle, (bool, np.bool_)):
-        raise TypeError(f"{_WHO}: expected shuffle to be True or False, received {shuffle!r}")
+        raise TypeError(
+            f"{_WHO}: expected shuffle to be True or False, received {checks.shown(shuffle)}"
+        )
 
     rng = _random_source(random_state)
     if stratify is not None:
@@ -124,12 +126,12 @@ def _common_length(arrays: tuple[Any, ...]) -> int:
 
 def _length(array: Any) -> int:
     is_list = isinstance(array, Sequence) and not isinstance(array, (str, bytes))
-    if is_list or np.ndim(array) != 0:
-        with contextlib.suppress(TypeError, OverflowError):  # sparse matrices, endless ranges
+    with contextlib.suppress(Exception):  # sparse matrices, endless ranges, an object's own errors
+        if is_list or np.ndim(array) != 0:
             return len(array)
     raise TypeError(
-        f"{_WHO}: expected arrays or lists, received {array!r} ({type(array).__name__}). "
-        "Sizes and seeds go by name: test_size=0.2, random_state=42"
+        f"{_WHO}: expected arrays or lists, received {checks.shown(array)} "
+        f"({type(array).__name__}). Sizes and seeds go by name: test_size=0.2, random_state=42"
     )
 
 
@@ -190,7 +192,9 @@ def _count(size: Any, name: str, n_samples: int, rounding: Callable[[Any], int])
         )
     is_number = isinstance(size, numbers.Real) and not isinstance(size, (bool, np.bool_))
     if not is_number:
-        raise TypeError(f"{_WHO}: {expected}, received {size!r} ({type(size).__name__})")
+        raise TypeError(
+            f"{_WHO}: {expected}, received {checks.shown(size)} ({type(size).__name__})"
+        )
     is_count = isinstance(size, numbers.Integral)
     if not (1 <= size < n_samples if is_count else 0 < size < 1):
         shown = checks.shown(int(size)) if is_count else f"{size}"
@@ -219,13 +223,20 @@ def _random_source(random_state: Any) -> RandomSource:
 def _stratify_labels(stratify: Any, n_samples: int) -> NDArray[Any]:
     """`stratify` as an array of shape (N,)."""
     if np.ma.is_masked(stratify):
-        raise TypeError(f"{_WHO}: expected stratify without masked labels, received {stratify!r}")
+        raise TypeError(
+            f"{_WHO}: expected stratify without masked labels, received {checks.shown(stratify)}"
+        )
     try:
         labels = np.asarray(stratify)
     except ValueError as error:  # NumPy refuses ragged nested lists
         raise ValueError(
             f"{_WHO}: expected stratify to be class labels of shape ({n_samples},), received a "
             "ragged sequence"
+        ) from error
+    except Exception as error:  # of the object's own __array__
+        raise TypeError(
+            f"{_WHO}: expected stratify to be class labels, received {checks.shown(stratify)}, of "
+            f"which NumPy makes no array: {error}"
         ) from error
     if labels.ndim != 1:
         raise ValueError(
@@ -247,7 +258,7 @@ def _stratify_labels(stratify: Any, n_samples: int) -> NDArray[Any]:
         except TypeError as error:
             raise TypeError(
                 f"{_WHO}: expected stratify to be labels that can be sorted, all numbers or all "
-                f"text, received dtype {labels.dtype}: {error}"
+                f"text, received dtype {labels.dtype}"
             ) from error
     return labels
 

@@ -81,6 +81,14 @@ _served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Sequential]
 _owners: weakref.WeakKeyDictionary[Layer, weakref.ref[Sequential]] = weakref.WeakKeyDictionary()
 
 
+def _auto_or_flag(value: Any, name: str, who: str) -> bool | str:
+    if not isinstance(value, (bool, str)) or value not in ("auto", True, False):
+        raise ValueError(
+            f"{who}: expected {name} to be 'auto', True or False, received {checks.shown(value)}"
+        )
+    return value
+
+
 class Sequential:
     """A stack of layers, each taking what the one before it gives.
 
@@ -112,6 +120,9 @@ class Sequential:
     (5, 2)
     """
 
+    name = checks.Setting(checks.text)
+    jit_compile = checks.Setting(_auto_or_flag)
+
     def __init__(
         self,
         layers: Iterable[Layer] | None = None,
@@ -119,11 +130,7 @@ class Sequential:
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
-        if name is not None and (not isinstance(name, str) or not name):
-            raise TypeError(
-                f"Sequential: expected name to be a non-empty string, received {name!r}"
-            )
-        self.name = name if name is not None else unique_name(type(self).__name__)
+        self.name = unique_name(type(self).__name__) if name is None else name
         self.rng = seeds.new_generator()  # of initial values, masks and shuffling
         seeds.differ_after_fork(self)
         self._layers: list[Layer] = []
@@ -140,12 +147,14 @@ class Sequential:
         self._metrics: list[Any] = []
         self._loss_weight = 1.0
         self._compiled = False
-        self.jit_compile: bool | str = "auto"
+        self.jit_compile = "auto"
         self._kept: dict[str, tuple[Any, Any]] = {}  # settings, and what they led to
         self._in_fit = (0, 0)  # process and thread that fit runs in
         self.steps_taken = 0
         if layers is not None and not isinstance(layers, (list, tuple)):
-            raise TypeError(f"Sequential: expected a list of layers, received {layers!r}")
+            raise TypeError(
+                f"Sequential: expected a list of layers, received {checks.shown(layers)}"
+            )
         for layer in layers or ():
             self.add(layer)
         if not checks.boolean(trainable, "trainable", "Sequential"):
@@ -344,7 +353,7 @@ class Sequential:
         if not isinstance(input_shape, (list, tuple)) or not input_shape:
             raise TypeError(
                 f"{self.who}: expected input_shape to be a tuple, batch axis first, such as "
-                f"(None, 28, 28, 1), received {input_shape!r}"
+                f"(None, 28, 28, 1), received {checks.shown(input_shape)}"
             )
         if input_shape[0] is not None:
             checks.size(input_shape[0], "the batch axis of input_shape", self.who)
@@ -500,16 +509,20 @@ class Sequential:
             if index >= count:
                 raise ValueError(
                     f"{self.who}: expected index to be that of a layer, and there are {count}, "
-                    f"received {index}"
+                    f"received {checks.shown(index)}"
                 )
             return self._layers[index]
         if not isinstance(name, str):
-            raise TypeError(f"{self.who}: expected name to be a text, received {name!r}")
+            raise TypeError(
+                f"{self.who}: expected name to be a text, received {checks.shown(name)}"
+            )
         for layer in self.layers:
             if layer.name == name:
                 return layer
         names = ", ".join(layer.name for layer in self.layers)
-        raise ValueError(f"{self.who}: no such layer: {name!r}. Existing layers are: {names}")
+        raise ValueError(
+            f"{self.who}: no such layer: {checks.shown(name)}. Existing layers are: {names}"
+        )
 
     def count_params(self) -> int:
         """Numbers that the model holds. Raises ValueError before it is built."""
@@ -544,7 +557,8 @@ class Sequential:
             )
         if print_fn is not None and not callable(print_fn):
             raise TypeError(
-                f"summary: expected print_fn to be a function of a text, received {print_fn!r}"
+                "summary: expected print_fn to be a function of a text, received "
+                f"{checks.shown(print_fn)}"
             )
         checks.boolean(expand_nested, "expand_nested", "summary")
         show_trainable = checks.boolean(show_trainable, "show_trainable", "summary")
@@ -696,8 +710,8 @@ class Sequential:
         loss_weight = _loss_weight(loss_weights)
         if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise TypeError(
-                f"compile: expected metrics to be a list, received {metrics!r}. "
-                f"Write metrics={_as_list(metrics)!r}"
+                f"compile: expected metrics to be a list, received {checks.shown(metrics)}. "
+                f"Write metrics={checks.shown(_as_list(metrics))}"
             )
         self._not_in_fit("compile")
         new_optimizer = optimizers.get(optimizer, "compile")
@@ -709,11 +723,7 @@ class Sequential:
         new_loss = None if loss is None else losses.get(loss, "compile")
         for metric in metrics or ():
             _check_metric(metric)
-        if not isinstance(jit_compile, (bool, str)) or jit_compile not in ("auto", True, False):
-            raise ValueError(
-                f"compile: expected jit_compile to be 'auto', True or False, "
-                f"received {jit_compile!r}"
-            )
+        jit_compile = _auto_or_flag(jit_compile, "jit_compile", "compile")
         if new_loss is not None and new_loss.from_logits and self._ends_in_softmax():
             warnings.warn(
                 f"compile: {new_loss.name} with from_logits=True, but the model ends in softmax, "
@@ -803,8 +813,8 @@ class Sequential:
         checks.only_defaults(keras, OF_KERAS, "fit()")
         self._needs_compile("fit")
         size = self._batch_size(batch_size, "fit")
-        epochs = checks.integer(epochs, "epochs", "fit", minimum=0)
-        first = checks.integer(initial_epoch, "initial_epoch", "fit", minimum=0)
+        epochs = checks.integer(epochs, "epochs", "fit", minimum=0, maximum=2**62)
+        first = checks.integer(initial_epoch, "initial_epoch", "fit", minimum=0, maximum=2**62)
         shuffle = checks.boolean(shuffle, "shuffle", "fit")
         every = checks.integer(validation_freq, "validation_freq", "fit", minimum=1)
         hooks = checked_callbacks(callbacks, "fit")
@@ -1064,8 +1074,8 @@ class Sequential:
         for name, kind in kinds.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise TypeError(
-                    f"{what}: expected model.{name} to be a {kind.__name__}, received {value!r}. "
-                    f"Choose it with compile({name}={value!r})"
+                    f"{what}: expected model.{name} to be a {kind.__name__}, received "
+                    f"{checks.shown(value)}. Choose it with compile({name}={checks.shown(value)})"
                 )
 
     def _batch_size(self, batch_size: Any, who: str) -> int:
@@ -1212,7 +1222,7 @@ def _not_a_layer(given: Any) -> str:
         )
     else:
         way_out = "Own layers have to subclass minicnn.layers.Layer"
-    return f"expected a layer such as Dense(10), received {given!r}. {way_out}"
+    return f"expected a layer such as Dense(10), received {checks.shown(given)}. {way_out}"
 
 
 def _loss_weight(loss_weights: Any) -> float:
@@ -1222,8 +1232,8 @@ def _loss_weight(loss_weights: Any) -> float:
     if isinstance(loss_weights, (list, tuple)):
         if len(loss_weights) != 1 or isinstance(loss_weights[0], str) or callable(loss_weights[0]):
             raise ValueError(
-                f"compile: expected loss_weights to be one factor, received {loss_weights!r}. "
-                "Metrics have a name: metrics=[...]"
+                "compile: expected loss_weights to be one factor, received "
+                f"{checks.shown(loss_weights)}. Metrics have a name: metrics=[...]"
             )
         (loss_weights,) = loss_weights
     return checks.real(loss_weights, "loss_weights", "compile", low=0)

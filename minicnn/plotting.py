@@ -408,7 +408,7 @@ def _suptitle(suptitle: Any, who: str) -> str | None:
     if suptitle is None:
         return None
     if not isinstance(suptitle, str):
-        raise TypeError(f"{who}: expected suptitle to be text, received {suptitle!r}")
+        raise TypeError(f"{who}: expected suptitle to be text, received {checks.shown(suptitle)}")
     return _text(suptitle, "suptitle", who)
 
 
@@ -496,7 +496,9 @@ def _color(color: Any, who: str) -> Any:
     from matplotlib.colors import is_color_like
 
     if not is_color_like(color):
-        raise ValueError(f"{who}: expected colors such as 'green' or '#00aa00', received {color!r}")
+        raise ValueError(
+            f"{who}: expected colors such as 'green' or '#00aa00', received {checks.shown(color)}"
+        )
     return color
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minicnn import console
+from minicnn import checks, console
 from minicnn.console import columns, one_line
 
 CELLS = 20  # of the bar, where there is room
@@ -25,7 +25,9 @@ def checked_verbose(verbose: Any, who: str) -> int:
         return int(verbose)
     number = isinstance(verbose, numbers.Real)
     if not number or verbose not in (0, 1, 2):
-        raise ValueError(f"{who}: expected verbose to be 0, 1, 2 or 'auto', received {verbose!r}")
+        raise ValueError(
+            f"{who}: expected verbose to be 0, 1, 2 or 'auto', received {checks.shown(verbose)}"
+        )
     return int(verbose)
 
 

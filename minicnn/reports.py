@@ -185,10 +185,11 @@ def classification_report(
     who = "classification_report"
     digits = checks.integer(digits, "digits", who, minimum=0, maximum=MOST_DIGITS)
     output_dict = checks.boolean(output_dict, "output_dict", who)
-    is_number = isinstance(zero_division, numbers.Real)
+    is_number = isinstance(zero_division, numbers.Real) and not isinstance(zero_division, bool)
     if not is_number or not (zero_division in (0, 1) or zero_division != zero_division):  # nan
         raise ValueError(
-            f"{who}: expected zero_division to be 0, 1 or nan, received {zero_division!r}"
+            f"{who}: expected zero_division to be 0, 1 or nan, received "
+            f"{checks.shown(zero_division)}"
         )
     y_true, y_pred, labels = _check(y_true, y_pred, labels, who)
     names = _names(target_names, labels, who, unique=output_dict)
@@ -351,14 +352,16 @@ def class_labels(values: Any, name: str, who: str) -> Classes:
     infinity; TypeError for what is neither numbers nor text.
     """
     is_text = False
-    # numeric() below refuses a ragged list in better words than NumPy.
-    with contextlib.suppress(ValueError):
+    # numeric() below refuses a ragged list, and what NumPy cannot take, in better words.
+    with contextlib.suppress(Exception):
         array = np.asarray(values)
         if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
             array = array.astype(str)
         is_text = array.dtype.kind == "U"
     if is_text and np.ma.is_masked(values):
-        raise TypeError(f"{who}: expected {name} without masked classes, received {values!r}")
+        raise TypeError(
+            f"{who}: expected {name} without masked classes, received {checks.shown(values)}"
+        )
     if not is_text:
         array = checks.numeric(values, name, who)
 

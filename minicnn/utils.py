@@ -39,22 +39,30 @@ def to_categorical(x: Any, num_classes: int | None = None) -> NDArray[Any]:
     """
     labels = checks.numeric(x, "x", "to_categorical")
     if labels.size == 0:
-        raise ValueError("to_categorical: expected at least one label, received none")
+        raise ValueError("to_categorical: expected x to hold at least one label, received none")
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     whole = np.isfinite(labels) & (labels == np.floor(labels))
     if not whole.all():
         wrong = labels[~whole].flat[0]
-        raise ValueError(f"to_categorical: expected labels to be whole numbers, received {wrong}")
+        raise ValueError(f"to_categorical: expected x to hold whole numbers, received {wrong}")
     if labels.min() < 0:
-        raise ValueError(f"to_categorical: expected labels from 0 on, received {labels.min()}")
+        raise ValueError(
+            f"to_categorical: expected x to hold labels from 0 on, received {labels.min()}"
+        )
     if num_classes is None:
         classes = int(labels.max()) + 1
+        if classes > checks.LARGEST_SIZE:
+            raise ValueError(
+                f"to_categorical: expected x to hold labels below {checks.LARGEST_SIZE}, received "
+                f"{labels.max()}"
+            )
     else:
         classes = checks.size(num_classes, "num_classes", "to_categorical")
     if labels.max() >= classes:
         raise ValueError(
-            f"to_categorical: expected labels from 0 to {classes - 1}, received {labels.max()}"
+            f"to_categorical: expected x to hold labels from 0 to {classes - 1}, received "
+            f"{labels.max()}. num_classes is {classes}"
         )
     one_hot = np.zeros((*labels.shape, classes), config.floatx())
     np.put_along_axis(one_hot, labels[..., None].astype(np.intp), 1, -1)

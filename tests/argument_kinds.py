@@ -202,9 +202,18 @@ LAST_AXIS = arrays(
 CLASSES = Kind(  # numbers or text, one a sample
     lambda value, right: np.shape(value) in (np.shape(right), (len(right), 1))
 )
+FACTORS = reals().or_(lambda value: isinstance(value, np.ndarray) and is_real(value[()]))
+FACTORS = FACTORS.or_(
+    lambda value: (
+        isinstance(value, (list, tuple, np.ndarray))
+        and (array := as_numbers(value)) is not None
+        and array.dtype.kind != "b"
+        and array.size in (1, max(array.shape, default=1))
+        and np.isfinite(array).all()
+    )
+)  # one, or one for each channel
 NO_LIST = (str, bytes, bytearray, memoryview, dict, set, frozenset)
 NAMES = Kind(lambda value, right: isinstance(value, Iterable) and not isinstance(value, NO_LIST))
-ONE_EACH = Kind(lambda value, right: len(value) == len(right) and not isinstance(value, NO_LIST))
 CLASS_WEIGHT = Kind(
     lambda value, right: (
         isinstance(value, dict)
@@ -245,6 +254,8 @@ KINDS: dict[str, Kind] = {
     "units": SIZE,
     "use_bias": BOOLEAN,
     "layers.batchnorm.BatchNormalization*.scale": BOOLEAN,
+    "layers.rescaling.Rescaling*.scale": FACTORS,
+    "layers.rescaling.Rescaling*.offset": FACTORS,
     "layers.input.InputLayer.shape": SHAPE.named("input_shape"),
     "layers.input.Input.shape": SHAPE.named("input_shape"),
     "layers.*.forward.x": ANY_SHAPE,
@@ -285,7 +296,7 @@ KINDS: dict[str, Kind] = {
     "moving_mean": PASSED_BACK,
     "moving_variance": PASSED_BACK,
     # losses, metrics, optimizers
-    "y_pred": ANY_SHAPE.named(),
+    "y_pred": ANY_SHAPE.named("outputs"),
     "y_true": ANY_SHAPE.named("y"),
     "beta_1": SHARE,
     "beta_2": SHARE,
@@ -337,6 +348,7 @@ KINDS: dict[str, Kind] = {
     "validation_freq": POSITIVE,
     "validation_split": SPLIT,
     "verbose": VERBOSE,
+    "models.Sequential.get_layer.name": TEXT,
     "models.Sequential.forward.x": LAST_AXIS,
     "models.Sequential.*.x": SAMPLES,
     "models.Sequential.__call__.x": SAMPLES,
@@ -350,6 +362,7 @@ KINDS: dict[str, Kind] = {
     "source": TEXT,
     "n_train": POSITIVE,
     "n_test": POSITIVE,
+    "datasets.idx.verify.size": NATURAL,
     "datasets.idx.parse_idx.shape": Kind(
         lambda value, right: is_list_of(lambda size: size is None or is_size(size))(value)
     ),
@@ -359,7 +372,7 @@ KINDS: dict[str, Kind] = {
     "utils.to_categorical.x": arrays(lambda x, right: x.size > 0 and _whole(x, 10_000_000)),
     "config.set_floatx.value": words("float32", "float64"),
     "seeds.set_random_seed.seed": integers(0, 2**32 - 1),
-    "arrays": Kind(lambda value, right: len(value) == len(right[0])),
+    "arrays": Kind(lambda value, right: len(value) == len(right[0]), ("array",)),
     "random_state": integers(0, 2**32 - 1).or_(
         lambda value: isinstance(value, (np.random.RandomState, np.random.Generator))
     ),
@@ -368,7 +381,7 @@ KINDS: dict[str, Kind] = {
     "train_size": Kind(lambda value, right: is_real(value) and 0 < value < 12),
     # plotting, reports
     "class_names": NAMES,
-    "colors": ONE_EACH,
+    "colors": NAMES,
     "columns": integers(1, 10_000),
     "digits": integers(0, 10_000),
     "history": Kind(lambda value, right: isinstance(value, (History, Mapping))),
@@ -380,7 +393,7 @@ KINDS: dict[str, Kind] = {
     "size": reals(0, 1000, without=(0,)),
     "suptitle": TEXT,
     "target_names": NAMES,
-    "titles": ONE_EACH,
+    "titles": NAMES,
     "zero_division": Kind(
         lambda value, right: is_real(value) and (value in (0, 1) or math.isnan(value))
     ),
@@ -408,7 +421,8 @@ KINDS: dict[str, Kind] = {
     ),
     "gradcheck.api.check_loss.loss": LOSS.or_(lambda value: hasattr(value, "backward")),
     "gradcheck.api.check_model.model": Kind(lambda value, right: isinstance(value, Sequential)),
-    "gradcheck.api.check_model.x": SAME_SHAPE,
+    "gradcheck.api.check_model.x": arrays(lambda x, right: x.size == right.size),
+    "gradcheck.api.check_model.bar": reals(0, 0.1, without=(0,)).or_(is_none),
     "gradcheck.api.check_model.y": LABELS,
     # attributes
     "v": PASSED_BACK.named("state"),

@@ -29,11 +29,14 @@ from minicnn import (
     losses,
     metrics,
     optimizers,
+    plotting,
     set_num_threads,
 )
 from minicnn.callbacks import Callback
+from minicnn.datasets import fashion_mnist
+from minicnn.datasets.idx import parse_idx, verify
 from minicnn.engine import threads
-from minicnn.gradcheck import check_layer
+from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.initializers import GlorotUniform, Initializer
 from minicnn.layers import (
     Activation,
@@ -48,7 +51,9 @@ from minicnn.layers import (
     Rescaling,
     Tanh,
 )
+from minicnn.model_selection import train_test_split
 from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.reports import accuracy_score, classification_report, confusion_matrix
 from minicnn.utils import set_random_seed, to_categorical
 
 rng = np.random.default_rng(70)
@@ -1771,6 +1776,112 @@ def test_labels_below_zero_are_not_said_to_lie_between_0_and_something_less():
     with pytest.raises(ValueError, match="received -1") as caught:
         to_categorical([-1])
     assert not re.search(r"from 0 to -\d", str(caught.value))
+
+
+class Refuses:
+    """Fails where NumPy or Python asks it for its numbers, its items or its length."""
+
+    def _refuse(self, *args, **kwargs):
+        raise RuntimeError("this object refuses")
+
+    __array__ = __len__ = __iter__ = __getitem__ = __bool__ = __eq__ = __fspath__ = _refuse
+    __hash__ = None
+
+
+# argument -> a call with any value in its place; arguments of layers: test_settings_...
+ANYWHERE = {
+    "layers": lambda value: Sequential(value),
+    "layer": lambda value: trained().add(value),
+    "input_shape": lambda value: Sequential([Dense(2)]).build(value),
+    "metrics": lambda value: trained().compile(metrics=value),
+    "loss": lambda value: trained().compile(loss=value),
+    "loss_weights": lambda value: trained().compile(loss="mse", loss_weights=value),
+    "jit_compile": lambda value: trained().compile(loss="mse", jit_compile=value),
+    "verbose": lambda value: trained().fit(X, Y, verbose=value),
+    "x": lambda value: to_categorical(value),
+    "print_fn": lambda value: trained().summary(print_fn=value),
+    "arrays": lambda value: train_test_split(value, X),
+    "test_size": lambda value: train_test_split(X, test_size=value),
+    "shuffle": lambda value: train_test_split(X, shuffle=value),
+    "stratify": lambda value: train_test_split(X, stratify=value),
+    "y_true": lambda value: accuracy_score(value, [0, 1]),
+    "y_pred": lambda value: confusion_matrix([0, 1], value),
+    "labels": lambda value: confusion_matrix([0, 1], [0, 1], value),
+    "target_names": lambda value: classification_report([0, 1], [0, 1], target_names=value),
+    "zero_division": lambda value: classification_report([0, 1], [0, 1], zero_division=value),
+    "titles": lambda value: plotting.image_grid(np.ones((1, 2, 2)), value),
+    "colors": lambda value: plotting.image_grid(np.ones((1, 2, 2)), colors=value),
+    "suptitle": lambda value: plotting.image_grid(np.ones((1, 2, 2)), suptitle=value),
+    "class_names": lambda value: plotting.confusion_heatmap([0, 1], [0, 1], value),
+    "data": lambda value: parse_idx(value, (None,)),
+    "shape": lambda value: parse_idx(b"data", value),
+    "source": lambda value: parse_idx(b"data", (None,), source=value),
+    "sha256": lambda value: verify(b"data", value, "file"),
+    "path": lambda value: fashion_mnist.load_data(value),
+    "layer ": lambda value: check_layer(value, (4, 3)),
+    "linear": lambda value: check_layer(Dense(2), (4, 3), linear=value),
+    "wrt": lambda value: check_layer(Dense(2), (4, 3), wrt=value),
+    "loss ": lambda value: check_loss(value, [[0.0, 1.0]], [[0.3, 0.4]]),
+    "model": lambda value: check_model(value, X, Y),
+}
+
+
+@pytest.mark.parametrize("name", ANYWHERE)
+@pytest.mark.parametrize(
+    "value", [10**5000, [0.5] * 5000, Refuses()], ids=["an integer", "a list", "an object"]
+)
+def test_messages_are_short_and_name_the_argument_whatever_it_is(name, value, monkeypatch):
+    monkeypatch.setattr(fashion_mnist, "MIRRORS", ())
+    with pytest.raises((TypeError, ValueError)) as caught:
+        ANYWHERE[name](value)
+    assert re.search(rf"\b{name.strip().removesuffix('s')}", str(caught.value))
+    assert len(str(caught.value)) < 1000
+
+
+def test_names_and_jit_compile_are_checked_when_they_are_set():
+    model = trained()
+    for wrong in (None, 3, "", np.array(["a", "b"])):
+        with refused(TypeError, f"{model.who}: expected name to be a non-empty string"):
+            model.name = wrong
+    for wrong in (None, 1, "always", np.array([True, False])):
+        with refused(ValueError, f"{model.who}: expected jit_compile to be 'auto', True or False"):
+            model.jit_compile = wrong
+    assert (model.name, model.jit_compile) == (model.name, "auto")
+
+
+@pytest.mark.parametrize("name", ["epochs", "initial_epoch"])
+def test_more_epochs_than_anyone_can_count(name):
+    model = trained()
+    with refused(ValueError, f"fit: expected {name} to be an integer from 0 to", model=model):
+        model.fit(X, Y, **{name: 10**5000})
+
+
+@pytest.mark.parametrize("make", [Dense, Conv2D, MaxPooling2D, Flatten, BatchNormalization])
+def test_a_shape_of_more_axes_than_an_array_has(make):
+    layer = make(*(2, 2)[: {Dense: 1, Conv2D: 2}.get(make, 0)])
+    for call in (layer.output_shape, layer.build):
+        with refused(ValueError, f"{layer.who}: expected input_shape to have at most 32 axes"):
+            call((2,) * 5000)
+
+
+def test_labels_and_samples_are_named():
+    with refused(ValueError, "expected x to hold labels below 2147483647, received 4294967296"):
+        to_categorical([2**32])
+    for wrong in (-1, 0.5, np.nan):
+        with refused(ValueError, "to_categorical: expected x to hold"):
+            to_categorical([wrong])
+    for kind in (metrics.CategoricalAccuracy, metrics.MeanAbsoluteError):
+        for y_true, y_pred in ((1, [1.0]), ([1.0], 1)):
+            with refused(ValueError, "expected y_true and y_pred to be arrays of samples"):
+                kind()(y_true, y_pred)
+    same = metrics.CategoricalAccuracy()([[0.0, 1.0]], [[[0.2], [0.8]]])
+    assert same == metrics.CategoricalAccuracy()([[[0.0], [1.0]]], [[[0.2], [0.8]]])
+    with refused(TypeError, "parse_idx: expected shape to be a tuple"):
+        parse_idx(b"data", memoryview(b"ab"))
+    with refused(ValueError, "parse_idx: expected shape[0] to be an integer from 1 to"):
+        parse_idx(b"data", (2**40,))
+    with refused(ValueError, "expected path to name a folder, received 'aaa", "no file system"):
+        fashion_mnist.load_data("a" * 100_000)
 
 
 def test_settings_of_the_whole_package():

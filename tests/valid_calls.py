@@ -503,6 +503,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             synthetic_fashion.load_data, n_train=3, n_test=2
         ),
         # the rest
+        "utils.to_categorical (any label)": of_function(minicnn.utils.to_categorical, x=[0, 2]),
         "utils.to_categorical": of_function(minicnn.utils.to_categorical, x=[0, 2], num_classes=3),
         "seeds.set_random_seed": of_function(minicnn.utils.set_random_seed, seed=1),
         "config.set_floatx": of_function(minicnn.config.set_floatx, value="float32"),

@@ -18,6 +18,7 @@ file or a mirror, and of a file only where it is a regular one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import math
@@ -32,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import console
+from minicnn import checks, console
 from minicnn.datasets.idx import DatasetCorrupt, parse_idx, verify
 
 CLASS_NAMES = (
@@ -174,25 +175,31 @@ def _named_folder(path: str | os.PathLike[str] | None) -> Place | None:
         owner, name = "MINICNN_DATA", os.environ.get("MINICNN_DATA")
         if not name:
             return None
-    text: object = os.fspath(name) if isinstance(name, os.PathLike) else name
+    text: object = name
+    if isinstance(name, os.PathLike):
+        with contextlib.suppress(Exception):  # of an object's own __fspath__
+            text = os.fspath(name)
     if not isinstance(text, str):
         raise TypeError(
             "fashion_mnist.load_data: expected path to be a str or os.PathLike that names a "
-            f"folder, received {path!r} ({type(path).__name__})"
+            f"folder, received {checks.shown(path)} ({type(path).__name__})"
         )
     if not text:
         raise ValueError(
             "fashion_mnist.load_data: expected path to name a folder, received ''. "
             "Leave it out, or pass '.' for the current folder"
         )
+    representable = True
     try:
-        representable = b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
+        os.stat(text)
+    except ValueError:  # a zero byte, or a letter that the file system's encoding has not
         representable = False
+    except OSError as error:
+        representable = error.errno != errno.ENAMETOOLONG
     if not representable:
         raise ValueError(
             "fashion_mnist.load_data: expected path to name a folder, received "
-            f"{text!r}, which no file system can hold"
+            f"{checks.shown(text)}, which no file system can hold"
         )
     folder = Path(os.path.expanduser(text))
     missing = [f"{file.name}.gz" for file in FILES if not os.path.exists(_held(file, folder)[0])]

@@ -29,6 +29,7 @@ BEGINNING = 1 << 10  # bytes of content in which a header or an HTML page shows
 SEARCHED = 1 << 26  # bytes of content that `verify` looks through; Fashion-MNIST has 47 MB
 DENSEST = 1032  # bytes that one packed byte can stand for: deflate takes 2 bits for 258 bytes
 MOST_AXES = 32  # of an array in NumPy 1
+NO_SHAPES = (str, bytes, bytearray, memoryview)  # which are sequences, too
 
 
 class DatasetCorrupt(ValueError):
@@ -136,8 +137,8 @@ def verify(data: bytes, sha256: str, source: str, *, size: int | None = None) ->
     _check_file(data, source, "verify")
     if not isinstance(sha256, str):
         raise TypeError(
-            f"verify: expected sha256 to be a str of 64 hexadecimal digits, received {sha256!r} "
-            f"({type(sha256).__name__})"
+            f"verify: expected sha256 to be a str of 64 hexadecimal digits, received "
+            f"{checks.shown(sha256)} ({type(sha256).__name__})"
         )
     if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
         raise ValueError(
@@ -173,23 +174,23 @@ def _check_file(data: Any, source: Any, who: str) -> None:
         )
     if not isinstance(source, str):
         raise TypeError(
-            f"{who}: expected source to be a str, the file's path or address, received {source!r} "
-            f"({type(source).__name__})"
+            f"{who}: expected source to be a str, the file's path or address, received "
+            f"{checks.shown(source)} ({type(source).__name__})"
         )
 
 
 def _checked_shape(shape: Any) -> tuple[int | None, ...]:
-    if not isinstance(shape, Sequence) or isinstance(shape, (str, bytes, bytearray)):
+    if not isinstance(shape, Sequence) or isinstance(shape, NO_SHAPES):
         raise TypeError(
             "parse_idx: expected shape to be a tuple of integers or None, such as (None, 28, 28), "
-            f"received {shape!r} ({type(shape).__name__})"
+            f"received {checks.shown(shape)} ({type(shape).__name__})"
         )
     if not 1 <= len(shape) <= MOST_AXES:
         raise ValueError(
             f"parse_idx: expected shape to have 1 to {MOST_AXES} axes, received {len(shape)}"
         )
     return tuple(
-        None if n is None else checks.integer(n, f"shape[{axis}]", "parse_idx", minimum=1)
+        None if n is None else checks.size(n, f"shape[{axis}]", "parse_idx")
         for axis, n in enumerate(shape)
     )
 

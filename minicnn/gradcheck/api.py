@@ -210,7 +210,7 @@ def _expect_layer(layer: Any) -> None:
         if not callable(getattr(layer, method, None)):
             raise TypeError(
                 f"check_layer: expected a layer with forward(x) and backward(dy), received "
-                f"{layer!r}, which has no {method}"
+                f"{checks.shown(layer)}, which has no {method}"
             )
 
 
@@ -236,7 +236,7 @@ def _as_batch(value: Any) -> Array:
     if x.ndim < 1 or 0 in x.shape:
         raise ValueError(
             "check_layer: expected input_shape_or_x to be a shape such as (None, 28, 28, 1), or a "
-            f"batch of at least one sample, received {value!r}"
+            f"batch of at least one sample, received {checks.shown(value)}"
         )
     checks.finite(x, "input_shape_or_x", "check_layer")
     return x.astype(np.float64)
@@ -271,7 +271,9 @@ def _names(wrt: Any, who: str) -> list[str] | None:
         raise ValueError(f"{who}: expected wrt to hold names, received none. None stands for all")
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"{who}: expected wrt to be a list of names, received {name!r} in it")
+            raise TypeError(
+                f"{who}: expected wrt to be a list of names, received {checks.shown(name)} in it"
+            )
     return names
 
 
@@ -279,7 +281,9 @@ def _chosen(subject: Subject, names: list[str] | None, who: str) -> list[str]:
     for name in names or ():
         if name not in subject.tensors:
             known = ", ".join(subject.tensors)
-            raise ValueError(f"{who}: expected wrt to name some of {known}; received {name!r}")
+            raise ValueError(
+                f"{who}: expected wrt to name some of {known}; received {checks.shown(name)}"
+            )
     return [name for name in subject.tensors if names is None or name in names]
 
 
@@ -404,14 +408,14 @@ def check_loss(
         loss = losses.get(loss, who)
     if isinstance(loss, (Layer, Sequential)):
         raise TypeError(
-            f"{who}: expected a loss, received {loss!r}. There is check_layer for layers, and "
-            "check_model for models"
+            f"{who}: expected a loss, received {checks.shown(loss)}. There is check_layer for "
+            "layers, and check_model for models"
         )
     for method in ("forward", "backward"):
         if not callable(getattr(loss, method, None)):
             raise TypeError(
                 f"{who}: expected a loss with forward(y_true, y_pred) and backward(y_true, "
-                f"y_pred), received {loss!r}, which has no {method}"
+                f"y_pred), received {checks.shown(loss)}, which has no {method}"
             )
     settings = _settings(who, eps, bar, None, max_elements, max_kinks, PRODUCTS, seed)
     predicted = checks.numeric(y_pred, "y_pred", who).astype(np.float64)
@@ -508,7 +512,8 @@ def check_model(
     perturb = checks.boolean(perturb, "perturb", who)
     if not isinstance(model, Sequential):
         raise TypeError(
-            f"{who}: expected a Sequential, received {model!r}. For a layer there is check_layer"
+            f"{who}: expected model to be a Sequential, received {checks.shown(model)}. For a "
+            "layer there is check_layer"
         )
     if not model.layers:
         raise ValueError(f"{who}: {model.who} has no layers")
@@ -557,7 +562,9 @@ def _settings(
 ) -> Settings:
     """The options, checked; a bar of 0 stands for the default ones."""
     if linear is not None and not isinstance(linear, (bool, np.bool_)):
-        raise TypeError(f"{who}: expected linear to be True, False or None, received {linear!r}")
+        raise TypeError(
+            f"{who}: expected linear to be True, False or None, received {checks.shown(linear)}"
+        )
     return Settings(
         checks.real(eps, "eps", who, low=0, high=0.1, open_low=True),
         0.0 if bar is None else checks.real(bar, "bar", who, low=0, high=0.1, open_low=True),

@@ -94,10 +94,11 @@ def _asked_for_shapes(output_shape: Callable[..., Shape]) -> Callable[..., Shape
 
     @functools.wraps(output_shape)
     def asked(self: Layer, input_shape: Shape, *args: Any, **kwargs: Any) -> Shape:
-        if type(input_shape) is tuple and input_shape and all(map(a_size, input_shape)):
+        shape = isinstance(input_shape, (list, tuple))
+        shape = shape and 0 < len(input_shape) <= checks.MOST_AXES
+        if shape and type(input_shape) is tuple and all(map(a_size, input_shape)):
             return output_shape(self, input_shape, *args, **kwargs)
         checked_init(self)
-        shape = isinstance(input_shape, (list, tuple)) and len(input_shape) > 0
         if not shape or not all(map(a_number, input_shape)):
             checked_shape(input_shape, self.who)
         y_shape = output_shape(self, tuple(input_shape), *args, **kwargs)
