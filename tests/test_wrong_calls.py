@@ -1,20 +1,34 @@
 """No call ends in anything but a TypeError or ValueError that names the argument.
 
-`wrong_calls.py` generates and judges the calls: `make wrong-calls`. Here the generator itself is
-put to the test.
+`wrong_calls.py` generates and judges the calls; here a sample of them is made, always the same one
+(all of them: `make wrong-calls`), and the generator itself is put to the test.
 """
 
 import fnmatch
 import itertools
+import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 import wrong_calls
 from argument_kinds import KINDS, integers, kind_of
 from valid_calls import CALLS, NOT_CALLED, Assign, Valid, public
 from wrong_calls import Call, Subject, arguments, by_workers, generated
+
+TESTS = Path(__file__).parent
+
+
+def test_a_sample_of_all_wrong_calls():
+    command = [sys.executable, TESTS / "wrong_calls.py", "--sample", "3000", "--pairs", "500"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (
+        f"{done.stdout}{done.stderr}\n"
+        "Each line: the call, its fault, [the values], and what the call says. To see all that one "
+        "argument says: python tests/wrong_calls.py NAME --show VALUE"
+    )
 
 
 def entries():

@@ -46,7 +46,7 @@ from valid_calls import CALLS, Assign, Valid
 import minicnn
 from minicnn.datasets import fashion_mnist
 
-SECONDS = 5.0  # that a call may take
+SECONDS = 20.0  # that a call may take; the kernels that it needs may have to be compiled
 MEMORY = 4 << 30  # bytes beyond what is in use at the start
 LONGEST = 2000  # characters in a message
 
@@ -533,11 +533,11 @@ class Subject:
             return Verdict(call, "right call fails", self.right)
         valid = self.ready()
         try:
-            args, given, legitimate = _prepared(call, valid)
+            args, given, may = _prepared(call, valid)
         except Exception as error:
             return Verdict(call, "", f"(cannot be made: {error!r})")
         ending = run(lambda: valid.function(*args, **given), SECONDS)
-        fault = self._fault(call, ending, legitimate)
+        fault = self._fault(call, ending, may)
         # a value that was assigned stays, and fit keeps what it learned before numbers overflowed
         stays = getattr(valid.function, "done", False) or isinstance(ending.error, ArithmeticError)
         if not fault and ending.error is not None and not stays:
@@ -547,8 +547,9 @@ class Subject:
             close_figures()
         return Verdict(call, fault, ending.text)
 
-    def _fault(self, call: Call, ending: Ending, legitimate: bool) -> str:
-        error = ending.error
+    def _fault(self, call: Call, ending: Ending, may: list[bool]) -> str:
+        """`may` says of each change whether it may be right."""
+        error, legitimate = ending.error, all(may)
         if isinstance(error, Overtime):
             return "endless"
         if ending.warning and not legitimate:
@@ -577,19 +578,22 @@ class Subject:
         if legitimate:  # then it may be another argument that does not fit this one
             return ""
         words = [argument for argument, _ in call.changes]
-        words += [word for kind in kinds if kind for word in kind.called]
-        return "" if names(message, *words) else "nameless"
+        if any(may):  # likewise
+            words = arguments(self.ready())
+        kinds = [kind_of(call.name, word) for word in words]
+        called = [word for kind in kinds if kind for word in kind.called]
+        return "" if names(message, *words, *called) else "nameless"
 
 
 def names(message: str, *words: str) -> bool:
     return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", message) for word in words)
 
 
-def _prepared(call: Call, valid: Valid) -> tuple[list[Any], dict[str, Any], bool]:
-    """Positional and keyword arguments of the call, and whether it may be accepted."""
+def _prepared(call: Call, valid: Valid) -> tuple[list[Any], dict[str, Any], list[bool]]:
+    """Positional and keyword arguments of the call, and of each change whether it may be right."""
     given = dict(valid.given)
     args: list[Any] = []
-    legitimate = True
+    may = []
     for argument, label in call.changes:
         if argument == MISSPELT:
             given[label] = None
@@ -601,15 +605,15 @@ def _prepared(call: Call, valid: Valid) -> tuple[list[Any], dict[str, Any], bool
         else:
             right = right_value(valid, argument)
             value = {**VALUES, **variants(right)}[label]()
-            legitimate = legitimate and _may_take(call, valid, argument, value, right)
+            may.append(_may_take(call, valid, argument, value, right))
             given[argument] = value
         if argument in (MISSPELT, MISSING, SURPLUS):
-            legitimate = False
+            may.append(False)
     for name, parameter in valid.parameters().items():
         if parameter.kind is parameter.VAR_POSITIONAL and name in given:
             first = given.pop(name)
             args = [first, *valid.given[name][1:]] if first is not valid.given[name] else first
-    return args, given, legitimate
+    return args, given, may
 
 
 def _may_take(call: Call, valid: Valid, argument: str, value: Any, right: Any) -> bool:
