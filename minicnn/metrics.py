@@ -91,6 +91,7 @@ class Metric(Copied):
                 "number"
             )
         self.check(y, predicted.shape, who)
+        checks.finite(y, "y_true", who)
         n = checks.same_length({"y_true": y, "y_pred": predicted}, who)
         if n == 0:
             raise ValueError(f"{who}: expected at least one sample, received none")
@@ -159,6 +160,10 @@ class CategoricalAccuracy(_SameShape):
 
     name = "categorical_accuracy"
     by_order = True
+
+    def check(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
+        _expect(len(output_shape) > 1, "(N, ..., C)", y, output_shape, who)
+        super().check(y, output_shape, who)
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         return _mean_rows(y_pred.argmax(axis=-1) == y_true.reshape(y_pred.shape).argmax(axis=-1))
@@ -284,6 +289,11 @@ def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "
     anything else.
     """
     check(identifier, who)
+    if not isinstance(loss, Loss):
+        raise TypeError(
+            f"{who}: expected loss to be a minicnn.losses.Loss, received {checks.shown(loss)}"
+        )
+    checks.batch_shape(output_shape, "output_shape", who)
     if isinstance(identifier, type):
         identifier = identifier()
     if isinstance(identifier, Metric):
@@ -293,10 +303,6 @@ def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "
     name = str(identifier)
     if name.lower() not in {"accuracy", "acc"}:
         return KNOWN[name.lower()](name)
-    if not isinstance(loss, Loss):
-        raise TypeError(
-            f"{who}: expected loss to be a minicnn.losses.Loss, received {checks.shown(loss)}"
-        )
     if checked_outputs(output_shape, who)[-1] == 1:
         return BinaryAccuracy(name)
     sparse = SparseCategoricalCrossentropy

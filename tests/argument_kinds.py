@@ -199,9 +199,7 @@ ANY_SHAPE = arrays(lambda x, right: x.ndim > 0 and x.size > 0, finite=False).nam
 LAST_AXIS = arrays(
     lambda x, right: x.ndim > 1 and x.shape[-1] == right.shape[-1] and x.size > 0, finite=False
 ).named("input")
-CLASSES = Kind(  # numbers or text, one a sample
-    lambda value, right: np.shape(value) in (np.shape(right), (len(right), 1))
-)
+CLASSES = Kind(lambda value, right: np.size(value) == len(value) > 0)  # numbers or text
 FACTORS = reals().or_(lambda value: isinstance(value, np.ndarray) and is_real(value[()]))
 FACTORS = FACTORS.or_(
     lambda value: (
@@ -297,7 +295,7 @@ KINDS: dict[str, Kind] = {
     "moving_variance": PASSED_BACK,
     # losses, metrics, optimizers
     "y_pred": ANY_SHAPE.named("outputs"),
-    "y_true": ANY_SHAPE.named("y"),
+    "y_true": arrays(lambda y, right: y.size > 0).named("y"),
     "beta_1": SHARE,
     "beta_2": SHARE,
     "from_logits": BOOLEAN,

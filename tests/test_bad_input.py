@@ -1874,6 +1874,13 @@ def test_labels_and_samples_are_named():
         for y_true, y_pred in ((1, [1.0]), ([1.0], 1)):
             with refused(ValueError, "expected y_true and y_pred to be arrays of samples"):
                 kind()(y_true, y_pred)
+    for kind in (metrics.CategoricalAccuracy, metrics.MeanAbsoluteError):
+        with refused(ValueError, "expected y_true to be finite, received nan at index [0, 1]"):
+            kind()([[0.0, np.nan]], [[0.2, 0.8]])
+    with refused(ValueError, "CategoricalAccuracy: expected y of shape (N, ..., C)"):
+        metrics.CategoricalAccuracy()([1, 2], [1.5, 2.5])
+    with refused(TypeError, "expected loss to be a minicnn.losses.Loss, received 3"):
+        metrics.get(lambda y_true, y_pred: y_true, 3, (None, 2))
     same = metrics.CategoricalAccuracy()([[0.0, 1.0]], [[[0.2], [0.8]]])
     assert same == metrics.CategoricalAccuracy()([[[0.0], [1.0]]], [[[0.2], [0.8]]])
     with refused(TypeError, "parse_idx: expected shape to be a tuple"):

@@ -203,9 +203,14 @@ def _expect_layer(layer: Any) -> None:
             f"Make an object of it: {layer.__name__}(...)"
         )
     if isinstance(layer, Sequential):
-        raise TypeError(f"check_layer: received {layer.who}. For models there is check_model")
+        raise TypeError(
+            f"check_layer: expected a layer, received {layer.who}. For models there is check_model"
+        )
     if isinstance(layer, Loss):
-        raise TypeError(f"check_layer: received the loss {layer.name}. There is check_loss for it")
+        raise TypeError(
+            f"check_layer: expected a layer, received the loss {layer.name}. There is check_loss "
+            "for it"
+        )
     for method in ("forward", "backward"):
         if not callable(getattr(layer, method, None)):
             raise TypeError(
