@@ -151,3 +151,35 @@ def test_the_fused_steps_of_the_optimizers_with_an_epsilon_that_counts(optimizer
     single_pass(optimizer, np.float64)(w, g, *state)
     optimizer.step(plain, g, *plain_state)
     np.testing.assert_allclose(w, plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "slope", "weight"), [(1, 1, 1), (1e4, 1, 1), (1e31, 1, 1), (1, 1e5, 1), (1, 1, 1e5)]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_tiles_beside_large_numbers(pixel, slope, weight, first):
+    """Against the layer, within some eps of the sum of the absolute products of each number."""
+    below = [] if first else [Conv2D(4, 1, use_bias=False)]
+    conv = Conv2D(5, 3, use_bias=False)
+    model = Sequential([Input((7, 6, 4)), *below, conv])
+    x, dy = rng.random((2, 7, 6, 4), np.float32), rng.random((2, 5, 4, 5), np.float32)
+    x[1, :4], x[1, 4, 2], dy[1, :, :2] = 0, 1e-6, 0
+    x[0, 1, 2, 3] *= pixel
+    dy[0, 0, 1, 2] *= slope
+    conv.params["W"][0, 1, 2, 3] *= weight
+    step = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).steps[-1]
+    with np.errstate(over="ignore"):  # meant: where squares overflow, the sums count
+        found = step.forward(x, True).copy(), step.backward(dy), step.conv.grads["W"].copy()
+
+    def by_layer(x, dy, W):
+        layer = Conv2D(5, 3, use_bias=False, dtype="float64")
+        layer.build(x.shape)
+        layer.params["W"][...] = W
+        return layer.forward(x), layer.backward(dy), layer.grads["W"].copy()
+
+    numbers = [array.astype(np.float64) for array in (x, dy, conv.params["W"])]
+    true, own = by_layer(*numbers), by_layer(*map(np.abs, numbers))
+    assert (found[1] is None) == first
+    for got, right, size in zip(found, true, own):
+        if got is not None:
+            assert (np.abs(got - right) <= 2.0**-14 * size).all()

@@ -146,6 +146,7 @@ class WinogradConvolution(ConvolutionStep):
         self.channels = self.conv.params["W"].shape[2]
         self.input = winograd.input_kernels(self.channels)
         self.output = winograd.output_kernels(self.filters, self.pool)
+        self._no_rows = np.zeros((0, self.filters), np.float32)
 
     def _chunks(self, n: int, H: int, W: int) -> tuple[int, int, list[tuple[int, int]]]:
         """Tiles down and across an image, and (first tile, how many) of each chunk."""
@@ -163,7 +164,9 @@ class WinogradConvolution(ConvolutionStep):
     def forward(self, x: Array, training: bool = False) -> Array:
         H, W, y, winner = self.outputs(x)
         down, across, chunks = self._chunks(len(x), H, W)
+        self._marks = self.buffer("marks", (len(chunks), winograd.TILES), np.int64)
         g = self.conv.params["W"].reshape(9, -1)
+        wide = winograd.is_wide(g)
         U = self.buffer("U", (36, self.channels * self.filters))
         np.matmul(winograd.GG, g, out=U)
         U = U.reshape(36, self.channels, self.filters)
@@ -171,14 +174,29 @@ class WinogradConvolution(ConvolutionStep):
         M, M3 = self._flat("M", self.filters)
         *drawn, self._scale = self.drawn(training, y[0].size)
         bias = self.bias
-        for start, count in chunks:
-            self.input.patches(x, self.P, down, across, start, count, V)
+        for marks, (start, count) in zip(self._marks, chunks):
+            place = self.P, down, across, start, count
+            n_apart = self.input.patches(x, *place, True, wide, marks, V)
+            rows = self._plain(x, place, marks, n_apart) if n_apart else self._no_rows
             np.matmul(V3[:, :count], U, out=M3[:, :count])
             self.output.tiles(
-                M, bias, self.relu, H, W, down, across, start, count, y, winner, *drawn, self._scale
-            )
+                M, bias, self.relu, H, W, down, across, start, count, y, winner, *drawn,
+                self._scale, marks, rows,
+            )  # fmt: skip
         self._x, self._y, self._winner, self._size = x, y, winner, (H, W)
         return y
+
+    def _columns(self, x: Array, place: tuple[int, ...], marks: Array, n_apart: int) -> Array:
+        """(16 n_apart, 9 C): the windows of the tiles that are apart."""
+        columns = self.buffer("columns", (16 * n_apart, 9 * self.channels))
+        self.input.columns(x, *place, marks, columns)
+        return columns
+
+    def _plain(self, x: Array, place: tuple[int, ...], marks: Array, n_apart: int) -> Array:
+        """(16 n_apart, F): the outputs of the tiles that are apart, by the definition."""
+        columns = self._columns(x, place, marks, n_apart)
+        g = self.conv.params["W"].reshape(-1, self.filters)
+        return np.matmul(columns, g, out=self.buffer("rows", (len(columns), self.filters)))
 
     def backward(self, dy: Array) -> Array | None:
         x, (H, W), C, F = self._x, self._size, self.channels, self.filters
@@ -187,30 +205,54 @@ class WinogradConvolution(ConvolutionStep):
         M, dM3 = self._flat("M", F)
         dU = self.buffer("dU", (36, C, F))
         part = self.buffer("part", (36, C, F))
+        rows, n_rows = self.buffer("rows", (16 * len(x) * down * across, F)), 0  # of tiles apart
+        g = self.conv.params["W"].reshape(9, C, F)
         db = self.conv.grads.get("b", self._db)
         db[...] = 0
         if not self.first:
             # U^T made contiguous: the product with it is twice as fast so
-            g_T = np.ascontiguousarray(self.conv.params["W"].reshape(9, C, F).transpose(0, 2, 1))
+            g_T = np.ascontiguousarray(g.transpose(0, 2, 1))
             U_T = self.buffer("U_T", (36, F * C))
             np.matmul(winograd.GG, g_T.reshape(9, -1), out=U_T)
             U_T = U_T.reshape(36, F, C)
             dx = self.buffer("dx", x.shape)
             dx[...] = 0
-        for start, count in chunks:
-            self.input.patches(x, self.P, down, across, start, count, V)
-            self.output.gradients(
+        for marks, (start, count) in zip(self._marks, chunks):
+            place = self.P, down, across, start, count
+            n_rows += self.output.gradients(
                 dy, self._y, self._winner, self.relu, H, W, down, across, start, count,
-                self._scale, M, db,
+                self._scale, M, db, marks, rows[n_rows:],
             )  # fmt: skip
+            self.input.patches(x, *place, False, False, marks, V)
             np.matmul(V3[:, :count].transpose(0, 2, 1), dM3[:, :count], out=part if start else dU)
             if start:
                 dU += part
             if not self.first:
                 np.matmul(dM3[:, :count], U_T, out=V3[:, :count])  # dV in the place of V
-                self.input.scatter(V, self.P, down, across, start, count, dx)
-        np.matmul(winograd.GG.T, dU.reshape(36, C * F), out=self.conv.grads["W"].reshape(9, C * F))
+                self.input.scatter(V, *place, marks, dx)
+        dW = self.conv.grads["W"].reshape(9, C * F)
+        np.matmul(winograd.GG.T, dU.reshape(36, C * F), out=dW)
+        if n_rows:
+            self._plain_backward(rows[:n_rows], down, across, None if self.first else dx)
         return None if self.first else dx
+
+    def _plain_backward(self, dz: Array, down: int, across: int, dx: Array | None) -> None:
+        """Adds to dW and dx what the tiles that are apart give; dz (16 of each, F)."""
+        x, C, F = self._x, self.channels, self.filters
+        W, dW = (array["W"].reshape(9 * C, F) for array in (self.conv.params, self.conv.grads))
+        marks = self._marks.reshape(-1)
+        size = 16 * winograd.TILES
+        for start in range(0, len(x) * down * across, size):
+            near = marks[start : start + size]
+            place = self.P, down, across, start, min(size, len(x) * down * across - start)
+            n_apart = int(np.count_nonzero(near[: place[-1]] & winograd.APART))
+            if n_apart:
+                columns = self._columns(x, place, near, n_apart)
+                here, dz = dz[: len(columns)], dz[len(columns) :]
+                dW += columns.T @ here
+                if dx is not None:
+                    np.matmul(here, W.T, out=columns)
+                    self.input.scatter_columns(columns, *place, near, dx)
 
 
 class DenseStep(FusedStep):

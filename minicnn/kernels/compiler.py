@@ -213,6 +213,11 @@ def jit_fused(function: F) -> F:
     return _compile(function, fastmath={"contract"})
 
 
+def jit_sums(function: F) -> F:
+    """As `jit_fused`, for sums that may be taken in any order, which lets them be vectorized."""
+    return _compile(function, fastmath={"contract", "reassoc"})
+
+
 def _wide_vectors(typing_context: Any) -> Any:
     """As the first line of a kernel: use the processor's 512-bit registers, where it has them.
 
