@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from minicnn import checks
 from minicnn.console import say
 from minicnn.gradcheck.package import RANDOM_MODELS, cases, missing
 from minicnn.gradcheck.result import CheckResult, table
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected an integer >= 0, received {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer >= 0, received {checks.shown(text)}")
     return int(text)
 
 

@@ -227,10 +227,10 @@ def _as_shape(value: Any) -> Shape | None:
         sizes = value[1:] if value[0] is None else value
         if any(size is None for size in sizes):
             raise ValueError(
-                f"check_layer: expected a shape with None for the batch axis only, received "
-                f"{tuple(value)}. Give the other sizes as numbers, small ones do"
+                f"check_layer: expected input_shape_or_x to have None for the batch axis only, "
+                f"received {checks.shown(value)}. Give the other sizes as numbers, small ones do"
             )
-        name = "each size of the shape"
+        name = "each size of input_shape_or_x"
         known = [checks.size(size, name, "check_layer") for size in sizes]
         return (None, *known) if value[0] is None else tuple(known)
     return None
@@ -706,7 +706,7 @@ def _unusable(name: str, given: Any, shape: Shape) -> str | None:
 
 
 def _duty(name: str) -> str:
-    return "return dx" if name in ("x", "y_pred") else f"set grads[{name!r}]"
+    return "return dx" if name in ("x", "y_pred") else f"set grads[{checks.shown(name)}]"
 
 
 def _differences(

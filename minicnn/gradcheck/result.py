@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from minicnn import checks
+
 COLUMNS = ("parameter", "shape", "worst error", "bar", "checked", "kinks", "verdict")
 
 
@@ -169,12 +171,15 @@ class CheckResult:
         """The row of that parameter. Raises KeyError with the names that there are."""
         if not isinstance(name, str):
             raise TypeError(
-                f"CheckResult: expected the name of a row, such as 'x', received {name!r}"
+                f"CheckResult: expected the name of a row, such as 'x', received "
+                f"{checks.shown(name)}"
             )
         for row in self.rows:
             if row.name == name:
                 return row
-        raise KeyError(f"{name!r}; there are {', '.join(row.name for row in self.rows)}")
+        raise KeyError(
+            f"{checks.shown(name)}; there are {', '.join(row.name for row in self.rows)}"
+        )
 
     def raise_if_failed(self) -> None:
         """Raise GradientCheckError, with this table as its message, unless all is well."""

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import checks
 from minicnn.gradcheck.subjects import Array, Rewind, forward_call, plain_backward
 from minicnn.layers import Layer
 from minicnn.layers.contents import held_by, layers_inside
@@ -42,9 +43,9 @@ def shared_state(layer: Layer, x: Array, *, training: bool, rng: np.random.Gener
         for key, array in getattr(layer, kind).items():
             if own.get(key) is not array:
                 return (
-                    f"{layer.who}: its replica() does not share {kind}[{key!r}] with it, so "
-                    "workers would go on with old values. Begin replica with super().replica(), "
-                    "or leave it out"
+                    f"{layer.who}: its replica() does not share {kind}[{checks.shown(key)}] with "
+                    "it, so workers would go on with old values. Begin replica with "
+                    "super().replica(), or leave it out"
                 )
     workers = [_Worker(layer, _moved(x, k), training, rng) for k in range(THREADS)]
     if _first_error(*(worker.alone for worker in workers)):
