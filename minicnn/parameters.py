@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import checks
 from minicnn.layers.base import Layer, replacement
 from minicnn.layers.contents import replace_arrays
 
@@ -43,15 +44,14 @@ class FlatParameters:
 
     def __init__(self, layers: Iterable[Layer], dtype: Any) -> None:
         layers = list(layers)
-        size = sum(array.size for layer in layers for array in layer.params.values())
         self._views: list[View] = []
-        self._make_room(size, np.dtype(dtype))
+        self._make_room(sum(map(_size, layers)), np.dtype(dtype))
         for layer in layers:
             self.append(layer)
 
     def append(self, layer: Layer) -> None:
         """Give a layer its place behind the others; its parameters keep their values."""
-        added = sum(array.size for array in layer.params.values())
+        added = _size(layer)
         start = self.params.size
         if start + added > self._all_params.size:
             self._make_room(2 * (start + added), self.params.dtype)
@@ -97,17 +97,12 @@ class FlatParameters:
     def separate_states(self, layers: Iterable[Layer]) -> None:
         """Give each layer state arrays apart from the vector and from other layers'.
 
-        Raises TypeError for what is no array.
+        Raises TypeError or ValueError for what is no array of finite numbers.
         """
         seen: set[int] = set()
         for layer in layers:
             layer.take_in()
             for key, array in layer.state.items():
-                if not isinstance(array, np.ndarray):
-                    raise TypeError(
-                        f"{layer.who}: expected state[{key!r}] to be an array, received "
-                        f"{type(array).__name__}. Write into it: layer.state[{key!r}][...] = values"
-                    )
                 memory = id(array if array.base is None else array.base)
                 if memory in seen or np.may_share_memory(array, self._all_params):
                     layer.state[key] = array.copy()
@@ -135,16 +130,17 @@ class FlatParameters:
         return parts
 
     def _values(self, view: View, given: Any) -> Array:
-        name = f"params[{view.key!r}]"
+        name = f"params[{checks.shown(view.key)}]"
         return replacement(given, view.grad.shape, self.params.dtype, name, view.layer.who)
 
     def _expect_no_more(self, layer: Layer) -> None:
         known = {view.key for view in self._views if view.layer is layer}
+        names = ", ".join(sorted(map(str, known)))
         for key in layer.params:
             if key not in known:
                 raise ValueError(
-                    f"{layer.who}: expected params to hold {', '.join(sorted(known))}, as build "
-                    f"made them, received {key!r} besides. Call add_param in build"
+                    f"{layer.who}: expected params to hold {names}, as build made them, received "
+                    f"{checks.shown(key)} besides. Call add_param in build"
                 )
 
     def _view(self, layer: Layer, key: str, place: slice, shape: tuple[int, ...]) -> View:
@@ -183,6 +179,12 @@ class FlatParameters:
 
     def _resize(self, size: int) -> None:
         self.params, self.grads = self._all_params[:size], self._all_grads[:size]
+
+
+def _size(layer: Layer) -> int:
+    """How many numbers its parameters hold, which may be what a user has put there."""
+    layer.take_in()
+    return sum(array.size for array in layer.params.values())
 
 
 def _intact(view: View, given: Any) -> bool:

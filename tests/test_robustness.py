@@ -313,6 +313,86 @@ def test_keys_of_params_that_are_missing_or_new():
         model.fit(x, x, verbose=0)
 
 
+class Own(Layer):
+    """Puts arrays into its tables by itself, and halves the way of its state to 0.8 in training."""
+
+    def __init__(self, table, given, where):
+        super().__init__(name="own")
+        self.put = lambda: getattr(self, table).__setitem__("n", given)
+        self.where = where
+        if where == "init":
+            self.put()
+
+    def build(self, input_shape):
+        if self.where == "build":
+            self.put()
+        super().build(input_shape)
+        self.grads = {key: np.zeros(2, "float32") for key in self.params}
+
+    def forward(self, x, training=False):
+        self._cache = x = self._input(x)
+        if training and "n" in self.state:
+            self.state["n"][...] = self.state["n"] * 0.5 + 0.4
+        return x
+
+    def backward(self, dy):
+        return self._recall(dy)[0]
+
+
+@pytest.mark.parametrize("where", ["init", "build"])
+@pytest.mark.parametrize("table", ["params", "state"])
+@pytest.mark.parametrize("kind", [int, bool, "uint8"])
+def test_whole_numbers_in_a_layer_s_tables_become_floats(table, kind, where):
+    layer = Own(table, np.ones(2, kind), where)
+    model = Sequential([Input((2,)), layer])
+    model.set_weights([np.array([0.25, 0.5])])
+    np.testing.assert_array_equal(model.get_weights(), [[0.25, 0.5]])
+    assert getattr(layer, table)["n"].dtype == "float32"
+    alone = Own(table, np.ones(2, kind), where)
+    alone.backward(alone(np.ones((3, 2), "float32")))
+    assert getattr(alone, table)["n"].dtype == "float32"
+
+
+@pytest.mark.parametrize("jit", ["auto", False])
+def test_a_state_of_whole_numbers_is_not_rounded_in_training(jit):
+    model = Sequential([Input((2,)), Own("state", np.zeros(2, int), "build"), Dense(1)])
+    model.compile("sgd", "mse", jit_compile=jit)
+    model.fit(np.ones((4, 2)), np.ones(4), batch_size=2, verbose=0)
+    np.testing.assert_allclose(model.layers[0].state["n"], 0.6, rtol=1e-6)
+
+
+def test_a_state_of_whole_numbers_that_the_layer_has_under_another_name():
+    class Counts(Own):
+        def forward(self, x, training=False):
+            y = super().forward(x)
+            self.count += 1
+            return y
+
+    layer = Counts("state", count := np.zeros(2, int), "init")
+    layer.count = count
+    for _ in range(3):
+        layer(np.ones((3, 2)))
+    np.testing.assert_array_equal(layer.state["n"], [3, 3])
+
+
+@pytest.mark.parametrize("where", ["init", "build"])
+@pytest.mark.parametrize("table", ["params", "state"])
+@pytest.mark.parametrize(
+    "given", [[1.0, 2.0], None, 3, np.array(["a"]), np.array([1j]), np.array([None])]
+)
+def test_what_is_no_array_of_numbers_in_a_layer_s_tables(table, given, where):
+    words = rf"Own 'own': expected {table}\['n'\] to be an array"
+    with pytest.raises(TypeError, match=words):
+        Sequential([Input((2,)), Dense(2), Own(table, given, where)])
+    model = Sequential([Dense(2), Own(table, given, where)])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=words):
+        model.fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)
+    alone = Own(table, given, where)
+    with pytest.raises(TypeError, match=words):
+        alone.backward(alone(np.ones((3, 2))))
+
+
 def test_an_array_that_a_callback_assigns_in_the_middle_of_an_epoch():
     one, other = network(), network()
     W = one.layers[0].params["W"]

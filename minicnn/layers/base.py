@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, initializers, seeds
-from minicnn.layers.contents import Replicable, layers_inside
+from minicnn.layers.contents import Replicable, layers_inside, replace_arrays
 from minicnn.subclasses import of_the_user, refuse_vain_methods
 from minicnn.weights import KERAS_NAMES, Weight
 
@@ -90,7 +90,8 @@ def _asked_for_shapes(output_shape: Callable[..., Shape]) -> Callable[..., Shape
         return n is None or (type(n) is int and 0 < n <= checks.LARGEST_SIZE)
 
     def a_number(n: Any) -> bool:
-        return n is None or (isinstance(n, numbers.Real) and n <= checks.LARGEST_SIZE)
+        most = checks.LARGEST_SIZE
+        return n is None or (isinstance(n, numbers.Real) and n <= most and not n < -most)
 
     @functools.wraps(output_shape)
     def asked(self: Layer, input_shape: Shape, *args: Any, **kwargs: Any) -> Shape:
@@ -188,8 +189,8 @@ class Layer(Replicable):
         """Refuse settings that the layer could no longer follow."""
         if name in self.fixed and vars(self).get("built") and not self.awaits_build:
             raise ValueError(
-                f"{self.who}: expected {name} to stay {getattr(self, name)!r}, for which the layer "
-                f"was built, received {checks.shown(value)}. Make a new layer"
+                f"{self.who}: expected {name} to stay {checks.shown(getattr(self, name))}, for "
+                f"which the layer was built, received {checks.shown(value)}. Make a new layer"
             )
         if name in TABLES and not isinstance(value, dict):
             raise TypeError(
@@ -414,14 +415,26 @@ class Layer(Replicable):
     def take_in(self) -> None:
         """Replace what a user has put in the place of a parameter or state by an array like it.
 
+        Entries that `add_param` and `add_state` have not made may have any shape, but hold floats:
+        what training writes into integers would be rounded.
+
         Raises TypeError or ValueError unless it is one of that shape and of finite numbers.
         """
+        for name in ("params", "state"):
+            for key, given in getattr(self, name).items():
+                if (name, key) not in self._shapes and not _is_float_array(given):
+                    floats = self._replacement(given, None, name, key)
+                    replace_arrays(self, {id(given): floats})  # it may have other names, too
         for (name, key), shape in self._shapes.items():
             table = getattr(self, name)
             given = table.get(key)
             if type(given) is np.ndarray and given.shape == shape and given.dtype == self._dtype:
                 continue
-            table[key] = replacement(given, shape, self._dtype, f"{name}[{key!r}]", self.who)
+            table[key] = self._replacement(given, shape, name, key)
+
+    def _replacement(self, given: Any, shape: Shape | None, name: str, key: str) -> Array:
+        dtype = self._dtype or np.dtype(config.floatx())
+        return replacement(given, shape, dtype, f"{name}[{checks.shown(key)}]", self.who)
 
     def _expect_gradients(self) -> None:
         """Raise unless `backward` can write into the gradients; a user's may replace them."""
@@ -433,10 +446,11 @@ class Layer(Replicable):
                 continue
             if not of_the_user(_definer(type(self), "backward")):
                 received = f"{grad.dtype} {grad.shape}" if isinstance(grad, np.ndarray) else grad
+                name = f"grads[{checks.shown(key)}]"
                 raise TypeError(
-                    f"{self.who}: expected grads[{key!r}] to be an array of {param.dtype} and "
-                    f"shape {param.shape}, received {checks.shown(received)}. Write into it: "
-                    f"layer.grads[{key!r}][...] = values"
+                    f"{self.who}: expected {name} to be an array of {param.dtype} and shape "
+                    f"{param.shape}, received {checks.shown(received)}. Write into it: "
+                    f"layer.{name}[...] = values"
                 )
 
     def set_dtype(self, dtype: Any) -> None:
@@ -501,19 +515,25 @@ def _definer(cls: type, method: str) -> type:
     return next(kind for kind in cls.__mro__ if method in vars(kind))
 
 
-def replacement(given: Any, shape: Shape, dtype: Any, name: str, who: str) -> Array:
+def _is_float_array(given: Any) -> bool:
+    return type(given) is np.ndarray and given.dtype.kind == "f"
+
+
+def replacement(given: Any, shape: Shape | None, dtype: Any, name: str, who: str) -> Array:
     """What a user has put in the place of an array of a layer, as an array by itself.
 
-    Raises TypeError or ValueError unless it is an array of that shape and of finite numbers.
+    Raises TypeError or ValueError unless it is an array of that shape, if one is given, and of
+    finite numbers.
     """
     if not isinstance(given, (np.ndarray, np.generic)):
         received = "nothing" if given is None else type(given).__name__
+        array = "an array" if shape is None else f"an array of shape {shape}"
         raise TypeError(
-            f"{who}: expected {name} to be an array of shape {shape}, received {received}. "
+            f"{who}: expected {name} to be {array}, received {received}. "
             f"Write into it: layer.{name}[...] = values"
         )
     values = checks.numeric(given, name, who)
-    if values.shape != shape:
+    if shape is not None and values.shape != shape:
         raise ValueError(f"{who}: expected {name} of shape {shape}, received {values.shape}")
     checks.finite(values, name, who, dtype=dtype)
     return np.array(values, dtype)
