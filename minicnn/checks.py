@@ -221,7 +221,7 @@ def only_defaults(
     for name, value in given.items():
         if name not in known:
             advice = f". {instead[name]}" if instead and name in instead else ""
-            raise TypeError(f"{who} got an unexpected keyword argument {name!r}{advice}")
+            raise TypeError(f"{who} got an unexpected keyword argument {shown(name)}{advice}")
         if not any(_is_the_same(value, allowed) for allowed in known[name]):
             allowed = " or ".join(repr(allowed) for allowed in known[name])
             raise ValueError(f"{who}: {name} can only be {allowed} here, received {shown(value)}")
@@ -268,13 +268,18 @@ _NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, set, frozenset)
 
 def texts(value: Any, name: str, who: str, *, most: int = MOST_ITEMS) -> list[str]:
     """`value` as a list of text; numbers are written out."""
-    items = listed(value, name, who, most=most)
-    for item in items:
-        if not isinstance(item, (str, numbers.Number, np.bool_)):
+    written = []
+    for item in listed(value, name, who, most=most):
+        try:
+            text = str(item) if isinstance(item, (str, numbers.Number, np.bool_)) else None
+        except Exception:  # Python writes out no more than thousands of digits
+            text = None
+        if text is None:
             raise TypeError(
                 f"{who}: expected {name} to be a list of text, received one with {shown(item)}"
             )
-    return [str(item) for item in items]
+        written.append(text)
+    return written
 
 
 def in_other_words(error: str, library: str, words: str) -> str:

@@ -223,8 +223,8 @@ def by_class(y: Array, class_weight: Any, classes: int, who: str) -> Array:
         if label >= classes > 1:
             raise ValueError(
                 f"{who}: expected the keys of class_weight to be classes from 0 to "
-                f"{classes - 1}, received {label}"
+                f"{classes - 1}, received {checks.shown(label)}"
             )
-        factor = checks.real(factor, f"class_weight[{label!r}]", who, low=0)
+        factor = checks.real(factor, f"class_weight[{checks.shown(label)}]", who, low=0)
         factors[labels == label] = factor
     return factors

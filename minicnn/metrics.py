@@ -210,7 +210,7 @@ class _Function(Metric):
         self.function = function
 
     def __repr__(self) -> str:
-        return f"<metric {self.name}: {self.function!r}>"
+        return f"<metric {self.name}: {checks.shown(self.function)}>"
 
     @property
     def who(self) -> str:
@@ -246,7 +246,7 @@ def check(identifier: Any, who: str = "metrics") -> None:
         if not issubclass(identifier, (Metric, Loss)):
             raise TypeError(
                 f"{who}: expected metric to be a name, a minicnn.metrics.Metric or a function of "
-                f"(y_true, y_pred), received the class {identifier!r}"
+                f"(y_true, y_pred), received the class {checks.shown(identifier)}"
             )
         return
     if isinstance(identifier, Metric) or callable(identifier):

@@ -116,10 +116,11 @@ def _common_length(arrays: tuple[Any, ...]) -> int:
         )
     lengths = [_length(array) for array in arrays]
     if len(set(lengths)) > 1:
-        listed = ", ".join(f"array {i} {length}" for i, length in enumerate(lengths, 1))
+        listed = ", ".join(f"array {i} {length}" for i, length in enumerate(lengths[:20], 1))
+        more = f" and {len(lengths) - 20:,} more" if len(lengths) > 20 else ""
         raise _refused(
-            f"expected the same number of samples in each array, received {listed}",
-            f"Found input variables with inconsistent numbers of samples: {lengths}",
+            f"expected the same number of samples in each array, received {listed}{more}",
+            f"Found input variables with inconsistent numbers of samples: {checks.shown(lengths)}",
         )
     return lengths[0]
 
@@ -269,7 +270,7 @@ def _stratified_parts(
     """Indices of both parts, each with the classes' shares; the draws in scikit-learn's order."""
     classes, class_of_sample, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     if sizes.min() < 2:
-        alone = classes[sizes < 2].tolist()
+        alone = checks.shown(classes[sizes < 2].tolist())
         raise _refused(
             f"expected at least 2 samples of every class in stratify, received 1 of {alone}. "
             "Drop these samples or leave stratify out",

@@ -360,7 +360,7 @@ class Sequential:
         if not all(isinstance(n, (int, np.integer)) and n > 0 for n in input_shape[1:]):
             raise ValueError(
                 f"{self.who}: expected all sizes of input_shape behind the batch axis to be "
-                f"integers of at least 1, received {tuple(input_shape)}"
+                f"integers of at least 1, received {checks.shown(tuple(input_shape))}"
             )
         if not self.layers:
             raise ValueError(f"{self.who}: there are no layers to build; add some first")
@@ -1175,8 +1175,8 @@ class Sequential:
         other = _served.get(self.optimizer, lambda: None)()
         if other is not None and other is not self:
             raise ValueError(
-                f"{self.optimizer!r} has taken steps with {other.who}, and keeps what it learned "
-                "of them. Give each model an optimizer of its own"
+                f"{checks.shown(self.optimizer)} has taken steps with {other.who}, and keeps what "
+                "it learned of them. Give each model an optimizer of its own"
             )
         with self._unchanged_on_error(self.layers) if not self.built else contextlib.nullcontext():
             self._build_for(data)
@@ -1217,8 +1217,8 @@ def _not_a_layer(given: Any) -> str:
         way_out = f"That is the class: make an object of it, {given.__name__}(...)"
     elif hasattr(given, "call") and of_the_user(type(given)):
         way_out = (
-            f"That is {type(given).__name__} of the package {package!r}: import it from "
-            "minicnn.layers"
+            f"That is {type(given).__name__} of the package {checks.shown(package)}: import it "
+            "from minicnn.layers"
         )
     else:
         way_out = "Own layers have to subclass minicnn.layers.Layer"

@@ -213,8 +213,8 @@ def training_curves(
     for name, values in curves.items():
         if values.ndim != 1:
             raise ValueError(
-                f"{who}, in history: expected one value an epoch of {name!r}, received shape "
-                f"{values.shape}"
+                f"{who}, in history: expected one value an epoch of {checks.shown(name)}, received "
+                f"shape {values.shape}"
             )
     metrics = [name for name in curves if not name.startswith("val_") and name not in _NO_METRIC]
     metrics.sort(key="loss".__eq__)  # the loss comes last
@@ -445,8 +445,9 @@ def _expect_values(curves: Mapping[str, NDArray[Any]], name: str, count: int, wh
     """Refuse a curve that is not `count` numbers; one that is not there is fine."""
     if name in curves and curves[name].shape != (count,):
         raise ValueError(
-            f"{who}, in history: expected {count} values of {name!r}, received shape "
-            f"{curves[name].shape}. Where fit() was given a validation_freq, pass the same one here"
+            f"{who}, in history: expected {count} values of {checks.shown(name)}, received "
+            f"shape {curves[name].shape}. Where fit() was given a validation_freq, pass the same "
+            "one here"
         )
 
 
@@ -507,8 +508,8 @@ def _class_indices(values: Any, name: str, class_names: Sequence[str], who: str)
     classes = class_labels(values, name, who)
     if classes.dtype.kind == "U":
         raise TypeError(
-            f"{who}: expected {name} to be class numbers, received the text {str(classes[0])!r}. "
-            "Pass the numbers that index class_names"
+            f"{who}: expected {name} to be class numbers, received the text "
+            f"{checks.shown(str(classes[0]))}. Pass the numbers that index class_names"
         )
     outside = (classes < 0) | (classes >= len(class_names))
     if outside.any():

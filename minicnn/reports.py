@@ -101,7 +101,8 @@ def confusion_matrix(
         raise ValueError(
             checks.in_other_words(
                 f"{who}: expected y_true to have at least one of the labels, received labels "
-                f"{labels.tolist()} and only other classes, such as {y_true[0]!r}",
+                f"{checks.shown(labels.tolist())} and only other classes, such as "
+                f"{checks.shown(y_true[0].item())}",
                 "scikit-learn",
                 "At least one label specified must be in y_true",
             )
@@ -307,15 +308,17 @@ def _names(target_names: Any, labels: Classes, who: str, *, unique: bool) -> lis
         raise ValueError(
             checks.in_other_words(
                 f"{who}: expected {len(labels)} target_names, one for each of the classes "
-                f"{labels.tolist()}, received {len(names)}. Where some classes do not occur, "
-                f"pass labels=range({len(names)}) too",
+                f"{checks.shown(labels.tolist())}, received {len(names)}. Where some classes do "
+                f"not occur, pass labels=range({len(names)}) too",
                 "scikit-learn",
                 f"Number of classes, {len(labels)}, does not match size of target_names, "
                 f"{len(names)}. Try specifying the labels parameter",
             )
         )
     if unique and len(set(names)) != len(names):
-        raise ValueError(f"{who}: expected different target_names for a dict, received {names}")
+        raise ValueError(
+            f"{who}: expected different target_names for a dict, received {checks.shown(names)}"
+        )
     return names
 
 
@@ -329,7 +332,9 @@ def _check(y_true: Any, y_pred: Any, labels: Any, who: str) -> tuple[Classes, Cl
         raise ValueError(f"{who}: expected at least one sample, received empty arrays")
     if labels is not None:
         if isinstance(labels, range) and labels[MOST_LABELS:]:
-            raise ValueError(f"{who}: expected at most {MOST_LABELS:,} labels, received {labels}")
+            raise ValueError(
+                f"{who}: expected at most {MOST_LABELS:,} labels, received {checks.shown(labels)}"
+            )
         arrays["labels"] = class_labels(labels, "labels", who)
 
     if len({array.dtype.kind == "U" for array in arrays.values()}) > 1:
@@ -340,7 +345,8 @@ def _check(y_true: Any, y_pred: Any, labels: Any, who: str) -> tuple[Classes, Cl
         return arrays["y_true"], arrays["y_pred"], np.union1d(arrays["y_true"], arrays["y_pred"])
     if not 0 < len(np.unique(arrays["labels"])) == len(arrays["labels"]):
         raise ValueError(
-            f"{who}: expected labels to name each class once, received {arrays['labels'].tolist()}"
+            f"{who}: expected labels to name each class once, received "
+            f"{checks.shown(arrays['labels'].tolist())}"
         )
     return arrays["y_true"], arrays["y_pred"], arrays["labels"]
 

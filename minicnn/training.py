@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import checks
 from minicnn.callbacks import Callback, CallbackList, History
 from minicnn.console import note
 from minicnn.engine import blas, threads
@@ -247,7 +248,7 @@ class Runner:
                     return f"{key} of {layer.who}"
         if np.isfinite(model.flat_params).all():
             return ""
-        step = f"the step of {model.optimizer!r}"
+        step = f"the step of {checks.shown(model.optimizer)}"
         overflown = (
             f"{key} of {layer.who}, by {step},"
             for layer in model.layers

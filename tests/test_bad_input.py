@@ -33,6 +33,7 @@ from minicnn import (
     set_num_threads,
 )
 from minicnn.callbacks import Callback
+from minicnn.checks import shown
 from minicnn.datasets import fashion_mnist
 from minicnn.datasets.idx import parse_idx, verify
 from minicnn.engine import threads
@@ -983,6 +984,80 @@ def test_an_array_is_named_whatever_stands_in_its_place(value):
             call()
 
 
+class Unwritten(SGD):
+    """An optimizer of the user's, whose text fails."""
+
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+def shared_optimizer():
+    optimizer = Unwritten()
+    models = [trained(), trained()]
+    for model in models:
+        model.compile(optimizer, SPARSE)
+        model.train_on_batch(X, Y)
+
+
+def with_a_param_besides(key):
+    model = trained()
+    model.layers[0].params[key] = np.ones(2)
+    model.predict(X, verbose=0)
+
+
+LONG = "x" * 10_000
+MANY = list(range(900))
+# what the message names -> a call whose message quotes a long text, a long list or many digits
+QUOTES = {
+    "y_true": lambda: confusion_matrix([0, 1], [0, 1], range(100, 5000)),
+    "target_names": lambda: classification_report(MANY, MANY, target_names=["a"]),
+    "target_names ": lambda: classification_report(
+        MANY, MANY, target_names=["a"] * 900, output_dict=True
+    ),
+    "target_names  ": lambda: classification_report([0, 1], [0, 1], target_names=[10**5000, "a"]),
+    "labels": lambda: confusion_matrix([0, 1], [0, 1], [1] * 900),
+    "labels ": lambda: confusion_matrix([0, 1], [0, 1], range(10**5000)),
+    "stratify": lambda: train_test_split(MANY, stratify=MANY),
+    "array": lambda: train_test_split(*[range(n) for n in range(2, 900)]),
+    "class_weight": lambda: trained().fit(X, Y, class_weight={10**5000: 1.0}),
+    "class_weight ": lambda: trained().fit(X, Y, class_weight={0: 1.0, 10**5000: "a"}),
+    "history": lambda: plotting.training_curves({"loss": [1.0], LONG: [[1.0]]}),
+    "history ": lambda: plotting.training_curves({"loss": [1.0], LONG: [1.0, 2.0]}),
+    "y_true ": lambda: plotting.prediction_grid(np.ones((1, 2, 2)), [LONG], [LONG], ["a"]),
+    "titles": lambda: plotting.image_grid(np.ones((1, 2, 2)), [10**5000]),
+    "sha256": lambda: verify(b"data", LONG, "file"),
+    "keyword argument": lambda: Dense(2, **{LONG: 1}),
+    "params": lambda: with_a_param_besides(LONG),
+    "params ": lambda: with_a_param_besides(3),
+    "axis": lambda: setattr(trained().layers[1], "axis", LONG),
+    "Unwritten": shared_optimizer,
+    "input_shape": lambda: Sequential([Dense(2)]).build((None, -(10**5000))),
+    "input_shape_or_x": lambda: check_layer(Dense(2), (None, None, 10**5000)),
+    "row": lambda: check_layer(Dense(2), (4, 3))[[LONG]],
+}
+
+
+@pytest.mark.parametrize("name", QUOTES)
+def test_what_a_message_quotes_is_short(name):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        QUOTES[name]()
+    assert name.split()[0] in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_object_whose_text_fails_can_be_named():
+    def fail(*args):
+        raise RuntimeError("no")
+
+    own = type("Own", (), {"__call__": fail, "__repr__": fail})()
+    metric = metrics.get(own, losses.MeanSquaredError(), (None, 2))
+    assert "metric" in repr(metric)
+    model = Sequential([Dense(3, input_shape=(2,)), Dense(1)])
+    model.compile(Unwritten(3e38), "mse")
+    with pytest.raises(FloatingPointError, match="the step of Unwritten"):
+        model.fit(np.ones((8, 2)), np.full((8, 1), 9.0), verbose=0)
+
+
 NO_SHAPES = [
     (None, TypeError, "received None"),
     (5, TypeError, "received 5"),
@@ -993,6 +1068,7 @@ NO_SHAPES = [
     ((None, np.ones(2), 4, 3), TypeError, "each size of input_shape"),
     ((None, "a", 4, 3), TypeError, "each size of input_shape"),
     ((None, 10**5000, 4, 3), ValueError, "2**16609 or more"),
+    ((None, -(10**5000), 4, 3), ValueError, "-2**16609 or more"),
     ((None, NoAnswer(), 4, 3), TypeError, "each size of input_shape"),
 ]
 
@@ -1741,7 +1817,7 @@ def test_a_number_of_threads_that_is_none(monkeypatch, value):
     model = trained()
     monkeypatch.setattr(threads, "_num_threads", None)
     monkeypatch.setenv("MINICNN_NUM_THREADS", value)
-    words = f"MINICNN_NUM_THREADS: expected an integer >= 1, received {value!r}"
+    words = f"MINICNN_NUM_THREADS: expected an integer >= 1, received {shown(value)}"
     with refused(ValueError, words):
         get_num_threads()
     for call in (model.fit, model.evaluate, model.train_on_batch):

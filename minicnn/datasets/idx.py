@@ -142,7 +142,7 @@ def verify(data: bytes, sha256: str, source: str, *, size: int | None = None) ->
         )
     if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
         raise ValueError(
-            f"verify: expected sha256 to be 64 hexadecimal digits, received {sha256[:80]!r}"
+            f"verify: expected sha256 to be 64 hexadecimal digits, received {checks.shown(sha256)}"
         )
     if size is not None:
         size = checks.integer(size, "size", "verify", minimum=0)

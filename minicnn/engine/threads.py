@@ -45,8 +45,8 @@ def get_num_threads() -> int:
             return int(value)
         if value and variable == VARIABLES[0]:  # the others belong to others, who know more forms
             raise ValueError(
-                f"{variable}: expected an integer >= 1, received {value!r}. Set it to the number "
-                "of threads, or unset it for all cores"
+                f"{variable}: expected an integer >= 1, received {checks.shown(value)}. "
+                "Set it to the number of threads, or unset it for all cores"
             )
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
