@@ -188,7 +188,7 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
                 )
             dy = watch.time(
                 "softmax and loss",
-                lambda b=batch, s=shard, v=values: runner._loss_backward(b, s, v, losses),
+                lambda b=batch, s=shard, v=values: runner.loss_backward(b, s, v, losses),
                 arrays=[values],
             )
             for place in reversed(range(len(lane.steps))):

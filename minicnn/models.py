@@ -380,7 +380,7 @@ class Sequential:
                 self._flat = FlatParameters([], dtype)
                 for layer, shape in zip(self._layers, shapes):
                     self._build_layer(layer, shape)
-                self._bind(dtype)
+                self.bind(dtype)
                 if self._trainable_parts is not None:
                     self._trainable_parts = self._flat.parts(self._layers)
                 self._vectors_resized()
@@ -441,7 +441,7 @@ class Sequential:
             )
         return given.pop() if given else np.dtype(config.floatx())  # type: ignore[return-value]
 
-    def _bind(self, dtype: Any) -> None:
+    def bind(self, dtype: Any) -> None:
         """Lay all parameters into one vector, gradients into another; layers get views of them."""
         self._flat = FlatParameters(self._layers, dtype)
         self._kept = {}
@@ -468,7 +468,7 @@ class Sequential:
             _owners[layer] = weakref.ref(self)
         self._flat = FlatParameters([], dtype)
         if self.built:
-            self._bind(dtype)
+            self.bind(dtype)
         seeds.differ_after_fork(self)
         if self.optimizer.state:
             _served[self.optimizer] = weakref.ref(self)

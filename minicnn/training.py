@@ -142,12 +142,12 @@ class Runner:
             lane.seek(step, shard.start)
             y_pred = lane.forward(batch.inputs(shard, self.sample_shape, lane), True)
             out.put(shard, y_pred)
-            lane.backward(self._loss_backward(batch, shard, y_pred, losses))
+            lane.backward(self.loss_backward(batch, shard, y_pred, losses))
 
         self.network.gradient(len(batch), work, meanwhile)
         return self._values(batch, losses, out), bool(np.isfinite(losses).all())
 
-    def _loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
+    def loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
         """Write the losses of the shard; returns the gradient of their part of the mean."""
         y: Array = batch.y[shard]  # type: ignore[index]
         if self.fused_loss and batch.weight is None:

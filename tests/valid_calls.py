@@ -626,6 +626,7 @@ NOT_CALLED: dict[str, str] = {
     "optimizers.Optimizer.begin": "of the engine",
     "optimizers.Optimizer.check": "the check itself",
     "optimizers.Optimizer.resize": "of the engine",
+    "models.Sequential.bind": "of gradcheck",
     "models.Sequential.lowered": "of the engine",
     "models.Sequential.runner": "of the engine",
 }

@@ -175,7 +175,7 @@ class _Engine:
         y_pred = subject.outputs()[-1].astype(subject.dtype)
         (batch,) = Data(subject.x, subject.y_true).batches(len(subject.x))
         losses, given = np.empty(len(batch)), y_pred.astype(np.float64)
-        dy = self.runner._loss_backward(batch, slice(None), y_pred, losses)
+        dy = self.runner.loss_backward(batch, slice(None), y_pred, losses)
         expected = subject.loss.backward(subject.y_true, given) / len(batch)
         rounding = 8 * ROUNDING * max(1.0, float(np.abs(given).max()))
         said = [

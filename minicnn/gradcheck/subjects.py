@@ -578,7 +578,7 @@ def gradients(
 def as_type(model: Sequential, dtype: Any) -> Sequential:
     """A copy of a model that is built, in `dtype`."""
     twin: Sequential = _copy(model, model.who, dtype)
-    twin._bind(dtype)
+    twin.bind(dtype)
     return twin
 
 
