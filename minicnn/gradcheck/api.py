@@ -1,30 +1,22 @@
-"""check_layer, check_loss and check_model."""
+"""check_layer, check_loss and check_model: their arguments checked, their subjects made."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, losses
-from minicnn.gradcheck import differences, mistakes
-from minicnn.gradcheck.differences import Differences
+from minicnn.gradcheck.check import TOO_MANY_KINKS, Options, check, check_ties
+from minicnn.gradcheck.copies import move_apart
 from minicnn.gradcheck.engine import check_engine
-from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck, Wrong
-from minicnn.gradcheck.subjects import (
-    BATCH,
-    LayerSubject,
-    LossSubject,
-    ModelSubject,
-    Subject,
-    move_apart,
-)
-from minicnn.gradcheck.workers import shared_state
+from minicnn.gradcheck.result import CheckResult
+from minicnn.gradcheck.subjects import LayerSubject, LossSubject, ModelSubject, Subject
 from minicnn.layers import Layer
 from minicnn.losses import Loss
 from minicnn.models import Sequential
@@ -33,30 +25,12 @@ Array = NDArray[Any]
 Shape = tuple[Any, ...]
 
 EPS = 1e-5
-BAR = 1e-7  # greatest error that passes, as a part of the greatest number
-LINEAR_BAR = 1e-12  # where y is linear there is no truncation error, whatever the step
 MODEL_BAR = 1e-6
-TIE_BAR = 1e-3  # of the gradient's norm; one whole gradient too many is of the size of 1
-KINK_BAR = 1e-6  # of the slopes on both sides of a kink
 MAX_KINKS = 0.1  # part of the numbers that may be left out
-SHOWN = 5  # wrong numbers that are listed
 PRODUCTS, MODEL_PRODUCTS = 8, 4  # directions for a large tensor
-TOO_MANY_KINKS = "too many kinks"
 DRAWS = 4  # inputs that are tried, until one does not sit on kinks
 LARGEST = 10_000_000  # numbers of an x that is drawn
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options that all three checks share."""
-
-    eps: float
-    bar: float
-    linear: bool | None
-    max_elements: int
-    max_kinks: float
-    products: int
-    rng: np.random.Generator
+BATCH = 3  # samples, where the shape leaves it open; differs from the 2 in so many formulas
 
 
 # -- layers ---------------------------------------------------------------------------------------
@@ -151,34 +125,34 @@ def check_layer(
     >>> print(result["b"].mistake.text)
     it is 0.25 times the right one: 1/N. A mean instead of a sum? The loss divides by N, once
     """
-    who = "check_layer"
-    training = checks.boolean(training, "training", who)
-    perturb = checks.boolean(perturb, "perturb", who)
+    caller = "check_layer"
+    training = checks.boolean(training, "training", caller)
+    perturb = checks.boolean(perturb, "perturb", caller)
     _expect_layer(layer)
-    chosen = _names(wrt, who)
-    settings = _settings(who, eps, bar, linear, max_elements, max_kinks, PRODUCTS, seed)
-    rng = settings.rng
-    shape = _as_shape(input_shape_or_x)
-    given = None if shape is not None else _as_batch(input_shape_or_x)
-    full = () if shape is None else _full_shape(layer, shape)
-    if math.prod(full) > LARGEST:
-        raise ValueError(
-            f"{who}: expected input_shape_or_x to hold at most {LARGEST:,} numbers, received "
-            f"{shape}. Gradients are right or wrong on small inputs, too"
-        )
-
-    for draw in range(DRAWS):
-        x = spaced(full, rng) if given is None else given
+    names = _names(wrt, caller)
+    options = _options(caller, PRODUCTS, eps, seed, bar, linear, max_elements, max_kinks)
+    rng, draws = options.rng, DRAWS
+    if (shape := _as_shape(input_shape_or_x)) is None:
+        x, draws = _as_batch(input_shape_or_x), 1
+    else:
+        full = _full_shape(layer, shape)
+        if math.prod(full) > LARGEST:
+            raise ValueError(
+                f"{caller}: expected input_shape_or_x to hold at most {LARGEST:,} numbers, "
+                f"received {shape}. Gradients are right or wrong on small inputs, too"
+            )
+    for _ in range(draws):
+        if shape is not None:
+            x = spaced(full, rng)
         subject = LayerSubject(layer, x, training=training, rng=rng, perturb=perturb)
-        names = _chosen(subject, chosen, who)
-        rows, problems, dy = _check(subject, names, settings)
-        on_kinks = any(row.reason.startswith(TOO_MANY_KINKS) for row in rows)
-        if given is not None or not on_kinks or draw == DRAWS - 1:
+        chosen = _chosen(subject, names, caller)
+        rows, problems, dy = check(subject, chosen, options)
+        if not any(row.reason.startswith(TOO_MANY_KINKS) for row in rows):
             break
-    if "x" in names and rows[0].ok and x.size > 1:
-        rows += _ties(subject, dy, settings)
+    if "x" in chosen and rows[0].ok and x.size > 1:
+        rows += check_ties(subject, dy, options)
     result = CheckResult(f"{subject.who}, x {x.shape}", tuple(rows), tuple(problems))
-    if given is None and not result.ok:
+    if shape is not None and not result.ok:
         result = _explained_by_smaller(result, layer, x.shape, training, seed)
     return result
 
@@ -267,101 +241,35 @@ def _full_shape(layer: Any, shape: Shape) -> Shape:
     return full
 
 
-def _names(wrt: Any, who: str) -> list[str] | None:
-    """The argument `wrt` as a list of names; None for all."""
-    if wrt is None:
-        return None
-    names = list(wrt) if isinstance(wrt, (set, frozenset)) else checks.listed(wrt, "wrt", who)
-    if not names:
-        raise ValueError(f"{who}: expected wrt to hold names, received none. None stands for all")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(
-                f"{who}: expected wrt to be a list of names, received {checks.shown(name)} in it"
-            )
-    return names
-
-
-def _chosen(subject: Subject, names: list[str] | None, who: str) -> list[str]:
-    for name in names or ():
-        if name not in subject.tensors:
-            known = ", ".join(subject.tensors)
-            raise ValueError(
-                f"{who}: expected wrt to name some of {known}; received {checks.shown(name)}"
-            )
-    return [name for name in subject.tensors if names is None or name in names]
-
-
-def _ties(subject: LayerSubject, dy: Array, settings: Settings) -> list[TensorCheck]:
-    """A line for x with many equal numbers, if the gradient is wrong there.
-
-    Equal numbers are moved together, by the same amount, so they stay equal and y stays smooth:
-    whichever of the equal cells gets the gradient, the sum over them is the same.
-    """
-    x, rng = subject.x, settings.rng
-    saved = x.copy()
-    levels = np.quantile(saved, rng.uniform(0.05, 0.95, size=4))
-    which = rng.integers(len(levels), size=x.shape)
-    x[...] = levels[which]
-    try:
-        together = differences.ways(levels, rng, PRODUCTS)[:, which.reshape(-1)]
-        rounding = differences.noise(subject, x, rng, eps=settings.eps)
-        for linear in (True, False) if differences.is_linear(subject, x, rng) else (False,):
-            found = differences.by_direction(
-                subject, x, dy, eps=settings.eps, bar=TIE_BAR, linear=linear,
-                directions=together, rounding=rounding,
-            )  # fmt: skip
-            if not found.left_out[0]:
-                break
-        gradient = np.asarray(subject.backward(dy)["x"], np.float64)
-        gap = np.abs(_project(subject, "x", gradient, found, dy) - found.numeric)
-        moved = gradient * differences.sizes(x, 1.0)
-        size = max(found.scale, float(np.linalg.norm(moved))) or 1.0
-        off = ~(gap <= TIE_BAR * size + found.tolerance) & ~found.kinked
-        if not off.any():
-            return []
-        row = TensorCheck(
-            "x, ties", x.shape, float(gap[~found.kinked].max()) / size, TIE_BAR,
-            int((~found.kinked).sum()), found.left_out[0], True, False,
-            wrong_count=int(off.sum()), mistake=mistakes.tie(subject, settings.eps),
-        )  # fmt: skip
-        return [row]
-    finally:
-        x[...] = saved
-
-
 def _explained_by_smaller(
     result: CheckResult, layer: Any, shape: Shape, training: bool, seed: int
 ) -> CheckResult:
     """Where x is too large for a diagnosis, try one on a smaller x."""
     for smaller in _smaller_shapes(layer, shape):
-        puzzles = {row.name for row in result.rows if row.wrong_count and row.mistake is None}
+        puzzles = [row.name for row in result.rows if row.wrong_count and row.mistake is None]
         if not puzzles:
             break
         try:
             found = check_layer(layer, smaller, training=training, seed=seed)
         except Exception:  # the layer may want just the size that it was given
             continue
-        named = {row.name: _on(row.mistake, smaller) for row in found.rows if row.name in puzzles}
-        rows = [replace(r, mistake=named.get(r.name, r.mistake)) for r in result.rows]
+        named = {
+            row.name: replace(row.mistake, text=f"(seen on x {smaller}) {row.mistake.text}")
+            for row in found.rows
+            if row.name in puzzles and row.mistake is not None
+        }
+        rows = [replace(row, mistake=named.get(row.name, row.mistake)) for row in result.rows]
         result = replace(result, rows=tuple(rows))
     return result
 
 
-def _smaller_shapes(layer: Any, shape: Shape) -> list[Shape]:
+def _smaller_shapes(layer: Any, shape: Shape) -> Iterator[Shape]:
     """Shapes to try instead: all axes smaller, or height and width only once there are weights."""
-    if max(shape[1:], default=0) < 12:
-        return []
     fixed = getattr(layer, "built", False) or getattr(layer, "params", None)
-    may_shrink = {1, 2} & set(range(len(shape) - 1)) if fixed else set(range(1, len(shape)))
-    return [
-        tuple(min(s, size if k in may_shrink else s) for k, s in enumerate((3, *shape[1:])))
-        for size in (7, 8, 9, 11)
-    ]
-
-
-def _on(mistake: Mistake | None, shape: Shape) -> Mistake | None:
-    return mistake and replace(mistake, text=f"(seen on x {shape}) {mistake.text}")
+    shrinks = range(1, min(3, len(shape) - 1)) if fixed else range(1, len(shape))
+    for size in (7, 8, 9, 11) if max(shape[1:], default=0) >= 12 else ():
+        smaller = (3, *shape[1:])
+        yield tuple(min(s, size) if k in shrinks else s for k, s in enumerate(smaller))
 
 
 # -- losses ---------------------------------------------------------------------------------------
@@ -408,42 +316,44 @@ def check_loss(
     >>> check_loss("mse", [[0.0, 1.0]], [[0.3, 0.4]]).ok
     True
     """
-    who = "check_loss"
+    caller = "check_loss"
     if isinstance(loss, (str, type)):
-        loss = losses.get(loss, who)
+        loss = losses.get(loss, caller)
     if isinstance(loss, (Layer, Sequential)):
         raise TypeError(
-            f"{who}: expected a loss, received {checks.shown(loss)}. There is check_layer for "
+            f"{caller}: expected a loss, received {checks.shown(loss)}. There is check_layer for "
             "layers, and check_model for models"
         )
     for method in ("forward", "backward"):
         if not callable(getattr(loss, method, None)):
             raise TypeError(
-                f"{who}: expected a loss with forward(y_true, y_pred) and backward(y_true, "
+                f"{caller}: expected a loss with forward(y_true, y_pred) and backward(y_true, "
                 f"y_pred), received {checks.shown(loss)}, which has no {method}"
             )
-    settings = _settings(who, eps, bar, None, max_elements, max_kinks, PRODUCTS, seed)
-    predicted = checks.numeric(y_pred, "y_pred", who).astype(np.float64)
+    options = _options(caller, PRODUCTS, eps, seed, bar, None, max_elements, max_kinks)
+    predicted = checks.numeric(y_pred, "y_pred", caller).astype(np.float64)
     if predicted.ndim < 2 or 0 in predicted.shape:
-        raise ValueError(f"{who}: expected y_pred of shape (N, ..., C), received {predicted.shape}")
-    checks.finite(predicted, "y_pred", who)
-    true = checks.numeric(y_true, "y_true", who)
+        raise ValueError(
+            f"{caller}: expected y_pred of shape (N, ..., C), received {predicted.shape}"
+        )
+    checks.finite(predicted, "y_pred", caller)
+    true = checks.numeric(y_true, "y_true", caller)
     if callable(getattr(loss, "targets", None)):
         try:
-            true = loss.targets(true, predicted.shape, who)
+            true = loss.targets(true, predicted.shape, caller)
         except ValueError as error:  # in the words of fit
             raise ValueError(str(error).replace("expected y ", "expected y_true ", 1)) from None
-    checks.same_length({"y_true": np.atleast_1d(true), "y_pred": predicted}, who)
+    checks.same_length({"y_true": np.atleast_1d(true), "y_pred": predicted}, caller)
 
     subject = LossSubject(loss, true, predicted)
     values = subject.forward()
     if values.shape != (len(predicted),):
         raise ValueError(
-            f"{who}: expected {subject.who}.forward to return the loss of each sample, shape "
+            f"{caller}: expected {subject.who}.forward to return the loss of each sample, shape "
             f"({len(predicted)},), received shape {values.shape}. The mean over the batch is taken "
             "by fit"
         )
-    rows, problems, _ = _check(subject, ["y_pred"], settings)
+    rows, problems, _ = check(subject, ["y_pred"], options)
     return CheckResult(f"{subject.who}, y_pred {predicted.shape}", tuple(rows), tuple(problems))
 
 
@@ -512,23 +422,23 @@ def check_model(
     >>> check_model(model, x, y, loss="sparse_categorical_crossentropy").ok
     True
     """
-    who = "check_model"
-    training = checks.boolean(training, "training", who)
-    perturb = checks.boolean(perturb, "perturb", who)
+    caller = "check_model"
+    training = checks.boolean(training, "training", caller)
+    perturb = checks.boolean(perturb, "perturb", caller)
     if not isinstance(model, Sequential):
         raise TypeError(
-            f"{who}: expected model to be a Sequential, received {checks.shown(model)}. For a "
+            f"{caller}: expected model to be a Sequential, received {checks.shown(model)}. For a "
             "layer there is check_layer"
         )
     if not model.layers:
-        raise ValueError(f"{who}: {model.who} has no layers")
-    chosen = _names(wrt, who)
-    settings = _settings(who, eps, bar, False, max_elements, max_kinks, MODEL_PRODUCTS, seed)
-    rng = settings.rng
+        raise ValueError(f"{caller}: {model.who} has no layers")
+    names = _names(wrt, caller)
+    options = _options(caller, MODEL_PRODUCTS, eps, seed, bar, False, max_elements, max_kinks)
+    rng = options.rng
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)
     if perturb and len(np.unique(subject.x)) < subject.x.size:
         move_apart(subject.x, rng)
-    rows, problems, dy = _check(subject, _chosen(subject, chosen, who), settings)
+    rows, problems, dy = check(subject, _chosen(subject, names, caller), options)
     result = CheckResult(f"{subject.who}, x {subject.x.shape}", tuple(rows), tuple(problems))
     confirmed = [row.name for row in rows if row.ok and row.name != "x"]
     if training and subject.dtype == np.float32 and confirmed:
@@ -552,313 +462,60 @@ def _wrong_parts(subject: ModelSubject, seed: int) -> list[str]:
     return [f"by itself, {result}" for result in failed]
 
 
-# -- what all three share -------------------------------------------------------------------------
+# -- arguments that they share --------------------------------------------------------------------
 
 
-def _settings(
-    who: str,
+def _options(
+    caller: str,
+    products: int,
     eps: Any,
+    seed: Any,
     bar: Any,
     linear: Any,
     max_elements: Any,
     max_kinks: Any,
-    products: int,
-    seed: Any,
-) -> Settings:
-    """The options, checked; a bar of 0 stands for the default ones."""
+) -> Options:
     if linear is not None and not isinstance(linear, (bool, np.bool_)):
         raise TypeError(
-            f"{who}: expected linear to be True, False or None, received {checks.shown(linear)}"
+            f"{caller}: expected linear to be True, False or None, received {checks.shown(linear)}"
         )
-    return Settings(
-        checks.real(eps, "eps", who, low=0, high=0.1, open_low=True),
-        0.0 if bar is None else checks.real(bar, "bar", who, low=0, high=0.1, open_low=True),
-        None if linear is None else bool(linear),
-        checks.integer(max_elements, "max_elements", who, minimum=1),
-        checks.real(max_kinks, "max_kinks", who, low=0, high=1),
-        products,
-        np.random.default_rng(checks.integer(seed, "seed", who, minimum=0)),
+
+    def positive(value: Any, name: str) -> float:
+        return checks.real(value, name, caller, low=0, high=0.1, open_low=True)
+
+    return Options(
+        eps=positive(eps, "eps"),
+        bar=None if bar is None else positive(bar, "bar"),
+        linear=None if linear is None else bool(linear),
+        max_elements=checks.integer(max_elements, "max_elements", caller, minimum=1),
+        max_kinks=checks.real(max_kinks, "max_kinks", caller, low=0, high=1),
+        products=products,
+        rng=np.random.default_rng(checks.integer(seed, "seed", caller, minimum=0)),
     )
 
 
-def _check(
-    subject: Subject, names: list[str], settings: Settings
-) -> tuple[list[TensorCheck], list[Mistake], Array]:
-    """Rows for the tensors of these names, the problems beside them, and the dy used."""
-    rng = settings.rng
-    y = _sound_forward(subject, names, rng)
-    dy = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
-    gradients = subject.backward(dy)
-    rows = [_check_tensor(subject, name, dy, gradients.get(name), settings) for name in names]
-    problems = [Mistake(*problem) for problem in subject.problems(dy)]
-    right = not problems and all(row.ok for row in rows)
-    for layer, x in subject.walked() if right or isinstance(subject, ModelSubject) else ():
-        told = shared_state(layer, x, training=subject.training, rng=rng)
-        problems += [Mistake("shared state", told)] if told else []
-    return rows, problems, dy
-
-
-def _sound_forward(subject: Subject, names: list[str], rng: np.random.Generator) -> Array:
-    """y, if differences of it can mean anything."""
-    y, again = subject.forward(), subject.forward()
-    if y.dtype != np.float64:
-        raise ValueError(
-            f"{subject.who}: expected forward to return float64 for float64, received {y.dtype}. "
-            "Differences need the digits: make buffers with dtype=x.dtype"
-        )
-    if not y.size:
-        raise ValueError(f"{subject.who}: forward returns an empty array, of shape {y.shape}")
-    if not np.isfinite(y).all():
-        raise ValueError(f"{subject.who}: forward returns NaN or infinity for this x")
-    if y.shape != again.shape or not np.array_equal(y, again):
-        raise ValueError(
-            f"{subject.who}: forward returns different numbers for the same x. Take random numbers "
-            "from a np.random.Generator kept as an attribute, which the check can restore, or "
-            "define seek(step, sample), or check with training=False"
-        )
-    subject.expect(y)
-    if differences.rounds_to_float32(subject, names, rng):
-        raise ValueError(
-            f"{subject.who}: forward rounds to float32 on its way, but differences need the "
-            "digits. Make buffers and constants with dtype=x.dtype"
-        )
-    return y
-
-
-def _check_tensor(
-    subject: Subject,
-    name: str,
-    dy: Array,
-    given: Any,
-    settings: Settings,
-) -> TensorCheck:
-    """The row of one tensor, of which backward says that `given` is its gradient."""
-    tensor = subject.tensors[name]
-    by_number = tensor.size <= settings.max_elements
-    found, bar = _differences(subject, tensor, dy, settings, by_number)
-    if (fault := _unusable(name, given, tensor.shape)) is not None:
-        mistake = None
-        if isinstance(given, np.ndarray) and given.dtype.kind == "f":
-            mistake = _explain(subject, name, dy, given, found, bar, settings)
-        count = len(found.numeric)
-        return TensorCheck(
-            name, tensor.shape, np.inf, bar, count, 0, not by_number, False, reason=fault,
-            mistake=mistake,
-        )  # fmt: skip
-
-    gradient = np.asarray(given, np.float64)
-    analytic = _project(subject, name, gradient, found, dy)
-    tolerance = np.maximum(bar * found.scale, found.tolerance)
-    off = ~(np.abs(analytic - found.numeric) <= tolerance)  # NaN is off, too
-    # the slopes on both sides are those of the smallest step, of which rounding takes most digits
-    slack = np.maximum(tolerance, KINK_BAR * np.maximum(np.abs(found.low), np.abs(found.high)))
-    beside = ~((analytic >= found.low - slack) & (analytic <= found.high + slack))
-    off = np.where(found.kinked, beside & by_number, off)
-
-    good = ~found.kinked
-    size = max(found.scale, float(np.nan_to_num(np.abs(analytic[good])).max(initial=0)))
-    size = max(size, float(found.tolerance.max(initial=0)) / bar)
-    error = float(np.abs(analytic - found.numeric)[good].max(initial=0)) / (size or 1.0)
-    kinks, of = found.left_out
-    reason = ""
-    if settings.linear and kinks:
-        reason = "y is not linear in it: leave linear=True out"
-    elif not good.any() or kinks > max(1, settings.max_kinks * of):
-        what = "numbers" if by_number else f"outputs on the {len(good)} ways"
-        reason = (
-            f"{TOO_MANY_KINKS}: {kinks} of {of} {what} lie on one (ties in a maximum, 0 in a "
-            "ReLU), where there is no gradient to compare with. Use an x without ties, or a shape"
-        )
-    row = TensorCheck(
-        name, tensor.shape, error if np.isfinite(error) else np.inf, bar, int(good.sum()), kinks,
-        not by_number, not off.any() and not reason, reason=reason,
-    )  # fmt: skip
-    if not off.any():
-        return row
-    row = replace(row, wrong_count=int(off.sum()))
-    if by_number:
-        row = replace(
-            row,
-            wrong=_worst(tensor.shape, analytic, found, off),
-            where=_where(np.argwhere(off.reshape(tensor.shape)), tensor.shape),
-        )
-    else:
-        row = replace(row, wrong=_sample(subject, name, dy, gradient, settings, found.linear))
-    mistake = _explain(subject, name, dy, gradient, found, bar, settings, off)
-    return replace(row, mistake=mistake)
-
-
-def _unusable(name: str, given: Any, shape: Shape) -> str | None:
-    what = "dx" if name == "x" else f"the gradient of {name}"
-    if given is None:
-        return f"there is no gradient: backward has to {_duty(name)}"
-    array = np.asarray(given)
-    if array.dtype.kind not in "fiu":
-        return f"expected {what} to be an array of numbers, received dtype {array.dtype}"
-    if array.dtype.kind == "f" and array.dtype != np.float64:
-        return (
-            f"expected {what} in float64, as all that went in, received {array.dtype}: "
-            "make buffers with dtype=x.dtype"
-        )
-    if array.shape != shape:
-        return f"expected {what} of shape {shape}, received {array.shape}"
-    return None
-
-
-def _duty(name: str) -> str:
-    return "return dx" if name in ("x", "y_pred") else f"set grads[{checks.shown(name)}]"
-
-
-def _differences(
-    subject: Subject,
-    tensor: Array,
-    dy: Array,
-    settings: Settings,
-    by_number: bool,
-) -> tuple[Differences, float]:
-    """The differences, and the bar: the strict one if y is linear in the tensor."""
-    rng = settings.rng
-    unit = differences.fitting_unit(subject, tensor, rng, eps=settings.eps)
-    rounding = differences.noise(subject, tensor, rng, eps=settings.eps, unit=unit)
-
-    def measure(linear: bool) -> tuple[Differences, float]:
-        bar = settings.bar or (LINEAR_BAR if linear else BAR)
-        options: Any = {"eps": settings.eps, "bar": bar, "linear": linear, "rounding": rounding}
-        if by_number:
-            return differences.by_number(subject, tensor, dy, unit=unit, **options), bar
-        longest = max(1.0, unit) if linear else unit
-        ways = differences.ways(tensor, rng, settings.products, longest)
-        return differences.by_direction(subject, tensor, dy, directions=ways, **options), bar
-
-    linear = settings.linear
-    if linear is None:
-        linear = differences.is_linear(subject, tensor, rng, unit)
-    found, bar = measure(linear)
-    if linear and settings.linear is None and found.left_out[0]:
-        found, bar = measure(False)  # a kink where the long lines passed none
-    return found, bar
-
-
-def _project(subject: Subject, name: str, gradient: Array, found: Differences, dy: Array) -> Array:
-    """The values of the analytic gradient that belong to `found.numeric`."""
-    if found.directions is None or found.kept is None:
-        return gradient.reshape(-1).copy()
-    values = []
-    for direction, kept in zip(found.directions, found.kept):
-        whole = np.array_equal(kept, dy)
-        mine = gradient if whole else np.asarray(subject.backward(kept)[name], np.float64)
-        with np.errstate(all="ignore"):  # it may hold NaN, which is for the verdict to find
-            values.append(float(mine.reshape(-1) @ direction))
-    return np.array(values)
-
-
-def _worst(shape: Shape, analytic: Array, found: Differences, off: Array) -> tuple[Wrong, ...]:
-    """The numbers that are off the most."""
-    gap = np.where(off, np.nan_to_num(np.abs(analytic - found.numeric), nan=np.inf), -1)
-    listed = []
-    for k in np.argsort(-gap, kind="stable")[: min(SHOWN, int(off.sum()))]:
-        note = ""
-        if found.kinked[k]:
-            note = f" (on a kink, between {found.low[k]:.6g} and {found.high[k]:.6g})"
-        listed.append(Wrong(_index(k, shape), float(analytic[k]), float(found.numeric[k]), note))
-    return tuple(listed)
-
-
-def _where(indices: Array, shape: Shape) -> str:
-    """What the places of the wrong numbers have in common, if they lie together."""
-    if len(indices) < 3:
-        return ""
-    said = []
-    for axis, size in enumerate(shape):
-        present = set(indices[:, axis].tolist())
-        if size > 2 and (len(present) == 1 or present == {0, size - 1}):
-            said.append(f"axis {axis} at {' or '.join(map(str, sorted(present)))} of {size}")
-    return f"all of them have {', '.join(said)}" if said else ""
-
-
-def _sample(
-    subject: Subject, name: str, dy: Array, gradient: Array, settings: Settings, linear: bool
-) -> tuple[Wrong, ...]:
-    """Some wrong numbers of a large tensor: the one that halving leads to, and a few others."""
-    tensor, rng = subject.tensors[name], settings.rng
-    places = rng.choice(tensor.size, size=min(32, tensor.size), replace=False)
-    not_finite = np.flatnonzero(~np.isfinite(gradient.reshape(-1)))
-    if not_finite.size:
-        places[0] = not_finite[0]
-    else:
-        places[0] = _halving(subject, name, dy, gradient, settings, linear)
-    y_0, numeric = subject.forward().reshape(-1), np.zeros(len(places))
-    for n, k in enumerate(places):
-        line = differences.Line(subject, tensor, int(k))
-        s = differences.slope(line, y_0, line.step(settings.eps))
-        numeric[n] = dy.reshape(-1) @ s.value
-    analytic = gradient.reshape(-1)[places]
-    gap = np.nan_to_num(np.abs(analytic - numeric), nan=np.inf)
-    least = 1e-6 * float(np.abs(numeric).max(initial=0))
-    return tuple(
-        Wrong(_index(places[n], tensor.shape), float(analytic[n]), float(numeric[n]))
-        for n in np.argsort(-gap, kind="stable")[:SHOWN]
-        if gap[n] > least
-    )
-
-
-def _halving(
-    subject: Subject, name: str, dy: Array, gradient: Array, settings: Settings, linear: bool
-) -> int:
-    """The place of a wrong number: of two halves, again and again the one that is more wrong."""
-    tensor = subject.tensors[name]
-    begin, end = 0, tensor.size
-    no_rounding = np.zeros(dy.size)
-    while end - begin > 1:
-        middle = (begin + end) // 2
-        ways = np.zeros((2, tensor.size))
-        for way, half in zip(ways, (slice(begin, middle), slice(middle, end))):
-            way[half] = settings.rng.choice([-1.0, 1.0], size=half.stop - half.start)
-        found = differences.by_direction(
-            subject, tensor, dy, eps=settings.eps, bar=1e-4, linear=linear,
-            directions=ways, rounding=no_rounding,
-        )  # fmt: skip
-        gap = np.abs(_project(subject, name, gradient, found, dy) - found.numeric)
-        begin, end = (middle, end) if gap[1] > gap[0] else (begin, middle)
-    return begin
-
-
-def _index(place: int, shape: Shape) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(place, shape))
-
-
-def _explain(
-    subject: Subject,
-    name: str,
-    dy: Array,
-    gradient: Array,
-    found: Differences,
-    bar: float,
-    settings: Settings,
-    off: Array | None = None,
-) -> Mistake | None:
-    """The mistake that fits, judged where there are no kinks."""
-    use = ~found.kinked
-    if off is not None and not off[use].any():
-        return Mistake(
-            "kink",
-            "it is right but for the kinks (0 in a ReLU, ties in a maximum), where it has to lie "
-            "between the slopes on both sides",
-        )
-    if found.kept is not None:
-        use &= np.array([np.array_equal(kept, dy) for kept in found.kept])
-    if not use.any():
+def _names(wrt: Any, caller: str) -> list[str] | None:
+    """The argument `wrt` as a list of names; None for all."""
+    if wrt is None:
         return None
+    names = list(wrt) if isinstance(wrt, (set, frozenset)) else checks.listed(wrt, "wrt", caller)
+    if not names:
+        raise ValueError(
+            f"{caller}: expected wrt to hold names, received none. None stands for all"
+        )
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{caller}: expected wrt to be a list of names, received {checks.shown(name)} in it"
+            )
+    return names
 
-    def project(candidate: Array) -> Array:
-        flat = candidate.reshape(-1)
-        values = flat if found.directions is None else found.directions @ flat
-        return values[use]
 
-    evidence = mistakes.Evidence(
-        subject, name, gradient, dy, found.numeric[use],
-        np.maximum(bar * found.scale, found.tolerance)[use], project,
-        linear=found.linear, eps=settings.eps,
-    )  # fmt: skip
-    with np.errstate(all="ignore"):  # a wrong gradient may hold anything
-        return mistakes.explain(evidence)
+def _chosen(subject: Subject, names: list[str] | None, caller: str) -> list[str]:
+    for name in names or ():
+        if name not in subject.tensors:
+            known = ", ".join(subject.tensors)
+            raise ValueError(
+                f"{caller}: expected wrt to name some of {known}; received {checks.shown(name)}"
+            )
+    return [name for name in subject.tensors if names is None or name in names]

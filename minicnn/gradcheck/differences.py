@@ -45,6 +45,7 @@ SHRINK = 2.0**-3  # of a step, again and again, until one passes between the kin
 SHORTEST = 2.0**-10  # step, as a part of the first one
 LINEAR_STEP = 1.0
 VISIBLE = 1e-4  # part of y by which a step of 1 has to move it
+VISIBLE_JUMP = 0.05  # of what may be wrong: smaller kinks do not count
 UNRESOLVED = 0.01  # part of a slope by which half the step may change it
 SMALLEST_STEP = 1e-8  # along a direction
 ROUNDING = 2.0**-52
@@ -87,7 +88,6 @@ def slope(y: Callable[[float], Array], y_0: Array, h: float, *, linear: bool = F
     return Slope((4 * half - mean) / 3, left, right, kink, moved, h)
 
 
-@dataclass
 class Differences:
     """What the differences say about one tensor, number by number or direction by direction.
 
@@ -101,32 +101,73 @@ class Differences:
         Where a kink leaves no derivative.
     low, high : ndarray of shape (count,)
         The slopes on both sides, least and greatest.
+    kept : ndarray of shape (count, outputs)
+        dy, flat, for each direction: 0 for the outputs on a kink. For numbers, simply dy.
     linear : bool
     directions : ndarray of shape (count, numbers), or None for number by number
-    kept : ndarray of shape (count, *shape of y), or None
-        The dy of each direction: 0 for the outputs on a kink.
     """
 
-    numeric: Array
-    tolerance: Array
-    kinked: Array
-    low: Array
-    high: Array
-    linear: bool
-    directions: Array | None = None
-    kept: Array | None = None
+    def __init__(
+        self, dy: Array, rounding: Array, count: int, linear: bool, directions: Array | None = None
+    ) -> None:
+        self.numeric, self.tolerance, self.low, self.high = (np.zeros(count) for _ in range(4))
+        self.kinked, self.linear, self.directions = np.zeros(count, bool), linear, directions
+        self._weights, self.y_shape = dy.reshape(-1), dy.shape
+        self._noise = np.abs(self._weights) * rounding
+        self.kept = np.tile(self._weights, (1 if directions is None else count, 1))
+
+    def put(self, k: int, s: Slope, smooth: Array | bool = True) -> None:
+        """Enter what `s` says about place `k`, without the outputs that are not `smooth`."""
+        weights = self._weights * smooth
+        self.numeric[k] = weights @ s.value
+        self.tolerance[k] = SLOPE_NOISE * float(np.linalg.norm(self._noise[s.moved])) / s.step
+        sides = weights * s.left, weights * s.right
+        self.low[k], self.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
+        if self.directions is not None:
+            self.kept[k], self.kinked[k] = weights, not np.any(smooth)
+
+    def jumps(self, s: Slope) -> Array:
+        """What a kink adds to the slope, output by output; 0 where it may be rounding."""
+        jump = np.abs(self._weights * s.kink)
+        return np.where(jump <= BEND_NOISE * self._noise / s.step, 0, jump)
+
+    def allow_hidden(
+        self, k: int, y: Line, y_0: Array, s: Slope, least: float, unit: float
+    ) -> None:
+        """Raise the tolerance by what a step too short to move an output hides, if above `least`.
+
+        The 1 of a saturated softmax follows its input without showing it; an output that no step,
+        however long, moves does not depend on the numbers at all.
+        """
+        weights = self.kept[k] if self.directions is not None else self._weights
+        largest = 8 * self._noise.max(initial=0)  # no noise is seen where nothing moves
+        lost = np.maximum(np.abs(weights) * np.spacing(np.abs(y_0)), largest) * (weights != 0)
+        if lost.max(initial=0) / s.step > least:
+            far = 3 * max(1.0, unit) * y.span()
+            hidden = ((y(far) != y_0) | (y(-far) != y_0)) & ~s.moved
+            self.tolerance[k] += float(np.linalg.norm(lost[hidden])) / s.step
 
     @property
     def scale(self) -> float:
         """Largest derivative."""
-        good = self.numeric[~self.kinked]
-        return float(np.abs(good).max()) if good.size else 0.0
+        return float(np.abs(self.numeric[~self.kinked]).max(initial=0))
 
     @property
     def left_out(self) -> tuple[int, int]:
         """How many were left out for a kink, and of how many: numbers, or outputs on the ways."""
-        missing = self.kinked if self.kept is None else self.kept == 0
+        missing = self.kinked if self.directions is None else self.kept == 0
         return int(missing.sum()), int(missing.size)
+
+    @property
+    def whole(self) -> Array:
+        """Which of the values are those of all outputs: bool (count,)."""
+        return (self.kept != 0).all(axis=1) | np.zeros(len(self.numeric), bool)
+
+    def values_of(self, gradient: Array) -> Array:
+        """The values of a gradient of <dy, y> that belong to `numeric`, where that is `whole`."""
+        with np.errstate(all="ignore"):  # it may hold NaN, which is for the verdict to find
+            flat = gradient.reshape(-1)
+            return flat.copy() if self.directions is None else self.directions @ flat
 
 
 class Line:
@@ -317,142 +358,117 @@ def _fourth_difference(y: Line, h: float) -> tuple[Array, Array]:
     return np.abs(FOURTH @ table) / np.linalg.norm(FOURTH), (table != table[2]).any(axis=0)
 
 
-def by_number(
-    subject: Subject,
-    tensor: Array,
-    dy: Array,
-    *,
-    eps: float,
-    bar: float,
-    linear: bool,
-    rounding: Array,
-    unit: float = 1.0,
-) -> Differences:
-    """Derivative of <dy, y> by every number of `tensor`; `rounding` is that of y.
+@dataclass(frozen=True)
+class Probe:
+    """One tensor of a subject, which is moved to see how y follows.
 
-    `unit` is that of the steps.
+    Attributes
+    ----------
+    unit : float
+        How long the steps have to be: see `fitting_unit`.
+    rounding : ndarray of shape (outputs,)
+        That of y: see `noise`.
     """
-    y_0, weights = subject.forward().reshape(-1), dy.reshape(-1)
-    lines = [Line(subject, tensor, k) for k in range(tensor.size)]
-    steps = [y.step(LINEAR_STEP, max(1.0, unit)) if linear else y.step(eps, unit) for y in lines]
-    found = _Row(len(lines), linear, weights, rounding)
-    slopes = [slope(y, y_0, h, linear=linear) for y, h in zip(lines, steps)]
-    for k, s in enumerate(slopes):
-        found.put(k, s)
 
-    largest = float(np.abs(found.differences.numeric).max(initial=0))
-    visible = 0.05 * bar * largest
-    for k, (y, s) in enumerate(zip(lines, slopes)):
-        while found.jump(s) > visible:
-            if linear or s.step <= SHORTEST * steps[k]:
-                found.differences.kinked[k] = True
-                break
-            s = slope(y, y_0, s.step * SHRINK)
+    subject: Subject
+    name: str
+    rng: np.random.Generator
+    eps: float
+    unit: float
+    rounding: Array
+
+    @classmethod
+    def of(
+        cls, subject: Subject, name: str, rng: np.random.Generator, eps: float, unit: float = 0.0
+    ) -> Probe:
+        """With what is measured about y; the unit, too, unless it is given."""
+        tensor = subject.tensors[name]
+        unit = unit or fitting_unit(subject, tensor, rng, eps=eps)
+        rounding = noise(subject, tensor, rng, eps=eps, unit=unit)
+        return cls(subject, name, rng, eps, unit, rounding)
+
+    @property
+    def tensor(self) -> Array:
+        return self.subject.tensors[self.name]
+
+    def backward(self, dy: Array) -> Array:
+        """The claimed gradient of <dy, y> by the tensor."""
+        return np.asarray(self.subject.backward(dy)[self.name], np.float64)
+
+    def analytic(self, gradient: Array, found: Differences) -> Array:
+        """The values of the claimed gradient that belong to `found.numeric`."""
+        values = found.values_of(gradient)
+        for k in np.flatnonzero(~found.whole):
+            values[k] = found.values_of(self.backward(found.kept[k].reshape(found.y_shape)))[k]
+        return values
+
+    def is_linear(self) -> bool:
+        return is_linear(self.subject, self.tensor, self.rng, self.unit)
+
+    def lines(self, linear: bool) -> list[tuple[Line, float]]:
+        """A line along each number, and the first step on it."""
+        lines = [Line(self.subject, self.tensor, k) for k in range(self.tensor.size)]
+        h, unit = (LINEAR_STEP, max(1.0, self.unit)) if linear else (self.eps, self.unit)
+        return [(y, y.step(h, unit)) for y in lines]
+
+    def by_number(self, dy: Array, *, bar: float, linear: bool) -> Differences:
+        """Derivative of <dy, y> by every number of the tensor."""
+        y_0, lines = self.subject.forward().reshape(-1), self.lines(linear)
+        found = Differences(dy, self.rounding, len(lines), linear)
+        slopes = [slope(y, y_0, h, linear=linear) for y, h in lines]
+        for k, s in enumerate(slopes):
             found.put(k, s)
+        largest = float(np.abs(found.numeric).max(initial=0))
+        for k, ((y, h), s) in enumerate(zip(lines, slopes)):
+            finer = s
+            while found.jumps(finer).max(initial=0) > VISIBLE_JUMP * bar * largest:
+                if linear or finer.step <= SHORTEST * h:
+                    found.kinked[k] = True
+                    break
+                finer = slope(y, y_0, finer.step * SHRINK)
+                found.put(k, finer)
+            found.allow_hidden(k, y, y_0, s, bar * largest, self.unit)
+        return found
 
-    last_digits = found.last_digits(y_0)
-    for k, (y, s) in enumerate(zip(lines, slopes)):
-        if last_digits.max(initial=0) / s.step > bar * largest:
-            found.differences.tolerance[k] += _swallowed(y, y_0, s, last_digits, unit)
-    return found.differences
+    def by_direction(
+        self, dy: Array, *, bar: float, linear: bool, directions: Array
+    ) -> Differences:
+        """Derivative of <dy, y> along `directions` (count, numbers).
 
+        An output that crosses a kink on the way is left out, by a 0 in its place of dy; a direction
+        counts as kinked if no output is left.
+        """
+        y_0, weights = self.subject.forward().reshape(-1), dy.reshape(-1)
+        found = Differences(dy, self.rounding, len(directions), linear, directions)
+        for k, direction in enumerate(directions):
+            y = Line(self.subject, self.tensor, direction)
+            first = LINEAR_STEP if linear else _gentle(y, y_0, self.eps)
+            for power in range(1 if linear else 4):
+                s = slope(y, y_0, first * 10.0**-power, linear=linear)
+                visible = VISIBLE_JUMP * bar * float(np.linalg.norm(weights * s.value))
+                smooth = found.jumps(s) <= visible
+                if smooth.all():
+                    break
+            found.put(k, s, smooth)
+            found.allow_hidden(k, y, y_0, s, bar * abs(found.numeric[k]), 1.0)
+        return found
 
-def by_direction(
-    subject: Subject,
-    tensor: Array,
-    dy: Array,
-    *,
-    eps: float,
-    bar: float,
-    linear: bool,
-    directions: Array,
-    rounding: Array,
-) -> Differences:
-    """Derivative of <dy, y> along `directions` (count, numbers); `rounding` is that of y.
+    def jacobian(self, *, linear: bool) -> Array:
+        """dy_o / d(tensor)_k, shape (outputs, numbers)."""
+        y_0, columns = self.subject.forward().reshape(-1), []
+        for y, h in self.lines(linear):
+            s = slope(y, y_0, h, linear=linear)
+            near_kink = s.kink > 1e-6 * np.abs(s.value).max()
+            value = s.value
+            if near_kink.any():
+                value = np.where(near_kink, slope(y, y_0, h * SHORTEST).value, value)
+            columns.append(value)
+        return np.stack(columns, axis=1)
 
-    An output that crosses a kink on the way is left out, by a 0 in its place of dy; a direction
-    counts as kinked if no output is left.
-    """
-    y_0, weights = subject.forward().reshape(-1), dy.reshape(-1)
-    found = _Row(len(directions), linear, weights, rounding)
-    kept = []
-    for k, direction in enumerate(directions):
-        y = Line(subject, tensor, direction)
-        first = LINEAR_STEP if linear else _gentle(y, y_0, eps)
-        for power in range(1 if linear else 4):
-            s = slope(y, y_0, first * 10.0**-power, linear=linear)
-            visible = 0.05 * bar * float(np.linalg.norm(weights * s.value))
-            smooth = found.jumps(s) <= visible
-            if smooth.all():
-                break
-        found.put(k, s, smooth)
-        found.differences.kinked[k] = not smooth.any()
-        last_digits = found.last_digits(y_0) * smooth
-        if last_digits.max(initial=0) / s.step > bar * abs(found.differences.numeric[k]):
-            found.differences.tolerance[k] += _swallowed(y, y_0, s, last_digits)
-        kept.append((weights * smooth).reshape(dy.shape))
-    found.differences.directions, found.differences.kept = directions, np.stack(kept)
-    return found.differences
-
-
-def jacobian(subject: Subject, tensor: Array, *, eps: float, linear: bool) -> Array:
-    """dy_o / d(tensor)_k, shape (outputs, numbers)."""
-    y_0 = subject.forward().reshape(-1)
-    unit = fitting_unit(subject, tensor, np.random.default_rng(0), eps=eps)
-    columns = []
-    for k in range(tensor.size):
-        y = Line(subject, tensor, k)
-        h = y.step(LINEAR_STEP, max(1.0, unit)) if linear else y.step(eps, unit)
-        s = slope(y, y_0, h, linear=linear)
-        near_kink = s.kink > 1e-6 * np.abs(s.value).max()
-        value = s.value
-        if near_kink.any():
-            value = np.where(near_kink, slope(y, y_0, h * SHORTEST).value, value)
-        columns.append(value)
-    return np.stack(columns, axis=1)
-
-
-class _Row:
-    """Fills a `Differences`, one place after another."""
-
-    def __init__(self, count: int, linear: bool, weights: Array, rounding: Array) -> None:
-        numeric, tolerance, low, high = (np.zeros(count) for _ in range(4))
-        kinked = np.zeros(count, bool)
-        self.differences = Differences(numeric, tolerance, kinked, low, high, linear)
-        self._weights, self._noise = weights, np.abs(weights) * rounding
-
-    def put(self, k: int, s: Slope, smooth: Array | bool = True) -> None:
-        """Enter what `s` says about place `k`, without the outputs that are not `smooth`."""
-        d, weights = self.differences, self._weights * smooth
-        d.numeric[k] = weights @ s.value
-        d.tolerance[k] = SLOPE_NOISE * float(np.linalg.norm(self._noise[s.moved])) / s.step
-        sides = weights * s.left, weights * s.right
-        d.low[k], d.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
-
-    def jumps(self, s: Slope) -> Array:
-        """What a kink adds to the slope, output by output; 0 where it may be rounding."""
-        jump = np.abs(self._weights * s.kink)
-        return np.where(jump <= BEND_NOISE * self._noise / s.step, 0, jump)
-
-    def jump(self, s: Slope) -> float:
-        """The largest of `jumps`."""
-        return float(self.jumps(s).max(initial=0))
-
-    def last_digits(self, y_0: Array) -> Array:
-        """What may be lost of each output's part in <dy, y>."""
-        largest = 8 * self._noise.max(initial=0)  # no noise is seen where nothing moves
-        return np.maximum(np.abs(self._weights) * np.spacing(np.abs(y_0)), largest)
-
-
-def _swallowed(y: Line, y_0: Array, s: Slope, last_digits: Array, unit: float = 1.0) -> float:
-    """What may be lost of the slope in the outputs that a short step did not move but a long does.
-
-    The 1 of a saturated softmax follows its input without showing it; an output that no step moves
-    does not depend on the numbers at all.
-    """
-    far = 3 * max(1.0, unit) * y.span()
-    hidden = ((y(far) != y_0) | (y(-far) != y_0)) & ~s.moved
-    return float(np.linalg.norm(last_digits[hidden])) / s.step
+    def claimed_jacobian(self, y_shape: tuple[int, ...]) -> Array:
+        """The same from backward, one output after another."""
+        unit_vectors = np.eye(math.prod(y_shape))
+        return np.stack([self.backward(row.reshape(y_shape)).ravel() for row in unit_vectors])
 
 
 def _gentle(y: Line, y_0: Array, h: float) -> float:

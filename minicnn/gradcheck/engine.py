@@ -7,11 +7,12 @@ type, is held to that.
 How much float32 may round is measured, not guessed: the layers are walked in float64 with noise on
 all that they hand on to each other, up and down, and on what they keep. The noise is at most
 `NOISE` of the largest number, some ten times what products summed in float32 are off. The engine
-may differ by twice what that makes of a gradient, and by `BAR` of its largest number in any case.
+may differ by twice what that makes of a gradient, and by `TOLERANCE` of its largest number in any
+case.
 
-Near a kink, rounding may close a ReLU or let another cell win, which changes a gradient as much as
-a mistake would. Noise does that, too: a sample whose dx it makes jump is left out, with weight 0,
-and if something is wrong, it has to be wrong on several inputs.
+Near a kink, rounding may close a ReLU or move an argmax, which changes a gradient as much as a
+mistake would. Noise does that, too: a sample whose dx it makes jump is left out, with weight 0, and
+if something is wrong, it has to be wrong on several inputs.
 """
 
 from __future__ import annotations
@@ -20,25 +21,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minicnn.engine.blas import single_threaded_blas
+from minicnn.gradcheck.copies import move_apart
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck
-from minicnn.gradcheck.subjects import (
-    UNDISTURBED,
-    Array,
-    ModelSubject,
-    Undisturbed,
-    as_type,
-    gradients,
-    move_apart,
-)
+from minicnn.gradcheck.subjects import ModelSubject, Undisturbed, as_type, gradients
 from minicnn.inputs import Data
 from minicnn.layers import Layer
-from minicnn.layers.contents import layers_inside
+from minicnn.layers.contents import OF_ONE_PASS, layers_inside
 from minicnn.training import Runner
 
+Array = NDArray[Any]
+
 NOISE = 4e-6
-BAR = 1e-4  # a tenth of the thousandth that is to be found
+TOLERANCE = 1e-4  # a tenth of the thousandth that is to be found
 JUMP = 100 * NOISE  # of a sample's largest dx
 WALKS = 5  # with noise
 DRAWS = 4  # inputs that are tried
@@ -121,10 +118,17 @@ class _Engine:
         x = self.subject.x.astype(self.subject.dtype)
         with single_threaded_blas():
             found = gradients(self.runner, self.model, x, self.subject.y_true, dy)
-        rows = [
-            _row(name, found[name], expected[name], _spread(shaken, expected, name))
-            for name in names
-        ]
+        rows = []
+        for name in names:
+            of_noise = _spread(shaken, expected, name)
+            said = _differs(found[name], expected[name], of_noise)
+            size = max(float(np.abs(expected[name]).max(initial=0)), of_noise / TOLERANCE) or 1.0
+            error = float(np.abs(found[name] - expected[name]).max(initial=0)) / size
+            rows.append(TensorCheck(
+                name, expected[name].shape, error if np.isfinite(error) else np.inf, TOLERANCE,
+                expected[name].size, 0, False, not said,
+                reason=said and f"the engine's gradient is {said}",
+            ))  # fmt: skip
         title = self.title
         if not steady.all():
             title += f", {steady.sum()} of {len(dy)} samples (the others lie near kinks)"
@@ -154,10 +158,10 @@ class _Engine:
             for k in entry.layers:
                 found |= {f"d{key}": array for key, array in replicas[k].grads.items()}
 
-            own = [subject.layers[k] for k in entry.layers]
-            part = own, shard.start, x.astype(float), dy.astype(float)
-            expected = subject.part(*part, UNDISTURBED)
-            shaken = [subject.part(*part, self.noise) for _ in range(WALKS)]
+            expected, *shaken = (
+                self._passes(entry.layers, shard.start, x, dy, noise)
+                for noise in (Undisturbed(), *[self.noise] * WALKS)
+            )
             off = [
                 f"{name} is {said}"
                 for name, array in found.items()
@@ -169,6 +173,16 @@ class _Engine:
                     what = f"the fused step {entry.kind.__name__}, for {what},"
                 yield f"{what} is wrong by itself, held to float64: its {', its '.join(off)}"
 
+    def _passes(
+        self, numbers: Any, sample: int, x: Array, dy: Array, noise: Undisturbed
+    ) -> dict[str, Array]:
+        """y, dx and the gradients ("dW") of these layers in float64."""
+        layers = [self.subject.layers[k] for k in numbers]
+        found = self.subject.passes(
+            layers, sample, x.astype(float), lambda y: noise.handed_on(dy.astype(float)), noise
+        )
+        return {f"d{n.rpartition('/')[2]}" if "/" in n else n: a for n, a in found.items()}
+
     def _wrong_loss(self) -> Iterator[str]:
         """The mean loss of the batch, without weights, and its gradient, of the same logits."""
         subject = self.subject
@@ -178,13 +192,13 @@ class _Engine:
         dy = self.runner.loss_backward(batch, slice(None), y_pred, losses)
         expected = subject.loss.backward(subject.y_true, given) / len(batch)
         rounding = 8 * ROUNDING * max(1.0, float(np.abs(given).max()))
-        said = [
-            _differs(losses, subject.loss.forward(subject.y_true, given), rounding),
-            _differs(dy, expected, rounding / len(batch)),
-        ]
-        for what, difference in zip(("value", "gradient"), said):
+        said = {
+            "value": _differs(losses, subject.loss.forward(subject.y_true, given), rounding),
+            "gradient": _differs(dy, expected, rounding / len(batch)),
+        }
+        name = "fused loss" if self.runner.fused_loss else "loss"
+        for what, difference in said.items():
             if difference:
-                name = "fused loss" if self.runner.fused_loss else "loss"
                 kind = type(subject.loss).__name__
                 yield f"the {name}, {kind}, is wrong by itself: its {what} is {difference}"
 
@@ -205,7 +219,8 @@ class Noise(Undisturbed):
     def kept(self, layer: Layer) -> None:
         """1 - y of a saturated y has none of the digits that float32 does not keep."""
         for one in layers_inside(layer):
-            one._cache = self._rounded(one._cache)
+            for name in OF_ONE_PASS:
+                setattr(one, name, self._rounded(getattr(one, name)))
 
     def _rounded(self, cache: Any) -> Any:
         if type(cache) is tuple:
@@ -217,38 +232,27 @@ class Noise(Undisturbed):
 
 def _spread(shaken: list[dict[str, Array]], expected: dict[str, Array], name: str) -> float:
     """Twice what the noise makes of that gradient, mostly: a rare jump does not count."""
-    return 2 * float(
-        np.median([np.abs(one[name] - expected[name]).max(initial=0) for one in shaken])
-    )
+    gaps = [np.abs(one[name] - expected[name]).max(initial=0) for one in shaken]
+    return 2 * float(np.median(gaps))
 
 
 def _differs(found: Array, expected: Array, rounding: float) -> str:
     """How the two differ by more than rounding, in words; empty if they do not."""
     if found.shape != expected.shape:
         return f"of shape {found.shape} instead of {expected.shape}"
+    allowed = max(TOLERANCE * float(np.abs(expected).max(initial=0)), rounding)
     gap = np.abs(found - expected)
-    off = ~(gap <= max(BAR * float(np.abs(expected).max(initial=0)), rounding))  # NaN is off
+    off = ~(gap <= allowed)  # NaN is off
     if not off.any():
         return ""
     e = expected.reshape(-1)
     factor = float(found.reshape(-1) @ e / (e @ e)) if e.any() else np.nan
-    if (np.abs(found - factor * expected) <= max(BAR * float(np.abs(e).max()), rounding)).all():
+    if (np.abs(found - factor * expected) <= allowed).all():
         return f"{factor:.6g} times the right one"
-    place = np.unravel_index(
-        int(np.where(off, np.nan_to_num(gap, nan=np.inf), 0).argmax()), gap.shape
-    )
+    worst = int(np.where(off, np.nan_to_num(gap, nan=np.inf), 0).argmax())
+    place = np.unravel_index(worst, gap.shape)
     index = ", ".join(str(int(i)) for i in place)
     return (
         f"off in {off.sum()} of {off.size} numbers, the most at [{index}]: "
         f"{float(found[place]):.6g} instead of {float(expected[place]):.6g}"
     )
-
-
-def _row(name: str, found: Array, expected: Array, rounding: float) -> TensorCheck:
-    said = _differs(found, expected, rounding)
-    size = max(float(np.abs(expected).max(initial=0)), rounding / BAR) or 1.0
-    error = float(np.abs(found - expected).max(initial=0)) / size
-    return TensorCheck(
-        name, expected.shape, error if np.isfinite(error) else np.inf, BAR, expected.size, 0, False,
-        not said, reason=said and f"the engine's gradient is {said}",
-    )  # fmt: skip

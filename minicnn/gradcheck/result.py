@@ -36,11 +36,8 @@ class Wrong:
     note: str = ""
 
     def __str__(self) -> str:
-        place = ", ".join(map(str, self.index))
-        return (
-            f"[{place}]: backward says {self.analytic:.8g}, "
-            f"the differences say {self.numeric:.8g}{self.note}"
-        )
+        place, said = list(self.index), f"{self.numeric:.8g}{self.note}"
+        return f"{place}: backward says {self.analytic:.8g}, the differences say {said}"
 
 
 @dataclass(frozen=True)
@@ -91,15 +88,8 @@ class TensorCheck:
         checked = f"{self.checked} {'products' if self.by_products else 'each'}"
         error = f"{self.error:.1e}" if self.checked else "-"
         verdict = "ok" if self.ok else "FAILED"
-        return (
-            self.name,
-            str(self.shape),
-            error,
-            f"{self.bar:.0e}",
-            checked,
-            str(self.kinks),
-            verdict,
-        )
+        numbers = error, f"{self.bar:.0e}", checked, str(self.kinks)
+        return self.name, str(self.shape), *numbers, verdict
 
     def story(self) -> list[str]:
         """What there is to say about a failure."""

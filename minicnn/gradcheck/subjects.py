@@ -17,16 +17,23 @@ from numpy.typing import NDArray
 
 from minicnn import checks, losses
 from minicnn.engine.shards import before_softmax
+from minicnn.gradcheck.copies import (
+    Rewind,
+    copy_of,
+    fork,
+    is_float,
+    move_constants,
+    parts,
+    tables,
+)
+from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
 from minicnn.layers.base import Layer, checked_init
-from minicnn.layers.contents import Streams, layers_inside
 from minicnn.models import Sequential
 from minicnn.training import Runner
 
 Array = NDArray[Any]
 Shape = tuple[Any, ...]
-
-BATCH = 3  # samples, where the shape leaves it open; differs from the 2 in so many formulas
 
 
 class Subject:
@@ -55,15 +62,15 @@ class Subject:
     def expect(self, y: Array) -> None:
         """Raise ValueError where `forward` contradicts what else is said about its shape."""
 
-    def problems(self, dy: Array) -> list[tuple[str, str]]:
-        """Faults beside wrong numbers, as pairs (kind, what is wrong and what to do)."""
+    def problems(self, dy: Array) -> Iterable[Mistake]:
+        """Faults beside wrong numbers."""
         return []
 
     def sizes(self) -> dict[str, float]:
         """Numbers by which a gradient may be off, with the names that the formulas give them."""
-        return {}
+        raise NotImplementedError
 
-    def walked(self) -> Iterable[tuple[Any, Array]]:
+    def layers_and_inputs(self) -> Iterable[tuple[Layer, Array]]:
         """The layers that have replicas, and their inputs."""
         return []
 
@@ -91,38 +98,37 @@ class LayerSubject(Subject):
     ) -> None:
         if isinstance(layer, Layer):
             checked_init(layer)
-        self.who = name_of(layer)
-        self.training = training
-        self.layer = _copy(layer, self.who, np.float64)
-        _build(self.layer, x.shape, rng)
-        self.layer = _copy(self.layer, self.who, np.float64)  # a build may not care for the dtype
+        who = getattr(layer, "who", None)
+        self.who = who if isinstance(who, str) else type(layer).__name__
+        built = copy_of(layer, self.who, np.float64)
+        _build(built, x.shape, rng)
+        self.layer = copy_of(built, self.who, np.float64)  # a build may not care for the dtype
         self.params: dict[str, Array] = dict(getattr(self.layer, "params", {}))
         if perturb:
             move_constants(self.params.values(), rng)
         self.x = np.array(x, np.float64, order="C")
-        floats = {key: p for key, p in self.params.items() if _is_float(p)}
-        self.tensors = {"x": self.x, **floats}
+        self.tensors = {"x": self.x, **{k: p for k, p in self.params.items() if is_float(p)}}
+        self.training = training
         self._run = forward_call(self.layer, training)
         self._rewind = Rewind([self.layer])
-        forget_gradients(self.layer)
 
     def forward(self) -> Array:
         self._rewind()
         return np.array(self._run(self.x.copy()))
 
     def backward(self, dy: Array) -> dict[str, Any]:
-        forget_gradients(self.layer)
-        self.forward()
-        return self._gradients(dy.copy())
+        for table in tables(self.layer, "grads"):  # so that what is added to them shows as it is
+            for array in table.values():
+                if isinstance(array, np.ndarray) and array.flags.writeable:
+                    array[...] = 0
+        return self._passes(dy)
 
-    def _gradients(self, dy: Array) -> dict[str, Any]:
-        dx = plain_backward(self.layer, dy)
+    def _passes(self, dy: Array) -> dict[str, Any]:
+        self.forward()
+        dx = plain_backward(self.layer, dy.copy())
         grads = getattr(self.layer, "grads", {})
         found = {"x": dx, **{key: grads.get(key) for key in self.params}}
         return {name: copy.copy(gradient) for name, gradient in found.items()}
-
-    def problems(self, dy: Array) -> list[tuple[str, str]]:
-        return [*self._written_inputs(dy), *self._old_gradients(dy)]
 
     def expect(self, y: Array) -> None:
         output_shape = getattr(self.layer, "output_shape", None)
@@ -133,32 +139,35 @@ class LayerSubject(Subject):
                 f"is {promised}. Define output_shape(input_shape) to say the same"
             )
 
-    def _written_inputs(self, dy: Array) -> Iterator[tuple[str, str]]:
+    def problems(self, dy: Array) -> Iterator[Mistake]:
+        yield from self._written_inputs(dy)
+        yield from self._old_gradients(dy)
+
+    def _written_inputs(self, dy: Array) -> Iterator[Mistake]:
         """The passes may read x, dy and the parameters; writing belongs to the optimizer."""
         self._rewind()
         x, given = self.x.copy(), dy.copy()
         before = {key: np.array(p) for key, p in self.params.items()}
         self._run(x)
         if not np.array_equal(x, self.x):
-            yield "writes x", "forward writes into x; work on a new array"
+            yield Mistake("writes x", "forward writes into x; work on a new array")
             x[...] = self.x
         plain_backward(self.layer, given)
         if not np.array_equal(x, self.x):
-            yield "writes x", "backward writes into the x that forward was given"
+            yield Mistake("writes x", "backward writes into the x that forward was given")
         if not np.array_equal(given, dy):
-            yield "writes dy", "backward writes into dy; write dz = dy * ..., not dy *= ..."
+            told = "backward writes into dy; write dz = dy * ..., not dy *= ..."
+            yield Mistake("writes dy", told)
         for key, value in before.items():
             same = self.layer.params[key] is self.params[key]
             if not same or not np.array_equal(self.params[key], value):
-                yield "writes params", f"a pass changes params['{key}']; that is the optimizer's"
+                told = f"a pass changes params['{key}']; that is the optimizer's"
+                yield Mistake("writes params", told)
                 self.params[key][...] = value
 
-    def _old_gradients(self, dy: Array) -> Iterator[tuple[str, str]]:
+    def _old_gradients(self, dy: Array) -> Iterator[Mistake]:
         """A second pass has to replace the gradients of the first."""
-        passes = [self.backward(dy)]
-        for _ in range(2):
-            self.forward()
-            passes.append(self._gradients(dy.copy()))
+        passes = [self.backward(dy), self._passes(dy), self._passes(dy)]
         for name in passes[0]:
             if any(found[name] is None for found in passes):
                 continue
@@ -167,52 +176,47 @@ class LayerSubject(Subject):
             if a.shape != b.shape or not np.isfinite(close) or np.abs(a - b).max() <= close:
                 continue
             if np.allclose(c - b, b - a, rtol=0, atol=close):
-                yield (
+                yield Mistake(
                     "accumulated",
                     f"the gradient of {name} is added to the old one instead of replacing it: it "
                     "grows with every backward. Write =, or [...] =, instead of +=",
                 )
             else:
-                yield (
+                yield Mistake(
                     "not repeatable",
                     f"the gradient of {name} differs between two passes over the same x and dy",
                 )
 
-    def walked(self) -> Iterable[tuple[Any, Array]]:
+    def layers_and_inputs(self) -> Iterable[tuple[Layer, Array]]:
         return [(self.layer, self.x)] if isinstance(self.layer, Layer) else []
 
     def sizes(self) -> dict[str, float]:
-        y = self.forward()
-        return {
-            **batch_sizes(self.x.shape, y.shape),
-            **window_sizes(self.layer, self.params),
-            **_fractions(self.layer),
-        }
+        x_shape, y_shape = self.x.shape, self.forward().shape
+        sizes: dict[str, float] = {"N": x_shape[0]}
+        if len(x_shape) == 4 and len(y_shape) == 4:
+            (_, H_in, W_in, C_in), (_, H_out, W_out, C_out) = x_shape, y_shape
+            sizes |= {"H_out*W_out": H_out * W_out, "N*H_out*W_out": x_shape[0] * H_out * W_out}
+            sizes |= {"H_in*W_in": H_in * W_in, "C_in": C_in, "C_out": C_out}
+            sizes |= {"H_in": H_in, "W_in": W_in, "H_out": H_out, "W_out": W_out}
+        elif len(x_shape) > 1 and len(y_shape) > 1:
+            sizes |= {"inputs": x_shape[-1], "outputs": y_shape[-1]}
+        sizes["the numbers in y"] = math.prod(y_shape)
+        sizes["the numbers in a sample of y"] = math.prod(y_shape[1:])
 
+        window = getattr(self.layer, "kernel_size", getattr(self.layer, "pool_size", None))
+        kernels = [p.shape[:2] for p in self.params.values() if np.ndim(p) == 4]
+        strides = getattr(self.layer, "strides", None)
+        for letter, pairs in (("K", (window, *kernels)), ("S", (strides,))):
+            for pair in pairs:
+                if isinstance(pair, tuple) and len(pair) == 2:
+                    h, w = f"{letter}_h", f"{letter}_w"
+                    sizes |= {f"{h}*{w}": pair[0] * pair[1], h: pair[0], w: pair[1]}
 
-def name_of(thing: Any) -> str:
-    """How messages name a layer, loss or model: "Conv2D 'conv2d_1'"."""
-    who = getattr(thing, "who", None)
-    return who if isinstance(who, str) else type(thing).__name__
-
-
-def _copy(thing: Any, who: str, dtype: Any = None) -> Any:
-    """A deep copy of a layer, loss or model; with a `dtype`, its layers are turned to that."""
-    arrays = [] if dtype is None else [a for t in _tables(thing) for a in t.values()]
-    memo = {
-        id(a): np.array(a, dtype, order="C") for a in arrays if _is_float(a)
-    }  # its counterparts
-    try:
-        twin = copy.deepcopy(thing, memo)
-    except Exception as error:
-        raise TypeError(
-            f"{who}: the check works on a copy, and copy.deepcopy of it fails ({error}). "
-            "Define __deepcopy__, or leave out the attribute that cannot be copied"
-        ) from error
-    for one in with_inner(twin) if dtype is not None else ():
-        if isinstance(one, Layer):
-            one.set_dtype(dtype)
-    return twin
+        for name, value in getattr(self.layer, "__dict__", {}).items():
+            if isinstance(value, float) and 0 < value < 1:  # a rate, a momentum
+                name = name.removeprefix("_")  # behind a property
+                sizes |= {name: value, f"(1 - {name})": 1 - value}
+        return sizes
 
 
 def forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
@@ -242,141 +246,14 @@ def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
         return
     if not isinstance(layer, Layer) and getattr(layer, "params", None):
         return
-    for one in with_inner(layer):
-        if isinstance(one, Layer) and one.rng is None:
-            one.rng = fork(rng)
+    for part in parts(layer):
+        if isinstance(part, Layer) and part.rng is None:
+            part.rng = fork(rng)
     layer.build((None, *x_shape[1:]))
     if isinstance(layer, Layer) and not layer.built:
         raise ValueError(
             f"{layer.who}: build(input_shape) has to end with super().build(input_shape)"
         )
-
-
-def fork(rng: np.random.Generator) -> np.random.Generator:
-    """Another generator, which may be wound back without touching `rng`."""
-    return np.random.default_rng(rng.integers(2**63))
-
-
-def with_inner(thing: Any) -> list[Any]:
-    """`thing`, and the layers that it holds, however deep."""
-    inside = layers_inside(getattr(thing, "__dict__", {}))
-    return [thing, *(one for one in inside if one is not thing)]
-
-
-def _tables(thing: Any) -> list[dict[str, Any]]:
-    """The dicts of arrays in `thing` and the layers inside it."""
-    names = ("params", "grads", "state")
-    tables = [getattr(one, name, None) for one in with_inner(thing) for name in names]
-    return [table for table in tables if isinstance(table, dict)]
-
-
-def _is_float(array: Any) -> bool:
-    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
-
-
-def move_apart(x: Array, rng: np.random.Generator) -> None:
-    """Move numbers by up to 0.01 of their range."""
-    width = 0.01 * (float(np.ptp(x)) or 1.0)
-    x += rng.uniform(-width, width, x.shape)
-
-
-def move_constants(arrays: Iterable[Array], rng: np.random.Generator) -> None:
-    """Give random numbers to parameters that are all zeros or all ones.
-
-    A gradient that forgets gamma is right as long as gamma is 1, and with zero biases the flat
-    parts of an image sit exactly on the kink of a ReLU.
-    """
-    for array in arrays:
-        if _is_float(array) and array.size and (array == array.flat[0]).all():
-            width = 0.25 * max(1.0, abs(float(array.flat[0])))
-            array += rng.uniform(-width, width, array.shape)
-
-
-def forget_gradients(layer: Any) -> None:
-    """Zeros into all gradients, so that what is added to them is seen as it is."""
-    for one in with_inner(layer):
-        grads = getattr(one, "grads", None)
-        if isinstance(grads, dict):
-            for array in grads.values():
-                if isinstance(array, np.ndarray) and array.flags.writeable:
-                    array[...] = 0
-
-
-class Rewind:
-    """Puts layers to where they were: running statistics, generators, dropout's place."""
-
-    def __init__(self, layers: Iterable[Any]) -> None:
-        self._all = [one for layer in layers for one in with_inner(layer)]
-        self._arrays = [
-            (table, key, array, array.copy())
-            for one in self._all
-            if isinstance(table := getattr(one, "state", None), dict)
-            for key, array in table.items()
-            if isinstance(array, np.ndarray)
-        ]
-        self._streams = Streams(one for one in self._all if isinstance(one, Layer))
-        self._generators = [
-            (value.bit_generator, value.bit_generator.state)
-            for one in self._all
-            if not isinstance(one, Layer)
-            for value in getattr(one, "__dict__", {}).values()
-            if isinstance(value, np.random.Generator)
-        ]
-
-    def __call__(self, sample: int = 0) -> None:
-        """The next batch is that of the first step, from number `sample` on."""
-        for table, key, array, saved in self._arrays:
-            array[...] = saved
-            table[key] = array
-        for generator, state in self._generators:
-            generator.state = state
-        for one in self._all:
-            if callable(getattr(one, "seek", None)):
-                one.seek(0, sample)
-        self._streams.seek(0, sample)
-
-
-# -- sizes, by the names of the formulas ----------------------------------------------------------
-
-
-def batch_sizes(x_shape: Shape, y_shape: Shape) -> dict[str, float]:
-    """Sizes that can be read off x and y."""
-    sizes: dict[str, float] = {"N": x_shape[0]}
-    if len(x_shape) == 4 and len(y_shape) == 4:
-        _, H_in, W_in, C_in = x_shape
-        _, H_out, W_out, C_out = y_shape
-        sizes |= {"H_out*W_out": H_out * W_out, "N*H_out*W_out": x_shape[0] * H_out * W_out}
-        sizes |= {"H_in*W_in": H_in * W_in, "C_in": C_in, "C_out": C_out}
-        sizes |= {"H_in": H_in, "W_in": W_in, "H_out": H_out, "W_out": W_out}
-    elif len(x_shape) > 1 and len(y_shape) > 1:
-        sizes |= {"inputs": x_shape[-1], "outputs": y_shape[-1]}
-    sizes["the numbers in y"] = math.prod(y_shape)
-    sizes["the numbers in a sample of y"] = math.prod(y_shape[1:])
-    return sizes
-
-
-def window_sizes(layer: Any, params: dict[str, Array]) -> dict[str, float]:
-    """Sizes of a kernel or pool, from the layer's attributes or its 4-D parameter."""
-    sizes: dict[str, float] = {}
-    kernels = [p.shape[:2] for p in params.values() if np.ndim(p) == 4]
-    window = getattr(layer, "kernel_size", getattr(layer, "pool_size", None))
-    for pair in (window, *kernels):
-        if isinstance(pair, tuple) and len(pair) == 2:
-            sizes |= {"K_h*K_w": pair[0] * pair[1], "K_h": pair[0], "K_w": pair[1]}
-    strides = getattr(layer, "strides", None)
-    if isinstance(strides, tuple) and len(strides) == 2:
-        sizes |= {"S_h*S_w": strides[0] * strides[1], "S_h": strides[0], "S_w": strides[1]}
-    return sizes
-
-
-def _fractions(layer: Any) -> dict[str, float]:
-    """Settings of the layer between 0 and 1 (rate, momentum), and what they leave to 1."""
-    fractions: dict[str, float] = {}
-    for name, value in getattr(layer, "__dict__", {}).items():
-        if isinstance(value, float) and 0 < value < 1:
-            name = name.removeprefix("_")  # behind a property
-            fractions |= {name: value, f"(1 - {name})": 1 - value}
-    return fractions
 
 
 # -- a loss ---------------------------------------------------------------------------------------
@@ -394,46 +271,44 @@ class LossSubject(Subject):
 
     def __init__(self, loss: Any, y_true: Array, y_pred: Array) -> None:
         self.who = type(loss).__name__
-        self.loss = _copy(loss, self.who)
-        self.y_true = y_true
-        self.tensors = {"y_pred": np.array(y_pred, np.float64, order="C")}
+        self.loss = copy_of(loss, self.who)
+        self.y_true, self.y_pred = y_true, np.array(y_pred, np.float64, order="C")
+        self.tensors = {"y_pred": self.y_pred}
 
     def forward(self) -> Array:
-        return np.array(self.loss.forward(self.y_true.copy(), self.tensors["y_pred"].copy()))
+        return np.array(self.loss.forward(self.y_true.copy(), self.y_pred.copy()))
 
     def backward(self, dy: Array) -> dict[str, Any]:
-        y_pred = self.tensors["y_pred"]
-        gradient = self.loss.backward(self.y_true.copy(), y_pred.copy())
-        if isinstance(gradient, np.ndarray) and gradient.shape == y_pred.shape:
-            gradient = gradient * dy.reshape(-1, *[1] * (y_pred.ndim - 1))
+        gradient = self.loss.backward(self.y_true.copy(), self.y_pred.copy())
+        if isinstance(gradient, np.ndarray) and gradient.shape == self.y_pred.shape:
+            gradient = gradient * _by_sample(dy, gradient)
         return {"y_pred": gradient}
 
-    def problems(self, dy: Array) -> list[tuple[str, str]]:
-        y_pred = self.tensors["y_pred"]
-        found = []
+    def problems(self, dy: Array) -> Iterator[Mistake]:
         for what in ("forward", "backward"):
-            true, pred = self.y_true.copy(), y_pred.copy()
+            true, pred = self.y_true.copy(), self.y_pred.copy()
             getattr(self.loss, what)(true, pred)
-            if not (np.array_equal(true, self.y_true) and np.array_equal(pred, y_pred)):
-                found.append(("writes x", f"{what} writes into y_true or y_pred"))
-        return found
+            if not (np.array_equal(true, self.y_true) and np.array_equal(pred, self.y_pred)):
+                yield Mistake("writes x", f"{what} writes into y_true or y_pred")
 
     def sizes(self) -> dict[str, float]:
-        shape = self.tensors["y_pred"].shape
+        shape = self.y_pred.shape
         sizes: dict[str, float] = {"N": shape[0], "C": shape[-1]}
         if len(shape) > 2:
             sizes["the predictions in a sample"] = math.prod(shape[1:-1])
         return sizes | {"the numbers in a sample": math.prod(shape[1:])}
 
 
+def _by_sample(weights: Array, array: Array) -> Array:
+    """One number for each sample, in a shape to be multiplied with `array` (N, ...)."""
+    return weights.reshape(-1, *[1] * (array.ndim - 1))
+
+
 # -- a model --------------------------------------------------------------------------------------
 
 
 class Undisturbed:
-    """What a walk through the layers does to what they hand on and keep: nothing.
-
-    `engine.Noise` does something.
-    """
+    """What a pass does to what the layers hand on and keep: nothing. `engine.Noise` disturbs."""
 
     def handed_on(self, array: Array, size: float = 0.0) -> Array:
         """What the next layer gets of `array`; `size` is that of the numbers it is a rest of."""
@@ -465,58 +340,104 @@ class ModelSubject(Subject):
         rng: np.random.Generator,
         perturb: bool,
     ) -> None:
-        self.who = model.who
-        self.training = training
+        self.who, self.training = model.who, training
         given = model.loss if loss is None else losses.get(loss, "check_model")
         if given is None:
             raise ValueError(
                 f"check_model: {model.who} has no loss. Compile it with one, or give loss=..."
             )
-        x = _batch(x, "x", "check_model")
-        self.dtype = model.dtype if model.built else model._common_dtype(model.layers)  # of `fit`
-        self.model = _double_model(model, x.shape, rng)
-        sample = self.model.input_shape[1:]
+        x = checks.numeric(x, "x", "check_model")
+        if x.ndim < 1 or 0 in x.shape:
+            raise ValueError(
+                "check_model: expected x to have a batch axis and no empty axis, received shape "
+                f"{x.shape}"
+            )
+        checks.finite(x, "x", "check_model")
+        self.given = given
+        if not model.built:
+            model = copy_of(model, model.who)
+            model.rng = fork(rng)
+            model.build((None, *x.shape[1:]))
+        self.dtype = model.dtype
+        self.model = as_type(model, np.float64)
+        sample = model.input_shape[1:]
         if math.prod(x.shape[1:]) != math.prod(sample):
             raise ValueError(
                 f"check_model: expected x of shape {('N', *sample)}, received {x.shape}"
             )
         self.x = np.array(x, np.float64, order="C").reshape(len(x), *sample)
-        self.y_true = given.targets(y, self.model.output_shape, "check_model")
+        self.y_true = self.given.targets(y, model.output_shape, "check_model")
         checks.same_length({"x": self.x, "y": self.y_true}, "check_model")
-        if perturb:
-            move_constants([p for layer in self.model.layers for p in layer.params.values()], rng)
-
-        layers, softmax = before_softmax(self.model.layers)
-        on_logits = softmax and given.from_logits is not None
-        self.loss = given.on_logits() if on_logits else given
-        # replicas, as those which the runner makes, so that neither draws the other's numbers
-        self.layers = [one.replica() for one in (layers if on_logits else self.model.layers)]
-        self.given = given
-        self._runner = Runner(self.model, given, [], True)
-        self._rewind = Rewind(self.layers)
         self.tensors = {"x": self.x}
         for layer in self.model.layers:
             self.tensors |= {f"{layer.name}/{key}": p for key, p in layer.params.items()}
+        if perturb:
+            move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
+
+        layers, softmax = before_softmax(self.model.layers)
+        on_logits = softmax and self.given.from_logits is not None
+        self.loss = self.given.on_logits() if on_logits else self.given
+        # replicas, as those which the runner makes, so that neither draws the other's numbers
+        self.layers = [one.replica() for one in (layers if on_logits else self.model.layers)]
+        self._runner = Runner(self.model, self.given, [], True)
+        self._rewind = Rewind(self.layers)
 
     def forward(self) -> Array:
         return np.array(self.loss.forward(self.y_true, self.outputs()[-1]))
 
     def outputs(self) -> list[Array]:
         """x, and what each layer up to the logits makes of it."""
-        walks = [self._walk(shard, UNDISTURBED) for shard in self._shards()]
+        walks = [self._up(self.layers, shard.start, self.x[shard]) for shard in self._shards()]
         return [np.concatenate(parts) for parts in zip(*walks)]
 
     def _shards(self) -> list[slice]:
         """The pieces of the batch that `fit` would run: random numbers begin anew in each."""
-        return self._runner.network.shards(len(self.x)) if self.training else [slice(len(self.x))]
+        n = len(self.x)
+        return self._runner.network.shards(n) if self.training else [slice(0, n)]
 
-    def _walk(self, shard: slice, noise: Undisturbed) -> list[Array]:
-        self._rewind(shard.start or 0)
-        walk = [noise.handed_on(self.x[shard].copy())]
-        for layer in self.layers:
+    def _up(
+        self, layers: list[Layer], sample: int, x: Array, noise: Undisturbed = UNDISTURBED
+    ) -> list[Array]:
+        self._rewind(sample)
+        walk = [noise.handed_on(x.copy())]
+        for layer in layers:
             walk.append(noise.handed_on(layer.forward(walk[-1], self.training)))
             noise.kept(layer)
         return walk
+
+    def passes(
+        self,
+        layers: list[Layer],
+        sample: int,
+        x: Array,
+        dy: Callable[[Array], Array],
+        noise: Undisturbed = UNDISTURBED,
+    ) -> dict[str, Array]:
+        """y, dx and the gradients ("layer name/key") of some of its layers, one after the other.
+
+        x begins at number `sample` of the batch; `dy` is a function of y.
+        """
+        y = self._up(layers, sample, x, noise)[-1]
+        dx = dy(y)
+        for layer in reversed(layers):
+            dx = noise.handed_on(layer.backward(dx))
+        return {"y": y, "dx": dx, **_named_gradients(layers)}
+
+    def walk_back(self, dy: Array, noise: Undisturbed = UNDISTURBED) -> dict[str, Array]:
+        """The gradients by the layers' own backward, that of x among them."""
+        of_probabilities = float(np.abs(dy).max()) if self.loss.from_logits else 0.0
+        found = []
+        for shard in self._shards():
+
+            def of_loss(y: Array, shard: slice = shard) -> Array:
+                gradient = self.loss.backward(self.y_true[shard], y)
+                return noise.handed_on(gradient * _by_sample(dy[shard], y), of_probabilities)
+
+            found.append(self.passes(self.layers, shard.start, self.x[shard], of_loss, noise))
+        sums: dict[str, Any] = {
+            name: sum(one[name] for one in found) for name in found[0] if "/" in name
+        }
+        return {"x": np.concatenate([one["dx"] for one in found]), **sums}
 
     def backward(self, dy: Array) -> dict[str, Any]:
         found = self.walk_back(dy)
@@ -524,38 +445,7 @@ class ModelSubject(Subject):
             found |= gradients(self._runner, self.model, self.x, self.y_true, dy)
         return found
 
-    def walk_back(self, dy: Array, noise: Undisturbed = UNDISTURBED) -> dict[str, Any]:
-        """The gradients by the layers' own backward, one after the other."""
-        walks = []
-        for shard in self._shards():
-            logits = self._walk(shard, noise)[-1]
-            gradient = self.loss.backward(self.y_true[shard], logits)
-            gradient = gradient * dy[shard].reshape(-1, *[1] * (logits.ndim - 1))
-            of_probabilities = float(np.abs(dy).max()) if self.loss.from_logits else 0.0
-            gradient = noise.handed_on(gradient, of_probabilities)
-            for layer in reversed(self.layers):
-                gradient = noise.handed_on(layer.backward(gradient))
-            sums = {f"{one.name}/{key}": g for one in self.layers for key, g in one.grads.items()}
-            walks.append({"x": gradient, **{name: np.array(g) for name, g in sums.items()}})
-        found = {name: sum(walk[name] for walk in walks) for name in walks[0] if name != "x"}
-        return {"x": np.concatenate([walk["x"] for walk in walks]), **found}
-
-    def part(
-        self, layers: list[Layer], sample: int, x: Array, dy: Array, noise: Undisturbed
-    ) -> dict[str, Array]:
-        """y, dx and the gradients ("dW") of some of its layers; x begins at number `sample`."""
-        self._rewind(sample)
-        y = noise.handed_on(x)
-        for layer in layers:
-            y = noise.handed_on(layer.forward(y, self.training))
-            noise.kept(layer)
-        dx = noise.handed_on(dy)
-        for layer in reversed(layers):
-            dx = noise.handed_on(layer.backward(dx))
-        found = {f"d{key}": np.array(g) for layer in layers for key, g in layer.grads.items()}
-        return {"y": y, "dx": dx, **found}
-
-    def walked(self) -> Iterable[tuple[Any, Array]]:
+    def layers_and_inputs(self) -> Iterable[tuple[Layer, Array]]:
         return zip(self.layers, self.outputs())
 
     def sizes(self) -> dict[str, float]:
@@ -563,46 +453,21 @@ class ModelSubject(Subject):
 
 
 def gradients(
-    runner: Runner, model: Sequential, x: Array, y_true: Array, dy: Array | None
+    runner: Runner, model: Sequential, x: Array, y_true: Array, dy: Array
 ) -> dict[str, Array]:
-    """The gradients of <dy, losses> that a step of training works out, by "layer name/key".
-
-    Without dy, those of the mean loss.
-    """
-    (batch,) = Data(x, y_true, None if dy is None else dy * len(dy)).batches(len(x))
+    """The gradients of <dy, losses> that a step of training works out, by "layer name/key"."""
+    (batch,) = Data(x, y_true, dy * len(dy)).batches(len(x))
     runner.train(batch, 0)
     runner.network.sum(slice(None), model.flat_grads)
-    return {f"{one.name}/{k}": np.array(g) for one in model.layers for k, g in one.grads.items()}
+    return _named_gradients(model.layers)
+
+
+def _named_gradients(layers: list[Layer]) -> dict[str, Array]:
+    return {f"{one.name}/{key}": np.array(g) for one in layers for key, g in one.grads.items()}
 
 
 def as_type(model: Sequential, dtype: Any) -> Sequential:
     """A copy of a model that is built, in `dtype`."""
-    twin: Sequential = _copy(model, model.who, dtype)
+    twin: Sequential = copy_of(model, model.who, dtype)
     twin.bind(dtype)
     return twin
-
-
-def _double_model(model: Sequential, x_shape: Shape, rng: np.random.Generator) -> Sequential:
-    """A float64 copy, built."""
-    if model.built:
-        return as_type(model, np.float64)
-    twin: Sequential = _copy(model, model.who, np.float64)
-    twin.rng = fork(rng)
-    twin.build((None, *x_shape[1:]) if _declared(twin) is None else None)
-    return twin
-
-
-def _declared(model: Sequential) -> Any:
-    return model._declared_sample(model.layers[0]) if model.layers else None
-
-
-def _batch(x: Any, name: str, who: str) -> Array:
-    """`x` as an array with a batch axis and no empty one, finite."""
-    array = checks.numeric(x, name, who)
-    if array.ndim < 1 or 0 in array.shape:
-        raise ValueError(
-            f"{who}: expected {name} to have a batch axis and no empty axis, received shape "
-            f"{array.shape}"
-        )
-    checks.finite(array, name, who)
-    return array

@@ -17,16 +17,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from minicnn import checks
-from minicnn.gradcheck.subjects import Array, Rewind, forward_call, plain_backward
+from minicnn.gradcheck.copies import Rewind
+from minicnn.gradcheck.subjects import forward_call, plain_backward
 from minicnn.layers import Layer
-from minicnn.layers.contents import held_by, layers_inside
+from minicnn.layers.contents import PLAIN, layers_inside, walk
 from minicnn.subclasses import of_the_user
+
+Array = NDArray[Any]
 
 THREADS, ROUNDS = 4, 4
 SWITCH = 1e-6  # seconds after which a thread gives way to another
@@ -55,17 +57,16 @@ def shared_state(layer: Layer, x: Array, *, training: bool, rng: np.random.Gener
         replicas = a.begin(), b.begin()
         wrong = _first_error(a.forward, b.forward, *last) or a.difference() or b.difference()
         if wrong:
-            before = dict(_outside(replicas))
+            before = _in_reach(replicas)
             _first_error(b.forward, a.forward, a.backward)  # b's was the last before
-            changed = [name for name, now in _outside(replicas) if not _same(before.get(name), now)]
-            return _told(layer, f"two replicas take turns, and {wrong}", changed)
-    wrong = _in_threads(workers)
-    return wrong and _told(layer, f"replicas run in threads at the same time, and {wrong}", [])
-
-
-def _told(layer: Layer, wrong: str, changed: list[str]) -> str:
-    shared = f"They share {', '.join(changed)}. " if changed else "They share what they write to. "
-    return f"{layer.who}: {wrong}. {shared}{HOW}"
+            now = _in_reach(replicas)
+            changed = [name for name in now if _changed(before.get(name), now[name])]
+            what = ", ".join(changed) or "what they write to"
+            return f"{layer.who}: two replicas take turns, and {wrong}. They share {what}. {HOW}"
+    if wrong := _in_threads(workers):
+        wrong = f"replicas run in threads at the same time, and {wrong}"
+        return f"{layer.who}: {wrong}. They share what they write to. {HOW}"
+    return ""
 
 
 def _moved(x: Array, k: int) -> Array:
@@ -190,55 +191,49 @@ def _in_threads(workers: list[_Worker]) -> str:
 # -- what two replicas both reach -----------------------------------------------------------------
 
 
-def _outside(replicas: Iterable[Layer]) -> Iterator[tuple[str, list[Any]]]:
-    """What both replicas reach: its name, and what is there now."""
+def _in_reach(replicas: Iterable[Layer]) -> dict[str, list[tuple[Any, Any]]]:
+    """What both replicas reach, by name: the objects now, and the bits of arrays."""
+    found: dict[str, Any] = {}
     a, b = (layers_inside(replica) for replica in replicas)
     for one, other in zip(a, b):
         which = "" if one is a[0] else f" of {one.who}"
         for name, value in vars(one).items():
             if value is vars(other).get(name):
-                yield f"the attribute {name}{which}", _content(value)
-        yield from _of_the_class(type(one))
+                found[f"the attribute {name}{which}"] = value
+        found |= _of_the_class(type(one))
+    return {
+        name: [
+            (part, part.tobytes() if isinstance(part, np.ndarray) else None)
+            for *_, part in walk([value])
+        ]
+        for name, value in found.items()
+    }
 
 
-def _of_the_class(cls: type) -> Iterator[tuple[str, list[Any]]]:
+def _of_the_class(cls: type) -> Iterator[tuple[str, Any]]:
     """The attributes of a user's class, and the variables that its functions use."""
     for base in (one for one in cls.__mro__ if of_the_user(one) and one is not object):
         for name, value in vars(base).items():
             function = inspect.unwrap(value) if callable(value) else None
             if not inspect.isfunction(function):
-                yield f"the class attribute {base.__name__}.{name}", _content(value)
+                yield f"the class attribute {base.__name__}.{name}", value
                 continue
-            scope = inspect.getclosurevars(function)
-            written = {
-                k: v for k, v in function.__globals__.items() if k in function.__code__.co_names
-            }
-            for variable, held in {**written, **scope.nonlocals}.items():
-                yield f"the variable {variable}", _content(held)
-            for variable, held in _defaults(function):
-                yield f"the default value of {variable} in {name}", _content(held)
+            used = inspect.getclosurevars(function).nonlocals
+            named = function.__code__.co_names
+            written = {k: v for k, v in function.__globals__.items() if k in named}
+            for variable, held in {**written, **used}.items():
+                yield f"the variable {variable}", held
+            for variable, parameter in inspect.signature(function).parameters.items():
+                if parameter.default is not parameter.empty:
+                    yield f"the default value of {variable} in {name}", parameter.default
 
 
-def _defaults(function: Any) -> Iterator[tuple[str, Any]]:
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.default is not parameter.empty:
-            yield name, parameter.default
-
-
-def _content(value: Any) -> list[Any]:
-    """The object, and what it holds."""
-    if isinstance(value, np.ndarray):
-        return [value, value.tobytes()]
-    if isinstance(value, (type, ModuleType)) or (callable(value) and not isinstance(value, Layer)):
-        return [value]
-    held = held_by(value) or getattr(value, "__dict__", {}).items()
-    flat = [part for pair in held for part in pair]
-    return [value, *flat, *(part.tobytes() for part in flat if isinstance(part, np.ndarray))]
-
-
-def _same(before: list[Any] | None, after: list[Any]) -> bool:
-    """Whether two contents are the same objects, and arrays of the same bits."""
-    if before is None or len(before) != len(after):
-        return False
-    pairs = zip(before, after)
-    return all(a is b or (isinstance(a, (bytes, str, int)) and a == b) for a, b in pairs)
+def _changed(before: list[tuple[Any, Any]] | None, now: list[tuple[Any, Any]]) -> bool:
+    """Whether there are other objects now, or arrays of other bits."""
+    if before is None or len(before) != len(now):
+        return True
+    pairs = zip(before, now)
+    return any(
+        bits != other or not (a is b or (isinstance(a, PLAIN) and a == b))
+        for (a, bits), (b, other) in pairs
+    )

@@ -1,0 +1,244 @@
+"""One subject checked: what backward says of each tensor beside what the differences say.
+
+forward twice         refused unless it gives the same float64 numbers both times
+dy                    random; backward gives the gradients of <dy, y>
+each tensor           `Comparison`: differences, verdict, places, likely mistake
+beside the numbers    written inputs, accumulated gradients, replicas that share
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.gradcheck import differences, localize, mistakes
+from minicnn.gradcheck.differences import Differences, Probe
+from minicnn.gradcheck.result import Mistake, TensorCheck
+from minicnn.gradcheck.subjects import ModelSubject, Subject
+from minicnn.gradcheck.workers import shared_state
+
+Array = NDArray[Any]
+
+TOLERANCE = 1e-7  # of the largest number of the gradient
+LINEAR_TOLERANCE = 1e-12  # where y is linear there is no truncation error, whatever the step
+TIE_TOLERANCE = 1e-3  # of the gradient's norm; one whole gradient too many is of the size of 1
+KINK_TOLERANCE = 1e-6  # of the slopes on both sides of a kink
+TIE_PRODUCTS = 8  # directions
+TOO_MANY_KINKS = "too many kinks"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all three checks share; see `check_layer`."""
+
+    rng: np.random.Generator
+    eps: float
+    bar: float | None
+    linear: bool | None
+    max_elements: int
+    max_kinks: float
+    products: int  # directions for a large tensor
+
+
+def check(
+    subject: Subject, names: Iterable[str], options: Options
+) -> tuple[list[TensorCheck], list[Mistake], Array]:
+    """Rows for the tensors of these names, the problems beside them, and the dy used."""
+    rng = options.rng
+    y = _sound_forward(subject, names, rng)
+    dy = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
+    gradients = subject.backward(dy)
+    rows = [Comparison(subject, name, dy, gradients.get(name), options).row() for name in names]
+    problems = list(subject.problems(dy))
+    right = not problems and all(row.ok for row in rows)
+    look = right or isinstance(subject, ModelSubject)  # of its layers, others may be right
+    for layer, x in subject.layers_and_inputs() if look else ():
+        told = shared_state(layer, x, training=subject.training, rng=rng)
+        problems += [Mistake("shared state", told)] if told else []
+    return rows, problems, dy
+
+
+def _sound_forward(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> Array:
+    """y, if differences of it can mean anything."""
+    y, again = subject.forward(), subject.forward()
+    if y.dtype != np.float64:
+        raise ValueError(
+            f"{subject.who}: expected forward to return float64 for float64, received {y.dtype}. "
+            "Differences need the digits: make buffers with dtype=x.dtype"
+        )
+    if not y.size:
+        raise ValueError(f"{subject.who}: forward returns an empty array, of shape {y.shape}")
+    if not np.isfinite(y).all():
+        raise ValueError(f"{subject.who}: forward returns NaN or infinity for this x")
+    if y.shape != again.shape or not np.array_equal(y, again):
+        raise ValueError(
+            f"{subject.who}: forward returns different numbers for the same x. Take random numbers "
+            "from a np.random.Generator kept as an attribute, which the check can restore, or "
+            "define seek(step, sample), or check with training=False"
+        )
+    subject.expect(y)
+    if differences.rounds_to_float32(subject, names, rng):
+        raise ValueError(
+            f"{subject.who}: forward rounds to float32 on its way, but differences need the "
+            "digits. Make buffers and constants with dtype=x.dtype"
+        )
+    return y
+
+
+class Comparison:
+    """One tensor: its differences, and the gradient that backward gave for it."""
+
+    def __init__(self, subject: Subject, name: str, dy: Array, given: Any, options: Options):
+        self.name, self.tensor = name, subject.tensors[name]
+        self.dy, self.given, self.options = dy, given, options
+        self.by_number = self.tensor.size <= options.max_elements
+        self.probe = Probe.of(subject, name, options.rng, options.eps)
+        linear = self.probe.is_linear() if options.linear is None else options.linear
+        self.found, self.bar = self._measured(linear)
+        if linear and options.linear is None and self.found.left_out[0]:
+            self.found, self.bar = self._measured(False)  # a kink where the long lines passed none
+        self.tolerance = np.maximum(self.bar * self.found.scale, self.found.tolerance)
+
+    def _measured(self, linear: bool) -> tuple[Differences, float]:
+        """The differences, and what the error may be: less if y is linear in the tensor."""
+        probe, options = self.probe, self.options
+        bar = options.bar or (LINEAR_TOLERANCE if linear else TOLERANCE)
+        if self.by_number:
+            return probe.by_number(self.dy, bar=bar, linear=linear), bar
+        longest = max(1.0, probe.unit) if linear else probe.unit
+        ways = differences.ways(self.tensor, options.rng, options.products, longest)
+        return probe.by_direction(self.dy, bar=bar, linear=linear, directions=ways), bar
+
+    def row(self) -> TensorCheck:
+        """The verdict."""
+        found = self.found
+        if (fault := self._unusable()) is not None:
+            mistake = None
+            if isinstance(self.given, np.ndarray) and self.given.dtype.kind == "f":
+                mistake = self._explained(None)
+            return self._row(np.inf, len(found.numeric), 0, fault, mistake=mistake)
+
+        gradient = np.asarray(self.given, np.float64)
+        analytic = self.probe.analytic(gradient, found)
+        gap = np.abs(analytic - found.numeric)
+        off = ~(gap <= self.tolerance)  # NaN is off, too
+        # both slopes are those of the smallest step, of which rounding takes most digits
+        slack = KINK_TOLERANCE * np.maximum(np.abs(found.low), np.abs(found.high))
+        slack = np.maximum(self.tolerance, slack)
+        beside = ~((analytic >= found.low - slack) & (analytic <= found.high + slack))
+        off = np.where(found.kinked, beside & self.by_number, off)
+
+        good = ~found.kinked
+        largest = float(np.nan_to_num(np.abs(analytic[good])).max(initial=0))
+        rounding = float(found.tolerance.max(initial=0)) / self.bar
+        size = max(found.scale, largest, rounding) or 1.0
+        error = float(gap[good].max(initial=0)) / size
+        more: dict[str, Any] = {}
+        if off.any():
+            more = {"wrong_count": int(off.sum()), "mistake": self._explained(off)}
+        if off.any() and self.by_number:
+            shape = self.tensor.shape
+            more["wrong"], more["where"] = localize.wrong_numbers(found, analytic, off, shape)
+        elif off.any():
+            more["wrong"] = localize.sample_of_wrong(self.probe, self.dy, gradient, found.linear)
+        kinks = found.left_out[0]
+        return self._row(error, int(good.sum()), kinks, self._on_kinks(), off.any(), **more)
+
+    def _row(
+        self, error: float, checked: int, kinks: int, reason: str, off: Any = False, **more: Any
+    ) -> TensorCheck:
+        error = error if np.isfinite(error) else np.inf
+        return TensorCheck(
+            self.name, self.tensor.shape, error, self.bar, checked, kinks, not self.by_number,
+            not off and not reason, reason=reason, **more,
+        )  # fmt: skip
+
+    def _unusable(self) -> str | None:
+        """Why what backward gave cannot be compared, if that is so."""
+        name, given, shape = self.name, self.given, self.tensor.shape
+        what = "dx" if name == "x" else f"the gradient of {name}"
+        if given is None:
+            duty = "return dx" if name in ("x", "y_pred") else f"set grads[{name!r}]"
+            return f"there is no gradient: backward has to {duty}"
+        array = np.asarray(given)
+        if array.dtype.kind not in "fiu":
+            return f"expected {what} to be an array of numbers, received dtype {array.dtype}"
+        if array.dtype.kind == "f" and array.dtype != np.float64:
+            return (
+                f"expected {what} in float64, as all that went in, received {array.dtype}: "
+                "make buffers with dtype=x.dtype"
+            )
+        if array.shape != shape:
+            return f"expected {what} of shape {shape}, received {array.shape}"
+        return None
+
+    def _on_kinks(self) -> str:
+        """Why too little could be compared; empty if it was enough."""
+        kinks, count = self.found.left_out
+        if self.options.linear and kinks:
+            return "y is not linear in it: leave linear=True out"
+        if not self.found.kinked.all() and kinks <= max(1, self.options.max_kinks * count):
+            return ""
+        ways = len(self.found.numeric)
+        what = "numbers" if self.by_number else f"outputs on the {ways} ways"
+        return (
+            f"{TOO_MANY_KINKS}: {kinks} of {count} {what} lie on one (ties in a maximum, 0 in a "
+            "ReLU), where there is no gradient to compare with. Use an x without ties, or a shape"
+        )
+
+    def _explained(self, off: Array | None) -> Mistake | None:
+        """The mistake that fits, judged where there are no kinks."""
+        use = ~self.found.kinked
+        if off is not None and not off[use].any():
+            return Mistake(
+                "kink",
+                "it is right but for the kinks (0 in a ReLU, ties in a maximum), where it has to "
+                "lie between the slopes on both sides",
+            )
+        use &= self.found.whole
+        if not use.any():
+            return None
+        with np.errstate(all="ignore"):  # a wrong gradient may hold anything
+            return mistakes.explain(
+                mistakes.Evidence(self.probe, self.given, self.dy, self.found, use, self.tolerance)
+            )
+
+
+def check_ties(subject: Subject, dy: Array, options: Options) -> list[TensorCheck]:
+    """A row for x with many equal numbers, if the gradient is wrong there.
+
+    Equal numbers are moved together, by the same amount, so they stay equal and y stays smooth:
+    whichever of the equal cells gets the gradient, the sum over them is the same.
+    """
+    x, rng = subject.tensors["x"], options.rng
+    saved = x.copy()
+    levels = np.quantile(saved, rng.uniform(0.05, 0.95, size=4))
+    which = rng.integers(len(levels), size=x.shape)
+    x[...] = levels[which]
+    try:
+        together = differences.ways(levels, rng, TIE_PRODUCTS)[:, which.reshape(-1)]
+        probe = Probe.of(subject, "x", rng, options.eps, unit=1.0)
+        for linear in (True, False) if probe.is_linear() else (False,):
+            found = probe.by_direction(dy, bar=TIE_TOLERANCE, linear=linear, directions=together)
+            if not found.left_out[0]:
+                break
+        gradient = probe.backward(dy)
+        gap = np.abs(probe.analytic(gradient, found) - found.numeric)
+        moved = gradient * differences.sizes(x, 1.0)
+        size = max(found.scale, float(np.linalg.norm(moved))) or 1.0
+        off = ~(gap <= TIE_TOLERANCE * size + found.tolerance) & ~found.kinked
+        if not off.any():
+            return []
+        good = ~found.kinked
+        row = TensorCheck(
+            "x, ties", x.shape, float(gap[good].max()) / size, TIE_TOLERANCE, int(good.sum()),
+            found.left_out[0], True, False, wrong_count=int(off.sum()),
+            mistake=mistakes.tie(probe, dy),
+        )  # fmt: skip
+        return [row]
+    finally:
+        x[...] = saved

@@ -1,0 +1,99 @@
+"""Copies of layers in float64, and how they are wound back to do the same thing at every call."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.layers.base import Layer
+from minicnn.layers.contents import Streams, layers_inside
+
+Array = NDArray[Any]
+
+
+def parts(thing: Any) -> list[Any]:
+    """`thing`, which may be no Layer, and the layers that it holds, however deep."""
+    inside = layers_inside(getattr(thing, "__dict__", {}))
+    return [thing, *(one for one in inside if one is not thing)]
+
+
+def tables(thing: Any, *names: str) -> Iterator[dict[str, Any]]:
+    """The dicts of these names ("params", "grads", "state") in `thing` and the layers inside it."""
+    for part in parts(thing):
+        for name in names:
+            if isinstance(table := getattr(part, name, None), dict):
+                yield table
+
+
+def is_float(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
+
+
+def copy_of(thing: Any, who: str, dtype: Any = None) -> Any:
+    """A deep copy of a layer, loss or model; with a `dtype`, its layers are turned to that."""
+    memo: dict[int, Array] = {}  # of deepcopy: what stands for an array in the copy
+    for table in tables(thing, "params", "grads", "state") if dtype is not None else ():
+        memo |= {id(a): np.array(a, dtype, order="C") for a in table.values() if is_float(a)}
+    try:
+        twin = copy.deepcopy(thing, memo)
+    except Exception as error:
+        raise TypeError(
+            f"{who}: the check works on a copy, and copy.deepcopy of it fails ({error}). "
+            "Define __deepcopy__, or leave out the attribute that cannot be copied"
+        ) from error
+    for part in parts(twin) if dtype is not None else ():
+        if isinstance(part, Layer):
+            part.set_dtype(dtype)
+    return twin
+
+
+def fork(rng: np.random.Generator) -> np.random.Generator:
+    """Another generator, which may be wound back without touching `rng`."""
+    return np.random.default_rng(rng.integers(2**63))
+
+
+def move_apart(x: Array, rng: np.random.Generator) -> None:
+    """Move numbers by up to 0.01 of their range."""
+    width = 0.01 * (float(np.ptp(x)) or 1.0)
+    x += rng.uniform(-width, width, x.shape)
+
+
+def move_constants(arrays: Iterable[Array], rng: np.random.Generator) -> None:
+    """Give random numbers to parameters that are all zeros or all ones.
+
+    A gradient that forgets gamma is right as long as gamma is 1, and with zero biases the flat
+    parts of an image sit exactly on the kink of a ReLU.
+    """
+    for array in arrays:
+        if is_float(array) and array.size and (array == array.flat[0]).all():
+            width = 0.25 * max(1.0, abs(float(array.flat[0])))
+            array += rng.uniform(-width, width, array.shape)
+
+
+class Rewind:
+    """Takes layers back to where they were: running statistics, generators, dropout's place."""
+
+    def __init__(self, layers: Iterable[Any]) -> None:
+        self._parts = [part for layer in layers for part in parts(layer)]
+        self._states = [
+            (table, key, array, array.copy())
+            for part in self._parts
+            for table in tables(part, "state")
+            for key, array in table.items()
+            if isinstance(array, np.ndarray)
+        ]
+        self._streams = Streams(self._parts)
+
+    def __call__(self, sample: int = 0) -> None:
+        """The next batch is that of the first step, from number `sample` on."""
+        for table, key, array, saved in self._states:
+            array[...] = saved
+            table[key] = array
+        for part in self._parts:
+            if callable(getattr(part, "seek", None)):
+                part.seek(0, sample)
+        self._streams.seek(0, sample)
