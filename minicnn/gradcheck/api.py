@@ -171,26 +171,16 @@ def spaced(shape: Shape, rng: np.random.Generator) -> Array:
 
 
 def _expect_layer(layer: Any) -> None:
+    received = ""
     if isinstance(layer, type):
-        raise TypeError(
-            f"check_layer: expected a layer, received the class {layer.__name__}. "
-            f"Make an object of it: {layer.__name__}(...)"
-        )
-    if isinstance(layer, Sequential):
-        raise TypeError(
-            f"check_layer: expected a layer, received {layer.who}. For models there is check_model"
-        )
-    if isinstance(layer, Loss):
-        raise TypeError(
-            f"check_layer: expected a layer, received the loss {layer.name}. There is check_loss "
-            "for it"
-        )
-    for method in ("forward", "backward"):
-        if not callable(getattr(layer, method, None)):
-            raise TypeError(
-                f"check_layer: expected a layer with forward(x) and backward(dy), received "
-                f"{checks.shown(layer)}, which has no {method}"
-            )
+        received = f"the class {layer.__name__}. Make an object of it: {layer.__name__}(...)"
+    elif isinstance(layer, Sequential):
+        received = f"{layer.who}. For models there is check_model"
+    elif isinstance(layer, Loss):
+        received = f"the loss {layer.name}. There is check_loss for it"
+    if received:
+        raise TypeError(f"check_layer: expected a layer, received {received}")
+    _expect_passes(layer, "a layer with forward(x) and backward(dy)", "check_layer")
 
 
 def _as_shape(value: Any) -> Shape | None:
@@ -224,20 +214,18 @@ def _as_batch(value: Any) -> Array:
 def _full_shape(layer: Any, shape: Shape) -> Shape:
     """The shape of a batch: the one given, or that with a batch axis before it."""
     full = (BATCH if shape[0] is None else shape[0], *shape[1:])
-    output_shape = getattr(layer, "output_shape", None)
-    if not callable(output_shape):
-        return full
+    output_shape: Any = getattr(layer, "output_shape", None)
     try:
-        output_shape(full)
-    except ValueError:
-        if shape[0] is not None:
-            try:
-                output_shape((BATCH, *shape))
-            except ValueError:
-                pass
-            else:
-                return BATCH, *shape
-        raise
+        if callable(output_shape):
+            output_shape(full)
+    except ValueError as error:
+        if shape[0] is None:
+            raise
+        full = (BATCH, *shape)
+        try:
+            output_shape(full)
+        except ValueError:
+            raise error from None
     return full
 
 
@@ -324,12 +312,8 @@ def check_loss(
             f"{caller}: expected a loss, received {checks.shown(loss)}. There is check_layer for "
             "layers, and check_model for models"
         )
-    for method in ("forward", "backward"):
-        if not callable(getattr(loss, method, None)):
-            raise TypeError(
-                f"{caller}: expected a loss with forward(y_true, y_pred) and backward(y_true, "
-                f"y_pred), received {checks.shown(loss)}, which has no {method}"
-            )
+    passes = "forward(y_true, y_pred) and backward(y_true, y_pred)"
+    _expect_passes(loss, f"a loss with {passes}", caller)
     options = _options(caller, PRODUCTS, eps, seed, bar, None, max_elements, max_kinks)
     predicted = checks.numeric(y_pred, "y_pred", caller).astype(np.float64)
     if predicted.ndim < 2 or 0 in predicted.shape:
@@ -463,6 +447,15 @@ def _wrong_parts(subject: ModelSubject, seed: int) -> list[str]:
 
 
 # -- arguments that they share --------------------------------------------------------------------
+
+
+def _expect_passes(thing: Any, expected: str, caller: str) -> None:
+    for method in ("forward", "backward"):
+        if not callable(getattr(thing, method, None)):
+            raise TypeError(
+                f"{caller}: expected {expected}, received {checks.shown(thing)}, which has no "
+                f"{method}"
+            )
 
 
 def _options(

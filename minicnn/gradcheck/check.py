@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.gradcheck import differences, localize, mistakes
+from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.differences import Differences, Probe
 from minicnn.gradcheck.result import Mistake, TensorCheck
 from minicnn.gradcheck.subjects import ModelSubject, Subject
@@ -215,30 +216,26 @@ def check_ties(subject: Subject, dy: Array, options: Options) -> list[TensorChec
     whichever of the equal cells gets the gradient, the sum over them is the same.
     """
     x, rng = subject.tensors["x"], options.rng
-    saved = x.copy()
-    levels = np.quantile(saved, rng.uniform(0.05, 0.95, size=4))
+    levels = np.quantile(x, rng.uniform(0.05, 0.95, size=4))
     which = rng.integers(len(levels), size=x.shape)
-    x[...] = levels[which]
-    try:
-        together = differences.ways(levels, rng, TIE_PRODUCTS)[:, which.reshape(-1)]
+    together = differences.ways(levels, rng, TIE_PRODUCTS)[:, which.reshape(-1)]
+    with unchanged(x):
+        x[...] = levels[which]
         probe = Probe.of(subject, "x", rng, options.eps, unit=1.0)
         for linear in (True, False) if probe.is_linear() else (False,):
             found = probe.by_direction(dy, bar=TIE_TOLERANCE, linear=linear, directions=together)
             if not found.left_out[0]:
                 break
-        gradient = probe.backward(dy)
+        gradient, good = probe.backward(dy), ~found.kinked
         gap = np.abs(probe.analytic(gradient, found) - found.numeric)
         moved = gradient * differences.sizes(x, 1.0)
         size = max(found.scale, float(np.linalg.norm(moved))) or 1.0
-        off = ~(gap <= TIE_TOLERANCE * size + found.tolerance) & ~found.kinked
+        off = ~(gap <= TIE_TOLERANCE * size + found.tolerance) & good
         if not off.any():
             return []
-        good = ~found.kinked
         row = TensorCheck(
             "x, ties", x.shape, float(gap[good].max()) / size, TIE_TOLERANCE, int(good.sum()),
             found.left_out[0], True, False, wrong_count=int(off.sum()),
             mistake=mistakes.tie(probe, dy),
         )  # fmt: skip
         return [row]
-    finally:
-        x[...] = saved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,17 @@ def copy_of(thing: Any, who: str, dtype: Any = None) -> Any:
 def fork(rng: np.random.Generator) -> np.random.Generator:
     """Another generator, which may be wound back without touching `rng`."""
     return np.random.default_rng(rng.integers(2**63))
+
+
+@contextmanager
+def unchanged(*arrays: Array) -> Iterator[list[Array]]:
+    """Whatever is written into these arrays within is undone at the end; yields copies of them."""
+    saved = [array.copy() for array in arrays]
+    try:
+        yield saved
+    finally:
+        for array, values in zip(arrays, saved):
+            array[...] = values
 
 
 def move_apart(x: Array, rng: np.random.Generator) -> None:

@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.subjects import Subject
 
 Array = NDArray[Any]
@@ -271,21 +272,15 @@ def rounds_to_float32(subject: Subject, names: Iterable[str], rng: np.random.Gen
     does, by more than a rounding in float64 explains.
     """
     tensors = [subject.tensors[name] for name in names]
-    saved = [tensor.copy() for tensor in tensors]
     values, short = [], []
-    try:
-        with np.errstate(all="ignore"):  # out there may be anything
-            for _ in range(PLACES):
-                for tensor, start in zip(tensors, saved):
-                    tensor[...] = _irrational(start, rng)
-                values.append(subject.forward().reshape(-1))
-                short.append([_stops_short(subject, t, values[-1], rng) for t in tensors])
-            return _has_24_digits(np.stack(values)) or bool(
-                (np.sum(short, axis=0) >= PLACES - 1).any()
-            )
-    finally:
-        for tensor, start in zip(tensors, saved):
-            tensor[...] = start
+    with unchanged(*tensors) as saved, np.errstate(all="ignore"):  # out there may be anything
+        for _ in range(PLACES):
+            for tensor, start in zip(tensors, saved):
+                tensor[...] = _irrational(start, rng)
+            values.append(subject.forward().reshape(-1))
+            short.append([_stops_short(subject, t, values[-1], rng) for t in tensors])
+        most = np.sum(short, axis=0) >= PLACES - 1
+        return _has_24_digits(np.stack(values)) or bool(most.any())
 
 
 def _irrational(array: Array, rng: np.random.Generator) -> Array:
@@ -330,11 +325,10 @@ def noise(
     the size of 1, of y or of the tensor goes. A few looks may see too little, so what rounding y to
     its last digit makes is added.
     """
-    flat, near, far = tensor.reshape(-1), [], []
-    saved, y_0 = flat.copy(), subject.forward()
-    width = 0.01 * max(1.0, float(np.ptp(saved)))  # far away the rounding may be another
-    largest = max(1.0, float(np.abs(saved).max()), float(np.abs(y_0).max(initial=0)))
-    try:
+    flat, near, far, y_0 = tensor.reshape(-1), [], [], subject.forward()
+    width = 0.01 * max(1.0, float(np.ptp(flat)))  # far away the rounding may be another
+    largest = max(1.0, float(np.abs(flat).max()), float(np.abs(y_0).max(initial=0)))
+    with unchanged(flat) as (saved,):
         for _ in range(3 + 12 // y_0.size):  # few outputs say little, each time
             flat[:] = saved + width * rng.uniform(-1, 1, flat.size)
             direction = rng.normal(size=tensor.size)
@@ -343,8 +337,6 @@ def noise(
             near.append(_fourth_difference(y, 1e-3 * eps)[0])
             seen, moved = _fourth_difference(y, eps)
             far.append(np.where(moved, seen, _fourth_difference(y, 1e3 * eps)[0]))
-    finally:
-        flat[:] = saved
     small, large = (np.sort(seen, axis=0)[-2] for seen in (near, far))
     least = np.spacing(np.abs(y_0)).reshape(-1) / math.sqrt(12)  # of any number that is rounded
     return np.nan_to_num(np.maximum(small, np.minimum(large, 4 * ROUNDING * largest)) + least)
@@ -405,9 +397,10 @@ class Probe:
     def is_linear(self) -> bool:
         return is_linear(self.subject, self.tensor, self.rng, self.unit)
 
-    def lines(self, linear: bool) -> list[tuple[Line, float]]:
-        """A line along each number, and the first step on it."""
-        lines = [Line(self.subject, self.tensor, k) for k in range(self.tensor.size)]
+    def lines(self, linear: bool, places: Iterable[int] | None = None) -> list[tuple[Line, float]]:
+        """A line along each number, or those at these places, and the first step on it."""
+        places = range(self.tensor.size) if places is None else places
+        lines = [Line(self.subject, self.tensor, int(k)) for k in places]
         h, unit = (LINEAR_STEP, max(1.0, self.unit)) if linear else (self.eps, self.unit)
         return [(y, y.step(h, unit)) for y in lines]
 

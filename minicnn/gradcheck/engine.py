@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.blas import single_threaded_blas
-from minicnn.gradcheck.copies import move_apart
+from minicnn.gradcheck.copies import move_apart, unchanged
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck
 from minicnn.gradcheck.subjects import ModelSubject, Undisturbed, as_type, gradients
 from minicnn.inputs import Data
@@ -54,11 +54,8 @@ def check_engine(
     result = CheckResult(
         f"{engine.title}, not compared: rounding changes most samples' too much", ()
     )
-    saved = {name: tensor.copy() for name, tensor in subject.tensors.items()}
-    try:
-        for draw in range(DRAWS):
-            for name, tensor in subject.tensors.items():
-                tensor[...] = saved[name]
+    for draw in range(DRAWS):
+        with unchanged(*subject.tensors.values()):
             if draw:
                 move_apart(subject.x, rng)
             engine.take_over()
@@ -67,10 +64,7 @@ def check_engine(
                 result = engine.compare(dy, steady, shaken, names)
                 if result.ok:
                     break
-        return result
-    finally:
-        for name, tensor in subject.tensors.items():
-            tensor[...] = saved[name]
+    return result
 
 
 class _Engine:

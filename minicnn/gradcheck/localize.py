@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.gradcheck import differences
-from minicnn.gradcheck.differences import Differences, Probe
+from minicnn.gradcheck.differences import Differences, Probe, slope
 from minicnn.gradcheck.result import Wrong
 
 Array = NDArray[Any]
@@ -50,11 +49,8 @@ def sample_of_wrong(probe: Probe, dy: Array, gradient: Array, linear: bool) -> t
     places = probe.rng.choice(tensor.size, size=min(SAMPLE, tensor.size), replace=False)
     analytic, not_finite = gradient.reshape(-1), np.flatnonzero(~np.isfinite(gradient))
     places[0] = not_finite[0] if not_finite.size else _halving(probe, dy, gradient, linear)
-    y_0, numeric = probe.subject.forward().reshape(-1), np.zeros(len(places))
-    for n, k in enumerate(places):
-        line = differences.Line(probe.subject, tensor, int(k))
-        s = differences.slope(line, y_0, line.step(probe.eps))
-        numeric[n] = dy.reshape(-1) @ s.value
+    y_0, lines = probe.subject.forward().reshape(-1), probe.lines(False, places)
+    numeric = np.array([dy.reshape(-1) @ slope(y, y_0, h).value for y, h in lines])
     gap = np.nan_to_num(np.abs(analytic[places] - numeric), nan=np.inf)
     least = 1e-6 * float(np.abs(numeric).max(initial=0))
     return tuple(

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.differences import Differences, Line, Probe
 from minicnn.gradcheck.result import Mistake
 from minicnn.gradcheck.subjects import LayerSubject
@@ -280,15 +281,12 @@ def parameter_turned(e: Evidence) -> Fitting:
     if e.name != "x" or not isinstance(e.subject, LayerSubject):
         return
     for name, parameter in e.subject.tensors.items():
-        for kind, how, turned in _turns(parameter) if name != "x" else ():
+        for kind, how, turned in _turns(parameter.copy()) if name != "x" else ():
             if np.array_equal(turned, parameter):
                 continue
-            saved = parameter.copy()
-            parameter[...] = turned
-            try:
+            with unchanged(parameter):
+                parameter[...] = turned
                 other = e.probe.jacobian(linear=e.found.linear)
-            finally:
-                parameter[...] = saved
             if _proportional_rows(e, other):
                 yield kind, f"it is worked out with {name} {how}: forward uses {name} as is"
 
