@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, losses
-from minicnn.gradcheck.check import TOO_MANY_KINKS, Options, check, check_ties
+from minicnn.gradcheck import arguments
+from minicnn.gradcheck.check import TOO_MANY_KINKS, check, check_ties
 from minicnn.gradcheck.copies import move_apart
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.result import CheckResult
-from minicnn.gradcheck.subjects import LayerSubject, LossSubject, ModelSubject, Subject
+from minicnn.gradcheck.subjects import LayerSubject, LossSubject, ModelSubject
 from minicnn.layers import Layer
-from minicnn.losses import Loss
 from minicnn.models import Sequential
 
 Array = NDArray[Any]
@@ -29,8 +27,6 @@ MODEL_BAR = 1e-6
 MAX_KINKS = 0.1  # part of the numbers that may be left out
 PRODUCTS, MODEL_PRODUCTS = 8, 4  # directions for a large tensor
 DRAWS = 4  # inputs that are tried, until one does not sit on kinks
-LARGEST = 10_000_000  # numbers of an x that is drawn
-BATCH = 3  # samples, where the shape leaves it open; differs from the 2 in so many formulas
 
 
 # -- layers ---------------------------------------------------------------------------------------
@@ -128,24 +124,19 @@ def check_layer(
     caller = "check_layer"
     training = checks.boolean(training, "training", caller)
     perturb = checks.boolean(perturb, "perturb", caller)
-    _expect_layer(layer)
-    names = _names(wrt, caller)
-    options = _options(caller, PRODUCTS, eps, seed, bar, linear, max_elements, max_kinks)
+    arguments.expect_layer(layer)
+    names = arguments.names(wrt, caller)
+    options = arguments.options(caller, PRODUCTS, eps, seed, bar, linear, max_elements, max_kinks)
     rng, draws = options.rng, DRAWS
-    if (shape := _as_shape(input_shape_or_x)) is None:
-        x, draws = _as_batch(input_shape_or_x), 1
+    if (shape := arguments.as_shape(input_shape_or_x)) is None:
+        x, draws = arguments.as_batch(input_shape_or_x), 1
     else:
-        full = _full_shape(layer, shape)
-        if math.prod(full) > LARGEST:
-            raise ValueError(
-                f"{caller}: expected input_shape_or_x to hold at most {LARGEST:,} numbers, "
-                f"received {shape}. Gradients are right or wrong on small inputs, too"
-            )
+        full = arguments.full_shape(layer, shape)
     for _ in range(draws):
         if shape is not None:
-            x = spaced(full, rng)
+            x = arguments.spaced(full, rng)
         subject = LayerSubject(layer, x, training=training, rng=rng, perturb=perturb)
-        chosen = _chosen(subject, names, caller)
+        chosen = arguments.chosen(subject, names, caller)
         rows, problems, dy = check(subject, chosen, options)
         if not any(row.reason.startswith(TOO_MANY_KINKS) for row in rows):
             break
@@ -155,78 +146,6 @@ def check_layer(
     if shape is not None and not result.ok:
         result = _explained_by_smaller(result, layer, x.shape, training, seed)
     return result
-
-
-def spaced(shape: Shape, rng: np.random.Generator) -> Array:
-    """Random numbers between -2 and 2, all apart from each other and from 0.
-
-    >>> x = spaced((2, 3), np.random.default_rng(0))
-    >>> x.shape, bool(np.diff(np.sort(x.ravel())).min() > 0.3)
-    ((2, 3), True)
-    """
-    size = math.prod(shape)
-    grid = np.arange(size) + 0.5 - size / 2  # no whole number of steps from 0 ...
-    grid += 0.5 * (size % 2) + rng.uniform(-0.2, 0.2, size)  # ... for odd sizes too
-    return rng.permutation(grid * (4 / (size + 1))).reshape(shape)
-
-
-def _expect_layer(layer: Any) -> None:
-    received = ""
-    if isinstance(layer, type):
-        received = f"the class {layer.__name__}. Make an object of it: {layer.__name__}(...)"
-    elif isinstance(layer, Sequential):
-        received = f"{layer.who}. For models there is check_model"
-    elif isinstance(layer, Loss):
-        received = f"the loss {layer.name}. There is check_loss for it"
-    if received:
-        raise TypeError(f"check_layer: expected a layer, received {received}")
-    _expect_passes(layer, "a layer with forward(x) and backward(dy)", "check_layer")
-
-
-def _as_shape(value: Any) -> Shape | None:
-    """The argument as a shape, or None if it is an array."""
-    if not isinstance(value, (tuple, list)) or not value:
-        return None
-    if all(item is None or isinstance(item, numbers.Integral) for item in value):
-        sizes = value[1:] if value[0] is None else value
-        if any(size is None for size in sizes):
-            raise ValueError(
-                f"check_layer: expected input_shape_or_x to have None for the batch axis only, "
-                f"received {checks.shown(value)}. Give the other sizes as numbers, small ones do"
-            )
-        name = "each size of input_shape_or_x"
-        known = [checks.size(size, name, "check_layer") for size in sizes]
-        return (None, *known) if value[0] is None else tuple(known)
-    return None
-
-
-def _as_batch(value: Any) -> Array:
-    x = checks.numeric(value, "input_shape_or_x", "check_layer")
-    if x.ndim < 1 or 0 in x.shape:
-        raise ValueError(
-            "check_layer: expected input_shape_or_x to be a shape such as (None, 28, 28, 1), or a "
-            f"batch of at least one sample, received {checks.shown(value)}"
-        )
-    checks.finite(x, "input_shape_or_x", "check_layer")
-    return x.astype(np.float64)
-
-
-def _full_shape(layer: Any, shape: Shape) -> Shape:
-    """The shape of a batch: the one given, or that with a batch axis before it."""
-    full = (BATCH if shape[0] is None else shape[0], *shape[1:])
-    output_shape: Any = getattr(layer, "output_shape", None)
-    try:
-        if callable(output_shape):
-            output_shape(full)
-    except ValueError as error:
-        if shape[0] is None:
-            raise
-        full = (BATCH, *shape)
-        try:
-            output_shape(full)
-        except ValueError:
-            raise error from None
-    return full
 
 
 def _explained_by_smaller(
@@ -313,8 +232,8 @@ def check_loss(
             "layers, and check_model for models"
         )
     passes = "forward(y_true, y_pred) and backward(y_true, y_pred)"
-    _expect_passes(loss, f"a loss with {passes}", caller)
-    options = _options(caller, PRODUCTS, eps, seed, bar, None, max_elements, max_kinks)
+    arguments.expect_passes(loss, f"a loss with {passes}", caller)
+    options = arguments.options(caller, PRODUCTS, eps, seed, bar, None, max_elements, max_kinks)
     predicted = checks.numeric(y_pred, "y_pred", caller).astype(np.float64)
     if predicted.ndim < 2 or 0 in predicted.shape:
         raise ValueError(
@@ -416,13 +335,15 @@ def check_model(
         )
     if not model.layers:
         raise ValueError(f"{caller}: {model.who} has no layers")
-    names = _names(wrt, caller)
-    options = _options(caller, MODEL_PRODUCTS, eps, seed, bar, False, max_elements, max_kinks)
+    names = arguments.names(wrt, caller)
+    options = arguments.options(
+        caller, MODEL_PRODUCTS, eps, seed, bar, False, max_elements, max_kinks
+    )
     rng = options.rng
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)
     if perturb and len(np.unique(subject.x)) < subject.x.size:
         move_apart(subject.x, rng)
-    rows, problems, dy = check(subject, _chosen(subject, names, caller), options)
+    rows, problems, dy = check(subject, arguments.chosen(subject, names, caller), options)
     result = CheckResult(f"{subject.who}, x {subject.x.shape}", tuple(rows), tuple(problems))
     confirmed = [row.name for row in rows if row.ok and row.name != "x"]
     if training and subject.dtype == np.float32 and confirmed:
@@ -444,71 +365,3 @@ def _wrong_parts(subject: ModelSubject, seed: int) -> list[str]:
     if not failed:
         return ["each layer and the loss are right by themselves: look at how they are joined"]
     return [f"by itself, {result}" for result in failed]
-
-
-# -- arguments that they share --------------------------------------------------------------------
-
-
-def _expect_passes(thing: Any, expected: str, caller: str) -> None:
-    for method in ("forward", "backward"):
-        if not callable(getattr(thing, method, None)):
-            raise TypeError(
-                f"{caller}: expected {expected}, received {checks.shown(thing)}, which has no "
-                f"{method}"
-            )
-
-
-def _options(
-    caller: str,
-    products: int,
-    eps: Any,
-    seed: Any,
-    bar: Any,
-    linear: Any,
-    max_elements: Any,
-    max_kinks: Any,
-) -> Options:
-    if linear is not None and not isinstance(linear, (bool, np.bool_)):
-        raise TypeError(
-            f"{caller}: expected linear to be True, False or None, received {checks.shown(linear)}"
-        )
-
-    def positive(value: Any, name: str) -> float:
-        return checks.real(value, name, caller, low=0, high=0.1, open_low=True)
-
-    return Options(
-        eps=positive(eps, "eps"),
-        bar=None if bar is None else positive(bar, "bar"),
-        linear=None if linear is None else bool(linear),
-        max_elements=checks.integer(max_elements, "max_elements", caller, minimum=1),
-        max_kinks=checks.real(max_kinks, "max_kinks", caller, low=0, high=1),
-        products=products,
-        rng=np.random.default_rng(checks.integer(seed, "seed", caller, minimum=0)),
-    )
-
-
-def _names(wrt: Any, caller: str) -> list[str] | None:
-    """The argument `wrt` as a list of names; None for all."""
-    if wrt is None:
-        return None
-    names = list(wrt) if isinstance(wrt, (set, frozenset)) else checks.listed(wrt, "wrt", caller)
-    if not names:
-        raise ValueError(
-            f"{caller}: expected wrt to hold names, received none. None stands for all"
-        )
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(
-                f"{caller}: expected wrt to be a list of names, received {checks.shown(name)} in it"
-            )
-    return names
-
-
-def _chosen(subject: Subject, names: list[str] | None, caller: str) -> list[str]:
-    for name in names or ():
-        if name not in subject.tensors:
-            known = ", ".join(subject.tensors)
-            raise ValueError(
-                f"{caller}: expected wrt to name some of {known}; received {checks.shown(name)}"
-            )
-    return [name for name in subject.tensors if names is None or name in names]
