@@ -172,10 +172,10 @@ def last_offset_wins(self, dy, right):
 
 def last_pool_wins(self, dy, right):
     right(dy)
-    x_shape, win, winner = self._cache
+    x_shape, win, argmax = self._cache
     dx = np.zeros(x_shape)
     for n, i, j, c in np.ndindex(dy.shape):
-        a, b = divmod(int(winner[n, i, j, c]), win.K_w)
+        a, b = divmod(int(argmax[n, i, j, c]), win.K_w)
         dx[n, i * win.S_h + a, j * win.S_w + b, c] = dy[n, i, j, c]
     return dx
 
@@ -2018,81 +2018,41 @@ def spoiled_gather(x, rows, out, kernel=engine_kernels.gather):
 
 
 # what is broken -> where, under which name, what is put there, and what has to be said
+# fmt: off
 BROKEN = {
-    "dW of the direct convolution": (
-        DIRECT,
-        "backward",
+    "dW of the direct convolution": (DIRECT, "backward",
         after(DIRECT.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["W"], 1.001)),
-        ["DirectConvolution", "Conv2D 'direct' + MaxPooling2D 'pool'", "dW is 1.001 times"],
-    ),
-    "db of the direct convolution": (
-        DIRECT,
-        "backward",
+        ["DirectConvolution", "Conv2D 'direct' + MaxPooling2D 'pool'", "dW is 1.001 times"]),
+    "db of the direct convolution": (DIRECT, "backward",
         after(DIRECT.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["b"], -1)),
-        ["DirectConvolution", "db is -1 times"],
-    ),
-    "border of y": (
-        DIRECT,
-        "forward",
-        after(DIRECT.forward, spoiled_border),
-        ["DirectConvolution", "y is off in"],
-    ),
-    "dW of the Winograd convolution": (
-        WINOGRAD,
-        "backward",
+        ["DirectConvolution", "db is -1 times"]),
+    "border of y": (DIRECT, "forward", after(DIRECT.forward, spoiled_border),
+        ["DirectConvolution", "y is off in"]),
+    "dW of the Winograd convolution": (WINOGRAD, "backward",
         after(WINOGRAD.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["W"], 0.999)),
-        ["WinogradConvolution", "Conv2D 'winograd' + Dropout 'drop'", "dW is 0.999 times"],
-    ),
-    "corner of dW": (
-        WINOGRAD,
-        "backward",
-        after(WINOGRAD.backward, spoiled_corner),
-        ["WinogradConvolution", "of 180 numbers, the most at [2, 2,"],
-    ),
-    "dx of the Winograd convolution": (
-        WINOGRAD,
-        "backward",
-        after(WINOGRAD.backward, lambda s, dx, dy: -dx),
-        ["WinogradConvolution", "dx is -1 times"],
-    ),
-    "dx of the dense step": (
-        DENSE_STEP,
-        "backward",
+        ["WinogradConvolution", "Conv2D 'winograd' + Dropout 'drop'", "dW is 0.999 times"]),
+    "corner of dW": (WINOGRAD, "backward", after(WINOGRAD.backward, spoiled_corner),
+        ["WinogradConvolution", "of 180 numbers, the most at [2, 2,"]),
+    "dx of the Winograd convolution": (WINOGRAD, "backward",
+        after(WINOGRAD.backward, lambda s, dx, dy: -dx), ["WinogradConvolution", "dx is -1 times"]),
+    "dx of the dense step": (DENSE_STEP, "backward",
         after(DENSE_STEP.backward, lambda s, dx, dy: dx if dx is None else dx * np.float32(1.001)),
-        ["DenseStep", "Flatten 'flat' + Dense 'dense'", "dx is 1.001 times"],
-    ),
-    "the dense step's mask": (
-        steps.kernels,
-        "bias_relu_dropout_backward",
-        without_mask,
-        ["DenseStep", "Dense 'dense'", "dW is off"],
-    ),
-    "rescaling": (
-        steps.RescalingStep,
-        "forward",
+        ["DenseStep", "Flatten 'flat' + Dense 'dense'", "dx is 1.001 times"]),
+    "the dense step's mask": (steps.kernels, "bias_relu_dropout_backward", without_mask,
+        ["DenseStep", "Dense 'dense'", "dW is off"]),
+    "rescaling": (steps.RescalingStep, "forward",
         after(steps.RescalingStep.forward, lambda s, y, *_: y - s.offset),
-        ["RescalingStep", "Rescaling 'scale'", "y is off"],
-    ),
-    "the loss's gradient": (
-        training.kernels,
-        "sparse_crossentropy",
-        spoiled_loss(1.001),
-        ["the fused loss, SparseCategoricalCrossentropy", "gradient is 1.001 times"],
-    ),
-    "the loss": (
-        training.kernels,
-        "sparse_crossentropy",
-        spoiled_losses,
-        ["the fused loss", "value is 1.001 times"],
-    ),
+        ["RescalingStep", "Rescaling 'scale'", "y is off"]),
+    "the loss's gradient": (training.kernels, "sparse_crossentropy", spoiled_loss(1.001),
+        ["the fused loss, SparseCategoricalCrossentropy", "gradient is 1.001 times"]),
+    "the loss": (training.kernels, "sparse_crossentropy", spoiled_losses,
+        ["the fused loss", "value is 1.001 times"]),
     "inputs": (inputs.kernels, "gather", spoiled_gather, ["how batches are gathered"]),
-    "the place in the batch": (
-        steps.FusedStep,
-        "seek",
+    "the place in the batch": (steps.FusedStep, "seek",
         lambda self, step, sample: self.dropout and self.dropout.seek(step, 0),
-        ["WinogradConvolution"],
-    ),
+        ["WinogradConvolution"]),
 }
+# fmt: on
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,16 @@ the same for a loss and for a whole model, and
 
     python -m minicnn.gradcheck
 
-for every layer and loss of the package. How the differences are taken, and what is done about
-kinks: `differences.py`. The mistakes that are known: `mistakes.py`. Replicas that disturb each
-other: `workers.py`. The gradients of the float32 engine: `engine.py`.
+for every layer and loss of the package. Where to read on:
+
+    api.py, arguments.py      the three checks, and what they accept
+    subjects.py, copies.py    what is checked: a float64 copy of a layer, loss or model
+    check.py                  the check of one subject, tensor by tensor
+    differences.py            how differences are taken, and what is done about kinks and rounding
+    localize.py               which numbers are wrong
+    mistakes.py, windows.py   the mistakes that are known
+    workers.py, engine.py     replicas that disturb each other; the float32 engine's gradients
+    package.py                the library's own cases, which the command runs
 """
 
 from minicnn.gradcheck.api import check_layer, check_loss, check_model

@@ -1,9 +1,12 @@
 """One subject checked: what backward says of each tensor beside what the differences say.
 
-forward twice         refused unless it gives the same float64 numbers both times
-dy                    random; backward gives the gradients of <dy, y>
-each tensor           `Comparison`: differences, verdict, places, likely mistake
-beside the numbers    written inputs, accumulated gradients, replicas that share
+    layer, loss or model -> Subject      a copy in float64 that gives the same y at every call
+    forward              -> Differences  of <dy, y>, for a random dy; kinks left out
+    backward             -> gradients    which claim to be those of <dy, y>
+    both                 -> Comparison   one row: verdict, places of wrong numbers, likely mistake
+
+Beside the numbers, a pass may not write into its inputs nor add to old gradients, and workers may
+share nothing but parameters and state: `Subject.problems`, `workers.shared_state`.
 """
 
 from __future__ import annotations
@@ -102,17 +105,17 @@ class Comparison:
         self.found, self.bar = self._measured(linear)
         if linear and options.linear is None and self.found.left_out[0]:
             self.found, self.bar = self._measured(False)  # a kink where the long lines passed none
-        self.tolerance = np.maximum(self.bar * self.found.scale, self.found.tolerance)
+        self.tolerance = np.maximum(self.bar * self.found.scale, self.found.rounding)
 
     def _measured(self, linear: bool) -> tuple[Differences, float]:
         """The differences, and what the error may be: less if y is linear in the tensor."""
         probe, options = self.probe, self.options
         bar = options.bar or (LINEAR_TOLERANCE if linear else TOLERANCE)
         if self.by_number:
-            return probe.by_number(self.dy, bar=bar, linear=linear), bar
+            return probe.by_number(self.dy, tolerance=bar, linear=linear), bar
         longest = max(1.0, probe.unit) if linear else probe.unit
         ways = differences.ways(self.tensor, options.rng, options.products, longest)
-        return probe.by_direction(self.dy, bar=bar, linear=linear, directions=ways), bar
+        return probe.by_direction(self.dy, tolerance=bar, linear=linear, directions=ways), bar
 
     def row(self) -> TensorCheck:
         """The verdict."""
@@ -135,7 +138,7 @@ class Comparison:
 
         good = ~found.kinked
         largest = float(np.nan_to_num(np.abs(analytic[good])).max(initial=0))
-        rounding = float(found.tolerance.max(initial=0)) / self.bar
+        rounding = float(found.rounding.max(initial=0)) / self.bar
         size = max(found.scale, largest, rounding) or 1.0
         error = float(gap[good].max(initial=0)) / size
         more: dict[str, Any] = {}
@@ -223,14 +226,16 @@ def check_ties(subject: Subject, dy: Array, options: Options) -> list[TensorChec
         x[...] = levels[which]
         probe = Probe.of(subject, "x", rng, options.eps, unit=1.0)
         for linear in (True, False) if probe.is_linear() else (False,):
-            found = probe.by_direction(dy, bar=TIE_TOLERANCE, linear=linear, directions=together)
+            found = probe.by_direction(
+                dy, tolerance=TIE_TOLERANCE, linear=linear, directions=together
+            )
             if not found.left_out[0]:
                 break
         gradient, good = probe.backward(dy), ~found.kinked
         gap = np.abs(probe.analytic(gradient, found) - found.numeric)
         moved = gradient * differences.sizes(x, 1.0)
         size = max(found.scale, float(np.linalg.norm(moved))) or 1.0
-        off = ~(gap <= TIE_TOLERANCE * size + found.tolerance) & good
+        off = ~(gap <= TIE_TOLERANCE * size + found.rounding) & good
         if not off.any():
             return []
         row = TensorCheck(

@@ -92,26 +92,17 @@ def slope(y: Callable[[float], Array], y_0: Array, h: float, *, linear: bool = F
 class Differences:
     """What the differences say about one tensor, number by number or direction by direction.
 
-    Attributes
-    ----------
-    numeric : ndarray of shape (count,)
-        Derivative of <dy, y> by each number, or along each direction.
-    tolerance : ndarray of shape (count,)
-        What rounding in y alone may make of it.
-    kinked : ndarray of bool, shape (count,)
-        Where a kink leaves no derivative.
-    low, high : ndarray of shape (count,)
-        The slopes on both sides, least and greatest.
-    kept : ndarray of shape (count, outputs)
-        dy, flat, for each direction: 0 for the outputs on a kink. For numbers, simply dy.
-    linear : bool
-    directions : ndarray of shape (count, numbers), or None for number by number
+    Arrays of shape (count,): `numeric`, the derivatives of <dy, y>; `rounding`, the error that
+    rounding in y alone may cause in them; `kinked`, where a kink leaves no derivative; `low` and
+    `high`, the slopes on its two sides. `kept` (count, outputs) is dy, with 0 for the outputs that
+    cross a kink in that direction.
     """
 
     def __init__(
         self, dy: Array, rounding: Array, count: int, linear: bool, directions: Array | None = None
     ) -> None:
-        self.numeric, self.tolerance, self.low, self.high = (np.zeros(count) for _ in range(4))
+        """`directions` has shape (count, numbers); None stands for number by number."""
+        self.numeric, self.rounding, self.low, self.high = (np.zeros(count) for _ in range(4))
         self.kinked, self.linear, self.directions = np.zeros(count, bool), linear, directions
         self._weights, self.y_shape = dy.reshape(-1), dy.shape
         self._noise = np.abs(self._weights) * rounding
@@ -121,7 +112,7 @@ class Differences:
         """Enter what `s` says about place `k`, without the outputs that are not `smooth`."""
         weights = self._weights * smooth
         self.numeric[k] = weights @ s.value
-        self.tolerance[k] = SLOPE_NOISE * float(np.linalg.norm(self._noise[s.moved])) / s.step
+        self.rounding[k] = SLOPE_NOISE * float(np.linalg.norm(self._noise[s.moved])) / s.step
         sides = weights * s.left, weights * s.right
         self.low[k], self.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
         if self.directions is not None:
@@ -132,13 +123,11 @@ class Differences:
         jump = np.abs(self._weights * s.kink)
         return np.where(jump <= BEND_NOISE * self._noise / s.step, 0, jump)
 
-    def allow_hidden(
-        self, k: int, y: Line, y_0: Array, s: Slope, least: float, unit: float
-    ) -> None:
-        """Raise the tolerance by what a step too short to move an output hides, if above `least`.
+    def add_hidden(self, k: int, y: Line, y_0: Array, s: Slope, least: float, unit: float) -> None:
+        """Add slopes that last digits of y hide from a short step, unless they are below `least`.
 
-        The 1 of a saturated softmax follows its input without showing it; an output that no step,
-        however long, moves does not depend on the numbers at all.
+        The 1 of a saturated softmax follows its input without showing it; an output that even a
+        long step does not move does not depend on the numbers at all.
         """
         weights = self.kept[k] if self.directions is not None else self._weights
         largest = 8 * self._noise.max(initial=0)  # no noise is seen where nothing moves
@@ -146,7 +135,7 @@ class Differences:
         if lost.max(initial=0) / s.step > least:
             far = 3 * max(1.0, unit) * y.span()
             hidden = ((y(far) != y_0) | (y(-far) != y_0)) & ~s.moved
-            self.tolerance[k] += float(np.linalg.norm(lost[hidden])) / s.step
+            self.rounding[k] += float(np.linalg.norm(lost[hidden])) / s.step
 
     @property
     def scale(self) -> float:
@@ -352,22 +341,14 @@ def _fourth_difference(y: Line, h: float) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Probe:
-    """One tensor of a subject, which is moved to see how y follows.
-
-    Attributes
-    ----------
-    unit : float
-        How long the steps have to be: see `fitting_unit`.
-    rounding : ndarray of shape (outputs,)
-        That of y: see `noise`.
-    """
+    """One tensor of a subject, which is moved to see how y follows."""
 
     subject: Subject
     name: str
     rng: np.random.Generator
     eps: float
-    unit: float
-    rounding: Array
+    unit: float  # how long steps have to be, from `fitting_unit`
+    rounding: Array  # in y, from `noise`, shape (outputs,)
 
     @classmethod
     def of(
@@ -404,7 +385,7 @@ class Probe:
         h, unit = (LINEAR_STEP, max(1.0, self.unit)) if linear else (self.eps, self.unit)
         return [(y, y.step(h, unit)) for y in lines]
 
-    def by_number(self, dy: Array, *, bar: float, linear: bool) -> Differences:
+    def by_number(self, dy: Array, *, tolerance: float, linear: bool) -> Differences:
         """Derivative of <dy, y> by every number of the tensor."""
         y_0, lines = self.subject.forward().reshape(-1), self.lines(linear)
         found = Differences(dy, self.rounding, len(lines), linear)
@@ -414,17 +395,17 @@ class Probe:
         largest = float(np.abs(found.numeric).max(initial=0))
         for k, ((y, h), s) in enumerate(zip(lines, slopes)):
             finer = s
-            while found.jumps(finer).max(initial=0) > VISIBLE_JUMP * bar * largest:
+            while found.jumps(finer).max(initial=0) > VISIBLE_JUMP * tolerance * largest:
                 if linear or finer.step <= SHORTEST * h:
                     found.kinked[k] = True
                     break
                 finer = slope(y, y_0, finer.step * SHRINK)
                 found.put(k, finer)
-            found.allow_hidden(k, y, y_0, s, bar * largest, self.unit)
+            found.add_hidden(k, y, y_0, s, tolerance * largest, self.unit)
         return found
 
     def by_direction(
-        self, dy: Array, *, bar: float, linear: bool, directions: Array
+        self, dy: Array, *, tolerance: float, linear: bool, directions: Array
     ) -> Differences:
         """Derivative of <dy, y> along `directions` (count, numbers).
 
@@ -438,12 +419,12 @@ class Probe:
             first = LINEAR_STEP if linear else _gentle(y, y_0, self.eps)
             for power in range(1 if linear else 4):
                 s = slope(y, y_0, first * 10.0**-power, linear=linear)
-                visible = VISIBLE_JUMP * bar * float(np.linalg.norm(weights * s.value))
+                visible = VISIBLE_JUMP * tolerance * float(np.linalg.norm(weights * s.value))
                 smooth = found.jumps(s) <= visible
                 if smooth.all():
                     break
             found.put(k, s, smooth)
-            found.allow_hidden(k, y, y_0, s, bar * abs(found.numeric[k]), 1.0)
+            found.add_hidden(k, y, y_0, s, tolerance * abs(found.numeric[k]), 1.0)
         return found
 
     def jacobian(self, *, linear: bool) -> Array:

@@ -69,7 +69,7 @@ def _halving(probe: Probe, dy: Array, gradient: Array, linear: bool) -> int:
         ways = np.zeros((2, probe.tensor.size))
         for way, half in zip(ways, (slice(begin, middle), slice(middle, end))):
             way[half] = probe.rng.choice([-1.0, 1.0], size=half.stop - half.start)
-        found = exact.by_direction(dy, bar=1e-4, linear=linear, directions=ways)
+        found = exact.by_direction(dy, tolerance=1e-4, linear=linear, directions=ways)
         gap = np.abs(probe.analytic(gradient, found) - found.numeric)
         begin, end = (middle, end) if gap[1] > gap[0] else (begin, middle)
     return begin

@@ -37,18 +37,10 @@ Shape = tuple[Any, ...]
 
 
 class Subject:
-    """A function y = f(tensors) with a backward pass.
+    """A function y = f(tensors) with a backward pass."""
 
-    Attributes
-    ----------
-    who : str
-        How messages name it.
-    tensors : dict of str to ndarray
-        What y is differentiated by, float64. Write into them, and the next `forward` sees it.
-    """
-
-    who: str
-    tensors: dict[str, Array]
+    who: str  # its name in messages
+    tensors: dict[str, Array]  # float64; what is written into them, the next `forward` sees
     training = True
 
     def forward(self) -> Array:
@@ -56,11 +48,11 @@ class Subject:
         raise NotImplementedError
 
     def backward(self, dy: Array) -> dict[str, Any]:
-        """The claimed gradients of <dy, y>, by name; as they come, whatever their shape."""
+        """The claimed gradients of <dy, y>, by name, unchecked."""
         raise NotImplementedError
 
     def expect(self, y: Array) -> None:
-        """Raise ValueError where `forward` contradicts what else is said about its shape."""
+        """Raise ValueError if y does not have the shape that `output_shape` promises."""
 
     def problems(self, dy: Array) -> Iterable[Mistake]:
         """Faults beside wrong numbers."""
@@ -79,18 +71,10 @@ class Subject:
 
 
 class LayerSubject(Subject):
-    """A copy of one layer, and a batch for it.
+    """A copy of one layer, or of an object with the same methods, and a batch x (N, ...).
 
-    Parameters
-    ----------
-    layer : Layer, or an object with `forward(x)`, `backward(dy)`, `params` and `grads`
-    x : ndarray of shape (N, ...)
-    training : bool
-        Passed to `forward`, if it takes it.
-    rng : Generator
-        Gives the copy's first weights, if it is not built, and moves constant parameters.
-    perturb : bool
-        Whether parameters whose numbers are all equal get random ones.
+    `rng` draws the first weights of a layer that is not built, and, to `perturb`, new numbers for
+    constant parameters.
     """
 
     def __init__(
@@ -220,10 +204,10 @@ class LayerSubject(Subject):
 
 
 def forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
-    """`layer.forward` of x alone; `training` is handed over in the way it is taken, if it is."""
+    """`layer.forward` as a function of x, with `training` passed if its signature has it."""
     try:
         parameters = list(inspect.signature(layer.forward).parameters.values())
-    except (TypeError, ValueError):  # a compiled function tells nothing
+    except (TypeError, ValueError):  # a compiled function has no signature
         return layer.forward
     if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
         return lambda x: layer.forward(x, training=training)
@@ -260,14 +244,7 @@ def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
 
 
 class LossSubject(Subject):
-    """A loss as a function of the predictions; y is the loss of each sample.
-
-    Parameters
-    ----------
-    loss : Loss, or an object with `forward(y_true, y_pred)` and `backward(y_true, y_pred)`
-    y_true, y_pred : ndarray
-        Targets, as the loss takes them, and predictions of shape (N, ..., C).
-    """
+    """A loss as a function of the predictions (N, ..., C); y is the loss of each sample."""
 
     def __init__(self, loss: Any, y_true: Array, y_pred: Array) -> None:
         self.who = type(loss).__name__
@@ -308,10 +285,10 @@ def _by_sample(weights: Array, array: Array) -> Array:
 
 
 class Undisturbed:
-    """What a pass does to what the layers hand on and keep: nothing. `engine.Noise` disturbs."""
+    """A pass in which nothing is added to what the layers return and keep; see `engine.Noise`."""
 
     def handed_on(self, array: Array, size: float = 0.0) -> Array:
-        """What the next layer gets of `array`; `size` is that of the numbers it is a rest of."""
+        """What the next layer gets; `array` may be a difference of numbers of that `size`."""
         return array
 
     def kept(self, layer: Any) -> None:
