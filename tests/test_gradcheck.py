@@ -17,7 +17,7 @@ from minicnn.engine import shards, steps
 from minicnn.engine.shards import ShardedNetwork
 from minicnn.gradcheck import GradientCheckError, api, check_layer, check_loss, check_model, package
 from minicnn.gradcheck import __main__ as command
-from minicnn.gradcheck.differences import Line, is_linear, noise, slope
+from minicnn.gradcheck.differences import Line, Probe, slope
 from minicnn.gradcheck.subjects import LayerSubject
 from minicnn.layers import (
     Activation,
@@ -974,7 +974,7 @@ def test_rounding_is_measured():
     def of(layer, x):
         rng = np.random.default_rng(0)
         subject = LayerSubject(layer, x, training=True, rng=rng, perturb=True)
-        return noise(subject, subject.x, rng, eps=1e-5)
+        return Probe(subject, "x", rng, eps=1e-5).rounding
 
     x = np.ones((4, 4))
     assert 1e-14 < of(Noisy(), x).max() < 1e-12
@@ -1018,7 +1018,7 @@ def test_an_odd_function_at_0_is_not_linear():
     subject = LayerSubject(
         Tanh(), np.zeros((2, 3)), training=True, rng=np.random.default_rng(0), perturb=True
     )
-    assert not is_linear(subject, subject.x, np.random.default_rng(0))
+    assert not Probe(subject, "x", np.random.default_rng(0), eps=1e-5).is_linear()
     assert check_layer(Tanh(), np.zeros((2, 3))).ok
 
 

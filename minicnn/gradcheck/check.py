@@ -100,7 +100,7 @@ class Comparison:
         self.name, self.tensor = name, subject.tensors[name]
         self.dy, self.given, self.options = dy, given, options
         self.by_number = self.tensor.size <= options.max_elements
-        self.probe = Probe.of(subject, name, options.rng, options.eps)
+        self.probe = Probe(subject, name, options.rng, options.eps)
         linear = self.probe.is_linear() if options.linear is None else options.linear
         self.found, self.bar = self._measured(linear)
         if linear and options.linear is None and self.found.left_out[0]:
@@ -224,7 +224,7 @@ def check_ties(subject: Subject, dy: Array, options: Options) -> list[TensorChec
     together = differences.ways(levels, rng, TIE_PRODUCTS)[:, which.reshape(-1)]
     with unchanged(x):
         x[...] = levels[which]
-        probe = Probe.of(subject, "x", rng, options.eps, unit=1.0)
+        probe = Probe(subject, "x", rng, options.eps, unit=1.0)
         for linear in (True, False) if probe.is_linear() else (False,):
             found = probe.by_direction(
                 dy, tolerance=TIE_TOLERANCE, linear=linear, directions=together

@@ -201,58 +201,6 @@ def ways(tensor: Array, rng: np.random.Generator, count: int, unit: float = 1.0)
     return rng.normal(size=(count, tensor.size)) * sizes(tensor.reshape(-1), unit)
 
 
-def fitting_unit(subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: float) -> float:
-    """The unit of the steps: 1, unless y shows that they are too long or too short.
-
-    Too long are steps seen beside numbers of 1e7, if it is differences of 1 that count, as among
-    the scores of a softmax. Too short are any that are not seen in y: of a bias beside 1e20, say,
-    or of a weight by which inputs of 1e-20 are multiplied.
-    """
-    y_0, (way,) = subject.forward().reshape(-1), rng.normal(size=(1, tensor.size))
-    largest = max(1.0, float(np.abs(tensor).max()))
-    noise = 64 * ROUNDING * max(largest, float(np.abs(y_0).max()))
-
-    def line(unit: float) -> Line:
-        return Line(subject, tensor, way * sizes(tensor.reshape(-1), unit))
-
-    def visible(power: int) -> bool:
-        moved = float(np.abs(line(2.0**power)(1.0) - y_0).max())
-        return VISIBLE * float(np.abs(y_0).max()) < moved < np.inf
-
-    with np.errstate(all="ignore"):
-        unit = 1.0
-        while unit * largest > 1:
-            s = slope(line(unit), y_0, eps)
-            change = np.abs(s.value - (s.left + s.right) / 2)
-            if not (change * eps > np.maximum(noise, UNRESOLVED * eps * np.abs(s.value))).any():
-                break
-            unit /= 8
-        if unit < 1:
-            return max(unit / 64, 1 / largest)
-        low, high = 0, 0
-        while not visible(high):
-            low, high = high, min(1000, 2 * high or 1)
-            if low == high:
-                return 1.0
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if visible(middle) else (middle, high)
-        return 2.0**high
-
-
-def is_linear(subject: Subject, tensor: Array, rng: np.random.Generator, unit: float = 1.0) -> bool:
-    """Whether y is (affine) linear in `tensor`, as far as a few long lines tell."""
-    y_0 = subject.forward().reshape(-1)
-    for way in ways(tensor, rng, 3, max(1.0, unit)):
-        y = Line(subject, tensor, way)
-        once = y(1.0) - y_0
-        size = max(float(np.abs(once).max()), float(np.abs(y_0).max()))
-        for factor in (-1.0, 3.0):
-            if np.abs(y(factor) - y_0 - factor * once).max() > 1e-12 * size:
-                return False
-    return True
-
-
 def rounds_to_float32(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> bool:
     """Whether forward rounds y, or something on the way from the tensors of these names to it.
 
@@ -302,35 +250,6 @@ def _has_24_digits(values: Array) -> bool:
     return bool((float32 & (np.ptp(values, axis=0) > 0)).any())
 
 
-def noise(
-    subject: Subject, tensor: Array, rng: np.random.Generator, *, eps: float, unit: float = 1.0
-) -> Array:
-    """Standard deviation of the rounding in each output, shape (outputs,).
-
-    Taken at some places a little beside the present values, where ties are broken; the largest
-    counts for nothing, since there may be a kink near one of them. Steps of 0.001 eps pass most
-    kinks, but where y hardly moves they may change no digit at all; so steps of eps are taken, too,
-    or of 1000 eps where those change none either, and believed as far as the rounding of numbers of
-    the size of 1, of y or of the tensor goes. A few looks may see too little, so what rounding y to
-    its last digit makes is added.
-    """
-    flat, near, far, y_0 = tensor.reshape(-1), [], [], subject.forward()
-    width = 0.01 * max(1.0, float(np.ptp(flat)))  # far away the rounding may be another
-    largest = max(1.0, float(np.abs(flat).max()), float(np.abs(y_0).max(initial=0)))
-    with unchanged(flat) as (saved,):
-        for _ in range(3 + 12 // y_0.size):  # few outputs say little, each time
-            flat[:] = saved + width * rng.uniform(-1, 1, flat.size)
-            direction = rng.normal(size=tensor.size)
-            direction *= sizes(flat, unit) / np.linalg.norm(direction)
-            y = Line(subject, tensor, direction)
-            near.append(_fourth_difference(y, 1e-3 * eps)[0])
-            seen, moved = _fourth_difference(y, eps)
-            far.append(np.where(moved, seen, _fourth_difference(y, 1e3 * eps)[0]))
-    small, large = (np.sort(seen, axis=0)[-2] for seen in (near, far))
-    least = np.spacing(np.abs(y_0)).reshape(-1) / math.sqrt(12)  # of any number that is rounded
-    return np.nan_to_num(np.maximum(small, np.minimum(large, 4 * ROUNDING * largest)) + least)
-
-
 def _fourth_difference(y: Line, h: float) -> tuple[Array, Array]:
     """|fourth difference| of y, as a part of what it is for noise of standard deviation 1; and
     which outputs have moved at all.
@@ -339,30 +258,22 @@ def _fourth_difference(y: Line, h: float) -> tuple[Array, Array]:
     return np.abs(FOURTH @ table) / np.linalg.norm(FOURTH), (table != table[2]).any(axis=0)
 
 
-@dataclass(frozen=True)
 class Probe:
     """One tensor of a subject, which is moved to see how y follows."""
 
-    subject: Subject
-    name: str
-    rng: np.random.Generator
-    eps: float
-    unit: float  # how long steps have to be, from `fitting_unit`
-    rounding: Array  # in y, from `noise`, shape (outputs,)
+    def __init__(
+        self, subject: Subject, name: str, rng: np.random.Generator, eps: float, unit: float = 0.0
+    ) -> None:
+        self.subject, self.name, self.tensor = subject, name, subject.tensors[name]
+        self.rng, self.eps = rng, eps
+        self.unit = unit or self._fitting_unit()  # how long steps have to be
+        self.rounding = self._noise()
 
-    @classmethod
-    def of(
-        cls, subject: Subject, name: str, rng: np.random.Generator, eps: float, unit: float = 0.0
-    ) -> Probe:
-        """With what is measured about y; the unit, too, unless it is given."""
-        tensor = subject.tensors[name]
-        unit = unit or fitting_unit(subject, tensor, rng, eps=eps)
-        rounding = noise(subject, tensor, rng, eps=eps, unit=unit)
-        return cls(subject, name, rng, eps, unit, rounding)
+    def y(self) -> Array:
+        return self.subject.forward().reshape(-1)
 
-    @property
-    def tensor(self) -> Array:
-        return self.subject.tensors[self.name]
+    def line(self, direction: Any) -> Line:
+        return Line(self.subject, self.tensor, direction)
 
     def backward(self, dy: Array) -> Array:
         """The claimed gradient of <dy, y> by the tensor."""
@@ -375,19 +286,93 @@ class Probe:
             values[k] = found.values_of(self.backward(found.kept[k].reshape(found.y_shape)))[k]
         return values
 
+    def _fitting_unit(self) -> float:
+        """The unit of the steps: 1, unless y shows that they are too long or too short.
+
+        Too long are steps seen beside numbers of 1e7, if differences of 1 are what counts, as among
+        the scores of a softmax. Too short are any that are not seen in y: of a bias beside 1e20,
+        say, or of a weight by which inputs of 1e-20 are multiplied.
+        """
+        y_0, (way,) = self.y(), self.rng.normal(size=(1, self.tensor.size))
+        largest = max(1.0, float(np.abs(self.tensor).max()))
+        noise = 64 * ROUNDING * max(largest, float(np.abs(y_0).max()))
+
+        def line(unit: float) -> Line:
+            return self.line(way * sizes(self.tensor.reshape(-1), unit))
+
+        def visible(power: int) -> bool:
+            moved = float(np.abs(line(2.0**power)(1.0) - y_0).max())
+            return VISIBLE * float(np.abs(y_0).max()) < moved < np.inf
+
+        with np.errstate(all="ignore"):
+            unit = 1.0
+            while unit * largest > 1:
+                s = slope(line(unit), y_0, self.eps)
+                change = np.abs(s.value - (s.left + s.right) / 2)
+                if not (
+                    change * self.eps > np.maximum(noise, UNRESOLVED * self.eps * np.abs(s.value))
+                ).any():
+                    break
+                unit /= 8
+            if unit < 1:
+                return max(unit / 64, 1 / largest)
+            low, high = 0, 0
+            while not visible(high):
+                low, high = high, min(1000, 2 * high or 1)
+                if low == high:
+                    return 1.0
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if visible(middle) else (middle, high)
+            return 2.0**high
+
+    def _noise(self) -> Array:
+        """Standard deviation of the rounding in each output, shape (outputs,).
+
+        Taken at some places a little beside the present values, where ties are broken; the largest
+        counts for nothing, since there may be a kink near one of them. Steps of 0.001 eps pass most
+        kinks, but where y hardly moves they may change no digit at all; so steps of eps are taken,
+        too, or of 1000 eps where those change none either, and believed as far as the rounding of
+        numbers of the size of 1, of y or of the tensor goes. A few samples may show too little, so
+        the rounding of y to its last digit is added.
+        """
+        flat, near, far, y_0 = self.tensor.reshape(-1), [], [], self.y()
+        width = 0.01 * max(1.0, float(np.ptp(flat)))  # far away the rounding may be another
+        largest = max(1.0, float(np.abs(flat).max()), float(np.abs(y_0).max(initial=0)))
+        with unchanged(flat) as (saved,):
+            for _ in range(3 + 12 // y_0.size):  # few outputs say little, each time
+                flat[:] = saved + width * self.rng.uniform(-1, 1, flat.size)
+                direction = self.rng.normal(size=flat.size)
+                y = self.line(direction * sizes(flat, self.unit) / np.linalg.norm(direction))
+                near.append(_fourth_difference(y, 1e-3 * self.eps)[0])
+                seen, moved = _fourth_difference(y, self.eps)
+                far.append(np.where(moved, seen, _fourth_difference(y, 1e3 * self.eps)[0]))
+        small, large = (np.sort(seen, axis=0)[-2] for seen in (near, far))
+        least = np.spacing(np.abs(y_0)) / math.sqrt(12)  # of any number that is rounded
+        return np.nan_to_num(np.maximum(small, np.minimum(large, 4 * ROUNDING * largest)) + least)
+
     def is_linear(self) -> bool:
-        return is_linear(self.subject, self.tensor, self.rng, self.unit)
+        """Whether y is (affine) linear in the tensor, as far as a few long lines tell."""
+        y_0 = self.y()
+        for way in ways(self.tensor, self.rng, 3, max(1.0, self.unit)):
+            y = self.line(way)
+            once = y(1.0) - y_0
+            size = max(float(np.abs(once).max()), float(np.abs(y_0).max()))
+            for factor in (-1.0, 3.0):
+                if np.abs(y(factor) - y_0 - factor * once).max() > 1e-12 * size:
+                    return False
+        return True
 
     def lines(self, linear: bool, places: Iterable[int] | None = None) -> list[tuple[Line, float]]:
         """A line along each number, or those at these places, and the first step on it."""
         places = range(self.tensor.size) if places is None else places
-        lines = [Line(self.subject, self.tensor, int(k)) for k in places]
+        lines = [self.line(int(k)) for k in places]
         h, unit = (LINEAR_STEP, max(1.0, self.unit)) if linear else (self.eps, self.unit)
         return [(y, y.step(h, unit)) for y in lines]
 
     def by_number(self, dy: Array, *, tolerance: float, linear: bool) -> Differences:
         """Derivative of <dy, y> by every number of the tensor."""
-        y_0, lines = self.subject.forward().reshape(-1), self.lines(linear)
+        y_0, lines = self.y(), self.lines(linear)
         found = Differences(dy, self.rounding, len(lines), linear)
         slopes = [slope(y, y_0, h, linear=linear) for y, h in lines]
         for k, s in enumerate(slopes):
@@ -412,10 +397,10 @@ class Probe:
         An output that crosses a kink on the way is left out, by a 0 in its place of dy; a direction
         counts as kinked if no output is left.
         """
-        y_0, weights = self.subject.forward().reshape(-1), dy.reshape(-1)
+        y_0, weights = self.y(), dy.reshape(-1)
         found = Differences(dy, self.rounding, len(directions), linear, directions)
         for k, direction in enumerate(directions):
-            y = Line(self.subject, self.tensor, direction)
+            y = self.line(direction)
             first = LINEAR_STEP if linear else _gentle(y, y_0, self.eps)
             for power in range(1 if linear else 4):
                 s = slope(y, y_0, first * 10.0**-power, linear=linear)
@@ -429,7 +414,7 @@ class Probe:
 
     def jacobian(self, *, linear: bool) -> Array:
         """dy_o / d(tensor)_k, shape (outputs, numbers)."""
-        y_0, columns = self.subject.forward().reshape(-1), []
+        y_0, columns = self.y(), []
         for y, h in self.lines(linear):
             s = slope(y, y_0, h, linear=linear)
             near_kink = s.kink > 1e-6 * np.abs(s.value).max()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import copy
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ def sample_of_wrong(probe: Probe, dy: Array, gradient: Array, linear: bool) -> t
     places = probe.rng.choice(tensor.size, size=min(SAMPLE, tensor.size), replace=False)
     analytic, not_finite = gradient.reshape(-1), np.flatnonzero(~np.isfinite(gradient))
     places[0] = not_finite[0] if not_finite.size else _halving(probe, dy, gradient, linear)
-    y_0, lines = probe.subject.forward().reshape(-1), probe.lines(False, places)
+    y_0, lines = probe.y(), probe.lines(False, places)
     numeric = np.array([dy.reshape(-1) @ slope(y, y_0, h).value for y, h in lines])
     gap = np.nan_to_num(np.abs(analytic[places] - numeric), nan=np.inf)
     least = 1e-6 * float(np.abs(numeric).max(initial=0))
@@ -63,7 +63,8 @@ def sample_of_wrong(probe: Probe, dy: Array, gradient: Array, linear: bool) -> t
 def _halving(probe: Probe, dy: Array, gradient: Array, linear: bool) -> int:
     """The place of a wrong number: of two halves, again and again the one that is more wrong."""
     begin, end = 0, probe.tensor.size
-    exact = replace(probe, rounding=np.zeros(dy.size))
+    exact = copy.copy(probe)
+    exact.rounding = np.zeros(dy.size)
     while end - begin > 1:
         middle = (begin + end) // 2
         ways = np.zeros((2, probe.tensor.size))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.gradcheck.copies import unchanged
-from minicnn.gradcheck.differences import Differences, Line, Probe
+from minicnn.gradcheck.differences import Differences, Probe
 from minicnn.gradcheck.result import Mistake
 from minicnn.gradcheck.subjects import LayerSubject
 from minicnn.gradcheck.windows import displaced_inputs, displaced_windows, one_window
@@ -402,9 +402,9 @@ def tie(probe: Probe, dy: Array) -> Mistake | None:
     """
     if max(dy.size, probe.tensor.size) > MOST_ROWS:
         return None
-    y_0, B = probe.subject.forward().reshape(-1), probe.claimed_jacobian(dy.shape)
+    y_0, B = probe.y(), probe.claimed_jacobian(dy.shape)
     for h in (probe.eps, -probe.eps):
-        lines = (Line(probe.subject, probe.tensor, k) for k in range(probe.tensor.size))
+        lines = (probe.line(k) for k in range(probe.tensor.size))
         slopes = np.stack([(y(h) - y_0) / h for y in lines], axis=1)
         if np.allclose(B, slopes, rtol=0, atol=1e-4 * max(np.abs(slopes).max(), 1e-300)):
             return Mistake(

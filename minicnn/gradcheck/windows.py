@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.gradcheck.differences import Line
-
 if TYPE_CHECKING:
     from minicnn.gradcheck.mistakes import Evidence
 
@@ -55,7 +53,7 @@ def _reach(e: Evidence) -> Array:
     far = 1e3 * max(1.0, float(np.abs(e.tensor).max()))
     depends = np.zeros((len(y_0), e.tensor.size), bool)
     for k in range(e.tensor.size):
-        line = Line(e.subject, e.tensor, k)
+        line = e.probe.line(k)
         for t in (far, -far):
             depends[:, k] |= (line(t).reshape(y_0.shape) != y_0).any(axis=1)
     return depends
