@@ -19,8 +19,8 @@ to lie between them.
 How much of a difference is rounding is measured, too: fourth differences, in which what is smooth
 cancels to the order h^4, leave sqrt(70) times the noise of y.
 
-A forward that rounds to float32 is of no use to any of this, and is refused. What float64 leaves in
-y tells nothing: the mean of four bytes has few digits, too. So the inputs are moved to numbers that
+A forward that rounds to float32 is of no use to any of this, and is refused. That y has few digits
+proves nothing: the mean of four bytes has few, too. So the inputs are first moved to numbers that
 use all their digits (`rounds_to_float32`).
 
 Sources: Richardson, "The approximate arithmetical solution by finite differences of physical
@@ -50,7 +50,7 @@ VISIBLE_JUMP = 0.05  # of what may be wrong: smaller kinks do not count
 UNRESOLVED = 0.01  # part of a slope by which half the step may change it
 SMALLEST_STEP = 1e-8  # along a direction
 ROUNDING = 2.0**-52
-PLACES = 4  # where it is seen whether forward rounds to float32; three have to show it
+PLACES = 4  # at which forward is tested for rounding to float32; three have to show it
 SEEN_BY_FLOAT32, UNSEEN_BY_FLOAT32 = 2.0**-18, 2.0**-26  # steps, as parts of each number
 MISSED = 2.0**-6  # share of a slope that has to be lost
 FOURTH = np.array([1.0, -4.0, 6.0, -4.0, 1.0])  # of y at -2h ... 2h
@@ -191,22 +191,22 @@ class Line:
 
 
 def sizes(tensor: Array, unit: float) -> Array:
-    """How far each number goes in a step of 1: 1, or as far as it is large, times the unit."""
+    """How far each number moves in a step of 1: as far as its size, at least 1, times the unit."""
     longest: Array = np.maximum(max(1.0, unit), unit * np.abs(tensor))
     return longest
 
 
 def ways(tensor: Array, rng: np.random.Generator, count: int, unit: float = 1.0) -> Array:
-    """Random directions (count, numbers), along which each number goes as far as its size asks."""
+    """Random directions (count, numbers), in which each number moves in proportion to its size."""
     return rng.normal(size=(count, tensor.size)) * sizes(tensor.reshape(-1), unit)
 
 
 def rounds_to_float32(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> bool:
     """Whether forward rounds y, or something on the way from the tensors of these names to it.
 
-    Looked at in places where no number has a short form. Either all values of an output have the
-    24 digits of a float32; or a step that float32 cannot hold moves it otherwise than a larger one
-    does, by more than a rounding in float64 explains.
+    Tested at inputs that use all their digits. It does if all values of an output have the 24 bits
+    of a float32, or if a step too small for float32 gives another slope than a larger one, by more
+    than rounding in float64 explains.
     """
     tensors = [subject.tensors[name] for name in names]
     values, short = [], []

@@ -79,7 +79,7 @@ class _Engine:
         self.title = f"the engine's own gradients, {subject.dtype}, {kind}"
 
     def take_over(self) -> None:
-        """The numbers of `subject`, rounded on both sides to those that the engine can hold."""
+        """Round the numbers of `subject` to the model's float type, and copy them to the engine."""
         for tensor in self.subject.tensors.values():
             tensor[...] = tensor.astype(self.subject.dtype)
         for double, single in zip(self.subject.model.layers, self.model.layers):
@@ -87,9 +87,9 @@ class _Engine:
                 single.params[key][...] = array
 
     def shake(self, dy: Array) -> tuple[Array, list[dict[str, Array]]]:
-        """Which samples keep their dx under noise, and the gradients, of these alone, with noise.
+        """Which samples' dx is steady under noise, and the gradients of these under noise.
 
-        Where samples are mixed, those of all.
+        Where a layer mixes samples, the gradients are those of all.
         """
         steady = np.ones(len(dy), bool)
         while True:
@@ -198,7 +198,7 @@ class _Engine:
 
 
 class Noise(Undisturbed):
-    """As much of it, on all that layers hand on and keep, as float32 may round."""
+    """A pass in which all that layers return and keep is off by as much as float32 may round."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -211,7 +211,7 @@ class Noise(Undisturbed):
         return disturbed
 
     def kept(self, layer: Layer) -> None:
-        """1 - y of a saturated y has none of the digits that float32 does not keep."""
+        """Rounded as in float32, which leaves no digits of 1 - y where y is saturated."""
         for one in layers_inside(layer):
             for name in OF_ONE_PASS:
                 setattr(one, name, self._rounded(getattr(one, name)))
@@ -225,7 +225,7 @@ class Noise(Undisturbed):
 
 
 def _spread(shaken: list[dict[str, Array]], expected: dict[str, Array], name: str) -> float:
-    """Twice what the noise makes of that gradient, mostly: a rare jump does not count."""
+    """Twice the median of what noise changes in that gradient: a rare jump does not count."""
     gaps = [np.abs(one[name] - expected[name]).max(initial=0) for one in shaken]
     return 2 * float(np.median(gaps))
 

@@ -3,11 +3,11 @@
 Each suspicion is one function: it takes the `Evidence` and yields kind and text of the mistakes
 that fit. One fits only if the gradient with the mistake undone, or the right one with the mistake
 made, agrees with the differences to the tolerance. They are tried from the simplest on, and the
-first that fits is told.
+first that fits is reported.
 
 The simple ones look at the gradient as a whole. The others look at the two Jacobians, one row for
-each output: J from differences of forward, and B from backward, whose row o is what it answers to
-a dy that is 1 at output o and 0 elsewhere. There each window and each ReLU stands by itself.
+each output: J from differences of forward, and B from backward, whose row o is the gradient for a
+dy that is 1 at output o and 0 elsewhere. There each window and each ReLU stands by itself.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from minicnn.gradcheck.windows import displaced_inputs, displaced_windows, one_w
 
 Array = NDArray[Any]
 
-LARGEST = 2_000_000  # entries of a Jacobian that is worth its time
+LARGEST = 2_000_000  # entries of a Jacobian; larger ones take too long
 MOST_ROWS = 3_000
-FIT = 1e-6  # agreement that is asked of a Jacobian, relative to its greatest entry
+FIT = 1e-6  # how far two Jacobians may differ, relative to the largest entry
 
 
 @dataclass

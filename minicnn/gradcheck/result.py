@@ -84,7 +84,7 @@ class TensorCheck:
     mistake: Mistake | None = None
 
     def cells(self) -> tuple[str, ...]:
-        """The texts of its line in the table."""
+        """Its line in the table."""
         checked = f"{self.checked} {'products' if self.by_products else 'each'}"
         error = f"{self.error:.1e}" if self.checked else "-"
         verdict = "ok" if self.ok else "FAILED"
@@ -92,7 +92,7 @@ class TensorCheck:
         return self.name, str(self.shape), *numbers, verdict
 
     def story(self) -> list[str]:
-        """What there is to say about a failure."""
+        """The lines that explain a failure."""
         if self.ok:
             return []
         lines = [f"{self.name}: {self.reason}"] if self.reason else []

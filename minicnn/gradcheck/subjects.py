@@ -1,7 +1,7 @@
 """What is checked: a function of named tensors, and the gradient that it claims to have.
 
-A subject works on a copy in float64, so nothing of the user's is changed, and it does the same
-thing at every call: what a layer draws at random or counts up is restored before each pass.
+A subject works on a copy in float64, so the user's objects do not change, and gives the same
+numbers at every call: random generators and running statistics are restored before each pass.
 """
 
 from __future__ import annotations

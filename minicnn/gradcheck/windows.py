@@ -46,8 +46,8 @@ def one_window(e: Evidence) -> Fitting:
 def _reach(e: Evidence) -> Array:
     """Which places of y depend on each number at all: bool (places, numbers).
 
-    A place is an index of all axes of y but the last, a window of a convolution. The numbers
-    are moved very far, so that a maximum or a ReLU cannot hide the dependence.
+    A place is an index of all axes of y but the last: one window of a convolution. The numbers are
+    moved very far, so that a maximum or a ReLU cannot hide the dependence.
     """
     y_0 = e.y.reshape(-1, e.y.shape[-1])
     far = 1e3 * max(1.0, float(np.abs(e.tensor).max()))

@@ -1,13 +1,14 @@
 """Do the replicas of a layer disturb each other?
 
 `fit` runs a batch in pieces, on several threads, each with replicas of the layers. These share
-`params` and `state`; whatever else a forward keeps for its backward has to be a replica's own, or
-one worker uses what another has left there. `layers/contents.py` sees to that for all that a layer
-holds. It cannot for attributes of the class, global variables, or a `replica` that is overridden.
+`params` and `state`; each replica needs its own copy of whatever else a forward keeps for its
+backward, or one worker uses what another has left there. `layers/contents.py` ensures that for all
+that a layer holds, but not for class attributes, global variables, or a `replica` that is
+overridden.
 
-Threads meet by chance. So two replicas take turns in one thread first: forward a, forward b,
-backward a, backward b has to give what two whole passes give. Then threads are run, which also meet
-inside of a pass.
+Threads collide by chance. So two replicas take turns in one thread first: forward a, forward b,
+backward a, backward b has to give what two whole passes give. Then threads are run, which also
+collide within a pass.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from minicnn.subclasses import of_the_user
 Array = NDArray[Any]
 
 THREADS, ROUNDS = 4, 4
-SWITCH = 1e-6  # seconds after which a thread gives way to another
+SWITCH = 1e-6  # seconds between switches from thread to thread
 HOW = (
     "Keep what forward saves for backward in self._cache, or in attributes that forward sets: "
     "workers share params and state, and nothing else"
@@ -78,7 +79,7 @@ def _moved(x: Array, k: int) -> Array:
 
 
 class _Worker:
-    """A replica of a layer, with an x and a dy of which it is to make something."""
+    """A replica of a layer, and the x and dy for its passes."""
 
     def __init__(self, layer: Layer, x: Array, training: bool, rng: np.random.Generator) -> None:
         self.layer, self.training, self.x = layer, training, x
@@ -105,7 +106,7 @@ class _Worker:
         self._found["dx"] = plain_backward(self._replica, self._dy.copy())
 
     def alone(self) -> None:
-        """A pass that no other disturbs, whose results are the right ones from now on."""
+        """A pass with no other in between; its results are what all later ones have to give."""
         self.begin()
         self.forward()
         self.backward()
@@ -115,7 +116,7 @@ class _Worker:
         return {**self._found, **{f"grads[{k!r}]": g for k, g in self._replica.grads.items()}}
 
     def difference(self) -> str:
-        """What is not as in that pass, in words."""
+        """Which result differs from that pass, in words; empty if none does."""
         for name, value in self._results().items():
             right = self._expected[name]
             if right.dtype.kind not in "fiu":
@@ -144,7 +145,7 @@ _switching = threading.Lock()
 
 @contextmanager
 def _quick_switches() -> Iterator[None]:
-    """Threads give way to each other all the time, unless another check sees to that just now."""
+    """Switch between threads as often as possible, unless another check is doing so already."""
     if not _switching.acquire(blocking=False):
         yield
         return
