@@ -108,7 +108,7 @@ def check_layer(
       W          (3, 2)  ...          1e-12  6 each   0      ok
       b          (2,)    ...          1e-12  2 each   0      ok
 
-    A mistake that everybody makes once:
+    A common mistake:
 
     >>> class Halved(Dense):
     ...     def backward(self, dy):

@@ -308,19 +308,15 @@ class Probe:
             unit = 1.0
             while unit * largest > 1:
                 s = slope(line(unit), y_0, self.eps)
-                change = np.abs(s.value - (s.left + s.right) / 2)
-                if not (
-                    change * self.eps > np.maximum(noise, UNRESOLVED * self.eps * np.abs(s.value))
-                ).any():
+                change = self.eps * np.abs(s.value - (s.left + s.right) / 2)
+                resolved = UNRESOLVED * self.eps * np.abs(s.value)
+                if not (change > np.maximum(noise, resolved)).any():
                     break
                 unit /= 8
             if unit < 1:
                 return max(unit / 64, 1 / largest)
-            low, high = 0, 0
-            while not visible(high):
-                low, high = high, min(1000, 2 * high or 1)
-                if low == high:
-                    return 1.0
+            high = next(filter(visible, (0, *(2**k for k in range(10)), 1000)), 0)
+            low = high // 2
             while high - low > 1:
                 middle = (low + high) // 2
                 low, high = (low, middle) if visible(middle) else (middle, high)
@@ -426,8 +422,9 @@ class Probe:
 
     def claimed_jacobian(self, y_shape: tuple[int, ...]) -> Array:
         """The same from backward, one output after another."""
-        unit_vectors = np.eye(math.prod(y_shape))
-        return np.stack([self.backward(row.reshape(y_shape)).ravel() for row in unit_vectors])
+        size = math.prod(y_shape)
+        unit_vectors = (np.eye(1, size, o).reshape(y_shape) for o in range(size))
+        return np.stack([self.backward(dy).ravel() for dy in unit_vectors])
 
 
 def _gentle(y: Line, y_0: Array, h: float) -> float:
