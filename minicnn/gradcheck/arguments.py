@@ -43,10 +43,11 @@ def as_shape(value: Any) -> Shape | None:
         sizes = value[1:] if value[0] is None else value
         if any(size is None for size in sizes):
             raise ValueError(
-                f"check_layer: expected a shape with None for the batch axis only, received "
-                f"{tuple(value)}. Give the other sizes as numbers, small ones do"
+                f"check_layer: expected input_shape_or_x to have None for the batch axis only, "
+                f"received {checks.shown(value)}. Give the other sizes as numbers, small ones do"
             )
-        known = [checks.size(size, "each size of the shape", "check_layer") for size in sizes]
+        name = "each size of input_shape_or_x"
+        known = [checks.size(size, name, "check_layer") for size in sizes]
         return (None, *known) if value[0] is None else tuple(known)
     return None
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import checks
 from minicnn.gradcheck.copies import Rewind
 from minicnn.gradcheck.subjects import forward_call, plain_backward
 from minicnn.layers import Layer
