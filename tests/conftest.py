@@ -1,15 +1,13 @@
-"""The tests of models run twice: with the engine's fused steps, and layer by layer."""
+"""Tests marked `both_ways` run twice: with the engine's fused steps, and layer by layer."""
 
 import pytest
 
 from minicnn import Sequential
 from minicnn.engine.plan import as_layers
 
-BOTH_WAYS = {"test_models", "test_training", "test_keras_parity"}
-
 
 def pytest_generate_tests(metafunc):
-    if metafunc.module.__name__ in BOTH_WAYS:
+    if metafunc.definition.get_closest_marker("both_ways"):
         metafunc.parametrize("way", ["engine", "layers"], indirect=True)
 
 

@@ -17,6 +17,7 @@ from strategies import error, within
 from minicnn import Sequential, layers, losses, optimizers
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
 
+pytestmark = pytest.mark.both_ways
 FIXTURES = Path(__file__).parent / "fixtures"
 OUR_NAMES = {"kernel": "W", "bias": "b"}
 

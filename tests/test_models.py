@@ -12,6 +12,7 @@ from minicnn import Input, Sequential
 from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, ReLU
 from minicnn.optimizers import Adam
 
+pytestmark = pytest.mark.both_ways
 rng = np.random.default_rng(50)
 
 

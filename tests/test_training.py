@@ -34,6 +34,7 @@ from minicnn.layers import (
 from minicnn.optimizers import SGD, Adam
 from minicnn.utils import set_random_seed, to_categorical
 
+pytestmark = pytest.mark.both_ways
 rng = np.random.default_rng(60)
 X = rng.random((150, 8, 8)).astype(np.float32)
 Y = rng.integers(0, 3, 150)
