@@ -9,16 +9,18 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cases import VALUES, Draw
+from cases.layers import ACTIVATION_NAMES, LAYERS
 from hypothesis import settings
 from hypothesis import strategies as st
 
-import minicnn.layers
 from minicnn import Input, Sequential
 from minicnn.layers import (
     Activation,
@@ -28,17 +30,12 @@ from minicnn.layers import (
     Dense,
     Dropout,
     Flatten,
-    InputLayer,
     Layer,
-    Linear,
     MaxPooling2D,
     ReLU,
-    Rescaling,
-    Sigmoid,
     Softmax,
     Tanh,
 )
-from minicnn.layers.activations import KNOWN as ACTIVATIONS
 
 EXAMPLES = int(os.environ.get("MINICNN_EXAMPLES", "200"))  # (G3); tools/mutants.py draws fewer
 PROFILE = settings(derandomize=True, deadline=None, max_examples=EXAMPLES)
@@ -74,14 +71,6 @@ def within(limit: float, what: str, value: float) -> None:
 
 if "MINICNN_WORST" in os.environ:  # a file for the worst errors, which docs/ quotes
     atexit.register(lambda: Path(os.environ["MINICNN_WORST"]).write_text(json.dumps(TALLY)))
-
-
-def public_layers() -> set[type[Layer]]:
-    """Every layer class that `minicnn.layers` shows to its users."""
-    public = (getattr(minicnn.layers, name) for name in minicnn.layers.__all__)
-    classes = {thing for thing in public if isinstance(thing, type) and issubclass(thing, Layer)}
-    classes -= {thing for thing in classes if thing.forward is Layer.forward}  # abstract
-    return classes - {Layer}
 
 
 # -- arrays of every make -------------------------------------------------------------------------
@@ -121,19 +110,6 @@ forms = st.sampled_from(sorted(FORMS))
 
 
 # -- one layer ------------------------------------------------------------------------------------
-
-VALUES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
-    "normal": lambda rng, shape: rng.standard_normal(shape),
-    "ties": lambda rng, shape: rng.integers(-2, 2, shape).astype(float),
-    "negative": lambda rng, shape: rng.uniform(-20, -1, shape),
-    "spaced": lambda rng, shape: _spaced(rng, shape),
-}
-
-
-def _spaced(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """0.02 from each other and 0.01 from 0: no kink of a maximum or of ReLU is near."""
-    size = int(np.prod(shape))
-    return (rng.permutation(size).reshape(shape) - (size - 1) // 2 + 0.5) * 0.02
 
 
 @dataclass(frozen=True)
@@ -180,114 +156,12 @@ class Case:
         return layer.forward(x, self.training)
 
 
-class Draw:
-    """Choices of a seed. They are even, where hypothesis's own keep to the small and the same."""
-
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng((seed, 0))
-
-    def size(self, low: int, high: int) -> int:
-        return int(self._rng.integers(low, high + 1))
-
-    def one_of(self, *choices: Any) -> Any:
-        return choices[self.size(0, len(choices) - 1)]
-
-    def flag(self) -> bool:
-        return self.one_of(False, True)
-
-    def pair(self, high: int) -> Any:
-        """One integer or two, as the layers' arguments allow."""
-        return self.one_of(self.size(1, high), (self.size(1, high), self.size(1, high)))
-
-    def shape(self, most_axes: int = 4) -> tuple[int, ...]:
-        """A batch of vectors, sequences or images."""
-        return tuple(self.size(1, 4) for _ in range(self.size(2, most_axes)))
-
-
-ACTIVATION_NAMES = (None, *sorted(ACTIVATIONS))
-Configuration = tuple[dict[str, Any], tuple[int, ...]]  # arguments, shape of a batch
-
-
-def _windows(draw: Draw, name: str) -> Configuration:
-    """Windows larger than the image where padding allows them, strides beyond the window, and
-    sizes that the strides do not divide all come up."""
-    window, padding = draw.pair(4), draw.one_of("valid", "same", "SAME")
-    kwargs = {name: window, "padding": padding}
-    if draw.flag():
-        kwargs["strides"] = draw.pair(4)
-    K_h, K_w = window if isinstance(window, tuple) else (window, window)
-    H_low, W_low = (K_h, K_w) if padding == "valid" else (1, 1)
-    return kwargs, (draw.size(1, 2), draw.size(H_low, 6), draw.size(W_low, 6), draw.size(1, 3))
-
-
-def _convolution(draw: Draw) -> Configuration:
-    kwargs, shape = _windows(draw, "kernel_size")
-    kwargs |= {"filters": draw.size(1, 3), "use_bias": draw.flag()}
-    return {**kwargs, "activation": draw.one_of(*ACTIVATION_NAMES)}, shape
-
-
-def _dense(draw: Draw) -> Configuration:
-    activation = draw.one_of(*ACTIVATION_NAMES)
-    kwargs = {"units": draw.size(1, 5), "use_bias": draw.flag(), "activation": activation}
-    return kwargs, draw.shape()
-
-
-def _normalization(draw: Draw) -> Configuration:
-    shape = (draw.size(4, 7), *draw.shape()[1:])
-    kwargs = {
-        "axis": draw.one_of(-1, len(shape) - 1),
-        "momentum": draw.one_of(0.0, 0.6, 0.99, 1.0),
-        "epsilon": draw.one_of(1e-3, 1e-2),
-        "center": draw.flag(),
-        "scale": draw.flag(),
-    }
-    return kwargs, shape
-
-
-def _dropout(draw: Draw) -> Configuration:
-    return {"rate": draw.one_of(0, 0.1, 0.5, 0.9, 1), "seed": draw.size(0, 2**32)}, draw.shape()
-
-
-def _rescaling(draw: Draw) -> Configuration:
-    """One number for all channels, or one for each, as a list, a tuple or an array."""
-    shape = draw.shape()
-    kwargs: dict[str, Any] = {"scale": draw.one_of(1 / 255, 1, -2.5)}
-    kwargs["offset"] = draw.one_of(0.0, -1.0, np.float32(0.5))
-    for name in kwargs:
-        if draw.flag():
-            numbers = [draw.size(-20, 20) / 8 for _ in range(shape[-1])]
-            kwargs[name] = draw.one_of(list, tuple, np.array)(numbers)
-    return kwargs, shape
-
-
-def _input(draw: Draw) -> Configuration:
-    shape = draw.shape()
-    return {"shape": shape[1:]}, shape
-
-
-def _plain(draw: Draw) -> Configuration:
-    return {}, draw.shape()
-
-
-# A new public layer has to be entered here: a test says so.
-CONFIGURATIONS: dict[type[Layer], Callable[[Draw], Configuration]] = {
-    Activation: lambda draw: ({"activation": draw.one_of(*ACTIVATION_NAMES)}, draw.shape()),
-    AveragePooling2D: lambda draw: _windows(draw, "pool_size"),
-    BatchNormalization: _normalization,
-    Conv2D: _convolution,
-    Dense: _dense,
-    Dropout: _dropout,
-    Flatten: lambda draw: ({}, draw.one_of(draw.shape(), (draw.size(1, 4),))),
-    InputLayer: _input,
-    Linear: _plain,
-    MaxPooling2D: lambda draw: _windows(draw, "pool_size"),
-    ReLU: lambda draw: ({}, draw.one_of(draw.shape(), (draw.size(1, 9),))),
-    Rescaling: _rescaling,
-    Sigmoid: _plain,
-    Softmax: _plain,
-    Tanh: _plain,
+CASES = {  # the examples of the table, by layer and name
+    f"{kind.__name__} {name}": Case(kind, e.kwargs, e.shape, e.values, zlib.crc32(name.encode()))
+    for kind, case in LAYERS.items()
+    for name, e in case.examples.items()
 }
-every_kind = sorted(CONFIGURATIONS, key=lambda kind: kind.__name__)
+every_kind = sorted(LAYERS, key=lambda kind: kind.__name__)
 PLAIN_VALUES = ("normal", "ties", "negative")
 
 
@@ -296,7 +170,7 @@ def cases(draw_from: Any, kind: type[Layer], *values: str, **changes: Any) -> Ca
     """Cases of a layer, with numbers of these kinds, and some arguments held to `changes`."""
     seed = draw_from(SEEDS)
     draw = Draw(seed)
-    kwargs, shape = CONFIGURATIONS[kind](draw)
+    kwargs, shape = LAYERS[kind].draw(draw)
     numbers = draw.one_of(*(values or PLAIN_VALUES))
     return Case(kind, {**kwargs, **changes}, shape, numbers, seed, training=draw.flag())
 

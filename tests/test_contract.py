@@ -1,7 +1,4 @@
-"""What every layer promises: one table of all layers, each put through the same checks.
-
-A new public layer fails here until it stands in `TABLE`, with every argument it takes.
-"""
+"""What every layer promises: each example of the table in `cases/layers.py`, all the checks."""
 
 import copy
 import inspect
@@ -10,119 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from strategies import CONFIGURATIONS, FORMS, Case, public_layers
+from cases import missing
+from cases.layers import LAYERS, public_layers
+from strategies import CASES, FORMS, every_kind
 
 from minicnn import Input, Sequential
-from minicnn.initializers import GlorotUniform
-from minicnn.layers import (
-    Activation,
-    AveragePooling2D,
-    BatchNormalization,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    InputLayer,
-    Layer,
-    Linear,
-    MaxPooling2D,
-    ReLU,
-    Rescaling,
-    Sigmoid,
-    Softmax,
-    Tanh,
-)
-
-# name -> class, arguments, shape of a batch
-TABLE = {
-    "conv": (Conv2D, dict(filters=3, kernel_size=3), (4, 6, 5, 2)),
-    "conv, all arguments": (
-        Conv2D,
-        dict(
-            filters=2,
-            kernel_size=(2, 3),
-            strides=(2, 3),
-            padding="same",
-            activation="relu",
-            use_bias=True,
-            kernel_initializer="he_normal",
-            bias_initializer=GlorotUniform(seed=3),
-        ),
-        (3, 7, 8, 2),
-    ),
-    "conv without bias": (Conv2D, dict(filters=2, kernel_size=1, use_bias=False), (3, 3, 3, 4)),
-    "conv, strides beyond the kernel": (
-        Conv2D,
-        dict(filters=2, kernel_size=(2, 1), strides=3, activation=Tanh),
-        (3, 6, 7, 1),
-    ),
-    "conv, kernel beyond the image": (
-        Conv2D,
-        dict(filters=2, kernel_size=(4, 5), padding="same", activation="softmax"),
-        (2, 3, 2, 1),
-    ),
-    "dense": (Dense, dict(units=4), (5, 3)),
-    "dense, all arguments": (
-        Dense,
-        dict(
-            units=4,
-            activation="tanh",
-            use_bias=False,
-            kernel_initializer="he_uniform",
-            bias_initializer="ones",
-        ),
-        (5, 2, 3),
-    ),
-    "dense softmax": (Dense, dict(units=3, activation="softmax"), (4, 2)),
-    "batch normalization": (BatchNormalization, {}, (6, 3, 2, 5)),
-    "batch normalization, all arguments": (
-        BatchNormalization,
-        dict(axis=1, momentum=0.5, epsilon=0.01, center=False, scale=False),
-        (8, 3),
-    ),
-    "max pool": (MaxPooling2D, dict(pool_size=2), (3, 5, 6, 2)),
-    "max pool, overlapping same": (
-        MaxPooling2D,
-        dict(pool_size=3, strides=2, padding="same"),
-        (3, 6, 5, 2),
-    ),
-    "average pool": (AveragePooling2D, dict(pool_size=(2, 3), strides=1), (3, 5, 6, 2)),
-    "average pool, pool beyond the image": (
-        AveragePooling2D,
-        dict(pool_size=(4, 3), strides=(2, 1), padding="same"),
-        (3, 3, 2, 2),
-    ),
-    "flatten": (Flatten, {}, (3, 2, 4, 2)),
-    "rescaling": (Rescaling, dict(scale=1 / 255, offset=-0.5), (3, 4, 2)),
-    "rescaling of each channel": (
-        Rescaling,
-        dict(scale=[0.5, -2.0, 3.0], offset=np.array([1.0, 0.0, -7.0])),
-        (3, 4, 2, 3),
-    ),
-    "rescaling by a number, an offset for each channel": (
-        Rescaling,
-        dict(scale=np.float32(0.25), offset=(1, 2, 3)),
-        (5, 3),
-    ),
-    "flatten numbers": (Flatten, {}, (3,)),
-    "dropout": (Dropout, dict(rate=0.4, seed=1), (4, 5)),
-    "dropout of a seed of its own": (Dropout, dict(rate=0.6), (4, 2, 3)),
-    "dropout of nothing": (Dropout, dict(rate=0), (4, 5)),
-    "dropout of everything": (Dropout, dict(rate=1), (4, 5)),
-    "relu": (ReLU, {}, (4, 5)),
-    "linear": (Linear, {}, (4, 5)),
-    "sigmoid": (Sigmoid, {}, (4, 2, 5)),
-    "tanh": (Tanh, {}, (4, 5)),
-    "softmax": (Softmax, {}, (4, 2, 5)),
-    "activation": (Activation, dict(activation="softmax"), (4, 5)),
-    "activation by its layer": (Activation, dict(activation=ReLU()), (3, 2, 2, 3)),
-    "activation none": (Activation, dict(activation=None), (4, 5)),
-    "input": (InputLayer, dict(shape=(5,)), (4, 5)),
-}
-CASES = {
-    name: Case(kind, kwargs, shape, seed=number)
-    for number, (name, (kind, kwargs, shape)) in enumerate(TABLE.items())
-}
+from minicnn.layers import BatchNormalization, Dense, Dropout, Flatten, InputLayer, Layer
 
 
 def layers_with(wanted):
@@ -142,19 +32,18 @@ def same(one, other):
 # -- the table itself -----------------------------------------------------------------------------
 
 
-def test_every_public_layer_stands_in_the_table_and_among_the_strategies():
-    assert {kind for kind, _, _ in TABLE.values()} == public_layers()
-    assert set(CONFIGURATIONS) == public_layers()
+def test_every_public_layer_has_a_case():
+    assert missing("layer", "LAYERS in tests/cases/layers.py", public_layers(), LAYERS) == []
 
 
-@pytest.mark.parametrize("kind", sorted(public_layers(), key=lambda kind: kind.__name__))
-def test_every_argument_of_a_layer_stands_in_the_table(kind):
+@pytest.mark.parametrize("kind", every_kind)
+def test_the_examples_of_a_layer_give_every_argument(kind):
     taken = {
         name
         for name, parameter in inspect.signature(kind).parameters.items()
         if parameter.kind is not parameter.VAR_KEYWORD
     } - set(inspect.signature(Layer).parameters)
-    given = {name for k, kwargs, _ in TABLE.values() if k is kind for name in kwargs}
+    given = {name for example in LAYERS[kind].examples.values() for name in example.kwargs}
     assert taken == given
 
 
@@ -192,14 +81,11 @@ def test_the_shape_is_known_before_the_layer_is_built(case):
     assert foreseen == (None, *layer.forward(case.x()).shape[1:])
 
 
-NOT_BUILT_WHEN_MADE = {BatchNormalization, Conv2D, Dense, Flatten, Rescaling}
-
-
 @every_layer
 def test_a_layer_without_parameters_is_built_when_it_is_made(case):
     """As in Keras, where Flatten and Rescaling are built by their first input nevertheless."""
     layer = case.kind(**case.kwargs)
-    assert layer.built == (case.kind not in NOT_BUILT_WHEN_MADE)
+    assert layer.built == LAYERS[case.kind].built_when_made
     if layer.built:
         assert layer.count_params() == 0
         assert layer.get_weights() == layer.weights == []
@@ -208,7 +94,7 @@ def test_a_layer_without_parameters_is_built_when_it_is_made(case):
     assert inside.built or inside is layer
 
 
-@layers_with(lambda case: case.kind not in NOT_BUILT_WHEN_MADE)
+@layers_with(lambda case: LAYERS[case.kind].built_when_made)
 def test_a_layer_that_is_built_when_made_takes_inputs_of_any_size_and_type(case):
     layer = case.kind(**case.kwargs)
     for grow, dtype in ((0, "float64"), (1, "float32"), (2, "float64")):
@@ -319,7 +205,7 @@ def test_in_training_too_unless_it_says_that_it_mixes_samples(case):
 
 def test_batch_normalization_says_that_it_mixes_samples():
     """Were it cut into shards, each would have a mean of its own."""
-    assert {kind for kind in public_layers() if kind.mixes_samples} == {BatchNormalization}
+    assert {kind for kind in every_kind if kind.mixes_samples} == {BatchNormalization}
 
 
 @every_layer

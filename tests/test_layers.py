@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from strategies import public_layers
+from cases.layers import public_layers
 
 from minicnn import Sequential, config, seeds
 from minicnn.gradcheck import check_layer

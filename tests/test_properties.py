@@ -20,6 +20,7 @@ import types
 
 import numpy as np
 import pytest
+from cases.layers import LAYERS, softmax, windows
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import (
@@ -38,22 +39,14 @@ from strategies import (
 from minicnn import Input, Sequential, get_num_threads, losses, set_num_threads
 from minicnn.layers import (
     Activation,
-    AveragePooling2D,
     BatchNormalization,
     Conv2D,
     Dense,
     Dropout,
-    Flatten,
-    InputLayer,
-    Linear,
     MaxPooling2D,
     ReLU,
-    Rescaling,
-    Sigmoid,
     Softmax,
-    Tanh,
 )
-from minicnn.layers.activations import KNOWN as ACTIVATIONS
 from minicnn.optimizers import SGD, Adam, RMSprop
 from minicnn.utils import set_random_seed
 
@@ -95,167 +88,7 @@ def _no_buffer_is_clean():
         module.np = np
 
 
-# -- the definitions, in loops over plain numbers -------------------------------------------------
-
-
-def activated(name, z):
-    """The activation of that name, number by number, or row by row."""
-    z = np.asarray(z, np.float64)
-    if name == "softmax":
-        y = np.zeros(z.shape)
-        for place in np.ndindex(z.shape[:-1]):
-            row = z[place].tolist()
-            powers = [math.exp(v - max(row)) for v in row]
-            y[place] = [power / math.fsum(powers) for power in powers]
-        return y
-    one = {
-        None: lambda v: v,
-        "linear": lambda v: v,
-        "relu": lambda v: v if v > 0 else 0.0,
-        "sigmoid": lambda v: 1 / (1 + math.exp(-v)),
-        "tanh": math.tanh,
-    }[name]
-    return np.array([one(v) for v in z.ravel().tolist()]).reshape(z.shape)
-
-
-def starts(n, k, s, padding):
-    """Where the windows along an axis of n cells begin; a negative start lies in the padding."""
-    if padding.lower() == "valid":
-        return [start for start in range(0, n, s) if start + k <= n]
-    count = math.ceil(n / s)
-    total = max(0, (count - 1) * s + k - n)
-    return [i * s - total // 2 for i in range(count)]
-
-
-def as_pair(value):
-    return value if isinstance(value, tuple) else (value, value)
-
-
-def windows(case):
-    """Place (i, j) of each window, and its cells inside the image: (a, b, h, w), row by row."""
-    _, H_in, W_in, _ = case.shape
-    pool = case.kwargs.get("pool_size")
-    K_h, K_w = as_pair(pool if pool is not None else case.kwargs["kernel_size"])
-    S_h, S_w = as_pair(case.kwargs.get("strides", (1, 1) if pool is None else pool))
-    for i, top in enumerate(starts(H_in, K_h, S_h, case.kwargs["padding"])):
-        for j, left in enumerate(starts(W_in, K_w, S_w, case.kwargs["padding"])):
-            yield (
-                (i, j),
-                [
-                    (a, b, top + a, left + b)
-                    for a, b in itertools.product(range(K_h), range(K_w))
-                    if 0 <= top + a < H_in and 0 <= left + b < W_in
-                ],
-            )
-
-
-def by_window(case, value):
-    """value(n, cells) for every image and window, as one array (N, H_out, W_out, channels)."""
-    found = {
-        place: [value(n, cells) for n in range(case.shape[0])] for place, cells in windows(case)
-    }
-    H_out, W_out = (max(place[axis] for place in found) + 1 for axis in (0, 1))
-    rows = [[found[i, j] for j in range(W_out)] for i in range(H_out)]
-    return np.array(rows).transpose(2, 0, 1, 3)
-
-
-def bias(case, layer, count):
-    return layer.params["b"].tolist() if case.kwargs["use_bias"] else [0.0] * count
-
-
-def convolution(case, layer, x):
-    C_in, filters = case.shape[3], case.kwargs["filters"]
-    W, start = layer.params["W"].tolist(), bias(case, layer, filters)
-
-    def value(n, cells):
-        return [
-            start[f]
-            + math.fsum(x[n][h][w][c] * W[a][b][c][f] for a, b, h, w in cells for c in range(C_in))
-            for f in range(filters)
-        ]
-
-    return activated(case.kwargs["activation"], by_window(case, value))
-
-
-def pooling(reduced):
-    def definition(case, layer, x):
-        def value(n, cells):
-            return [reduced([x[n][h][w][c] for _, _, h, w in cells]) for c in range(case.shape[3])]
-
-        return by_window(case, value)
-
-    return definition
-
-
-def dense(case, layer, x):
-    W, start = layer.params["W"].tolist(), bias(case, layer, case.kwargs["units"])
-    z = [
-        start[q] + math.fsum(v * W[p][q] for p, v in enumerate(row))
-        for row in np.reshape(x, (-1, len(W))).tolist()
-        for q in range(len(start))
-    ]
-    return activated(case.kwargs["activation"], np.reshape(z, (*case.shape[:-1], len(start))))
-
-
-def normalization(case, layer, x):
-    x = np.asarray(x)
-    y = np.zeros(x.shape)
-    for c in range(x.shape[-1]):
-        values = x[..., c].ravel().tolist()
-        mean, var = (float(layer.state[f"moving_{key}"][c]) for key in ("mean", "variance"))
-        if case.training:
-            mean = math.fsum(values) / len(values)
-            var = math.fsum((v - mean) ** 2 for v in values) / len(values)
-        gamma = float(layer.params["gamma"][c]) if case.kwargs["scale"] else 1.0
-        beta = float(layer.params["beta"][c]) if case.kwargs["center"] else 0.0
-        root = math.sqrt(var + case.kwargs["epsilon"])
-        scaled = [gamma * (v - mean) / root + beta for v in values]
-        y[..., c] = np.reshape(scaled, x.shape[:-1])
-    return y
-
-
-def dropped(case, layer, x):
-    """What a mask of 0 and 1/(1-rate) leaves; which cells it takes is no question of x."""
-    if not case.training:
-        return x
-    rate = case.kwargs["rate"]
-    mask = case.forward(case.layer(), np.ones(case.shape))
-    kept = {1 / (1 - rate)} if rate < 1 else set()
-    assert set(mask.ravel().tolist()) <= {0.0} | kept
-    return [v * m for v, m in zip(np.ravel(x).tolist(), mask.ravel().tolist())]
-
-
-def rescaled(case, layer, x):
-    C = case.shape[-1]
-    scale, offset = (
-        list(case.kwargs[name]) if np.ndim(case.kwargs[name]) else [case.kwargs[name]] * C
-        for name in ("scale", "offset")
-    )
-    numbers = np.ravel(x).tolist()
-    return [float(scale[k % C]) * number + float(offset[k % C]) for k, number in enumerate(numbers)]
-
-
-def by_name(name):
-    return lambda case, layer, x: activated(case.kwargs.get("activation", name), x)
-
-
-DEFINITIONS = {
-    Activation: by_name(None),
-    AveragePooling2D: pooling(lambda cells: math.fsum(cells) / len(cells)),
-    BatchNormalization: normalization,
-    Conv2D: convolution,
-    Dense: dense,
-    Dropout: dropped,
-    Flatten: lambda case, layer, x: np.ravel(x),
-    InputLayer: by_name(None),
-    Linear: by_name(None),
-    MaxPooling2D: pooling(max),
-    ReLU: by_name("relu"),
-    Rescaling: rescaled,
-    Sigmoid: by_name("sigmoid"),
-    Softmax: by_name("softmax"),
-    Tanh: by_name("tanh"),
-}
+# -- forward ---------------------------------------------------------------------------------------
 
 
 @each_kind
@@ -266,7 +99,7 @@ def test_forward_is_the_definition_in_plain_loops(kind, data):
     case = data.draw(cases(kind))
     for dtype, limit in (("float64", 1e-12), ("float32", 1e-5)):
         layer, x = case.layer(dtype), case.x(dtype)
-        truth = np.asarray(DEFINITIONS[kind](case, layer, x.tolist()), np.float64)
+        truth = np.asarray(LAYERS[kind].definition(case, layer, x.tolist()), np.float64)
         y = case.forward(layer, x)
         assert y.shape == layer.output_shape(case.shape)
         within(limit, f"F1 {kind.__name__} {dtype}", error(y.ravel(), truth.ravel(), 1.0))
@@ -323,8 +156,9 @@ def assert_gradients(case, layer, x, eps, limit, what):
 
 
 def keeps_off_the_kinks(case):
-    """Whether the numbers that an activation inside a layer sees are clear of ReLU's kink."""
-    if case.kwargs.get("activation") != "relu" or case.kind is Activation:
+    """Whether the numbers that an activation inside a layer sees are clear of its kinks."""
+    inside = getattr(case.kind(**case.kwargs), "activation", None)
+    if case.kind is Activation or inside is None or LAYERS[type(inside)].side is None:
         return True  # their x is spaced
     z = case.layer(activation=None).forward(case.x(values="spaced"))
     return np.abs(z).min() > 1e-3
@@ -340,16 +174,16 @@ def test_gradients_are_central_differences(kind, data):
     assert_gradients(case, case.layer(), case.x(), EPS, 1e-7, f"G1 {kind.__name__}")
 
 
-NO_ACTIVATION = {Conv2D: {"activation": None}, Dense: {"activation": None}}
-LINEAR = (AveragePooling2D, Conv2D, Dense, Dropout, Flatten, InputLayer, Linear, Rescaling)
-
-
-@pytest.mark.parametrize("kind", LINEAR, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in every_kind if LAYERS[kind].linear is not None],
+    ids=lambda kind: kind.__name__,
+)
 @PROFILE
 @given(st.data())
 def test_gradients_of_linear_layers_are_exact(kind, data):
     """(G2) with steps as long as 1, which leave nothing but rounding."""
-    case = data.draw(cases(kind, **NO_ACTIVATION.get(kind, {})))
+    case = data.draw(cases(kind, **LAYERS[kind].linear))
     assert_gradients(case, case.layer(), case.x(), 1.0, 1e-12, f"G2 {kind.__name__}")
 
 
@@ -386,7 +220,7 @@ def test_of_equal_cells_the_first_collects_and_padding_never_does(case):
     layer, x = case.layer(), case.x()
     dy = case.dy(layer.forward(x))
     truth = np.zeros(case.shape)
-    for (i, j), cells in windows(case):
+    for (i, j), cells in windows(layer, case.shape):
         for n, c in itertools.product(range(case.shape[0]), range(case.shape[3])):
             _, _, h, w = max(cells, key=lambda cell: x[n, cell[2], cell[3], c])  # the first of them
             truth[n, h, w, c] += dy[n, i, j, c]
@@ -730,14 +564,12 @@ def settings_of(optimizer):
 
 def kinks(layers, outputs):
     """On which side of each kink a pass went: ReLUs that are on, cells that won their windows."""
-    sides = []
-    for layer, y in zip(layers, outputs):
-        inner = getattr(layer, "activation", layer)
-        if isinstance(inner, ReLU):
-            sides.append(y > 0)
-        if isinstance(layer, MaxPooling2D):
-            sides.append(layer.backward(np.arange(1.0, y.size + 1).reshape(y.shape)))
-    return sides
+    pairs = [(LAYERS[type(layer)].side, layer, y) for layer, y in zip(layers, outputs)]
+    return [side(layer, y) for side, layer, y in pairs if side]
+
+
+def softmax_of(z):
+    return np.array([softmax(row) for row in z.tolist()])
 
 
 def walk(model, x, training=True):
@@ -754,7 +586,7 @@ def loss_of(network, y, z):
     """Loss of each sample from the logits (or the outputs), and its gradient, by the formula."""
     if network.loss == "mse":
         return np.square(z - y).mean(axis=1), 2 * (z - y) / z.shape[1]
-    p = np.array(activated("softmax", z))
+    p = softmax_of(z)
     target = np.eye(network.classes)[y] if y.ndim == 1 else y
     shifted = z - z.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -819,7 +651,7 @@ def test_a_step_in_shards_is_the_walk_of_the_whole_batch(network, n, dtype, jit_
             within(limit, f"shards, {key} {dtype}", error(array, other.state[key], 1.0))
 
     z = walk(plain, x.astype(dtype), training=False)[-1]
-    outputs = z if network.loss == "mse" else activated("softmax", z)
+    outputs = z if network.loss == "mse" else softmax_of(z)
     predicted = model.predict(x, batch_size=n, verbose=0)
     within(limit, f"shards, outputs {dtype}", error(predicted, outputs, 1.0))
 
@@ -865,7 +697,7 @@ def test_evaluate_is_the_mean_over_samples_and_predict_keeps_their_order(network
     values, _ = loss_of(network, y, z)
     right = z.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))
     judged = np.abs(z - y).mean(axis=1) if network.loss == "mse" else right
-    outputs = z if network.loss == "mse" else activated("softmax", z)
+    outputs = z if network.loss == "mse" else softmax_of(z)
     for batch_size in (1, 7, 32, n):
         loss, figure = model.evaluate(x, y, batch_size=batch_size, verbose=0)
         within(1e-6, "T2 loss", error(loss, values.mean(), 1.0))
@@ -896,8 +728,3 @@ def test_the_global_random_state_is_neither_read_nor_changed(network, seed):
         after = np.random.get_state()[1].tobytes(), np.random.get_state()[2:], random.getstate()
         assert after == before
     assert runs[0] == runs[1]
-
-
-def test_every_activation_is_drawn():
-    assert set(ACTIVATIONS) == {"linear", "relu", "sigmoid", "softmax", "tanh"}
-    assert set(DEFINITIONS) == set(every_kind)

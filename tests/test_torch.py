@@ -1,7 +1,6 @@
 """Live oracle: what PyTorch computes for the same weights, and what we do. (F2)
 
-PyTorch means other things by some of the same words; each translation below says which. Dropout
-draws its masks in its own way, so there its mask is ours and the comparison is of the rest.
+PyTorch means other things by some of the same words; each translation in `cases/` says which.
 """
 
 from __future__ import annotations
@@ -10,28 +9,13 @@ import math
 
 import numpy as np
 import pytest
+from cases.layers import LAYERS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import CONFIGURATIONS, PROFILE, SEEDS, cases, error, every_kind, networks, within
+from strategies import PROFILE, SEEDS, cases, error, every_kind, networks, within
 
 from minicnn import losses
-from minicnn.layers import (
-    Activation,
-    AveragePooling2D,
-    BatchNormalization,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    InputLayer,
-    Linear,
-    MaxPooling2D,
-    ReLU,
-    Rescaling,
-    Sigmoid,
-    Softmax,
-    Tanh,
-)
+from minicnn.layers import BatchNormalization
 from minicnn.optimizers import SGD, Adam, RMSprop
 
 torch = pytest.importorskip("torch", reason="PyTorch, the live oracle, is not installed")
@@ -46,131 +30,7 @@ def tensor(array, *, learned=True):
     return torch.tensor(array, requires_grad=learned)
 
 
-# -- each layer, as PyTorch writes it -------------------------------------------------------------
-
-ACTIVATIONS = {
-    None: lambda z: z,
-    "linear": lambda z: z,
-    "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-    "softmax": lambda z: torch.softmax(z, dim=-1),
-    "tanh": torch.tanh,
-}
-
-
-def images_first(x):
-    """NHWC, as ours, to NCHW."""
-    return x.permute(0, 3, 1, 2)
-
-
-def channels_last(y):
-    return y.permute(0, 2, 3, 1)
-
-
-def padded(x, window, strides, padding, value):
-    """x (NCHW) with the cells of "same" around it: the odd one at the end, which PyTorch's own
-    padding="same" refuses with strides and its padding=1 puts on both sides."""
-    if padding.lower() == "valid":
-        return x
-    before_and_after = []
-    for n, k, s in zip(x.shape[:1:-1], window[::-1], strides[::-1]):  # width first, as F.pad has it
-        total = max(0, (math.ceil(n / s) - 1) * s + k - n)
-        before_and_after += [total // 2, total - total // 2]
-    return F.pad(x, before_and_after, value=value)
-
-
-def convolution(layer, params, x):
-    kernel = params["W"].permute(3, 2, 0, 1).contiguous()  # (C_out, C_in, K_h, K_w)
-    x = padded(images_first(x), layer.kernel_size, layer.strides, layer.padding, 0.0)
-    z = F.conv2d(x, kernel, params.get("b"), stride=layer.strides)
-    return ACTIVATIONS[layer.activation.name](channels_last(z))
-
-
-def max_pooling(layer, params, x):
-    x = padded(images_first(x), layer.pool_size, layer.strides, layer.padding, -math.inf)
-    return channels_last(F.max_pool2d(x, layer.pool_size, layer.strides))
-
-
-def average_pooling(layer, params, x):
-    """The mean of the padded window, divided by the share of its cells that are real."""
-    x = images_first(x)
-    means = [
-        F.avg_pool2d(
-            padded(cells, layer.pool_size, layer.strides, layer.padding, 0.0),
-            layer.pool_size,
-            layer.strides,
-        )
-        for cells in (x, torch.ones_like(x))
-    ]
-    return channels_last(means[0] / means[1])
-
-
-def dense(layer, params, x):
-    return ACTIVATIONS[layer.activation.name](F.linear(x, params["W"].T, params.get("b")))
-
-
-def normalization(layer, params, x, training):
-    """Their momentum is the share of what is new."""
-    rows = x.reshape(-1, x.shape[-1])
-    mean, var = (torch.tensor(layer.state[f"moving_{key}"]) for key in ("mean", "variance"))
-    return F.batch_norm(
-        rows,
-        mean,
-        var,
-        params.get("gamma"),
-        params.get("beta"),
-        training=training,
-        momentum=1 - layer.momentum,
-        eps=layer.epsilon,
-    ).reshape(x.shape)
-
-
-def dropout(layer, params, x, training):
-    if not training:
-        return x
-    layer.seek(0, 0)
-    return x * torch.tensor(layer.forward(np.ones(x.shape, layer_type(x)), training=True))
-
-
-def layer_type(x):
-    return str(x.dtype).removeprefix("torch.")
-
-
-def by_name(name):
-    return lambda layer, params, x: ACTIVATIONS[name](x)
-
-
-def rescaled(layer, params, x):
-    scale, offset = (torch.tensor(number, dtype=x.dtype) for number in (layer.scale, layer.offset))
-    return x * scale + offset
-
-
-THEIRS = {
-    Activation: lambda layer, params, x: ACTIVATIONS[layer.activation.name](x),
-    AveragePooling2D: average_pooling,
-    BatchNormalization: normalization,
-    Conv2D: convolution,
-    Dense: dense,
-    Dropout: dropout,
-    Flatten: lambda layer, params, x: x.flatten(1) if x.dim() > 1 else x[:, None],
-    InputLayer: by_name(None),
-    Linear: by_name(None),
-    MaxPooling2D: max_pooling,
-    ReLU: by_name("relu"),
-    Rescaling: rescaled,
-    Sigmoid: by_name("sigmoid"),
-    Softmax: by_name("softmax"),
-    Tanh: by_name("tanh"),
-}
-
-
-def theirs(layer, params, x, training):
-    mode = (training,) if type(layer) in (BatchNormalization, Dropout) else ()
-    return THEIRS[type(layer)](layer, params, x, *mode)
-
-
-def test_every_layer_is_compared():
-    assert set(THEIRS) == set(CONFIGURATIONS)
+# -- layers ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", every_kind, ids=lambda kind: kind.__name__)
@@ -182,7 +42,7 @@ def test_layer(kind, data, dtype):
     layer, x = case.layer(dtype), case.x(dtype)
     params = {key: tensor(array) for key, array in layer.params.items()}
     given_x = tensor(x)
-    their_y = theirs(layer, params, given_x, case.training)
+    their_y = LAYERS[kind].torch(torch, layer, params, given_x, case.training)
     y = case.forward(layer, x)
     forward, backward = LIMITS[dtype]
     assert y.shape == tuple(their_y.shape)
@@ -333,7 +193,7 @@ def test_network(network, n, dtype):
     params = [{key: tensor(array) for key, array in layer.params.items()} for layer in plain.layers]
     z = torch.tensor(x)
     for layer, their_params in zip(plain.layers, params):
-        z = theirs(layer, their_params, z, True)
+        z = LAYERS[type(layer)].torch(torch, layer, their_params, z, True)
     if network.loss == "mse":
         their_loss = F.mse_loss(z, torch.tensor(y.astype(dtype)))
     else:

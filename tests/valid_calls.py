@@ -2,7 +2,7 @@
 
 `wrong_calls.py` puts wrong values in the place of the arguments, one or two at a time. What is
 public is found by inspection: a new function, class or method without an entry here fails
-`test_wrong_calls.py`, which says what to write. Layers come from the table of `test_contract.py`.
+`test_wrong_calls.py`, which says what to write. Layers come from the table in `cases/`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from test_contract import CASES
+from strategies import CASES
 
 import minicnn
 from minicnn import initializers, losses, metrics, optimizers
@@ -156,7 +156,7 @@ LAYER_ARGUMENTS = (Layer,)  # what every layer's constructor hands on to
 
 
 def _of_layers() -> Iterator[tuple[str, Callable[[], Valid]]]:
-    """Constructor, methods and settings of every layer, from the table of `test_contract.py`."""
+    """Constructor, methods and settings of every layer, from the table in `cases/layers.py`."""
     fullest = {}
     for case in CASES.values():  # of each class the case that gives most arguments
         if case.kind not in fullest or len(case.kwargs) > len(fullest[case.kind].kwargs):
@@ -386,9 +386,9 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             ActivationLayer, {}, None, layers_base.OF_KERAS
         ),
         "layers.input.Input": lambda: Valid(Input, {"shape": (4,)}, None, layers_base.OF_KERAS),
-        "layers.base.Layer.params =": lambda: _table(CASES["dense"], "params"),
-        "layers.base.Layer.grads =": lambda: _table(CASES["dense"], "grads"),
-        "layers.base.Layer.state =": lambda: _table(CASES["batch normalization"], "state"),
+        "layers.base.Layer.params =": lambda: _table(CASES["Dense linear"], "params"),
+        "layers.base.Layer.grads =": lambda: _table(CASES["Dense linear"], "grads"),
+        "layers.base.Layer.state =": lambda: _table(CASES["BatchNormalization of images"], "state"),
         "layers.base.Layer.add_param": lambda: _adding("add_param"),
         "layers.base.Layer.add_state": lambda: _adding("add_state"),
         # models

@@ -1,0 +1,679 @@
+"""Every public layer: see `LayerCase`. A new layer is one entry of LAYERS."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+import minicnn.layers
+from cases import Draw, Example, LayerCase, Shape, public
+from minicnn.initializers import GlorotUniform
+from minicnn.layers import (
+    Activation,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    InputLayer,
+    Layer,
+    Linear,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from minicnn.layers.activations import KNOWN as ACTIVATIONS
+
+ACTIVATION_NAMES = (None, *sorted(ACTIVATIONS))
+NOT_OF_KERAS = "in Keras this is no layer but an activation: see the numbers of Activation"
+
+
+def public_layers() -> set[type[Layer]]:
+    """Every layer class that `minicnn.layers` shows to its users."""
+    return public(minicnn.layers, Layer)
+
+
+# -- activations ----------------------------------------------------------------------------------
+
+
+def softmax(row: list[float]) -> list[float]:
+    powers = [math.exp(v - max(row)) for v in row]
+    return [power / math.fsum(powers) for power in powers]
+
+
+def each_number(one: Any) -> Any:
+    """The definition of a layer that maps every number by itself."""
+    return lambda case, layer, x: [one(v) for v in np.ravel(x).tolist()]
+
+
+def activated(layer: Layer, z: Any) -> Any:
+    """The definition of the activation that stands inside a layer."""
+    return LAYERS[type(layer.activation)].definition(None, layer.activation, z)
+
+
+def torch_activated(torch: Any, layer: Layer, z: Any) -> Any:
+    return LAYERS[type(layer.activation)].torch(torch, layer.activation, {}, z, False)
+
+
+def activation_side(layer: Layer, y: Any) -> Any:
+    side = LAYERS[type(layer.activation)].side
+    return side(layer.activation, y) if side else ()
+
+
+def some_activation(draw: Draw) -> Any:
+    return draw.one_of(*ACTIVATION_NAMES)
+
+
+# -- windows --------------------------------------------------------------------------------------
+
+
+def starts(n: int, k: int, s: int, padding: str) -> list[int]:
+    """Where the windows along an axis of n cells begin; a negative start lies in the padding."""
+    if padding == "valid":
+        return [start for start in range(0, n, s) if start + k <= n]
+    count = math.ceil(n / s)
+    total = max(0, (count - 1) * s + k - n)
+    return [i * s - total // 2 for i in range(count)]
+
+
+def windows(layer: Any, shape: Shape) -> Any:
+    """Place (i, j) of each window, and its cells inside the image: (a, b, h, w), row by row."""
+    _, H_in, W_in, _ = shape
+    K_h, K_w = getattr(layer, "pool_size", None) or layer.kernel_size
+    S_h, S_w = layer.strides
+    for i, top in enumerate(starts(H_in, K_h, S_h, layer.padding)):
+        for j, left in enumerate(starts(W_in, K_w, S_w, layer.padding)):
+            yield (
+                (i, j),
+                [
+                    (a, b, top + a, left + b)
+                    for a, b in itertools.product(range(K_h), range(K_w))
+                    if 0 <= top + a < H_in and 0 <= left + b < W_in
+                ],
+            )
+
+
+def by_window(layer: Any, shape: Shape, value: Any) -> np.ndarray:
+    """value(n, cells) for every image and window, as one array (N, H_out, W_out, channels)."""
+    found = {
+        place: [value(n, cells) for n in range(shape[0])] for place, cells in windows(layer, shape)
+    }
+    H_out, W_out = (max(place[axis] for place in found) + 1 for axis in (0, 1))
+    rows = [[found[i, j] for j in range(W_out)] for i in range(H_out)]
+    return np.array(rows).transpose(2, 0, 1, 3)
+
+
+def some_windows(draw: Draw, name: str) -> tuple[dict[str, Any], Shape]:
+    """Windows larger than the image where padding allows them, strides beyond the window, and
+    sizes that the strides do not divide all come up."""
+    window, padding = draw.pair(4), draw.one_of("valid", "same", "SAME")
+    kwargs = {name: window, "padding": padding}
+    if draw.flag():
+        kwargs["strides"] = draw.pair(4)
+    K_h, K_w = window if isinstance(window, tuple) else (window, window)
+    H_low, W_low = (K_h, K_w) if padding == "valid" else (1, 1)
+    return kwargs, (draw.size(1, 2), draw.size(H_low, 6), draw.size(W_low, 6), draw.size(1, 3))
+
+
+def windows_inside(draw: Draw, sample: Shape, name: str, usual: Any) -> dict[str, Any] | None:
+    """In half of the networks the window and strides that the engine has a fused step for."""
+    if len(sample) != 3:
+        return None
+    any_other = (draw.size(1, 3), draw.size(1, 3)), (draw.size(1, 2), draw.size(1, 2))
+    window, strides = draw.one_of(usual, any_other)
+    fits = window[0] <= sample[0] and window[1] <= sample[1]
+    return {
+        name: window,
+        "strides": strides,
+        "padding": draw.one_of("valid", "same") if fits else "same",
+    }
+
+
+def images_first(x: Any) -> Any:
+    """NHWC, as ours, to NCHW."""
+    return x.permute(0, 3, 1, 2)
+
+
+def channels_last(y: Any) -> Any:
+    return y.permute(0, 2, 3, 1)
+
+
+def torch_padded(torch: Any, layer: Any, x: Any, value: float) -> Any:
+    """x (NCHW) with the cells of "same" around it: the odd one at the end, which PyTorch's own
+    padding="same" refuses with strides and its padding=1 puts on both sides."""
+    if layer.padding == "valid":
+        return x
+    window = getattr(layer, "pool_size", None) or layer.kernel_size
+    before_and_after = []  # width first, as F.pad has it
+    for n, k, s in zip(x.shape[:1:-1], window[::-1], layer.strides[::-1]):
+        total = max(0, (math.ceil(n / s) - 1) * s + k - n)
+        before_and_after += [total // 2, total - total // 2]
+    return torch.nn.functional.pad(x, before_and_after, value=value)
+
+
+# -- convolution ----------------------------------------------------------------------------------
+
+
+def convolution(case: Any, layer: Any, x: Any) -> Any:
+    C_in, filters = case.shape[3], layer.filters
+    W = layer.params["W"].tolist()
+    bias = layer.params["b"].tolist() if "b" in layer.params else [0.0] * filters
+
+    def value(n: int, cells: Any) -> list[float]:
+        return [
+            bias[f]
+            + math.fsum(x[n][h][w][c] * W[a][b][c][f] for a, b, h, w in cells for c in range(C_in))
+            for f in range(filters)
+        ]
+
+    return activated(layer, by_window(layer, case.shape, value))
+
+
+def torch_convolution(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    kernel = params["W"].permute(3, 2, 0, 1).contiguous()  # (C_out, C_in, K_h, K_w)
+    x = torch_padded(torch, layer, images_first(x), 0.0)
+    z = torch.nn.functional.conv2d(x, kernel, params.get("b"), stride=layer.strides)
+    return torch_activated(torch, layer, channels_last(z))
+
+
+def some_convolution(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    kwargs, shape = some_windows(draw, "kernel_size")
+    kwargs |= {"filters": draw.size(1, 3), "use_bias": draw.flag()}
+    return {**kwargs, "activation": some_activation(draw)}, shape
+
+
+def convolution_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    kwargs = windows_inside(draw, sample, "kernel_size", ((3, 3), (1, 1)))
+    if kwargs is None:
+        return None
+    activation = draw.one_of(None, "relu", "relu", "tanh", "sigmoid")
+    return {**kwargs, "filters": draw.one_of(1, 2, 4, 5), "activation": activation}
+
+
+# -- pooling --------------------------------------------------------------------------------------
+
+
+def pooling(reduced: Any) -> Any:
+    def definition(case: Any, layer: Any, x: Any) -> Any:
+        def value(n: int, cells: Any) -> list[float]:
+            return [reduced([x[n][h][w][c] for _, _, h, w in cells]) for c in range(case.shape[3])]
+
+        return by_window(layer, case.shape, value)
+
+    return definition
+
+
+def torch_max_pooling(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    x = torch_padded(torch, layer, images_first(x), -math.inf)
+    return channels_last(torch.nn.functional.max_pool2d(x, layer.pool_size, layer.strides))
+
+
+def torch_average_pooling(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    """The mean of the padded window, divided by the share of its cells that are real."""
+    x = images_first(x)
+    means = [
+        torch.nn.functional.avg_pool2d(
+            torch_padded(torch, layer, cells, 0.0), layer.pool_size, layer.strides
+        )
+        for cells in (x, torch.ones_like(x))
+    ]
+    return channels_last(means[0] / means[1])
+
+
+def pooling_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    return windows_inside(draw, sample, "pool_size", ((2, 2), (2, 2)))
+
+
+def which_cells(layer: Any, y: Any) -> Any:
+    return layer.backward(np.arange(1.0, y.size + 1).reshape(y.shape))
+
+
+POOLING = {  # what Keras is asked of both poolings
+    "2": Example({"pool_size": 2}, (2, 6, 8, 3)),
+    "2, remainder": Example({"pool_size": 2}, (2, 7, 5, 2)),
+    "2, same, remainder": Example({"pool_size": 2, "padding": "same"}, (2, 7, 5, 2)),
+    "3": Example({"pool_size": 3}, (2, 8, 7, 2)),
+    "3, same": Example({"pool_size": 3, "padding": "same"}, (2, 8, 7, 2)),
+    "2, stride 1": Example({"pool_size": 2, "strides": 1}, (2, 5, 4, 2)),
+    "2, stride 1, same": Example({"pool_size": 2, "strides": 1, "padding": "same"}, (2, 5, 4, 2)),
+    "3, stride 2": Example({"pool_size": 3, "strides": 2}, (2, 8, 9, 2)),
+    "3, stride 2, same": Example({"pool_size": 3, "strides": 2, "padding": "same"}, (2, 8, 9, 2)),
+    "3, stride 1, same": Example({"pool_size": 3, "strides": 1, "padding": "same"}, (2, 4, 5, 2)),
+    "2, stride 3": Example({"pool_size": 2, "strides": 3}, (2, 8, 9, 2)),
+    "2, stride 3, same": Example({"pool_size": 2, "strides": 3, "padding": "same"}, (2, 8, 7, 2)),
+    "2x3": Example({"pool_size": [2, 3]}, (2, 7, 8, 2)),
+    "2x3, stride 3x2, same": Example(
+        {"pool_size": [2, 3], "strides": [3, 2], "padding": "same"}, (2, 7, 8, 2)
+    ),
+    "beyond the image": Example({"pool_size": 4, "strides": 2, "padding": "same"}, (2, 3, 2, 2)),
+}
+
+
+# -- dense, normalization, dropout, rescaling -----------------------------------------------------
+
+
+def dense(case: Any, layer: Any, x: Any) -> Any:
+    W = layer.params["W"].tolist()
+    bias = layer.params["b"].tolist() if "b" in layer.params else [0.0] * layer.units
+    z = [
+        bias[q] + math.fsum(v * W[p][q] for p, v in enumerate(row))
+        for row in np.reshape(x, (-1, len(W))).tolist()
+        for q in range(len(bias))
+    ]
+    return activated(layer, np.reshape(z, (*case.shape[:-1], len(bias))))
+
+
+def torch_dense(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    z = torch.nn.functional.linear(x, params["W"].T, params.get("b"))
+    return torch_activated(torch, layer, z)
+
+
+def some_dense(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    activation = some_activation(draw)
+    kwargs = {"units": draw.size(1, 5), "use_bias": draw.flag(), "activation": activation}
+    return kwargs, draw.shape()
+
+
+def dense_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    kwargs = {"units": draw.size(2, 6), "activation": some_activation(draw)}
+    return kwargs if len(sample) == 1 else None
+
+
+def normalization(case: Any, layer: Any, x: Any) -> Any:
+    x = np.asarray(x)
+    y = np.zeros(x.shape)
+    for c in range(x.shape[-1]):
+        values = x[..., c].ravel().tolist()
+        mean, var = (float(layer.state[f"moving_{key}"][c]) for key in ("mean", "variance"))
+        if case.training:
+            mean = math.fsum(values) / len(values)
+            var = math.fsum((v - mean) ** 2 for v in values) / len(values)
+        gamma = float(layer.params["gamma"][c]) if case.kwargs.get("scale", True) else 1.0
+        beta = float(layer.params["beta"][c]) if case.kwargs.get("center", True) else 0.0
+        root = math.sqrt(var + case.kwargs.get("epsilon", 1e-3))
+        scaled = [gamma * (v - mean) / root + beta for v in values]
+        y[..., c] = np.reshape(scaled, x.shape[:-1])
+    return y
+
+
+def torch_normalization(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    """Their momentum is the share of what is new."""
+    return torch.nn.functional.batch_norm(
+        x.reshape(-1, x.shape[-1]),
+        torch.tensor(layer.state["moving_mean"]),
+        torch.tensor(layer.state["moving_variance"]),
+        params.get("gamma"),
+        params.get("beta"),
+        training=training,
+        momentum=1 - layer.momentum,
+        eps=layer.epsilon,
+    ).reshape(x.shape)
+
+
+def some_normalization(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    shape = (draw.size(4, 7), *draw.shape()[1:])
+    kwargs = {
+        "axis": draw.one_of(-1, len(shape) - 1),
+        "momentum": draw.one_of(0.0, 0.6, 0.99, 1.0),
+        "epsilon": draw.one_of(1e-3, 1e-2),
+        "center": draw.flag(),
+        "scale": draw.flag(),
+    }
+    return kwargs, shape
+
+
+def dropped(case: Any, layer: Any, x: Any) -> Any:
+    """What a mask of 0 and 1/(1-rate) leaves; which cells it takes is no question of x."""
+    if not case.training:
+        return x
+    rate = case.kwargs["rate"]
+    mask = case.forward(case.layer(), np.ones(case.shape))
+    kept = {1 / (1 - rate)} if rate < 1 else set()
+    assert set(mask.ravel().tolist()) <= {0.0} | kept
+    return [v * m for v, m in zip(np.ravel(x).tolist(), mask.ravel().tolist())]
+
+
+def torch_dropped(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    """PyTorch draws its masks in its own way: the mask is ours, the rest is compared."""
+    if not training:
+        return x
+    layer.seek(0, 0)
+    ones = np.ones(x.shape, str(x.dtype).removeprefix("torch."))
+    return x * torch.tensor(layer.forward(ones, training=True))
+
+
+def some_dropout(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    return {"rate": draw.one_of(0, 0.1, 0.5, 0.9, 1), "seed": draw.size(0, 2**32)}, draw.shape()
+
+
+def rescaled(case: Any, layer: Any, x: Any) -> Any:
+    C = case.shape[-1]
+    scale, offset = (
+        list(number) if np.ndim(number := case.kwargs.get(name, 0.0)) else [number] * C
+        for name in ("scale", "offset")
+    )
+    numbers = np.ravel(x).tolist()
+    return [float(scale[k % C]) * number + float(offset[k % C]) for k, number in enumerate(numbers)]
+
+
+def torch_rescaled(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    scale, offset = (torch.tensor(number, dtype=x.dtype) for number in (layer.scale, layer.offset))
+    return x * scale + offset
+
+
+def some_rescaling(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    """One number for all channels, or one for each, as a list, a tuple or an array."""
+    shape = draw.shape()
+    kwargs: dict[str, Any] = {"scale": draw.one_of(1 / 255, 1, -2.5)}
+    kwargs["offset"] = draw.one_of(0.0, -1.0, np.float32(0.5))
+    for name in kwargs:
+        if draw.flag():
+            numbers = [draw.size(-20, 20) / 8 for _ in range(shape[-1])]
+            kwargs[name] = draw.one_of(list, tuple, np.array)(numbers)
+    return kwargs, shape
+
+
+def some_input(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    shape = draw.shape()
+    return {"shape": shape[1:]}, shape
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+LAYERS: dict[type[Layer], LayerCase] = {
+    Activation: LayerCase(
+        examples={
+            "softmax": Example({"activation": "softmax"}, (4, 5)),
+            "by its layer": Example({"activation": ReLU()}, (3, 2, 2, 3)),
+            "none": Example({"activation": None}, (4, 5)),
+        },
+        definition=lambda case, layer, x: activated(layer, x),
+        torch=lambda torch, layer, params, x, training: torch_activated(torch, layer, x),
+        keras={name: Example({"activation": name}, (3, 4)) for name in sorted(ACTIVATIONS)},
+        draw=lambda draw: ({"activation": some_activation(draw)}, draw.shape()),
+        side=activation_side,
+        inside=lambda draw, sample: {"activation": some_activation(draw)},
+    ),
+    AveragePooling2D: LayerCase(
+        examples={
+            "overlapping": Example({"pool_size": (2, 3), "strides": 1}, (3, 5, 6, 2)),
+            "beyond the image": Example(
+                {"pool_size": (4, 3), "strides": (2, 1), "padding": "same"}, (3, 3, 2, 2)
+            ),
+        },
+        definition=pooling(lambda cells: math.fsum(cells) / len(cells)),
+        torch=torch_average_pooling,
+        keras=POOLING,
+        draw=lambda draw: some_windows(draw, "pool_size"),
+        linear={},
+        inside=pooling_inside,
+    ),
+    BatchNormalization: LayerCase(
+        examples={
+            "of images": Example({}, (6, 3, 2, 5)),
+            "all arguments": Example(
+                {"axis": 1, "momentum": 0.5, "epsilon": 0.01, "center": False, "scale": False},
+                (8, 3),
+            ),
+        },
+        definition=normalization,
+        torch=torch_normalization,
+        keras={
+            "2d": Example({}, (6, 3), "around 5"),
+            "4d": Example({}, (3, 4, 2, 3), "around 5"),
+            "momentum, epsilon": Example(
+                {"momentum": 0.9, "epsilon": 1e-5}, (2, 3, 3, 2), "around 5"
+            ),
+            "no scale": Example({"scale": False}, (4, 2, 2, 3), "around 5"),
+            "no center": Example({"center": False}, (4, 2, 2, 3), "around 5"),
+            "one sample": Example({}, (1, 3), "around 5"),
+        },
+        draw=some_normalization,
+        built_when_made=False,
+    ),
+    Conv2D: LayerCase(
+        examples={
+            "3x3": Example({"filters": 3, "kernel_size": 3}, (4, 6, 5, 2)),
+            "all arguments": Example(
+                {
+                    "filters": 2,
+                    "kernel_size": (2, 3),
+                    "strides": (2, 3),
+                    "padding": "same",
+                    "activation": "relu",
+                    "use_bias": True,
+                    "kernel_initializer": "he_normal",
+                    "bias_initializer": GlorotUniform(seed=3),
+                },
+                (3, 7, 8, 2),
+            ),
+            "without bias": Example(
+                {"filters": 2, "kernel_size": 1, "use_bias": False}, (3, 3, 3, 4)
+            ),
+            "strides beyond the kernel": Example(
+                {"filters": 2, "kernel_size": (2, 1), "strides": 3, "activation": Tanh},
+                (3, 6, 7, 1),
+            ),
+            "kernel beyond the image": Example(
+                {"filters": 2, "kernel_size": (4, 5), "padding": "same", "activation": "softmax"},
+                (2, 3, 2, 1),
+            ),
+        },
+        definition=convolution,
+        torch=torch_convolution,
+        keras={
+            "plain": Example({"filters": 4, "kernel_size": 3}, (2, 6, 7, 3)),
+            "1x1": Example({"filters": 2, "kernel_size": 1}, (2, 3, 4, 3)),
+            "whole input": Example({"filters": 3, "kernel_size": [4, 5]}, (2, 4, 5, 2)),
+            "2x3": Example(
+                {"filters": 3, "kernel_size": [2, 3], "activation": "relu"}, (2, 5, 6, 2)
+            ),
+            "same, odd": Example({"filters": 4, "kernel_size": 3, "padding": "same"}, (2, 5, 7, 2)),
+            "same, even kernel": Example(
+                {"filters": 3, "kernel_size": [2, 4], "padding": "same"}, (2, 5, 6, 2)
+            ),
+            "same, kernel beyond the image": Example(
+                {"filters": 2, "kernel_size": 5, "padding": "same"}, (2, 3, 2, 2)
+            ),
+            "same, relu": Example(
+                {"filters": 4, "kernel_size": 3, "padding": "same", "activation": "relu"},
+                (2, 6, 6, 3),
+            ),
+            "stride 2": Example({"filters": 3, "kernel_size": 3, "strides": 2}, (2, 7, 9, 2)),
+            "stride 2, remainder": Example(
+                {"filters": 3, "kernel_size": 3, "strides": 2}, (2, 8, 6, 2)
+            ),
+            "stride 3": Example({"filters": 3, "kernel_size": 2, "strides": 3}, (2, 9, 10, 2)),
+            "stride 1x2": Example(
+                {"filters": 3, "kernel_size": [2, 3], "strides": [1, 2]}, (2, 6, 8, 2)
+            ),
+            "same, stride 2, even": Example(
+                {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"}, (2, 6, 8, 2)
+            ),
+            "same, stride 2, odd": Example(
+                {
+                    "filters": 3,
+                    "kernel_size": 3,
+                    "strides": 2,
+                    "padding": "same",
+                    "activation": "relu",
+                },
+                (2, 7, 5, 2),
+            ),
+            "same, stride 2x3": Example(
+                {"filters": 3, "kernel_size": [2, 3], "strides": [2, 3], "padding": "same"},
+                (2, 7, 8, 2),
+            ),
+            "same, stride beyond the kernel": Example(
+                {"filters": 2, "kernel_size": 1, "strides": 3, "padding": "same"}, (2, 7, 8, 2)
+            ),
+            "no bias": Example({"filters": 4, "kernel_size": 3, "use_bias": False}, (2, 5, 5, 1)),
+            "no bias, relu": Example(
+                {"filters": 4, "kernel_size": 3, "use_bias": False, "activation": "relu"},
+                (1, 5, 6, 2),
+            ),
+            "tanh": Example({"filters": 2, "kernel_size": 3, "activation": "tanh"}, (2, 5, 5, 2)),
+        },
+        draw=some_convolution,
+        linear={"activation": None},
+        side=activation_side,
+        inside=convolution_inside,
+        weight=2,
+        built_when_made=False,
+    ),
+    Dense: LayerCase(
+        examples={
+            "linear": Example({"units": 4}, (5, 3)),
+            "all arguments": Example(
+                {
+                    "units": 4,
+                    "activation": "tanh",
+                    "use_bias": False,
+                    "kernel_initializer": "he_uniform",
+                    "bias_initializer": "ones",
+                },
+                (5, 2, 3),
+            ),
+            "softmax": Example({"units": 3, "activation": "softmax"}, (4, 2)),
+        },
+        definition=dense,
+        torch=torch_dense,
+        keras={
+            "linear": Example({"units": 4}, (5, 3)),
+            "relu": Example({"units": 6, "activation": "relu"}, (4, 5)),
+            "softmax": Example({"units": 5, "activation": "softmax"}, (4, 3)),
+            "tanh": Example({"units": 3, "activation": "tanh"}, (4, 2)),
+            "sigmoid": Example({"units": 3, "activation": "sigmoid"}, (4, 2)),
+            "no bias": Example({"units": 3, "use_bias": False}, (4, 2)),
+            "3d": Example({"units": 4}, (2, 3, 5)),
+            "3d, softmax": Example({"units": 4, "activation": "softmax"}, (2, 3, 5)),
+            "4d, relu": Example({"units": 3, "activation": "relu"}, (2, 3, 2, 4)),
+        },
+        draw=some_dense,
+        linear={"activation": None},
+        side=activation_side,
+        inside=dense_inside,
+        weight=2,
+        built_when_made=False,
+    ),
+    Dropout: LayerCase(
+        examples={
+            "0.4": Example({"rate": 0.4, "seed": 1}, (4, 5)),
+            "its own seed": Example({"rate": 0.6}, (4, 2, 3)),
+            "of nothing": Example({"rate": 0}, (4, 5)),
+            "of everything": Example({"rate": 1}, (4, 5)),
+        },
+        definition=dropped,
+        torch=torch_dropped,
+        keras="its masks are random, and drawn in another way",
+        draw=some_dropout,
+        linear={},
+        inside=lambda draw, sample: {"rate": draw.one_of(0.2, 0.5), "seed": draw.size(0, 2**32)},
+    ),
+    Flatten: LayerCase(
+        examples={
+            "images": Example({}, (3, 2, 4, 2)),
+            "numbers": Example({}, (3,)),
+        },
+        definition=lambda case, layer, x: np.ravel(x),
+        torch=lambda torch, layer, params, x, training: x.flatten(1) if x.dim() > 1 else x[:, None],
+        keras={"4d": Example({}, (2, 3, 4, 5)), "2d": Example({}, (3, 4))},
+        draw=lambda draw: ({}, draw.one_of(draw.shape(), (draw.size(1, 4),))),
+        linear={},
+        built_when_made=False,
+    ),
+    InputLayer: LayerCase(
+        examples={"vectors": Example({"shape": (5,)}, (4, 5))},
+        definition=each_number(lambda v: v),
+        torch=lambda torch, layer, params, x, training: x,
+        keras="it computes nothing",
+        draw=some_input,
+        linear={},
+        inside=lambda draw, sample: None,  # a model has one, at its beginning
+    ),
+    Linear: LayerCase(
+        examples={"vectors": Example({}, (4, 5))},
+        definition=each_number(lambda v: v),
+        torch=lambda torch, layer, params, x, training: x,
+        keras=NOT_OF_KERAS,
+        linear={},
+    ),
+    MaxPooling2D: LayerCase(
+        examples={
+            "2x2": Example({"pool_size": 2}, (3, 5, 6, 2)),
+            "overlapping, same": Example(
+                {"pool_size": 3, "strides": 2, "padding": "same"}, (3, 6, 5, 2)
+            ),
+        },
+        definition=pooling(max),
+        torch=torch_max_pooling,
+        keras={
+            **POOLING,
+            **{
+                f"{name}, ties": Example(POOLING[name].kwargs, POOLING[name].shape, "ties")
+                for name in ("2", "3, stride 2, same", "2, stride 1")
+            },
+        },
+        draw=lambda draw: some_windows(draw, "pool_size"),
+        side=which_cells,
+        inside=pooling_inside,
+    ),
+    ReLU: LayerCase(
+        examples={"vectors": Example({}, (4, 5))},
+        definition=each_number(lambda v: v if v > 0 else 0.0),
+        torch=lambda torch, layer, params, x, training: torch.relu(x),
+        keras={"3d": Example({}, (3, 4, 5))},
+        draw=lambda draw: ({}, draw.one_of(draw.shape(), (draw.size(1, 9),))),
+        side=lambda layer, y: y > 0,
+    ),
+    Rescaling: LayerCase(
+        examples={
+            "of images": Example({"scale": 1 / 255, "offset": -0.5}, (3, 4, 2)),
+            "of each channel": Example(
+                {"scale": [0.5, -2.0, 3.0], "offset": np.array([1.0, 0.0, -7.0])}, (3, 4, 2, 3)
+            ),
+            "by a number, an offset for each channel": Example(
+                {"scale": np.float32(0.25), "offset": (1, 2, 3)}, (5, 3)
+            ),
+        },
+        definition=rescaled,
+        torch=torch_rescaled,
+        keras={
+            "numbers": Example({"scale": 2.5, "offset": -1.0}, (3, 4, 2)),
+            "each channel": Example(
+                {"scale": [0.5, -2.0, 3.0], "offset": [1.0, 0.0, -7.0]}, (2, 2, 3, 3)
+            ),
+        },
+        draw=some_rescaling,
+        linear={},
+        inside=lambda draw, sample: {"scale": 1.5, "offset": -0.5},
+        built_when_made=False,
+    ),
+    Sigmoid: LayerCase(
+        examples={"sequences": Example({}, (4, 2, 5))},
+        definition=each_number(lambda v: 1 / (1 + math.exp(-v))),
+        torch=lambda torch, layer, params, x, training: torch.sigmoid(x),
+        keras=NOT_OF_KERAS,
+    ),
+    Softmax: LayerCase(
+        examples={"sequences": Example({}, (4, 2, 5))},
+        definition=lambda case, layer, x: [
+            softmax(row) for row in np.reshape(x, (-1, np.shape(x)[-1])).tolist()
+        ],
+        torch=lambda torch, layer, params, x, training: torch.softmax(x, dim=-1),
+        keras={"2d": Example({}, (3, 6)), "4d": Example({}, (2, 3, 2, 4))},
+    ),
+    Tanh: LayerCase(
+        examples={"vectors": Example({}, (4, 5))},
+        definition=each_number(math.tanh),
+        torch=lambda torch, layer, params, x, training: torch.tanh(x),
+        keras=NOT_OF_KERAS,
+    ),
+}
