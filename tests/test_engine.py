@@ -1,9 +1,8 @@
 """The two ways through a network, fused steps and plain layers, give the same."""
 
-import copy
-
 import numpy as np
 import pytest
+from cases.optimizers import examples as examples_of_optimizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import error, within
@@ -336,21 +335,17 @@ def test_products_of_whole_batches_are_not_cut():
     assert products.cut(512, 21_632, 64) == ((slice(0, 21_632), 1),)
 
 
-# test_complete.py wants every optimizer here
-OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9), SGD(0.05, 0.9, True), RMSprop(0.01), Adam(0.01)]
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
-def test_every_optimizer_by_both_ways(optimizer):
+@pytest.mark.parametrize("name", examples_of_optimizers())
+def test_every_optimizer_by_both_ways(name):
     make = lambda: [Dense(8, "tanh", input_shape=(5,)), Dense(6, "relu"), Dense(3), Softmax()]  # noqa: E731
     models = pair_of(make)
     x, y = rng.standard_normal((150, 5)), rng.integers(0, 3, 150)
     before = models[0].flat_params.copy()
     for model, jit_compile in zip(models, ("auto", False)):
-        chosen = copy.deepcopy(optimizer)
+        chosen = examples_of_optimizers()[name]
         model.compile(chosen, "sparse_categorical_crossentropy", jit_compile=jit_compile)
-        model.fit(x, y, batch_size=30, epochs=3, shuffle=False, verbose=0)
-        assert chosen.iterations == 15
+        model.fit(x, y, batch_size=30, epochs=6, shuffle=False, verbose=0)
+        assert chosen.iterations == 30
     fused, plain = models
     moved = np.abs(plain.flat_params - before).max()
     assert moved > 0.01
@@ -361,12 +356,10 @@ def test_every_optimizer_by_both_ways(optimizer):
 
 
 @pytest.mark.parametrize(
-    "optimizer", [SGD(0.1, 0.9), SGD(0.1, 0.9, True), RMSprop(0.01), Adam(0.01)], ids=repr
+    "name", [name for name, o in examples_of_optimizers().items() if single_pass(o, np.float32)]
 )
-def test_single_passes_of_the_optimizers(optimizer):
-    kind, options = type(optimizer), {k: v for k, v in vars(optimizer).items() if k[0] != "_"}
-    options = {k: v for k, v in options.items() if k not in ("iterations", "state", "slots")}
-    plain, fused = kind(**options), kind(**options)
+def test_single_passes_of_the_optimizers(name):
+    plain, fused = (examples_of_optimizers()[name] for _ in range(2))
     w = rng.standard_normal(1000).astype(np.float32)
     w_fused = w.copy()
     for _ in range(10):

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
+from cases.initializers import INITIALIZERS
 
 from minicnn import Sequential, initializers
 from minicnn.initializers import (
     Constant,
-    GlorotNormal,
     GlorotUniform,
     HeNormal,
-    HeUniform,
     Initializer,
     Ones,
     Zeros,
@@ -16,38 +15,31 @@ from minicnn.layers import Conv2D, Dense
 
 rng = np.random.default_rng(35)
 
-CONV = (3, 3, 64, 128)  # fans 576 and 1152
+CONV, FANS = (3, 3, 64, 128), (576, 1152)
 
 
-# what they draw; test_complete.py wants every initializer here, or among the constant ones
-VARIANCES = {
-    GlorotUniform: 2 / (576 + 1152),
-    GlorotNormal: 2 / (576 + 1152),
-    HeUniform: 2 / 576,
-    HeNormal: 2 / 576,
-}
-CONSTANTS = {Zeros: 0, Ones: 1, Constant: 0}
+def kinds(wanted):
+    chosen = [kind for kind, case in INITIALIZERS.items() if wanted(case)]
+    return pytest.mark.parametrize("kind", chosen, ids=lambda kind: kind.__name__)
 
 
-@pytest.mark.parametrize("kind", CONSTANTS)
+@kinds(lambda case: case.constant is not None)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_constant_ones_are_the_same_everywhere(kind, dtype):
-    values = np.full((2, 3), CONSTANTS[kind], dtype)
+    values = np.full((2, 3), INITIALIZERS[kind].constant, dtype)
     np.testing.assert_array_equal(kind()((2, 3), dtype), values, strict=True)
 
 
-@pytest.mark.parametrize(("kind", "variance"), VARIANCES.items())
-def test_variance_and_limits(kind, variance):
+@kinds(lambda case: case.variance)
+def test_variance_and_limits(kind):
+    uniform, variance = INITIALIZERS[kind].uniform, INITIALIZERS[kind].variance(*FANS)
     w = kind(seed=1)(CONV, "float64")
     assert w.var() == pytest.approx(variance, rel=0.02)
     assert abs(w.mean()) < 4 * np.sqrt(variance / w.size)
-    if "Uniform" in kind.__name__:
-        limit = np.sqrt(3 * variance)
-    else:
-        limit = 2 * np.sqrt(variance) / 0.87962566103423978
+    limit = np.sqrt(variance) * (np.sqrt(3) if uniform else 2 / 0.87962566103423978)
     assert 0.98 * limit < np.abs(w).max() <= limit
     in_the_middle = (np.abs(w) < limit / 2).mean()
-    assert in_the_middle == pytest.approx(0.5 if "Uniform" in kind.__name__ else 0.7152, abs=0.01)
+    assert in_the_middle == pytest.approx(0.5 if uniform else 0.7152, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@ import functools
 
 import numpy as np
 import pytest
+from cases.losses import TARGETS
+from cases.metrics import METRICS
 
 from minicnn import Sequential, losses, metrics
 from minicnn.layers import Dense
@@ -27,32 +29,15 @@ def test_errors():
     assert metrics.MeanAbsoluteError()(y, p) == 1.5
 
 
-def largest(row):
-    return row.index(max(row))
-
-
-# the value of one sample, from rows of plain numbers; test_complete.py wants every metric here
-FORMULAS = {
-    metrics.SparseCategoricalAccuracy: lambda t, p: float(largest(p) == t),
-    metrics.CategoricalAccuracy: lambda t, p: float(largest(p) == largest(t)),
-    metrics.BinaryAccuracy: lambda t, p: sum((b > 0.5) == a for a, b in zip(t, p)) / len(p),
-    metrics.MeanSquaredError: lambda t, p: sum((b - a) ** 2 for a, b in zip(t, p)) / len(p),
-    metrics.MeanAbsoluteError: lambda t, p: sum(abs(b - a) for a, b in zip(t, p)) / len(p),
-}
-
-
 @pytest.mark.parametrize("positions", [(), (4,), (2, 3)])
-@pytest.mark.parametrize("kind", FORMULAS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", METRICS, ids=lambda kind: kind.__name__)
 def test_a_metric_is_its_formula(kind, positions):
     draw = np.random.default_rng(12)
     p = draw.random((30, *positions, 3))
-    labels = draw.integers(0, 3, (30, *positions))
-    y = labels if kind is metrics.SparseCategoricalAccuracy else np.eye(3)[labels]
-    if kind is metrics.BinaryAccuracy:
-        y = draw.integers(0, 2, p.shape)
-    expected = np.empty(labels.shape)
-    for place in np.ndindex(labels.shape):
-        expected[place] = FORMULAS[kind](y[place].tolist(), p[place].tolist())
+    y = TARGETS[METRICS[kind].targets](draw, p.shape)
+    expected = np.empty(p.shape[:-1])
+    for place in np.ndindex(expected.shape):
+        expected[place] = METRICS[kind].definition(y[place].tolist(), p[place].tolist())
     values = kind().values(y, p)
     assert values.shape == (30,)
     means = expected.reshape(30, -1).mean(axis=1)

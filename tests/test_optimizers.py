@@ -1,7 +1,8 @@
-import copy
+import functools
 
 import numpy as np
 import pytest
+from cases.optimizers import OPTIMIZERS
 from strategies import FORMS
 
 from minicnn import optimizers
@@ -18,80 +19,42 @@ def run(optimizer, dtype=np.float64):
     return w
 
 
-def by_hand(step):
+def by_hand(optimizer):
     """One number at a time, with Python floats."""
     results = []
     for k in range(5):
-        w, memory = 1.0, {"m": 0.0, "v": 0.0}
+        w, memory = 1.0, {}
         for t, g in enumerate(GRADIENTS[:, k].tolist(), start=1):
-            w = step(w, g, t, memory)
+            w = OPTIMIZERS[type(optimizer)].step(optimizer, w, g, t, memory)
         results.append(w)
     return results
 
 
-def sgd(w, g, t, s):
-    return w - 0.1 * g
+# for each class its examples, by a function that makes a new one
+EVERY = [
+    pytest.param(functools.partial(kind, **kwargs), id=f"{kind.__name__} {name}")
+    for kind, case in OPTIMIZERS.items()
+    for name, kwargs in case.examples.items()
+]
+every_optimizer = pytest.mark.parametrize("make", EVERY)
 
 
-def momentum(w, g, t, s):
-    s["v"] = 0.8 * s["v"] - 0.1 * g
-    return w + s["v"]
+@every_optimizer
+def test_a_step_is_its_formula(make):
+    optimizer = make()
+    np.testing.assert_allclose(run(optimizer), by_hand(optimizer))
 
 
-def nesterov(w, g, t, s):
-    s["v"] = 0.8 * s["v"] - 0.1 * g
-    return w + 0.8 * s["v"] - 0.1 * g
-
-
-def rmsprop(w, g, t, s):
-    s["v"] = 0.7 * s["v"] + 0.3 * g**2
-    return w - 0.1 * g / (s["v"] + 1e-3) ** 0.5
-
-
-def adam(w, g, t, s):
-    s["m"] = 0.8 * s["m"] + 0.2 * g
-    s["v"] = 0.95 * s["v"] + 0.05 * g**2
-    alpha = 0.1 * (1 - 0.95**t) ** 0.5 / (1 - 0.8**t)
-    return w - alpha * s["m"] / (s["v"] ** 0.5 + 1e-3)
-
-
-# an optimizer, and its step from the paper: w, g, t, memory -> w; test_complete.py wants all here
-FORMULAS = {
-    sgd: SGD(0.1),
-    momentum: SGD(0.1, momentum=0.8),
-    nesterov: SGD(0.1, momentum=0.8, nesterov=True),
-    rmsprop: RMSprop(0.1, rho=0.7, epsilon=1e-3),
-    adam: Adam(0.1, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
-}
-
-
-@pytest.mark.parametrize(
-    ("step", "optimizer"), FORMULAS.items(), ids=[step.__name__ for step in FORMULAS]
-)
-def test_a_step_is_its_formula(step, optimizer):
-    np.testing.assert_allclose(run(copy.deepcopy(optimizer)), by_hand(step))
-
-
-EVERY = [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), RMSprop(0.1), Adam(0.1)]
-
-
-@pytest.mark.parametrize("optimizer", EVERY, ids=repr)
-def test_float32_stays_float32_and_close(optimizer):
-    kind = type(optimizer)
-    options = {k.lstrip("_"): v for k, v in vars(optimizer).items() if k not in SHARED}
-    double, single = run(kind(**options)), run(kind(**options), np.float32)
+@every_optimizer
+def test_float32_stays_float32_and_close(make):
+    double, single = run(make()), run(make(), np.float32)
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-5)
 
 
-SHARED = {"iterations", "state", "slots"}
-
-
-@pytest.mark.parametrize("optimizer", EVERY, ids=repr)
-def test_gradient_untouched_and_only_the_parts_move(optimizer):
-    kind = type(optimizer)
-    options = {k.lstrip("_"): v for k, v in vars(optimizer).items() if k not in SHARED}
-    fresh = kind(**options)
+@every_optimizer
+def test_gradient_untouched_and_only_the_parts_move(make):
+    fresh = make()
     w, g = np.ones(6), rng.standard_normal(6)
     before = g.copy()
     for _ in range(3):
@@ -234,7 +197,7 @@ def test_momentum_that_is_set_later_counts():
     assert begun.state["v"].tolist() == [-0.05] * 3
 
 
-@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9), RMSprop(), Adam()])
+@every_optimizer
 @pytest.mark.parametrize(
     ("w", "g", "error", "words"),
     [
@@ -245,17 +208,18 @@ def test_momentum_that_is_set_later_counts():
         (np.ones(3, int), np.ones(3), TypeError, "expected w to be .*received int64"),
     ],
 )
-def test_vectors_that_no_step_is_taken_on(optimizer, w, g, error, words):
+def test_vectors_that_no_step_is_taken_on(make, w, g, error, words):
+    optimizer = make()
     with pytest.raises(error, match=f"{type(optimizer).__name__}: {words}"):
         optimizer.update(w, g)
     assert optimizer.iterations == 0
     assert np.all(np.asarray(w) == 1)
 
 
-@pytest.mark.parametrize("optimizer", EVERY, ids=repr)
+@every_optimizer
 @pytest.mark.parametrize("form", sorted(FORMS.keys() - {"list"}))
-def test_gradients_of_any_make_move_parameters_of_any_stride(optimizer, form):
-    plain, other = copy.deepcopy(optimizer), copy.deepcopy(optimizer)
+def test_gradients_of_any_make_move_parameters_of_any_stride(make, form):
+    plain, other = make(), make()
     w, wide = np.ones(5), np.ones(10)
     for g in GRADIENTS:
         plain.update(w, g)

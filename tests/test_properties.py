@@ -20,7 +20,12 @@ import types
 
 import numpy as np
 import pytest
+from cases import Draw
 from cases.layers import LAYERS, softmax, windows
+from cases.losses import LOSSES as ALL_LOSSES
+from cases.losses import examples as examples_of_losses
+from cases.losses import pair
+from cases.optimizers import OPTIMIZERS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import (
@@ -36,7 +41,7 @@ from strategies import (
     within,
 )
 
-from minicnn import Input, Sequential, get_num_threads, losses, set_num_threads
+from minicnn import Input, Sequential, get_num_threads, set_num_threads
 from minicnn.layers import (
     Activation,
     BatchNormalization,
@@ -47,7 +52,7 @@ from minicnn.layers import (
     ReLU,
     Softmax,
 )
-from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.optimizers import SGD, Adam
 from minicnn.utils import set_random_seed
 
 EPS = 1e-5
@@ -386,40 +391,7 @@ def test_a_model_takes_numbers_of_any_type(kind):
 # -- losses ---------------------------------------------------------------------------------------
 
 
-def log_p(row, from_logits, normalized):
-    """log of the probabilities that a row of predictions stands for."""
-    if from_logits:
-        total = max(row) + math.log(math.fsum(math.exp(v - max(row)) for v in row))
-        return [v - total for v in row]
-    if normalized:  # first to a sum of 1, then clipped: plain cross-entropy
-        return [math.log(min(max(v / math.fsum(row), 1e-7), 1 - 1e-7)) for v in row]
-    clipped = [min(max(v, 1e-7), 1 - 1e-7) for v in row]
-    return [math.log(v / math.fsum(clipped)) for v in clipped]
-
-
-def sparse_loss(loss, y, rows):
-    return [-log_p(row, loss.from_logits, False)[k] for k, row in zip(y, rows)]
-
-
-def one_hot_loss(loss, y, rows):
-    logs = [log_p(row, loss.from_logits, True) for row in rows]
-    return [-math.fsum(t * v for t, v in zip(target, log)) for target, log in zip(y, logs)]
-
-
-def squares_loss(loss, y, rows):
-    return [
-        math.fsum((p - t) ** 2 for p, t in zip(row, target)) / len(row)
-        for target, row in zip(y, rows)
-    ]
-
-
-LOSSES = {
-    "sparse, logits": (losses.SparseCategoricalCrossentropy(True), sparse_loss),
-    "sparse": (losses.SparseCategoricalCrossentropy(), sparse_loss),
-    "one-hot, logits": (losses.CategoricalCrossentropy(True), one_hot_loss),
-    "one-hot": (losses.CategoricalCrossentropy(), one_hot_loss),
-    "squares": (losses.MeanSquaredError(), squares_loss),
-}
+LOSSES = examples_of_losses()
 each_loss = pytest.mark.parametrize("name", LOSSES)
 
 
@@ -429,17 +401,7 @@ def predictions(draw, name):
     inner = draw(st.one_of(st.just(()), st.tuples(st.integers(1, 3))))
     shape = (draw(st.integers(1, 4)), *inner, draw(st.integers(1, 5)))
     rng = np.random.default_rng(draw(SEEDS))
-    logits = 3 * rng.standard_normal(shape)
-    if "logits" in name or name == "squares":
-        y_pred = logits
-    else:  # probabilities, or anything positive: a sum of 1 is not asked for
-        y_pred = rng.uniform(0.1, 0.8, shape) * draw(st.sampled_from([1.0, 0.5]))
-    if name.startswith("sparse"):
-        return rng.integers(0, shape[-1], shape[:-1]), y_pred
-    if name == "squares":
-        return rng.standard_normal(shape), y_pred
-    weights = rng.uniform(0.05, 1, shape)
-    return weights / weights.sum(axis=-1, keepdims=True), y_pred
+    return pair(rng, LOSSES[name], shape)
 
 
 def per_sample(values, shape):
@@ -451,15 +413,16 @@ def per_sample(values, shape):
 @given(st.data())
 def test_loss_is_its_definition_in_plain_numbers(name, data):
     """(F1)"""
-    loss, definition = LOSSES[name]
+    loss = LOSSES[name]
+    case = ALL_LOSSES[type(loss)]
     y, y_pred = data.draw(predictions(name))
     for dtype, limit in (("float64", 1e-12), ("float32", 1e-5)):
         given_pred = y_pred.astype(dtype)
         rows = given_pred.reshape(-1, y_pred.shape[-1]).tolist()
-        labels = y.reshape(-1) if name.startswith("sparse") else y.reshape(-1, y.shape[-1])
+        labels = y.reshape(-1, *y.shape[y_pred.ndim - 1 :])
         if dtype == "float32" and labels.dtype.kind == "f":
             labels = labels.astype(np.float32)
-        truth = per_sample(definition(loss, labels.tolist(), rows), y_pred.shape)
+        truth = per_sample(case.definition(loss, labels.tolist(), rows), y_pred.shape)
         values = loss.forward(y, given_pred)
         assert values.dtype == dtype
         within(limit, f"F1 {name} {dtype}", error(values, truth, 1.0))
@@ -474,7 +437,7 @@ def test_loss_is_its_definition_in_plain_numbers(name, data):
 @given(st.data())
 def test_gradient_of_a_loss_is_its_central_difference(name, data):
     """(G1)"""
-    loss, _ = LOSSES[name]
+    loss = LOSSES[name]
     y, y_pred = data.draw(predictions(name))
     weight = np.random.default_rng(len(y)).uniform(-1, 1, len(y))
     ours = loss.backward(y, y_pred) * weight.reshape(-1, *[1] * (y_pred.ndim - 1))
@@ -491,42 +454,13 @@ def test_gradient_of_a_loss_is_its_central_difference(name, data):
 # -- optimizers -----------------------------------------------------------------------------------
 
 
-def sgd_step(o, w, g, t, s):
-    if o.momentum == 0:
-        return w - o.learning_rate * g
-    s["v"] = o.momentum * s.get("v", 0.0) - o.learning_rate * g
-    return w + (o.momentum * s["v"] - o.learning_rate * g if o.nesterov else s["v"])
-
-
-def rmsprop_step(o, w, g, t, s):
-    s["v"] = o.rho * s.get("v", 0.0) + (1 - o.rho) * g**2
-    return w - o.learning_rate * g / math.sqrt(s["v"] + o.epsilon)
-
-
-def adam_step(o, w, g, t, s):
-    s["m"] = o.beta_1 * s.get("m", 0.0) + (1 - o.beta_1) * g
-    s["v"] = o.beta_2 * s.get("v", 0.0) + (1 - o.beta_2) * g**2
-    alpha = o.learning_rate * math.sqrt(1 - o.beta_2**t) / (1 - o.beta_1**t)
-    return w - alpha * s["m"] / (math.sqrt(s["v"]) + o.epsilon)
-
-
-RATES = st.floats(0, 10)
-SHARES = st.one_of(st.just(0.0), st.floats(0.01, 0.9999))
-EPSILONS = st.floats(1e-8, 1.0)
-OPTIMIZERS = {
-    SGD: (sgd_step, st.builds(SGD, RATES, st.one_of(st.just(1.0), SHARES), st.booleans())),
-    RMSprop: (rmsprop_step, st.builds(RMSprop, RATES, SHARES, epsilon=EPSILONS)),
-    Adam: (adam_step, st.builds(Adam, RATES, SHARES, SHARES, EPSILONS)),
-}
-
-
 @pytest.mark.parametrize("kind", OPTIMIZERS, ids=lambda kind: kind.__name__)
 @PROFILE
-@given(st.data(), st.integers(1, 12), st.floats(-3, 3), SEEDS)
-def test_optimizer_is_its_formula_in_plain_numbers(kind, data, steps, magnitude, seed):
+@given(st.integers(1, 12), st.floats(-3, 3), SEEDS)
+def test_optimizer_is_its_formula_in_plain_numbers(kind, steps, magnitude, seed):
     """Any settings, a learning rate that changes on the way, and parts that stay."""
-    step, made = OPTIMIZERS[kind]
-    optimizer = data.draw(made)
+    step, settings = OPTIMIZERS[kind].step, OPTIMIZERS[kind].draw(Draw(seed))
+    optimizer = kind(**settings)
     rng = np.random.default_rng(seed)
     w = rng.standard_normal(6)
     # not normal numbers: v + (1 - beta_2) * (g^2 - v) keeps few digits where g^2 falls by 10^5
@@ -534,7 +468,7 @@ def test_optimizer_is_its_formula_in_plain_numbers(kind, data, steps, magnitude,
     gradients = signs * rng.uniform(0.1, 2, (steps, 6)) * 10**magnitude
     rates = [optimizer.learning_rate, *rng.uniform(0, 10, steps - 1).tolist()]
     parts = [slice(0, 2), slice(3, 6)]
-    single, double = (kind(**settings_of(optimizer)) for _ in range(2))
+    single, double = (kind(**settings) for _ in range(2))
     in_single, in_double = w.astype(np.float32), w.copy()
     memory, truth, walked = [{} for _ in w], w.tolist(), np.abs(w)
     for t, g in enumerate(gradients, start=1):
@@ -552,11 +486,6 @@ def test_optimizer_is_its_formula_in_plain_numbers(kind, data, steps, magnitude,
     scale = 1 / walked  # what is left of long steps there and back keeps their rounding
     within(1e-11, f"{kind.__name__} float64", error(in_double * scale, truth * scale, 1.0))
     within(1e-4, f"{kind.__name__} float32", error(in_single * scale, truth * scale, 1.0))
-
-
-def settings_of(optimizer):
-    known = {"iterations", "state", "slots"}
-    return {key.lstrip("_"): v for key, v in vars(optimizer).items() if key not in known}
 
 
 # -- whole networks -------------------------------------------------------------------------------

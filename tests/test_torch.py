@@ -5,23 +5,25 @@ PyTorch means other things by some of the same words; each translation in `cases
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
+from cases import Draw
 from cases.layers import LAYERS
-from hypothesis import assume, given, settings
+from cases.losses import LOSSES as ALL_LOSSES
+from cases.losses import examples, pair
+from cases.optimizers import OPTIMIZERS
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import PROFILE, SEEDS, cases, error, every_kind, networks, within
 
-from minicnn import losses
 from minicnn.layers import BatchNormalization
-from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.optimizers import SGD
 
 torch = pytest.importorskip("torch", reason="PyTorch, the live oracle, is not installed")
 F = torch.nn.functional
 torch.set_num_threads(1)  # on work this small its threads only wait
 
+LOSSES = examples()
 LIMITS = {"float64": (1e-12, 1e-11), "float32": (1e-5, 3e-5)}  # forward, backward
 either_type = st.sampled_from(sorted(LIMITS))
 
@@ -78,104 +80,51 @@ def test_running_statistics(case):
 # -- losses ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", LOSSES)
 @PROFILE
-@given(st.integers(1, 6), st.integers(1, 8), SEEDS, either_type, st.sampled_from([1.0, 30.0, 1e4]))
-def test_cross_entropy_on_logits(n, classes, seed, dtype, scale):
-    rng = np.random.default_rng(seed)
-    z = (scale * rng.uniform(-1, 1, (n, classes))).astype(dtype)
-    labels = rng.integers(0, classes, n)
-    target = rng.dirichlet(np.ones(classes), n).astype(dtype)
+@given(
+    st.integers(1, 6),
+    st.sampled_from([(), (1,), (3,)]),
+    st.integers(1, 8),
+    SEEDS,
+    either_type,
+    st.sampled_from([1.0, 30.0, 1e4]),
+)
+def test_loss(name, n, inner, classes, seed, dtype, scale):
+    """(F2) the value of each sample and its gradient; logits of any size."""
+    loss, rng = LOSSES[name], np.random.default_rng(seed)
+    if ALL_LOSSES[type(loss)].targets != "numbers" and not loss.from_logits:
+        classes += 1  # the probability of a single class is 1, which is clipped
+    y, y_pred = pair(rng, loss, (n, *inner, classes))
+    y_pred = (scale * y_pred if loss.from_logits else y_pred).astype(dtype)
+    y = y.astype(dtype) if y.dtype.kind == "f" else y
+    given_pred = tensor(y_pred)
+    rows = given_pred.reshape(-1, classes)
+    their_y = torch.tensor(y.reshape(-1, *y.shape[y_pred.ndim - 1 :]))
+    values = ALL_LOSSES[type(loss)].torch(torch, loss, their_y, rows).reshape(n, -1).mean(dim=1)
+    values.sum().backward()
     forward, backward = LIMITS[dtype]
-    for loss, y, their_y in (
-        (losses.SparseCategoricalCrossentropy(True), labels, torch.tensor(labels)),
-        (losses.CategoricalCrossentropy(True), target, torch.tensor(target)),
-    ):
-        given_z = tensor(z)
-        values = F.cross_entropy(given_z, their_y, reduction="none")
-        values.sum().backward()
-        off = error(loss.forward(y, z), values.detach(), 1.0)
-        within(forward, f"F2 cross-entropy {dtype}", off)
-        off = error(loss.backward(y, z), given_z.grad, 1.0)
-        within(backward, f"F2 cross-entropy {dtype} backward", off)
-        mean = F.cross_entropy(given_z, their_y).item()
-        assert loss(y, z) == pytest.approx(mean, rel=forward, abs=forward)
-
-
-@PROFILE
-@given(st.integers(1, 6), st.integers(1, 8), SEEDS, either_type)
-def test_cross_entropy_on_probabilities_and_squares(n, classes, seed, dtype):
-    rng = np.random.default_rng(seed)
-    p = rng.dirichlet(np.full(classes, 3.0), n).astype(dtype)
-    assume(p.min() > 1e-6 and (classes == 1 or p.max() < 1 - 1e-6))  # where no clip acts
-    labels = rng.integers(0, classes, n)
-    target = rng.standard_normal((n, classes)).astype(dtype)
-    forward, backward = LIMITS[dtype]
-    rows = np.arange(n)
-    for loss, y, value in (
-        (
-            losses.SparseCategoricalCrossentropy(),
-            labels,
-            lambda q: -torch.log(q / q.sum(dim=1, keepdim=True))[rows, labels],
-        ),
-        (losses.MeanSquaredError(), target, lambda q: ((q - torch.tensor(target)) ** 2).mean(1)),
-    ):
-        if classes == 1 and y is labels:
-            continue  # a probability of 1 is clipped
-        given_p = tensor(p)
-        values = value(given_p)
-        values.sum().backward()
-        off = error(loss.forward(y, p), values.detach(), 1.0)
-        within(forward, f"F2 {loss.name} {dtype}", off)
-        off = error(loss.backward(y, p), given_p.grad, 1.0)
-        within(backward, f"F2 {loss.name} {dtype} backward", off)
+    within(forward, f"F2 {name} {dtype}", error(loss.forward(y, y_pred), values.detach(), 1.0))
+    off = error(loss.backward(y, y_pred), given_pred.grad, 1.0)
+    within(backward, f"F2 {name} {dtype} backward", off)
+    assert loss(y, y_pred) == pytest.approx(values.mean().item(), rel=forward, abs=forward)
 
 
 # -- optimizers -----------------------------------------------------------------------------------
 
 
-def their_sgd(w, ours):
-    """v = momentum * v + g and w = w - lr * v: the same steps, as long as lr stays."""
-    return torch.optim.SGD([w], ours.learning_rate, ours.momentum, nesterov=ours.nesterov)
-
-
-def their_rmsprop(w, ours):
-    """epsilon stands outside of the root there, so it is held too small to matter."""
-    return torch.optim.RMSprop([w], ours.learning_rate, ours.rho, eps=0.0)
-
-
-def their_adam(w, ours):
-    betas = ours.beta_1, ours.beta_2
-    return torch.optim.Adam([w], ours.learning_rate, betas, eps=ours.epsilon)
-
-
-RATES, SHARES = st.floats(1e-3, 2), st.floats(0.05, 0.999)
-OPTIMIZERS = {
-    "sgd": (st.builds(SGD, RATES), their_sgd),
-    "momentum": (st.builds(SGD, RATES, SHARES), their_sgd),
-    "nesterov": (st.builds(SGD, RATES, SHARES, st.just(True)), their_sgd),
-    "rmsprop": (st.builds(RMSprop, RATES, SHARES, epsilon=st.just(1e-300)), their_rmsprop),
-    "adam": (st.builds(Adam, RATES, SHARES, SHARES, st.floats(1e-8, 1e-2)), their_adam),
-}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@settings(PROFILE, max_examples=100)
-@given(st.data(), st.integers(1, 10), SEEDS)
-def test_optimizer(name, data, steps, seed):
-    strategy, make_theirs = OPTIMIZERS[name]
-    ours = data.draw(strategy)
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize("kind", OPTIMIZERS, ids=lambda kind: kind.__name__)
+@settings(PROFILE, max_examples=300)
+@given(st.integers(1, 10), SEEDS)
+def test_optimizer(kind, steps, seed):
+    """(F2) the parameters after each step."""
+    ours, rng = kind(**OPTIMIZERS[kind].draw(Draw(seed))), np.random.default_rng(seed)
     w = rng.standard_normal(5)
-    theirs_w = tensor(w.copy())
-    optimizer = make_theirs(theirs_w, ours)
-    for t in range(1, steps + 1):
-        g = rng.choice([-1, 1], 5) * rng.uniform(0.1, 2, 5)
-        if name == "adam":  # their epsilon is added after v's correction for its cold start
-            optimizer.param_groups[0]["eps"] = ours.epsilon / math.sqrt(1 - ours.beta_2**t)
-        theirs_w.grad = torch.tensor(g)
-        optimizer.step()
+    gradients = rng.choice([-1, 1], (steps, 5)) * rng.uniform(0.1, 2, (steps, 5))
+    theirs = OPTIMIZERS[kind].torch(torch, ours, tensor(w.copy()), torch.tensor(gradients))
+    for g, their_w in zip(gradients, theirs, strict=True):
         ours.update(w, g)
-        within(1e-11, f"F2 {name}", error(w, theirs_w.detach(), 1.0))
+        within(1e-11, f"F2 {kind.__name__}", error(w, their_w, 1.0))
 
 
 # -- whole networks -------------------------------------------------------------------------------
