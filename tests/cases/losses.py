@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cases import LossCase, Shape
+from cases import LossCase, Shape, rng_of
 from minicnn.losses import (
     CategoricalCrossentropy,
     Loss,
@@ -53,6 +53,55 @@ def examples() -> dict[str, Loss]:
         for kind, case in LOSSES.items()
         for name, kwargs in case.examples.items()
     }
+
+
+Inputs = dict[str, tuple[str, np.ndarray, np.ndarray]]
+
+
+def inputs_for_keras(name: str, loss: Loss) -> Inputs:
+    """What Keras is asked for the example of that name: source of y_pred, y, y_pred by a label.
+
+    A source is one of "logits", "softmax" (y_pred are logits, Keras gets their softmax),
+    "probabilities" that come from elsewhere, and "values".
+    """
+    rng, targets = rng_of(name), LOSSES[type(loss)].targets
+    if targets == "numbers":
+        y, y_pred = rng.standard_normal((2, 4, 3))
+        image = (2, 2, 3, 1)
+        return {
+            "2d": ("values", y, y_pred),
+            "4d": ("values", y.reshape(image), y_pred.reshape(image)),
+        }
+    labels = np.array([0, 1, 2, 3, 4, 0, 2, 4])
+    shape = (len(labels), 5)
+    one_hot = np.eye(5)[labels]
+    y = labels if targets == "labels" else one_hot
+    logits = {
+        "small": rng.standard_normal(shape),
+        "raw_pixels": 40 * rng.standard_normal(shape),
+        "huge": 1e4 * rng.uniform(-1, 1, shape),
+        "all_equal": np.full(shape, 7.0),
+    }
+    logits["huge"][0] = [1e4, -1e4, 0, 1e4, -1e4]  # the label shares the top: loss log(2)
+    logits["huge"][1] = [1e4, -1e4, 0, 5, -5]  # the label is last: loss 2e4
+    probabilities = {
+        "ordinary": _distributions(rng, shape),
+        "certain_right": one_hot,  # exact 0 and 1
+        "certain_wrong": np.roll(one_hot, 1, axis=1),
+        "near_clip": np.where(one_hot > 0, 1 - 4e-8, 1e-8),
+        "not_normalised": rng.uniform(0.05, 0.95, shape),
+    }
+    if loss.from_logits:
+        found = {f"logits_{key}": ("logits", y, z) for key, z in logits.items()}
+    else:
+        found = {f"softmax_{key}": ("softmax", y, z) for key, z in logits.items()}
+        found |= {f"probabilities_{k}": ("probabilities", y, p) for k, p in probabilities.items()}
+    if targets == "distributions":
+        source, y_pred = ("logits", logits["small"])
+        if not loss.from_logits:
+            source, y_pred = ("probabilities", probabilities["ordinary"])
+        found[f"{source}_soft_targets"] = (source, _distributions(rng, shape), y_pred)
+    return found
 
 
 def log_p(row: list[float], from_logits: bool | None, normalized: bool) -> list[float]:
