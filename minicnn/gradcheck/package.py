@@ -1,10 +1,14 @@
 """Every layer and every loss of the package, in many configurations, and whole models.
 
-A layer or loss without a case here is a failure: see `missing`.
+Where the defaults of its arguments show all that a class does, its cases come by themselves; the
+others are listed here. A layer or loss without a case is a failure: see `missing`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,19 +22,16 @@ from minicnn.gradcheck.result import CheckResult
 from minicnn.layers import (
     Activation,
     AveragePooling2D,
+    BatchNormalization,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
     InputLayer,
     Layer,
-    Linear,
     MaxPooling2D,
-    ReLU,
     Rescaling,
-    Sigmoid,
     Softmax,
-    Tanh,
 )
 from minicnn.losses import Loss
 from minicnn.models import Sequential
@@ -61,8 +62,14 @@ def cases(random_models: int = RANDOM_MODELS) -> Iterator[Case]:
 
 def missing() -> list[str]:
     """Layers and losses of the package that no case covers."""
-    uncovered = [name for name in layer_classes() if name not in LAYERS]
-    return uncovered + [name for name in loss_classes() if name not in LOSSES]
+    made = {**dict.fromkeys(layer_classes(), LAYERS), **dict.fromkeys(loss_classes(), LOSSES)}
+    return [name for name, table in made.items() if not list(table.get(name, _none)())]
+
+
+def _needs_arguments(cls: type) -> bool:
+    """Whether the constructor has an argument without a default."""
+    parameters = inspect.signature(cls).parameters.values()
+    return any(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters)
 
 
 def layer_classes() -> dict[str, type[Layer]]:
@@ -143,9 +150,12 @@ def _dropout() -> Iterator[Case]:
     yield _layer(lambda: Dropout(0.5), (2, 4, 3, 2), "rate 0.5")
 
 
-def _elementwise(make: Callable[[], Layer]) -> Iterator[Case]:
-    for shape in ((7,), (5, 4), (2, 4, 3, 2), (4, 14, 14, 4)):
-        yield _layer(make, shape, "")
+def _by_default(cls: type[Layer]) -> Iterator[Case]:
+    """Made without arguments, on numbers, vectors, sequences and images, if it takes them."""
+    for shape in ((7,), (5, 4), (2, 5, 3), (2, 4, 3, 2), (4, 14, 14, 4)):
+        with contextlib.suppress(TypeError, ValueError):
+            cls().output_shape((None, *shape[1:]))
+            yield _layer(cls, shape, "")
 
 
 def _softmax() -> Iterator[Case]:
@@ -156,11 +166,6 @@ def _softmax() -> Iterator[Case]:
 def _activation() -> Iterator[Case]:
     for name in ACTIVATIONS:
         yield _layer(lambda name=name: Activation(name), (5, 4), name)  # type: ignore[misc]
-
-
-def _flatten() -> Iterator[Case]:
-    for shape in ((5,), (5, 4), (2, 4, 3, 2)):
-        yield _layer(Flatten, shape, "")
 
 
 def _rescaling() -> Iterator[Case]:
@@ -174,28 +179,27 @@ def _input() -> Iterator[Case]:
 
 
 def _batch_normalization() -> Iterator[Case]:
-    cls: Any = getattr(layers, "BatchNormalization", None)
     for shape in ((5, 4), (3, 4, 3, 2), (8, 8, 8, 4)):
-        yield _layer(cls, shape, "")
-        yield _layer(cls, shape, "inference", training=False)
+        yield _layer(BatchNormalization, shape, "")
+        yield _layer(BatchNormalization, shape, "inference", training=False)
 
 
-LAYERS: dict[str, Callable[[], Iterator[Case]]] = {
+WITH_ARGUMENTS: dict[str, Callable[[], Iterator[Case]]] = {
     "Activation": _activation,
     "AveragePooling2D": lambda: _pooling(AveragePooling2D),
     "BatchNormalization": _batch_normalization,
     "Conv2D": _conv2d,
     "Dense": _dense,
     "Dropout": _dropout,
-    "Flatten": _flatten,
     "InputLayer": _input,
-    "Linear": lambda: _elementwise(Linear),
     "MaxPooling2D": lambda: _pooling(MaxPooling2D),
-    "ReLU": lambda: _elementwise(ReLU),
     "Rescaling": _rescaling,
-    "Sigmoid": lambda: _elementwise(Sigmoid),
     "Softmax": _softmax,
-    "Tanh": lambda: _elementwise(Tanh),
+}
+LAYERS: dict[str, Callable[[], Iterator[Case]]] = {
+    name: WITH_ARGUMENTS.get(name, functools.partial(_by_default, cls))
+    for name, cls in layer_classes().items()
+    if name in WITH_ARGUMENTS or not _needs_arguments(cls)
 }
 
 
@@ -235,13 +239,14 @@ def _categorical() -> Iterator[Case]:
         yield _loss(lambda z=logits, make=make: make(z), draw, _of(logits, shape))  # type: ignore[misc]
 
 
-def _squared() -> Iterator[Case]:
+def _any_targets(cls: type[Loss]) -> Iterator[Case]:
+    """Targets and predictions between 0 and 1, which numbers and probabilities may be alike."""
     for shape in SHAPES:
 
         def draw(rng: np.random.Generator, s: Any = shape) -> tuple[Any, Any]:
-            return rng.normal(size=s), rng.normal(size=s)
+            return rng.uniform(0.1, 0.9, s), rng.uniform(0.1, 0.9, s)
 
-        yield _loss(losses.MeanSquaredError, draw, f"y_pred {shape}")
+        yield _loss(cls, draw, f"y_pred {shape}")
 
 
 def _predictions(rng: np.random.Generator, shape: tuple[int, ...], logits: bool) -> Any:
@@ -253,10 +258,14 @@ def _of(logits: bool, shape: tuple[int, ...]) -> str:
     return f"{'logits' if logits else 'probabilities'} {shape}"
 
 
-LOSSES: dict[str, Callable[[], Iterator[Case]]] = {
+OF_CLASSES: dict[str, Callable[[], Iterator[Case]]] = {
     "CategoricalCrossentropy": _categorical,
-    "MeanSquaredError": _squared,
     "SparseCategoricalCrossentropy": _sparse,
+}
+LOSSES: dict[str, Callable[[], Iterator[Case]]] = {
+    name: OF_CLASSES.get(name, functools.partial(_any_targets, cls))
+    for name, cls in loss_classes().items()
+    if name in OF_CLASSES or not _needs_arguments(cls)
 }
 
 
