@@ -17,24 +17,15 @@ from typing import Any
 
 import numpy as np
 from cases import VALUES, Draw
-from cases.layers import ACTIVATION_NAMES, LAYERS
+from cases.layers import LAYERS
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from minicnn import Input, Sequential
 from minicnn.layers import (
-    Activation,
-    AveragePooling2D,
-    BatchNormalization,
-    Conv2D,
     Dense,
-    Dropout,
     Flatten,
     Layer,
-    MaxPooling2D,
-    ReLU,
-    Softmax,
-    Tanh,
 )
 
 EXAMPLES = int(os.environ.get("MINICNN_EXAMPLES", "200"))  # (G3); tools/mutants.py draws fewer
@@ -221,60 +212,24 @@ class Network:
         return x, self.rng(3).standard_normal((n, self.classes))
 
 
-def _image_layer(draw: Draw, shape: tuple[int, ...]) -> tuple[type[Layer], dict[str, Any]]:
-    kinds = (Conv2D, Conv2D, MaxPooling2D, AveragePooling2D, BatchNormalization, Dropout, ReLU)
-    kind = draw.one_of(*kinds)
-    if kind not in (Conv2D, MaxPooling2D, AveragePooling2D):
-        return kind, _dropout_of_some(draw) if kind is Dropout else {}
-    # every other one as the engine's fused steps know them
-    usual = ((3, 3), (1, 1)) if kind is Conv2D else ((2, 2), (2, 2))
-    any_other = (draw.size(1, 3), draw.size(1, 3)), (draw.size(1, 2), draw.size(1, 2))
-    window, strides = draw.one_of(usual, any_other)
-    fits = window[0] <= shape[0] and window[1] <= shape[1]
-    padding = draw.one_of("valid", "same") if fits else "same"
-    kwargs = {"strides": strides, "padding": padding}
-    if kind is not Conv2D:
-        return kind, {"pool_size": window, **kwargs}
-    activation = draw.one_of(None, "relu", "relu", "tanh", "sigmoid")
-    return kind, {
-        "filters": draw.one_of(1, 2, 4, 5),
-        "kernel_size": window,
-        "activation": activation,
-    } | kwargs
-
-
-def _vector_layer(draw: Draw) -> tuple[type[Layer], dict[str, Any]]:
-    activation = Activation, {"activation": draw.one_of(*ACTIVATION_NAMES)}
-    others = (
-        (BatchNormalization, {}),
-        (Dropout, _dropout_of_some(draw)),
-        (Softmax, {}),
-        (Tanh, {}),
-    )
-    dense = Dense, {"units": draw.size(2, 6), "activation": draw.one_of(*ACTIVATION_NAMES)}
-    return draw.one_of(dense, dense, activation, *others)
-
-
-def _dropout_of_some(draw: Draw) -> dict[str, Any]:
-    return {"rate": draw.one_of(0.2, 0.5), "seed": draw.size(0, 2**32)}
+DRAWN = [kind for kind in every_kind for _ in range(LAYERS[kind].weight)]
 
 
 def network(seed: int) -> Network:
-    """2 to 6 layers: images or vectors in, some layers, Flatten where it is due, Dense at last."""
+    """2 to 6 layers: images or vectors in, any layers that fit, Flatten where due, Dense last."""
     draw = Draw(seed)
     count = draw.size(1, 5)
     body: list[tuple[type[Layer], dict[str, Any]]] = []
-    sample: tuple[int, ...] = (draw.size(1, 6),)
-    if draw.one_of(True, True, False):
-        sample = shape = (draw.size(3, 7), draw.size(3, 7), draw.size(1, 2))
-        while len(body) < count - 1:
-            kind, kwargs = _image_layer(draw, shape)
-            shape = kind(**kwargs).output_shape((None, *shape))[1:]
+    images = (draw.size(3, 7), draw.size(3, 7), draw.size(1, 2))
+    sample = shape = draw.one_of(images, images, (draw.size(1, 6),))
+    while len(body) < count - (len(shape) > 1):
+        kind = draw.one_of(*DRAWN)
+        kwargs = LAYERS[kind].inside(draw, shape)
+        if kwargs is not None:
             body.append((kind, kwargs))
-        at = draw.size(max(0, len(body) - 1), len(body))  # one layer may follow on vectors
-        body[at:] = [(Flatten, {}), *[_vector_layer(draw) for _ in body[at:]]]
-    while len(body) < count:
-        body.append(_vector_layer(draw))
+            shape = kind(**kwargs).output_shape((None, *shape))[1:]
+    if len(shape) > 1:
+        body.append((Flatten, {}))
     loss = draw.one_of("sparse_categorical_crossentropy", "categorical_crossentropy", "mse")
     return Network(sample, tuple(body), draw.size(2, 4), loss, seed)
 

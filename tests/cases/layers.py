@@ -414,6 +414,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         draw=lambda draw: some_windows(draw, "pool_size"),
         linear={},
         inside=pooling_inside,
+        weight=3,
     ),
     BatchNormalization: LayerCase(
         examples={
@@ -436,6 +437,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
             "one sample": Example({}, (1, 3), "around 5"),
         },
         draw=some_normalization,
+        weight=2,
         built_when_made=False,
     ),
     Conv2D: LayerCase(
@@ -525,7 +527,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={"activation": None},
         side=activation_side,
         inside=convolution_inside,
-        weight=2,
+        weight=7,
         built_when_made=False,
     ),
     Dense: LayerCase(
@@ -560,7 +562,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={"activation": None},
         side=activation_side,
         inside=dense_inside,
-        weight=2,
+        weight=7,
         built_when_made=False,
     ),
     Dropout: LayerCase(
@@ -576,6 +578,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         draw=some_dropout,
         linear={},
         inside=lambda draw, sample: {"rate": draw.one_of(0.2, 0.5), "seed": draw.size(0, 2**32)},
+        weight=2,
     ),
     Flatten: LayerCase(
         examples={
@@ -586,6 +589,8 @@ LAYERS: dict[type[Layer], LayerCase] = {
         torch=lambda torch, layer, params, x, training: x.flatten(1) if x.dim() > 1 else x[:, None],
         keras={"4d": Example({}, (2, 3, 4, 5)), "2d": Example({}, (3, 4))},
         draw=lambda draw: ({}, draw.one_of(draw.shape(), (draw.size(1, 4),))),
+        inside=lambda draw, sample: {} if len(sample) > 1 else None,
+        weight=4,
         linear={},
         built_when_made=False,
     ),
@@ -624,6 +629,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         draw=lambda draw: some_windows(draw, "pool_size"),
         side=which_cells,
         inside=pooling_inside,
+        weight=3,
     ),
     ReLU: LayerCase(
         examples={"vectors": Example({}, (4, 5))},
