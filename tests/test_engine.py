@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from cases import Draw
+from cases.layers import LAYERS
 from cases.optimizers import examples as examples_of_optimizers
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from strategies import error, within
+from strategies import SEEDS, error, within
+from strategies import network as any_network
 from test_models import deeper, tutorial
 
 from minicnn import Sequential, set_num_threads
@@ -131,49 +133,53 @@ def pair_of(make, loss="sparse_categorical_crossentropy", seed=5):
     return models
 
 
-@st.composite
-def networks(draw):
-    """Layers as in the models people build, every option that a fused step knows among them."""
-    channels = draw(st.sampled_from([1, 2, 4, 5]))
-    size = (draw(st.integers(8, 14)), draw(st.integers(8, 14)))  # >= 3 before the last convolution
-    activation = st.sampled_from([None, "relu", "tanh"])
-    block = st.tuples(
-        st.sampled_from([4, 6]),  # filters
-        st.sampled_from(["same", "valid"]),
-        activation,
-        st.booleans(),  # bias
-        st.sampled_from([None, 2]),  # pool
-        st.sampled_from([None, 0.3]),  # dropout
-    )
-    blocks = draw(st.lists(block, min_size=1, max_size=2))
-    dense = (draw(st.sampled_from([3, 8])), draw(activation), draw(st.sampled_from([None, 0.5])))
+FUSED = [kind for kind in LAYERS if LAYERS[kind].fused]
+ALWAYS, OFTEN = (Conv2D, Flatten, Dense), (MaxPooling2D, Dropout)
+OTHERS = [kind for kind in FUSED if kind not in (*ALWAYS, *OFTEN)]
+
+
+def network(seed):
+    """Layers as in the models people build, with all arguments that a fused step knows; before and
+    between them now and then another one that has a fused step."""
+    draw = Draw(seed)
+    sample = shape = (draw.size(8, 14), draw.size(8, 14), draw.one_of(1, 2, 4, 5))
+    body = []
+    for block in ([], *[[Conv2D, *OFTEN]] * draw.size(1, 2), [Flatten], [Dense, Dropout]):
+        chosen = [kind for kind in block if kind in ALWAYS or draw.flag()]
+        if draw.one_of(True, False, False):
+            chosen.append(draw.one_of(*OTHERS))
+        for one in chosen:
+            kwargs = LAYERS[one].fused(draw, shape)
+            if kwargs is not None:
+                body.append((one, kwargs))
+                shape = one(**kwargs).output_shape((None, *shape))[1:]
 
     def make():
-        layers = [Input((*size, channels))]
-        smaller = min(size)
-        for filters, padding, act, bias, pool, rate in blocks:
-            layers.append(Conv2D(filters, 3, 1, padding, activation=act, use_bias=bias))
-            smaller -= 2 * (padding == "valid")
-            if pool and smaller >= pool:
-                layers.append(MaxPooling2D(pool))
-                smaller //= pool
-            if rate:
-                layers.append(Dropout(rate))
-        layers.append(Flatten())
-        units, act, rate = dense
-        layers.append(Dense(units, activation=act))
-        if rate:
-            layers.append(Dropout(rate))
-        layers += [Dense(3), Softmax()]
-        return layers
+        layers = [kind(**kwargs) for kind, kwargs in body]
+        return [Input(sample), *layers, Dense(3), Softmax()]
 
-    return make, (*size, channels), draw(st.integers(1, 40)), draw(st.integers(0, 2**31))
+    return make, sample, draw.size(1, 40)
+
+
+@pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.__name__)
+def test_the_table_says_which_layers_are_part_of_a_fused_step(kind):
+    made = [Sequential(network(seed)[0]()) for seed in range(60)]
+    if kind not in FUSED:  # then only networks of any layers hold it
+        made = [drawn.model("float32") for drawn in map(any_network, range(60))]
+    fused = {
+        type(model.layers[k])
+        for model in made
+        for entry in model.plan().entries
+        if entry.kind
+        for k in entry.layers
+    }
+    assert (kind in fused) == bool(LAYERS[kind].fused), f"say so by `fused` of {kind.__name__}"
 
 
 @settings(max_examples=60, derandomize=True, deadline=None)
-@given(networks())
-def test_random_networks_give_the_same_by_both_ways(drawn):
-    make, shape, n, seed = drawn
+@given(SEEDS)
+def test_random_networks_give_the_same_by_both_ways(seed):
+    make, shape, n = network(seed)
     data = np.random.default_rng(seed)
     x, y = data.standard_normal((n, *shape)).astype(np.float32), data.integers(0, 3, n)
     fused, plain = pair_of(make)

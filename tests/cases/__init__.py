@@ -104,6 +104,8 @@ class LayerCase:
         How it stands in a random network, None where it cannot. Left out: without arguments.
     weight : int
         How often a random network draws it, beside others.
+    fused : callable(draw, shape of a sample) -> arguments or None; or None
+        Arguments under which it is part of a step of the engine's; left out where none has it.
     built_when_made : bool
         As in Keras, where a layer without weights is built by its constructor.
     """
@@ -117,6 +119,7 @@ class LayerCase:
     side: Callable[..., Any] | None = None
     inside: Callable[[Draw, Shape], dict[str, Any] | None] = lambda draw, sample: {}
     weight: int = 1
+    fused: Callable[[Draw, Shape], dict[str, Any] | None] | None = None
     built_when_made: bool = True
 
 

@@ -197,6 +197,19 @@ def convolution_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     return {**kwargs, "filters": draw.one_of(1, 2, 4, 5), "activation": activation}
 
 
+def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    """Padding, activation and bias as the engine's two convolutions know them, and one more."""
+    if len(sample) != 3 or min(sample[:2]) < 3:
+        return None
+    return {
+        "filters": draw.one_of(4, 6),
+        "kernel_size": 3,
+        "padding": draw.one_of("same", "valid"),
+        "activation": draw.one_of(None, "relu", "tanh"),
+        "use_bias": draw.flag(),
+    }
+
+
 # -- pooling --------------------------------------------------------------------------------------
 
 
@@ -284,6 +297,11 @@ def some_dense(draw: Draw) -> tuple[dict[str, Any], Shape]:
 def dense_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     kwargs = {"units": draw.size(2, 6), "activation": some_activation(draw)}
     return kwargs if len(sample) == 1 else None
+
+
+def dense_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    activation = draw.one_of(None, "relu", "tanh")
+    return {"units": draw.one_of(3, 8), "activation": activation} if len(sample) == 1 else None
 
 
 def normalization(case: Any, layer: Any, x: Any) -> Any:
@@ -528,6 +546,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         side=activation_side,
         inside=convolution_inside,
         weight=7,
+        fused=convolution_fused,
         built_when_made=False,
     ),
     Dense: LayerCase(
@@ -563,6 +582,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         side=activation_side,
         inside=dense_inside,
         weight=7,
+        fused=dense_fused,
         built_when_made=False,
     ),
     Dropout: LayerCase(
@@ -579,6 +599,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={},
         inside=lambda draw, sample: {"rate": draw.one_of(0.2, 0.5), "seed": draw.size(0, 2**32)},
         weight=2,
+        fused=lambda draw, sample: {"rate": draw.one_of(0.3, 0.5)},
     ),
     Flatten: LayerCase(
         examples={
@@ -591,6 +612,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         draw=lambda draw: ({}, draw.one_of(draw.shape(), (draw.size(1, 4),))),
         inside=lambda draw, sample: {} if len(sample) > 1 else None,
         weight=4,
+        fused=lambda draw, sample: {} if len(sample) > 1 else None,
         linear={},
         built_when_made=False,
     ),
@@ -630,6 +652,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         side=which_cells,
         inside=pooling_inside,
         weight=3,
+        fused=lambda draw, sample: {"pool_size": 2} if min(sample[:-1], default=0) > 1 else None,
     ),
     ReLU: LayerCase(
         examples={"vectors": Example({}, (4, 5))},
@@ -660,6 +683,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         draw=some_rescaling,
         linear={},
         inside=lambda draw, sample: {"scale": 1.5, "offset": -0.5},
+        fused=lambda draw, sample: {"scale": 1.5, "offset": -0.5},
         built_when_made=False,
     ),
     Sigmoid: LayerCase(
