@@ -1,6 +1,7 @@
 """What every layer promises: each example of the table in `cases/layers.py`, all the checks."""
 
 import copy
+import dataclasses
 import inspect
 import pickle
 import re
@@ -8,7 +9,7 @@ import re
 import numpy as np
 import pytest
 from cases.layers import LAYERS
-from strategies import CASES, FORMS, every_kind
+from strategies import CASES, FORMS, Case, every_kind
 
 from minicnn import Input, Sequential
 from minicnn.layers import BatchNormalization, Dense, Dropout, Flatten, InputLayer, Layer
@@ -43,6 +44,32 @@ def test_the_examples_of_a_layer_give_every_argument(kind):
 
 
 # -- a layer by itself ----------------------------------------------------------------------------
+
+
+ASKED_OF_KERAS = {
+    f"{kind.__name__} {name}": Case(kind, e.kwargs, e.shape, e.values)
+    for kind, case in LAYERS.items()
+    if not isinstance(case.keras, str)
+    for name, e in case.keras.items()
+}
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=f"{source}: {name}")
+        for source, table in (("contract", CASES), ("Keras", ASKED_OF_KERAS))
+        for name, case in table.items()
+        if case.kind is not Dropout or "seed" in case.kwargs  # whose masks can be had again
+    ],
+)
+def test_forward_is_the_definition_in_plain_loops(case, training):
+    case = dataclasses.replace(case, training=training)
+    layer, x = case.layer(), case.x()
+    truth = LAYERS[case.kind].definition(case, layer, x.tolist())
+    y = case.forward(layer, x)
+    np.testing.assert_allclose(y.ravel(), np.ravel(truth), rtol=1e-12, atol=1e-12)
 
 
 @every_layer

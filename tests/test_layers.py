@@ -1,8 +1,7 @@
-"""Each layer against its definition in plain loops; what all have in common: test_contract.py."""
+"""What single layers promise; what all have in common: test_contract.py."""
 
 import copy
 import inspect
-import itertools
 import pickle
 from collections import Counter
 
@@ -39,54 +38,7 @@ from minicnn.utils import set_random_seed
 rng = np.random.default_rng(20)
 
 
-# -- against the definition -----------------------------------------------------------------------
-
-
-def padding_of(n, k, s, padding):
-    out = -(-n // s) if padding == "same" else (n - k) // s + 1
-    total = max(0, (out - 1) * s + k - n) if padding == "same" else 0
-    return out, total // 2
-
-
-def windows_of(x, K, S, padding):
-    """(i, j, [(a, b, h, w) of the cells inside the image])"""
-    H_out, P_top = padding_of(x.shape[1], K[0], S[0], padding)
-    W_out, P_left = padding_of(x.shape[2], K[1], S[1], padding)
-    for i, j in itertools.product(range(H_out), range(W_out)):
-        cells = [
-            (a, b, i * S[0] + a - P_top, j * S[1] + b - P_left)
-            for a, b in itertools.product(range(K[0]), range(K[1]))
-        ]
-        yield i, j, [c for c in cells if 0 <= c[2] < x.shape[1] and 0 <= c[3] < x.shape[2]]
-
-
-CONFIGURATIONS = list(
-    itertools.product([(1, 1), (2, 3), (3, 3)], [(1, 1), (2, 1), (3, 2)], ["valid", "same"])
-)
-
-
-@pytest.mark.parametrize(("K", "S", "padding"), CONFIGURATIONS)
-def test_convolution_is_its_definition(K, S, padding):
-    x = rng.standard_normal((2, 5, 7, 3))
-    layer = Conv2D(4, K, S, padding, dtype="float64", bias_initializer="glorot_uniform")
-    y = layer.forward(x)
-    W, b = layer.get_weights()
-    expected = np.full(layer.output_shape(x.shape), np.nan)
-    for i, j, cells in windows_of(x, K, S, padding):
-        expected[:, i, j] = b + sum(x[:, h, w] @ W[a, b_] for a, b_, h, w in cells)
-    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(("K", "S", "padding"), CONFIGURATIONS)
-@pytest.mark.parametrize("kind", [MaxPooling2D, AveragePooling2D])
-def test_pooling_is_its_definition(kind, K, S, padding):
-    x = rng.standard_normal((2, 5, 7, 3)) - 10  # all negative: a padding of zeros would win
-    reduce = np.max if kind is MaxPooling2D else np.mean
-    y = kind(K, S, padding).forward(x)
-    expected = np.full(y.shape, np.nan)
-    for i, j, cells in windows_of(x, K, S, padding):
-        expected[:, i, j] = reduce([x[:, h, w] for _, _, h, w in cells], axis=0)
-    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
+# -- kinks and ends of ranges ----------------------------------------------------------------------
 
 
 def test_of_equal_cells_the_first_takes_the_whole_gradient():
