@@ -7,6 +7,7 @@ public is found by inspection: a new function, class or method without an entry 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import inspect
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from cases.optimizers import OPTIMIZERS
 from strategies import CASES
 
 import minicnn
@@ -27,7 +29,7 @@ from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, L
 from minicnn.layers import base as layers_base
 from minicnn.models import OF_KERAS as MODELS_OF_KERAS
 from minicnn.models import Sequential
-from minicnn.optimizers import SGD, Adam, Optimizer, RMSprop
+from minicnn.optimizers import SGD, Optimizer
 
 
 @dataclass
@@ -244,12 +246,9 @@ def _adding(method: str) -> Valid:
 
 
 def _of_optimizers() -> Iterator[tuple[str, Callable[[], Valid]]]:
-    makers = {
-        SGD: lambda: SGD(0.1, momentum=0.5, nesterov=True),
-        RMSprop: lambda: RMSprop(0.01),
-        Adam: lambda: Adam(0.01),
-    }
-    for kind, make in makers.items():
+    for kind, case in OPTIMIZERS.items():
+        fullest = max(case.examples.values(), key=len)  # of each class the one with most arguments
+        make = functools.partial(kind, **fullest)
         yield name_of(kind), lambda kind=kind: Valid(kind, {}, None, optimizers.OF_KERAS)
         settings = [
             name
