@@ -3,6 +3,8 @@
 A new class without one fails here, with a sentence that says what to write.
 """
 
+import inspect
+
 import pytest
 from cases import missing, public
 from cases.initializers import INITIALIZERS
@@ -67,6 +69,19 @@ def test_a_class_whose_case_is_taken_away_is_named(kind, monkeypatch):
             without.delitem(table, cls)
             (sentence,) = missing_of(kind)
             assert sentence.startswith(f"{cls.__name__} is a public {kind} without a case")
+
+
+@pytest.mark.parametrize("cls", [*LOSSES, *OPTIMIZERS], ids=lambda cls: cls.__name__)
+def test_the_examples_give_every_argument(cls):
+    """Those of layers: test_contract.py."""
+    examples = {**LOSSES, **OPTIMIZERS}[cls].examples
+    common = inspect.signature(losses.Loss).parameters.keys()
+    taken = {
+        name
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    }
+    assert taken - common == {name for kwargs in examples.values() for name in kwargs}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "layer"])

@@ -92,7 +92,8 @@ class LayerCase:
     torch : callable(torch, layer, params, x, training)
         y as PyTorch computes it, from tensors under the names of `layer.params`.
     keras : dict of Example, or str
-        What `make_keras_fixtures.py` asks of Keras's layer of the same name; or a sentence why
+        What `make_keras_fixtures.py` asks of Keras's layer of the same name, in arguments that
+        float32 holds exactly, since TensorFlow rounds some (0.25, not 0.3); or a sentence why
         there is nothing to ask.
     draw : callable(draw) -> arguments, shape of a batch
         Random ones, every argument among them. Left out: no arguments, any shape.
