@@ -205,7 +205,7 @@ def run(
     known: dict[str, list[str]] = {}
     if CACHE.exists() and not fresh:
         known = json.loads(CACHE.read_text())
-    state = digest(*(tree / "minicnn").rglob("*.py"), *(tree / "tests").glob("*.py"))
+    state = digest(*(tree / "minicnn").rglob("*.py"), *(tree / "tests").rglob("*.py"))
     keys = names_of(mutants)
     results = {}
     for m in mutants:
