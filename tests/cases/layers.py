@@ -189,6 +189,10 @@ def some_convolution(draw: Draw) -> tuple[dict[str, Any], Shape]:
     return {**kwargs, "activation": some_activation(draw)}, shape
 
 
+def conv(filters: int, kernel_size: Any, shape: Shape, **kwargs: Any) -> Example:
+    return Example({"filters": filters, "kernel_size": kernel_size, **kwargs}, shape)
+
+
 def convolution_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     kwargs = windows_inside(draw, sample, "kernel_size", ((3, 3), (1, 1)))
     if kwargs is None:
@@ -248,24 +252,26 @@ def which_cells(layer: Any, y: Any) -> Any:
     return layer.backward(np.arange(1.0, y.size + 1).reshape(y.shape))
 
 
+def pool(pool_size: Any, shape: Shape, **kwargs: Any) -> Example:
+    return Example({"pool_size": pool_size, **kwargs}, shape)
+
+
 POOLING = {  # what Keras is asked of both poolings
-    "2": Example({"pool_size": 2}, (2, 6, 8, 3)),
-    "2, remainder": Example({"pool_size": 2}, (2, 7, 5, 2)),
-    "2, same, remainder": Example({"pool_size": 2, "padding": "same"}, (2, 7, 5, 2)),
-    "3": Example({"pool_size": 3}, (2, 8, 7, 2)),
-    "3, same": Example({"pool_size": 3, "padding": "same"}, (2, 8, 7, 2)),
-    "2, stride 1": Example({"pool_size": 2, "strides": 1}, (2, 5, 4, 2)),
-    "2, stride 1, same": Example({"pool_size": 2, "strides": 1, "padding": "same"}, (2, 5, 4, 2)),
-    "3, stride 2": Example({"pool_size": 3, "strides": 2}, (2, 8, 9, 2)),
-    "3, stride 2, same": Example({"pool_size": 3, "strides": 2, "padding": "same"}, (2, 8, 9, 2)),
-    "3, stride 1, same": Example({"pool_size": 3, "strides": 1, "padding": "same"}, (2, 4, 5, 2)),
-    "2, stride 3": Example({"pool_size": 2, "strides": 3}, (2, 8, 9, 2)),
-    "2, stride 3, same": Example({"pool_size": 2, "strides": 3, "padding": "same"}, (2, 8, 7, 2)),
-    "2x3": Example({"pool_size": [2, 3]}, (2, 7, 8, 2)),
-    "2x3, stride 3x2, same": Example(
-        {"pool_size": [2, 3], "strides": [3, 2], "padding": "same"}, (2, 7, 8, 2)
-    ),
-    "beyond the image": Example({"pool_size": 4, "strides": 2, "padding": "same"}, (2, 3, 2, 2)),
+    "2": pool(2, (2, 6, 8, 3)),
+    "2, remainder": pool(2, (2, 7, 5, 2)),
+    "2, same, remainder": pool(2, (2, 7, 5, 2), padding="same"),
+    "3": pool(3, (2, 8, 7, 2)),
+    "3, same": pool(3, (2, 8, 7, 2), padding="same"),
+    "2, stride 1": pool(2, (2, 5, 4, 2), strides=1),
+    "2, stride 1, same": pool(2, (2, 5, 4, 2), strides=1, padding="same"),
+    "3, stride 2": pool(3, (2, 8, 9, 2), strides=2),
+    "3, stride 2, same": pool(3, (2, 8, 9, 2), strides=2, padding="same"),
+    "3, stride 1, same": pool(3, (2, 4, 5, 2), strides=1, padding="same"),
+    "2, stride 3": pool(2, (2, 8, 9, 2), strides=3),
+    "2, stride 3, same": pool(2, (2, 8, 7, 2), strides=3, padding="same"),
+    "2x3": pool([2, 3], (2, 7, 8, 2)),
+    "2x3, stride 3x2, same": pool([2, 3], (2, 7, 8, 2), strides=[3, 2], padding="same"),
+    "beyond the image": pool(4, (2, 3, 2, 2), strides=2, padding="same"),
 }
 
 
@@ -460,86 +466,48 @@ LAYERS: dict[type[Layer], LayerCase] = {
     ),
     Conv2D: LayerCase(
         examples={
-            "3x3": Example({"filters": 3, "kernel_size": 3}, (4, 6, 5, 2)),
-            "all arguments": Example(
-                {
-                    "filters": 2,
-                    "kernel_size": (2, 3),
-                    "strides": (2, 3),
-                    "padding": "same",
-                    "activation": "relu",
-                    "use_bias": True,
-                    "kernel_initializer": "he_normal",
-                    "bias_initializer": GlorotUniform(seed=3),
-                },
+            "3x3": conv(3, 3, (4, 6, 5, 2)),
+            "all arguments": conv(
+                2,
+                (2, 3),
                 (3, 7, 8, 2),
+                strides=(2, 3),
+                padding="same",
+                activation="relu",
+                use_bias=True,
+                kernel_initializer="he_normal",
+                bias_initializer=GlorotUniform(seed=3),
             ),
-            "without bias": Example(
-                {"filters": 2, "kernel_size": 1, "use_bias": False}, (3, 3, 3, 4)
-            ),
-            "strides beyond the kernel": Example(
-                {"filters": 2, "kernel_size": (2, 1), "strides": 3, "activation": Tanh},
-                (3, 6, 7, 1),
-            ),
-            "kernel beyond the image": Example(
-                {"filters": 2, "kernel_size": (4, 5), "padding": "same", "activation": "softmax"},
-                (2, 3, 2, 1),
+            "without bias": conv(2, 1, (3, 3, 3, 4), use_bias=False),
+            "strides beyond the kernel": conv(2, (2, 1), (3, 6, 7, 1), strides=3, activation=Tanh),
+            "kernel beyond the image": conv(
+                2, (4, 5), (2, 3, 2, 1), padding="same", activation="softmax"
             ),
         },
         definition=convolution,
         torch=torch_convolution,
         keras={
-            "plain": Example({"filters": 4, "kernel_size": 3}, (2, 6, 7, 3)),
-            "1x1": Example({"filters": 2, "kernel_size": 1}, (2, 3, 4, 3)),
-            "whole input": Example({"filters": 3, "kernel_size": [4, 5]}, (2, 4, 5, 2)),
-            "2x3": Example(
-                {"filters": 3, "kernel_size": [2, 3], "activation": "relu"}, (2, 5, 6, 2)
+            "plain": conv(4, 3, (2, 6, 7, 3)),
+            "1x1": conv(2, 1, (2, 3, 4, 3)),
+            "whole input": conv(3, [4, 5], (2, 4, 5, 2)),
+            "2x3": conv(3, [2, 3], (2, 5, 6, 2), activation="relu"),
+            "same, odd": conv(4, 3, (2, 5, 7, 2), padding="same"),
+            "same, even kernel": conv(3, [2, 4], (2, 5, 6, 2), padding="same"),
+            "same, kernel beyond the image": conv(2, 5, (2, 3, 2, 2), padding="same"),
+            "same, relu": conv(4, 3, (2, 6, 6, 3), padding="same", activation="relu"),
+            "stride 2": conv(3, 3, (2, 7, 9, 2), strides=2),
+            "stride 2, remainder": conv(3, 3, (2, 8, 6, 2), strides=2),
+            "stride 3": conv(3, 2, (2, 9, 10, 2), strides=3),
+            "stride 1x2": conv(3, [2, 3], (2, 6, 8, 2), strides=[1, 2]),
+            "same, stride 2, even": conv(3, 3, (2, 6, 8, 2), strides=2, padding="same"),
+            "same, stride 2, odd": conv(
+                3, 3, (2, 7, 5, 2), strides=2, padding="same", activation="relu"
             ),
-            "same, odd": Example({"filters": 4, "kernel_size": 3, "padding": "same"}, (2, 5, 7, 2)),
-            "same, even kernel": Example(
-                {"filters": 3, "kernel_size": [2, 4], "padding": "same"}, (2, 5, 6, 2)
-            ),
-            "same, kernel beyond the image": Example(
-                {"filters": 2, "kernel_size": 5, "padding": "same"}, (2, 3, 2, 2)
-            ),
-            "same, relu": Example(
-                {"filters": 4, "kernel_size": 3, "padding": "same", "activation": "relu"},
-                (2, 6, 6, 3),
-            ),
-            "stride 2": Example({"filters": 3, "kernel_size": 3, "strides": 2}, (2, 7, 9, 2)),
-            "stride 2, remainder": Example(
-                {"filters": 3, "kernel_size": 3, "strides": 2}, (2, 8, 6, 2)
-            ),
-            "stride 3": Example({"filters": 3, "kernel_size": 2, "strides": 3}, (2, 9, 10, 2)),
-            "stride 1x2": Example(
-                {"filters": 3, "kernel_size": [2, 3], "strides": [1, 2]}, (2, 6, 8, 2)
-            ),
-            "same, stride 2, even": Example(
-                {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"}, (2, 6, 8, 2)
-            ),
-            "same, stride 2, odd": Example(
-                {
-                    "filters": 3,
-                    "kernel_size": 3,
-                    "strides": 2,
-                    "padding": "same",
-                    "activation": "relu",
-                },
-                (2, 7, 5, 2),
-            ),
-            "same, stride 2x3": Example(
-                {"filters": 3, "kernel_size": [2, 3], "strides": [2, 3], "padding": "same"},
-                (2, 7, 8, 2),
-            ),
-            "same, stride beyond the kernel": Example(
-                {"filters": 2, "kernel_size": 1, "strides": 3, "padding": "same"}, (2, 7, 8, 2)
-            ),
-            "no bias": Example({"filters": 4, "kernel_size": 3, "use_bias": False}, (2, 5, 5, 1)),
-            "no bias, relu": Example(
-                {"filters": 4, "kernel_size": 3, "use_bias": False, "activation": "relu"},
-                (1, 5, 6, 2),
-            ),
-            "tanh": Example({"filters": 2, "kernel_size": 3, "activation": "tanh"}, (2, 5, 5, 2)),
+            "same, stride 2x3": conv(3, [2, 3], (2, 7, 8, 2), strides=[2, 3], padding="same"),
+            "same, stride beyond the kernel": conv(2, 1, (2, 7, 8, 2), strides=3, padding="same"),
+            "no bias": conv(4, 3, (2, 5, 5, 1), use_bias=False),
+            "no bias, relu": conv(4, 3, (1, 5, 6, 2), use_bias=False, activation="relu"),
+            "tanh": conv(2, 3, (2, 5, 5, 2), activation="tanh"),
         },
         draw=some_convolution,
         linear={"activation": None},
