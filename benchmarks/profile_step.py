@@ -153,7 +153,7 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
     """The pieces of a step that runs the plan: what `fit` does, on one lane and one thread."""
     from benchmarks.frameworks.minicnn_ import build
     from minicnn.engine.shards import Lane, cut
-    from minicnn.training import Data
+    from minicnn.inputs import Data
 
     network = build(model)
     runner = network.runner(training=True)
@@ -200,15 +200,15 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
                     [dy, *params[place], *params[place]],
                 )
         runner.train(batch, number)  # not timed: fills the lanes that the next piece adds up
-        runner._backup.begin(network.optimizer, [])
+        runner.snapshot.begin(network.optimizer, [])
         watch.time(
             "copy what the optimizer will change",
-            lambda: [keep() for keep in runner._keeping(network)],
+            lambda: [keep() for keep in runner.copy_jobs(network)],
             arrays=[network.flat_params] * 6,  # weights, m and v, in and out
         )
         watch.time(
             "add up, optimizer",
-            lambda: runner._update(network),
+            lambda: runner.update(network),
             arrays=[network.flat_params] * 11,  # lanes 2, g 2, Adam 4 in and 3 out
         )
         watch.step()
@@ -224,6 +224,9 @@ def _watch_transforms(watch: Stopwatch, step: Any, title: str) -> None:
             continue
         timed = {}
         for name, kernel in getattr(step, kernels)._asdict().items():
+            if "columns" in name:  # of single tiles, not in every step
+                timed[name] = kernel
+                continue
 
             def call(*args: Any, kernel: Any = kernel, name: str = name) -> Any:
                 return watch.time(f"{WITHIN}{title}: transform, {name}", lambda: kernel(*args))

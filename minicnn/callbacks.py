@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from minicnn import checks
 from minicnn.copies import Copied, own_copy
 from minicnn.subclasses import refuse_vain_methods
-
-if TYPE_CHECKING:
-    from minicnn.models import Sequential
 
 Logs = dict[str, Any]
 C = TypeVar("C", bound="Callback")
@@ -71,7 +68,7 @@ class Callback(Copied):
         `verbose`, `epochs`, `steps`.
     """
 
-    model: Sequential
+    model: Any
     params: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -84,7 +81,7 @@ class Callback(Copied):
         """A callback of the same model with figures, lists and arrays that are its alone."""
         return own_copy(self, shared=[getattr(self, "model", None)])
 
-    def set_model(self, model: Sequential) -> None:
+    def set_model(self, model: Any) -> None:
         self.model = model
 
     def set_params(self, params: dict[str, Any]) -> None:
@@ -129,13 +126,13 @@ class History(Callback):
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
-        self._model: weakref.ref[Sequential] | None = None
+        self._model: weakref.ref[Any] | None = None
 
     @property
-    def model(self) -> Sequential | None:  # type: ignore[override]
+    def model(self) -> Any:
         return None if self._model is None else self._model()
 
-    def set_model(self, model: Sequential) -> None:
+    def set_model(self, model: Any) -> None:
         self._model = weakref.ref(model)
 
     def __getstate__(self) -> dict[str, Any]:

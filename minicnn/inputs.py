@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator
@@ -13,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.engine import threads
 from minicnn.engine.shards import Lane
 from minicnn.kernels import LazyModule
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
+from minicnn.protocols import Model
 
 Array = NDArray[Any]
 
@@ -125,6 +128,62 @@ def _changed_meanwhile() -> Iterator[None]:
 
 
 # -- arguments ------------------------------------------------------------------------------------
+
+
+def checked(
+    model: Model,
+    x: Any,
+    who: str,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | None = None,
+    *,
+    like: Shape | None = None,
+) -> Data:
+    """The arguments of a call of the model as `Data`; changes nothing, copies no array.
+
+    Before the model is built, samples have to be of shape `like`, if it is given.
+    """
+    expect_array(x, "x", who)
+    x = checks.numeric(x, "x", who)
+    if x.ndim < 1 or len(x) == 0:
+        raise ValueError(f"{who}: expected at least one sample in x, received shape {x.shape}")
+    sample = model.sample_shape or like
+    if sample is not None and not same_sample(x.shape[1:], sample):
+        raise ValueError(wrong_sample(who, x.shape, sample))
+    threads.get_num_threads()  # may raise, for what the environment says: before any change
+    dtype = model.common_dtype()
+    checks.finite(x, "x", who, dtype=dtype, run=threads.run)
+    without_y = ("predict", "predict_on_batch", "Sequential()")
+    if who in without_y or y is None:
+        if who not in without_y:
+            raise TypeError(f"{who}: expected y, the targets, received None")
+        return Data(x.view(), who=who, dtype=dtype)
+    output = model.shapes((None, *(sample or x.shape[1:])))[-1]
+    if model.loss is None:
+        raise ValueError(f"{who}: expected a compiled model")
+    expect_array(y, "y", who)
+    y = checks.numeric(y, "y", who)
+    checks.same_length({"'x' sizes": x, "'y' sizes": np.atleast_1d(y)}, who)
+    if y.ndim == 0:
+        raise ValueError(f"{who}: expected y to be an array, received the number {y}")
+    y = model.loss.targets(y, output, who)
+    checks.finite(y, "y", who, dtype=dtype)
+    for metric in model.chosen_metrics(output):
+        metric.check(y, output, f"{who}: metric {metric.name}")
+    if class_weight is not None:
+        if sample_weight is not None:
+            raise ValueError(
+                f"{who}: expected class_weight or sample_weight, received both. Multiply the "
+                "sample_weight of each sample by the factor of its class"
+            )
+        by_class(y, class_weight, int(output[-1]), who)  # may raise, so at once
+    weight = sample_weights(y, sample_weight, who)
+    if model.loss_weight != 1:
+        weight = (np.ones(len(y)) if weight is None else weight) * model.loss_weight
+    verify = functools.partial(model.loss.check_values, output_shape=output, who=who)
+    # views: a shape that is set on the user's arrays meanwhile does not reach these
+    return Data(x.view(), y.view(), weight, who=who, dtype=dtype, verify=verify)
 
 
 def expect_array(given: Any, name: str, who: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from typing import Any
 
 from minicnn.console import columns, one_line
 
@@ -13,6 +14,34 @@ ALIGN = "<<>"
 RULES = (1, 2, 1)  # characters of each column that its share of the rules takes
 WIDEST = 88  # unless the user asks for another width
 WIDEST_ASKED = 10_000
+INDENT = "   "  # of the layers of a model inside a model
+
+
+def rows(model: Any, shape: Any, expand: bool, trainable: bool, level: int = 0) -> list[list[str]]:
+    """Title, output shape, parameters of each layer of `model`, for inputs of `shape`.
+
+    With `expand` the layers of a model inside it follow its own row; with `trainable` there is a
+    fourth text.
+    """
+    found = []
+    for item in model.layers:
+        leaves, below = getattr(item, "leaves", [item]), shape
+        for leaf in leaves if shape is not None else ():
+            shape = tuple(leaf.output_shape(shape))
+        row = [
+            f"{INDENT * level}{'└ ' if level else ''}{item.name} ({type(item).__name__})",
+            "?" if shape is None else f"({', '.join(map(str, shape))})",
+            f"{sum(leaf.count_params() for leaf in leaves):,}"
+            if all(leaf.built for leaf in leaves)
+            else "0 (unbuilt)",
+        ]
+        if trainable:
+            weights = any(leaf.params for leaf in leaves)
+            row.append("-" if not weights else "Y" if item.trainable else "N")
+        found.append(row)
+        if expand and hasattr(item, "leaves"):
+            found += rows(item, below, expand, trainable, level + 1)
+    return found
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
@@ -61,14 +90,16 @@ def _aligned(text: str, align: str, width: int) -> str:
 
 def _wrap(text: str, width: int) -> list[str]:
     """`text` broken at spaces into lines of at most `width`; longer words end in an ellipsis."""
-    lines = [""]
-    for word in one_line(text).split(" "):
+    line = one_line(text)
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    lines = [indent]
+    for word in line.lstrip(" ").split(" "):
         if columns(word) > width:
             word = word[: width - 1]
             while columns(word) > width - 1:  # letters may be two columns wide
                 word = word[:-1]
             word += "…"
-        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        joined = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
         if columns(joined) <= width:
             lines[-1] = joined
         else:
@@ -88,3 +119,18 @@ def size(numbers: int, itemsize: int) -> str:
             break
         amount /= 1024
     return f"{amount:.2f} {unit}"
+
+
+def counts(total: int, trainable: int, optimizer: int, itemsize: int) -> list[str]:
+    """The lines below the table; that of the optimizer only where it holds something."""
+    numbers = {
+        "Total params": total + optimizer,
+        "Trainable params": trainable,
+        "Non-trainable params": total - trainable,
+        "Optimizer params": optimizer,
+    }
+    return [
+        f" {label}: {count:,} ({size(count, itemsize)})"
+        for label, count in numbers.items()
+        if count or label != "Optimizer params"
+    ]

@@ -17,5 +17,5 @@ def way(request, monkeypatch):
     way = getattr(request, "param", "engine")
     if way == "layers":
         walk = lambda model, layers: as_layers(layers, "walked by the tests")  # noqa: E731
-        monkeypatch.setattr(Sequential, "lowered", walk)
+        monkeypatch.setattr(Sequential, "plan_of", walk)
     return way

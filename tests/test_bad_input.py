@@ -84,7 +84,7 @@ def trained(loss=SPARSE, **options):
 
 def life_of(model):
     """All that a refused call has to leave as it was."""
-    arrays = {f"{layer.name}/{k}": a for layer in model.layers for k, a in layer._arrays().items()}
+    arrays = {f"{layer.name}/{k}": a for layer in model.leaves for k, a in layer.arrays().items()}
     arrays |= {f"optimizer/{slot}": vector for slot, vector in model.optimizer.state.items()}
     arrays |= {"params": model.flat_params, "gradients": model.flat_grads}
     return {
@@ -1281,7 +1281,7 @@ WRONG_LAYERS = {
     "a name that is taken": (lambda: Dense(2, name="first"), ValueError, "a second 'first'"),
     "another float type": (lambda: Dense(2, dtype="float64"), ValueError, "float32', 'float64'"),
     "Input in the middle": (lambda: Input((8, 8, 1)), ValueError, "Input to come first"),
-    "a layer of another model": (lambda: ANOTHER.layers[1], ValueError, "belongs to Sequential"),
+    "a layer of another model": (lambda: ANOTHER.layers[-1], ValueError, "as it was built"),
     "built for 3 channels": (lambda: built_for_three(), ValueError, "expected 3 input channels"),
 }
 
@@ -1611,7 +1611,7 @@ class Meddles(Callback):
 )
 def test_a_model_is_not_rebuilt_while_it_is_trained(name, meddle):
     model, twin = with_fault((), "forward"), with_fault((), "forward")
-    words = f"{name}: expected Sequential '{model.name}' to be at rest, but it is in the midst of"
+    words = f"{name}: expected Sequential '{model.name}' to be at rest, but it is being fitted"
     with refused(ValueError, words, "stop_training = True"):
         model.fit(ROWS, LABELS, shuffle=False, callbacks=[Meddles(meddle)], verbose=0)
     twin.train_on_batch(ROWS[:32], LABELS[:32])

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicnn
-from minicnn import Sequential, console, training
+from minicnn import Sequential, console
 from minicnn.callbacks import Callback
 from minicnn.console import columns, encodable, one_line
 from minicnn.datasets import fashion_mnist
@@ -22,6 +22,7 @@ from minicnn.gradcheck import __main__ as gradcheck
 from minicnn.gradcheck import check_layer
 from minicnn.layers import Dense
 from minicnn.metrics import MeanAbsoluteError
+from minicnn.training import loop
 
 PROFILE = settings(derandomize=True, deadline=None, max_examples=200)
 X, Y = np.linspace(0, 1, 60).reshape(20, 3), np.ones((20, 1))
@@ -129,8 +130,8 @@ def test_a_whole_session(monkeypatch, make, name):
     model.fit(X, Y, epochs=2, verbose=2)
     model.evaluate(X, Y)
     model.predict(X)
-    monkeypatch.setattr(training, "_noted", False)
-    training._note_whole_numbers(np.full((1, 2, 2), 200))
+    monkeypatch.setattr(loop, "_noted", False)
+    loop._note_whole_numbers(np.full((1, 2, 2), 200))
     console.note(name)
     text = written(out)
     for words in ("Layer (type)", "Total params: 4", "Epoch 2/2", " - loss: "):

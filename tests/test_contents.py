@@ -180,7 +180,7 @@ def test_training_is_the_same_as_by_one_worker(kind):
 
 
 def _whole_batch(x, y):
-    from minicnn.training import Data
+    from minicnn.inputs import Data
 
     return Data(x, y).batches(len(x))
 

@@ -11,7 +11,7 @@ import pytest
 from strategies import within
 
 import minicnn.layers
-from minicnn import Sequential, initializers, inputs, kernels, seeds, training
+from minicnn import Sequential, initializers, inputs, kernels, seeds
 from minicnn.engine import kernels as engine_kernels
 from minicnn.engine import shards, steps
 from minicnn.engine.shards import ShardedNetwork
@@ -38,6 +38,7 @@ from minicnn.layers import (
     Tanh,
 )
 from minicnn.losses import Loss, MeanSquaredError, SparseCategoricalCrossentropy
+from minicnn.training import step
 
 
 def some_and_all(some, every):
@@ -2043,9 +2044,9 @@ BROKEN = {
     "rescaling": (steps.RescalingStep, "forward",
         after(steps.RescalingStep.forward, lambda s, y, *_: y - s.offset),
         ["RescalingStep", "Rescaling 'scale'", "y is off"]),
-    "the loss's gradient": (training.kernels, "sparse_crossentropy", spoiled_loss(1.001),
+    "the loss's gradient": (step.kernels, "sparse_crossentropy", spoiled_loss(1.001),
         ["the fused loss, SparseCategoricalCrossentropy", "gradient is 1.001 times"]),
-    "the loss": (training.kernels, "sparse_crossentropy", spoiled_losses,
+    "the loss": (step.kernels, "sparse_crossentropy", spoiled_losses,
         ["the fused loss", "value is 1.001 times"]),
     "inputs": (inputs.kernels, "gather", spoiled_gather, ["how batches are gathered"]),
     "the place in the batch": (steps.FusedStep, "seek",

@@ -781,7 +781,7 @@ def test_the_copies_that_a_step_keeps_do_not_grow_with_a_layer_that_replaces_its
     x, y = np.ones((8, 3)), np.ones((8, 2))
     for _ in range(60):
         model.train_on_batch(x, y)
-    copies = model.runner(training=True)._backup._copies
+    copies = model.runner(training=True).snapshot._copies
     assert sum(copy.nbytes for copy in copies.values()) < 20_000
 
 

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn import Sequential, initializers, losses, set_num_threads, training
+from minicnn import Sequential, initializers, losses, set_num_threads
 from minicnn.callbacks import Callback
 from minicnn.datasets import synthetic_fashion
 from minicnn.engine import shards, threads
@@ -32,6 +32,7 @@ from minicnn.layers import (
     Tanh,
 )
 from minicnn.optimizers import SGD, Adam
+from minicnn.training import step
 from minicnn.utils import set_random_seed, to_categorical
 
 pytestmark = pytest.mark.both_ways
@@ -224,7 +225,7 @@ def test_raw_pixels_without_their_channel_are_taken_as_they_are():
 
 
 def test_whole_numbers_are_noted_once_and_only_where_someone_reads(monkeypatch, capsys):
-    monkeypatch.setattr("minicnn.training._noted", False)
+    monkeypatch.setattr("minicnn.training.loop._noted", False)
     images = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
     model = compiled()
     model.fit(images, Y[:40], verbose=0)
@@ -451,7 +452,7 @@ def test_ctrl_c_while_a_step_is_taken_back(monkeypatch):
     model.train_on_batch(X, Y)
     before, steps = model.flat_params.copy(), model.optimizer.iterations
     runner = model.runner(training=True)
-    move, copyto = runner.update or model.optimizer.step, np.copyto
+    move, copyto = runner.single_pass or model.optimizer.step, np.copyto
 
     def interrupted(*args):
         move(*args)
@@ -461,7 +462,7 @@ def test_ctrl_c_while_a_step_is_taken_back(monkeypatch):
         signal.raise_signal(signal.SIGINT)
         copyto(target, *args)
 
-    runner.update = interrupted
+    runner.single_pass = interrupted
     monkeypatch.setattr(np, "copyto", interrupted_too)
     with pytest.raises(KeyboardInterrupt):
         model.train_on_batch(X, Y)
@@ -474,7 +475,7 @@ def test_what_a_whole_step_has_done_cannot_be_undone_by_the_next_interrupt():
     model = compiled()
     model.train_on_batch(X, Y)
     before, steps = model.flat_params.copy(), model.optimizer.iterations
-    model.runner(training=True)._backup.restore()
+    model.runner(training=True).snapshot.restore()
     np.testing.assert_array_equal(model.flat_params, before)
     assert model.optimizer.iterations == steps == 1
 
@@ -486,7 +487,7 @@ def test_a_step_that_failed_is_taken_back_once():
     with pytest.raises(FloatingPointError):
         model.train_on_batch(X, Y)
     model.set_weights([np.zeros_like(array) for array in model.get_weights()])
-    model.runner(training=True)._backup.restore()  # as an interrupt before the next step would
+    model.runner(training=True).snapshot.restore()  # as an interrupt before the next step would
     assert not model.flat_params.any()
 
 
@@ -566,7 +567,7 @@ def test_a_frozen_layers_gradient_stops_nobody():
 
 @pytest.mark.parametrize("piece", [50, 10**6])
 def test_the_one_at_fault_is_named_though_other_pieces_have_moved(piece, monkeypatch):
-    monkeypatch.setattr(training, "PIECE", piece)
+    monkeypatch.setattr(step, "PIECE", piece)
     model = Sequential([Dense(30, input_shape=(20,), name="first"), Slope(), Dense(4), Dense(2)])
     model.compile(SGD(1e15), "mse")
     with pytest.raises(FloatingPointError, match="gradient of [Wb] in Dense 'first'"):
@@ -651,7 +652,7 @@ def test_pieces_of_a_step_make_the_whole_step(piece, monkeypatch):
     x, y = np.random.default_rng(0).random((40, 4)), np.ones((40, 3))
     whole.fit(x, y, epochs=3, verbose=0)
     frozen = cut.layers[1].get_weights()
-    monkeypatch.setattr(training, "PIECE", piece)
+    monkeypatch.setattr(step, "PIECE", piece)
     cut.fit(x, y, epochs=3, verbose=0)
     np.testing.assert_array_equal(cut.flat_params, whole.flat_params)
     np.testing.assert_array_equal(cut.flat_grads, whole.flat_grads)
@@ -665,7 +666,7 @@ def test_a_step_that_fails_in_one_piece_is_taken_back_in_all(piece, monkeypatch)
     x, y = np.random.default_rng(0).random((40, 4)), np.ones((40, 3))
     model.fit(x, y, verbose=0)
     before = [model.flat_params.copy(), *(v.copy() for v in model.optimizer.state.values())]
-    monkeypatch.setattr(training, "PIECE", piece)
+    monkeypatch.setattr(step, "PIECE", piece)
     model.optimizer.state["m"][-1] = before[1 + list(model.optimizer.state).index("m")][-1] = 3e38
     model.optimizer.learning_rate = 1e30  # overflows where m is huge, in the last piece alone
     steps = model.optimizer.iterations

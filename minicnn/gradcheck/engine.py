@@ -30,7 +30,7 @@ from minicnn.gradcheck.subjects import ModelSubject, Undisturbed, as_type, gradi
 from minicnn.inputs import Data
 from minicnn.layers import Layer
 from minicnn.layers.contents import OF_ONE_PASS, layers_inside
-from minicnn.training import Runner
+from minicnn.training.step import Runner
 
 Array = NDArray[Any]
 
@@ -82,7 +82,7 @@ class _Engine:
         """Round the numbers of `subject` to the model's float type, and copy them to the engine."""
         for tensor in self.subject.tensors.values():
             tensor[...] = tensor.astype(self.subject.dtype)
-        for double, single in zip(self.subject.model.layers, self.model.layers):
+        for double, single in zip(self.subject.model.leaves, self.model.leaves):
             for key, array in double.params.items():
                 single.params[key][...] = array
 

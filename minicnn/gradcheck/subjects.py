@@ -30,7 +30,7 @@ from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
 from minicnn.layers.base import Layer, checked_init
 from minicnn.models import Sequential
-from minicnn.training import Runner
+from minicnn.training.step import Runner
 
 Array = NDArray[Any]
 Shape = tuple[Any, ...]
@@ -346,16 +346,16 @@ class ModelSubject(Subject):
         self.y_true = self.given.targets(y, model.output_shape, "check_model")
         checks.same_length({"x": self.x, "y": self.y_true}, "check_model")
         self.tensors = {"x": self.x}
-        for layer in self.model.layers:
+        for layer in self.model.leaves:
             self.tensors |= {f"{layer.name}/{key}": p for key, p in layer.params.items()}
         if perturb:
             move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
 
-        layers, softmax = before_softmax(self.model.layers)
+        layers, softmax = before_softmax(self.model.leaves)
         on_logits = softmax and self.given.from_logits is not None
         self.loss = self.given.on_logits() if on_logits else self.given
         # replicas, as those which the runner makes, so that neither draws the other's numbers
-        self.layers = [one.replica() for one in (layers if on_logits else self.model.layers)]
+        self.layers = [one.replica() for one in (layers if on_logits else self.model.leaves)]
         self._runner = Runner(self.model, self.given, [], True)
         self._rewind = Rewind(self.layers)
 
@@ -436,7 +436,7 @@ def gradients(
     (batch,) = Data(x, y_true, dy * len(dy)).batches(len(x))
     runner.train(batch, 0)
     runner.network.sum(slice(None), model.flat_grads)
-    return _named_gradients(model.layers)
+    return _named_gradients(model.leaves)
 
 
 def _named_gradients(layers: list[Layer]) -> dict[str, Array]:

@@ -326,7 +326,7 @@ class Layer(Replicable):
             try:
                 self.build((None, *x.shape[1:]))
             finally:
-                if not self._arrays():
+                if not self.arrays():
                     self._dtype = declared
         self._y_shape = y_shape
         return np.ascontiguousarray(x, dtype=dtype)
@@ -369,7 +369,7 @@ class Layer(Replicable):
                 f"{self.who}: not built yet, so its parameters cannot be counted. "
                 "Call build(input_shape), or call the layer on a batch"
             )
-        return sum(array.size for array in self._arrays().values())
+        return sum(array.size for array in self.arrays().values())
 
     @property
     def weights(self) -> list[Weight]:
@@ -381,7 +381,7 @@ class Layer(Replicable):
                 value=array,
                 trainable=self.trainable and key in self.params,
             )
-            for key, array in self._arrays().items()
+            for key, array in self.arrays().items()
         ]
 
     @property
@@ -396,19 +396,20 @@ class Layer(Replicable):
 
     def get_weights(self) -> list[Array]:
         """Copies of the parameters in Keras's order: kernel, bias (then running statistics)."""
-        return [array.copy() for array in self._arrays().values()]
+        return [array.copy() for array in self.arrays().values()]
 
     def set_weights(self, weights: list[Any]) -> None:
         """Copy `weights` (as `get_weights` returns them) into the parameters.
 
         Raises ValueError if the count or a shape differs; then nothing is changed.
         """
-        for target, values in checked_weights(self._arrays(), weights, self.who):
+        for target, values in checked_weights(self.arrays(), weights, self.who):
             target[...] = values
 
     # -- what a model calls -----------------------------------------------------------------------
 
-    def _arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, Array]:
+        """Parameters and state by their keys, in the order of `get_weights`."""
         self.take_in()
         return {**self.params, **self.state}
 

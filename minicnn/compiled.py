@@ -1,0 +1,309 @@
+"""What `compile` has chosen, and what is made of it once: plans, networks, the runner of steps."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from minicnn import checks, losses, optimizers
+from minicnn import metrics as known_metrics
+from minicnn.callbacks import History
+from minicnn.engine.plan import Plan, as_layers, lower
+from minicnn.engine.shards import ShardedNetwork, before_softmax
+from minicnn.inputs import Data
+from minicnn.layers import contents
+from minicnn.layers.base import Layer, Shape
+from minicnn.metrics import Metric
+from minicnn.stack import Stack, serve, served_by
+from minicnn.training.step import Runner, in_two_threads
+
+T = TypeVar("T")
+
+# arguments of Keras's compile that have no other setting here
+OF_KERAS: dict[str, tuple[Any, ...]] = {
+    "auto_scale_loss": (True,),
+    "run_eagerly": (False,),
+    "steps_per_execution": (1,),
+    "weighted_metrics": (None,),
+}
+
+_building = threading.RLock()
+_in_fit: weakref.WeakSet[Compiled] = weakref.WeakSet()
+
+
+def _auto_or_flag(value: Any, name: str, who: str) -> bool | str:
+    if not isinstance(value, (bool, str)) or value not in ("auto", True, False):
+        raise ValueError(
+            f"{who}: expected {name} to be 'auto', True or False, received {checks.shown(value)}"
+        )
+    return value
+
+
+class Compiled(Stack):
+    """A stack of layers with an optimizer, a loss and metrics."""
+
+    jit_compile = checks.Setting(_auto_or_flag)
+
+    def __init__(self, name: str | None) -> None:
+        super().__init__(name)
+        self.loss: losses.Loss | None = None
+        self.jit_compile = "auto"
+        self._metrics: list[Any] = []
+        self.loss_weight = 1.0
+        self._compiled = False
+        self._in_fit = (0, 0)  # process and thread that fit runs in
+        self.history: History | None = None
+        self.stop_training = False
+        self.steps_taken = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("loss", "optimizer", "jit_compile"):  # what `fit` has chosen its way by
+            self.expect_at_rest(name)
+        super().__setattr__(name, value)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        *,
+        jit_compile: bool | str = "auto",
+        **keras: Any,
+    ) -> None:
+        """Choose how the model is trained. The weights are kept; a new optimizer starts afresh.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            "adam", "rmsprop", "sgd", or an object such as Adam(learning_rate=0.001).
+        loss : str or Loss
+            "sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error".
+        loss_weights : float, optional
+            Factor on the loss, or a list of this one factor.
+        metrics : list of str, Metric or callable
+            "accuracy" and the like; a callable takes (y_true, y_pred) and gives a value a sample.
+        jit_compile : "auto", True or False
+            Run fused steps where there are some (`plan()` shows which), or, with False, walk
+            through the layers one by one. The results agree within rounding.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For unknown names (the message lists the known ones) and other types. The model then
+            keeps what it was compiled with.
+        """
+        checks.only_defaults(keras, OF_KERAS, "compile()")
+        loss_weight = _loss_weight(loss_weights)
+        if metrics is not None and not isinstance(metrics, (list, tuple)):
+            raise TypeError(
+                f"compile: expected metrics to be a list, received {checks.shown(metrics)}. "
+                f"Write metrics={checks.shown(_as_list(metrics))}"
+            )
+        self.expect_at_rest("compile")
+        new_optimizer = optimizers.get(optimizer, "compile")
+        if "iterations" not in vars(new_optimizer):
+            raise TypeError(
+                f"compile: expected the __init__ of {type(new_optimizer).__name__} to call "
+                "Optimizer's. Begin it with: super().__init__(learning_rate)"
+            )
+        new_loss = None if loss is None else losses.get(loss, "compile")
+        for metric in metrics or ():
+            known_metrics.check(metric, "compile")
+        jit_compile = _auto_or_flag(jit_compile, "jit_compile", "compile")
+        if new_loss is not None and new_loss.from_logits and self._ends_in_softmax():
+            warnings.warn(
+                f"compile: {new_loss.name} with from_logits=True, but the model ends in softmax, "
+                "whose outputs are probabilities. The loss is computed from the logits before the "
+                "softmax. Leave out from_logits=True, or the softmax",
+                UserWarning,
+                stacklevel=2,
+            )
+        one_output = self.built and self.output_shape[-1] == 1
+        if new_loss is not None and new_loss.from_logits is not None and one_output:
+            warnings.warn(
+                f"compile: {new_loss.name} with one output, which is then always the right class: "
+                "the loss is 0 and nothing is learned. Give the last layer one unit for each class",
+                UserWarning,
+                stacklevel=2,
+            )
+        self.optimizer, self.loss, self._metrics = new_optimizer, new_loss, list(metrics or ())
+        self.jit_compile, self.loss_weight = jit_compile, loss_weight
+        self._trainable_parts = self.store.parts(self.leaves) if self.built else None
+        self._compiled = True
+        self._kept = {}
+
+    def plan(self) -> Plan:
+        """How the model is run: which layers are fused into one step, and why others are not.
+
+        `print(model.plan())` shows it. Raises ValueError before the model is built.
+        """
+        self._needs_build("plan")
+        return self.plan_of(before_softmax(self.leaves)[0])
+
+    def plan_of(self, layers: list[Layer]) -> Plan:
+        """The plan for `layers`, these or these without their softmax."""
+        if not self.jit_compile:
+            return as_layers(layers, "compiled with jit_compile=False")
+        return lower(layers, self.input_shape[1:], self.dtype)
+
+    def runner(self, *, training: bool, arrays: bool = True) -> Runner:
+        """What runs this model's steps; raises ValueError if it was compiled without a loss.
+
+        With `arrays=False` what is written into arrays that layers keep as settings does not count
+        yet, since to compare large ones takes time.
+        """
+        if self.loss is None:
+            raise ValueError(f"{self.who}: compile it with a loss first")
+        loss = self.loss
+        if training:
+            self._rejoin()
+        return self._keep(
+            "train" if training else "test",
+            lambda: Runner(self, loss, self.chosen_metrics(self.output_shape), training),
+            arrays=arrays,
+        )
+
+    def network(self) -> tuple[ShardedNetwork, bool]:
+        """What predicts: the network up to the logits, and whether a softmax stands behind it."""
+
+        def make() -> tuple[ShardedNetwork, bool]:
+            layers, ends_in_softmax = before_softmax(self.leaves)
+            plan = self.plan_of(layers)
+            return ShardedNetwork(plan, self.dtype, training=False), ends_in_softmax
+
+        return self._keep("predict", make)
+
+    def _keep(self, use: str, make: Callable[[], T], *, arrays: bool = True) -> T:
+        """What `make` makes, kept for the next call, as long as no setting has changed since."""
+        chosen = (self.loss, self.optimizer, self.jit_compile)
+        before, made = self._kept.get(use, (None, None))
+        if before is None or before.chosen != chosen or before.changed(self.leaves, arrays=arrays):
+            made = make()
+            self._kept[use] = contents.Settings(chosen, self.leaves), made
+        return made
+
+    def chosen_metrics(self, output_shape: Shape) -> list[Metric]:
+        """The metrics that `compile` asked for, for outputs of that shape."""
+        if self.loss is None:
+            raise ValueError(f"{self.who}: compile it with a loss first")
+        chosen = [known_metrics.get(m, self.loss, output_shape) for m in self._metrics]
+        return known_metrics.distinct(chosen)
+
+    def _ends_in_softmax(self) -> bool:
+        return bool(self.leaves) and before_softmax(self.leaves)[1]
+
+    # -- ready for a call --------------------------------------------------------------------------
+
+    def _rejoin(self) -> None:
+        """Take in what has been put in the place of parameters, before the model computes.
+
+        Raises TypeError or ValueError for what is no array of the right shape.
+        """
+        if "train" in self._kept:
+            self._kept["train"][1].after_fork()
+        self.gather()
+
+    def _build_for(self, data: Data) -> None:
+        """Build the model for `data`, if that has not been done."""
+        if not self.built:
+            with _building:  # the first calls may come from several threads at once
+                if not self.built:
+                    self.build((None, *(self.sample_shape or data.x.shape[1:])))
+
+    def _train_for(self, data: Data) -> None:
+        """Make model and optimizer ready for training on `data`."""
+        other = served_by(self.optimizer)
+        if other is not None and other is not self:
+            raise ValueError(
+                f"{checks.shown(self.optimizer)} has taken steps with {other.who}, and keeps what "
+                "it learned of them. Give each model an optimizer of its own"
+            )
+        with self._unchanged_on_error(self._items) if not self.built else contextlib.nullcontext():
+            self._build_for(data)
+            self.optimizer.check(self.store.params)
+        serve(self.optimizer, self)
+        if self._trainable_parts is None:
+            self._trainable_parts = self.store.parts(self.leaves)
+
+    def _fitting(self) -> tuple[int, int]:
+        """Process and thread that fit runs in; (0, 0) if in none, or in that which forked this."""
+        process, thread = vars(self).get("_in_fit", (0, 0))
+        return (process, thread) if process == os.getpid() else (0, 0)
+
+    def expect_at_rest(self, what: str) -> None:
+        if self._fitting() != (0, 0):
+            raise ValueError(
+                f"{what}: expected {self.who} to be at rest, but it is being fitted. End fit "
+                "first: a callback sets model.stop_training = True"
+            )
+
+    def _needs_compile(self, what: str) -> None:
+        if not self._compiled or self.loss is None:
+            raise ValueError(
+                f"{what}: expected a compiled model. Call compile(optimizer=..., loss=...) first"
+            )
+        kinds = {"loss": losses.Loss, "optimizer": optimizers.Optimizer}
+        for name, kind in kinds.items():
+            if not isinstance(value := getattr(self, name), kind):
+                raise TypeError(
+                    f"{what}: expected model.{name} to be a {kind.__name__}, received "
+                    f"{checks.shown(value)}. Choose it with compile({name}={checks.shown(value)})"
+                )
+
+    @contextlib.contextmanager
+    def _fitted_alone(self) -> Iterator[None]:
+        """Inside, `fit` runs. Raises RuntimeError if another thread fits these layers."""
+        here = (os.getpid(), threading.get_ident())
+        outer = self._fitting()
+        mine = {id(leaf) for leaf in self.leaves}
+        if outer not in ((0, 0), here):
+            raise RuntimeError(f"fit: {in_two_threads(self)}")
+        self._in_fit = here  # before the others are looked at: no lock, which a fork may hold
+        _in_fit.add(self)
+        try:
+            elsewhere = [one for one in list(_in_fit) if one._fitting() not in ((0, 0), here)]
+            for other, leaf in ((one, leaf) for one in elsewhere for leaf in one.leaves):
+                if id(leaf) in mine:
+                    raise RuntimeError(
+                        f"fit: {self.who} shares {leaf.who} with {other.who}, which is being "
+                        "trained by another thread. Train them one after the other"
+                    )
+            yield
+        finally:
+            self._in_fit = outer
+            if outer == (0, 0):
+                _in_fit.discard(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_in_fit": (0, 0)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.history is not None:
+            self.history.set_model(self)
+
+
+def _loss_weight(loss_weights: Any) -> float:
+    """The `loss_weights` argument: the one factor of a model with one output."""
+    if loss_weights is None:
+        return 1.0
+    if isinstance(loss_weights, (list, tuple)):
+        if len(loss_weights) != 1 or isinstance(loss_weights[0], str) or callable(loss_weights[0]):
+            raise ValueError(
+                "compile: expected loss_weights to be one factor, received "
+                f"{checks.shown(loss_weights)}. Metrics have a name: metrics=[...]"
+            )
+        (loss_weights,) = loss_weights
+    return checks.real(loss_weights, "loss_weights", "compile", low=0)
+
+
+def _as_list(given: Any) -> list[Any]:
+    """The `metrics` argument as the list that it should have been; a Sequential has one output."""
+    values = list(given.values()) if isinstance(given, dict) else [given]
+    return [m for value in values for m in (value if isinstance(value, (list, tuple)) else [value])]

@@ -1,0 +1,64 @@
+"""Numbers that are NaN or infinite: where they came from, and the errors that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.inputs import Batch
+from minicnn.layers import Layer
+from minicnn.layers.contents import layers_inside, replicas
+from minicnn.protocols import Model
+
+Array = NDArray[Any]
+
+
+class NotFiniteError(FloatingPointError):
+    """A step that was not applied, since it would have made something NaN or infinite.
+
+    `values` are the loss and the metrics of each of its samples, as `Runner.step` returns them.
+    """
+
+    def __init__(self, message: str, values: Array) -> None:
+        super().__init__(message)
+        self.values = values
+
+
+def expect_finite(model: Model, batch: Batch, y: Array | None, who: str) -> None:
+    """Raise FloatingPointError if y, or else what the model gives for `batch`, is not finite."""
+    if y is not None and np.isfinite(y).all():
+        return
+    where, _ = first_not_finite(model.leaves, batch.all_inputs(model.input_shape[1:]))
+    if where or y is not None:
+        where = where or "the output"
+        raise FloatingPointError(
+            f"{who}: {where} is NaN or infinite. Its weights may be, or be too large: see "
+            "model.get_weights(), and put good ones in with model.set_weights()"
+        )
+
+
+def first_not_finite(
+    layers: Iterable[Layer], x: Array, step: int | None = None
+) -> tuple[str, Array]:
+    """The first layer whose output for x is not finite, "" if there is none, and the last output.
+
+    With a `step`, the layers are run as in that step of training.
+    """
+    with np.errstate(all="ignore"):
+        for layer in replicas(layers):
+            for inner in layers_inside(layer) if step is not None else ():
+                inner.seek(step, 0)
+            x = layer.forward(x, step is not None)
+            if not np.isfinite(x).all():
+                return f"the output of {layer.who}", x
+    return "", x
+
+
+def not_finite(step: int, what: str) -> str:
+    return (
+        f"fit: {what} became NaN or infinite at step {step}. The model keeps the weights of "
+        "the last whole step. Try a smaller learning rate, or inputs scaled to [0, 1]"
+    )

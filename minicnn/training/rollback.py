@@ -1,0 +1,64 @@
+"""Copies of what a step of training changes, so that a step that fails changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.optimizers import Optimizer
+
+Array = NDArray[Any]
+
+
+class Snapshot:
+    """What a step changes, from before it; copies lie in buffers that every step uses again.
+
+    The buffers go by the name of what they hold, so that there are no more of them than a step
+    needs, also where a layer puts new arrays into its state.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[Any, Array] = {}
+        self._kept: set[Any] = set()  # names of the step
+        self._undo: list[Callable[[], Any]] = []
+
+    def begin(self, optimizer: Optimizer, states: Iterable[dict[str, Array]]) -> None:
+        """A step begins. What the `states` hold now is kept at once; of the optimizer its count,
+        and which slots it has.
+        """
+        self._undo = [partial(setattr, optimizer, "iterations", optimizer.iterations)]
+        for name in self._copies.keys() - self._kept:
+            del self._copies[name]
+        self._kept = set()
+        held = [optimizer.state, *states]
+        self._undo += [partial(_refill, one, dict(one)) for one in held if one]
+        for number, state in enumerate(held[1:]):
+            for key, array in state.items():
+                self.keep((number, key), array)
+
+    def keep(self, name: Any, array: Array, part: slice = slice(None)) -> None:
+        """Copy that part of the array; different parts may be kept by different threads."""
+        copy = self._copies.get(name)
+        if copy is None or (copy.shape, copy.dtype) != (array.shape, array.dtype):
+            copy = self._copies[name] = np.empty_like(array)
+        self._kept.add(name)
+        copy[part] = array[part]
+        self._undo.append(partial(np.copyto, array[part], copy[part]))
+
+    def restore(self) -> None:
+        """All as at `begin`; does nothing after `end`."""
+        for undo in self._undo:
+            undo()
+
+    def end(self) -> None:
+        """The step is over: what there is now stays."""
+        self._undo = []
+
+
+def _refill(held: dict[str, Array], before: dict[str, Array]) -> None:
+    held.clear()
+    held.update(before)

@@ -1,0 +1,302 @@
+"""One step of training, on a batch of B samples:
+
+    y_pred   = the layers' forward, one after the other
+    loss     = mean of the samples' losses
+    gradient = the layers' backward, last to first, from dL/dy_pred / B
+    w        = the optimizer's step along the gradient
+
+Here the engine does it: the batch in shards on several threads, the update in pieces, and all of it
+taken back if anything fails. `plain.py` is the same step in a few lines.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import checks
+from minicnn.engine import blas, threads
+from minicnn.engine.shards import Lane, ShardedNetwork, before_softmax
+from minicnn.engine.updates import single_pass
+from minicnn.inputs import Batch
+from minicnn.kernels import LazyModule
+from minicnn.layers import Softmax
+from minicnn.losses import Loss, SparseCategoricalCrossentropy
+from minicnn.metrics import Metric
+from minicnn.protocols import Model
+from minicnn.training.finite import NotFiniteError, first_not_finite, not_finite
+from minicnn.training.interrupts import undisturbed
+from minicnn.training.rollback import Snapshot
+
+Array = NDArray[Any]
+
+kernels = LazyModule("minicnn.engine.kernels")
+
+PIECE = 2**18  # parameters that one thread treats at a time in an optimizer's step
+
+
+class Means:
+    """Running means of the loss and the metrics over all samples so far."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self.sums = np.zeros(len(names))
+        self.count = 0
+
+    def add(self, values: Array) -> dict[str, float]:
+        """Take in a batch's values, one row a figure and one column a sample; returns the means."""
+        self.sums += values.sum(axis=1)
+        self.count += values.shape[1]
+        return self.logs()
+
+    def logs(self) -> dict[str, float]:
+        return {n: float(s) / max(self.count, 1) for n, s in zip(self.names, self.sums)}
+
+
+class Runner:
+    """A compiled model, ready for steps: its plan up to the logits, its loss and its metrics."""
+
+    def __init__(self, model: Model, loss: Loss, metrics: list[Metric], training: bool):
+        layers, ends_in_softmax = before_softmax(model.leaves)
+        takes_logits = ends_in_softmax and loss.from_logits is not None
+        self.loss = loss.on_logits() if takes_logits else loss
+        self.metrics = metrics
+        self.softmax = (
+            Softmax(name="softmax")
+            if takes_logits and not all(metric.by_order for metric in metrics)
+            else None
+        )
+        self.sample_shape = model.input_shape[1:]
+        plan = model.plan_of(layers if takes_logits else model.leaves)
+        self.network = ShardedNetwork(plan, model.dtype, training=training)
+        self.single_pass = single_pass(model.optimizer, model.dtype) if plan.fuses else None
+        sparse = type(self.loss) is SparseCategoricalCrossentropy and self.loss.from_logits
+        self.fused_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
+        self.snapshot = Snapshot()
+        self._running = threading.Lock()  # held during a step
+        self._process = os.getpid()
+
+    def after_fork(self) -> None:
+        """In a forked child: take back what a step of the parent's had begun in another thread."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            if self._running.locked():
+                self.snapshot.restore()
+                self.snapshot.end()
+                self._running = threading.Lock()
+
+    def means(self) -> Means:
+        return Means(["loss", *(metric.name for metric in self.metrics)])
+
+    def test(self, batch: Batch) -> Array:
+        """Loss and metrics of each sample, shape (1 + metrics, B)."""
+        losses, out = np.empty(len(batch)), _Outputs(len(batch))
+
+        def work(lane: Lane, shard: slice) -> None:
+            y_pred = lane.forward(batch.inputs(shard, self.sample_shape, lane))
+            out.put(shard, y_pred)
+            losses[shard] = self.loss.forward(batch.y[shard], y_pred)  # type: ignore[index]
+
+        self.network.run(len(batch), work)
+        return self._values(batch, losses, out)
+
+    def train(
+        self, batch: Batch, step: int, other_jobs: Iterable[Callable[[], None]] = ()
+    ) -> tuple[Array, bool]:
+        """As `test`, in training mode; also leaves the gradient of the batch's mean loss in the
+        network's lanes. The second value says whether the losses are finite. Threads that find no
+        shard left do the jobs that are given as `other_jobs`.
+        """
+        losses, out = np.empty(len(batch)), _Outputs(len(batch))
+
+        def work(lane: Lane, shard: slice) -> None:
+            lane.seek(step, shard.start)
+            y_pred = lane.forward(batch.inputs(shard, self.sample_shape, lane), True)
+            out.put(shard, y_pred)
+            lane.backward(self.loss_backward(batch, shard, y_pred, losses))
+
+        self.network.gradient(len(batch), work, other_jobs)
+        return self._values(batch, losses, out), bool(np.isfinite(losses).all())
+
+    def loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
+        """Write the losses of the shard; returns the gradient of their part of the mean."""
+        y: Array = batch.y[shard]  # type: ignore[index]
+        if self.fused_loss and batch.weight is None:
+            dy = np.empty_like(y_pred)
+            factor = y_pred.dtype.type(1 / len(batch))
+            kernels.sparse_crossentropy(y_pred, y.astype(np.int64), factor, losses[shard], dy)
+            return dy
+        losses[shard] = self.loss.forward(y, y_pred)
+        dy = self.loss.backward(y, y_pred) / y_pred.dtype.type(len(batch))
+        if batch.weight is not None:
+            dy *= batch.weight[shard].reshape(-1, *[1] * (dy.ndim - 1)).astype(dy.dtype)
+        return dy
+
+    def _values(self, batch: Batch, losses: Array, out: _Outputs) -> Array:
+        values = np.empty((1 + len(self.metrics), len(batch)))
+        values[0] = losses if batch.weight is None else losses * batch.weight
+        if self.metrics:
+            y_pred = out.all if self.softmax is None else self.softmax.forward(out.all)
+            for row, metric in zip(values[1:], self.metrics):
+                given = np.asarray(metric.values(batch.y, y_pred))  # type: ignore[arg-type]
+                if given.shape != (len(batch),):
+                    raise ValueError(
+                        f"metric {metric.name}: expected one value a sample, shape "
+                        f"({len(batch)},), received shape {given.shape}"
+                    )
+                row[:] = given
+        return values
+
+    def first_fault(self, model: Model, batch: Batch, step: int) -> str:
+        """What was the first to be NaN or infinite in the step on `batch` that has just failed."""
+        x = batch.all_inputs(self.sample_shape)
+        where, y_pred = first_not_finite(self.network.plan.layers, x, step)
+        if where:
+            return where
+        if not np.isfinite(self.loss.forward(batch.y, y_pred)).all():  # type: ignore[arg-type]
+            return "the loss"
+        largest = {
+            f"the gradient of {key} in {layer.who}": float(np.abs(array).max())
+            for layer in reversed(model.leaves)
+            for key, array in layer.grads.items()
+            if layer.trainable
+        }
+        for what, size in largest.items():
+            if not np.isfinite(size):
+                return what
+        return max(largest, key=largest.__getitem__)  # too long to be squared
+
+    def step(self, model: Model, batch: Batch) -> Array:
+        """One update of the model's parameters; returns loss and metrics of each sample.
+
+        Raises NotFiniteError where the loss, the gradient, or what the step has changed is not
+        finite. After this or any other error, weights, running statistics and optimizer are as
+        before. RuntimeError if another thread is taking a step of this model.
+        """
+        if self._running.locked():
+            raise RuntimeError(in_two_threads(model))
+        step = model.steps_taken
+        with self._running:
+            try:
+                blas.hold()  # a callback, or another thread, may have given BLAS its threads
+                self.snapshot.begin(model.optimizer, [layer.state for layer in model.leaves])
+                with np.errstate(all="ignore"):  # what overflows is found by its result
+                    values, finite = self.train(batch, step, self.copy_jobs(model))
+                    finite = finite and self.update(model)
+                    what = self._overflown(model) if finite else ""
+                    if what or not finite:
+                        self.snapshot.restore()  # then look in the model as it was before the step
+                        what = what or self.first_fault(model, batch, step)
+                        number = model.optimizer.iterations + 1
+                        raise NotFiniteError(not_finite(number, what), values)
+                model.steps_taken += 1
+                self.snapshot.end()
+            except BaseException:
+                with undisturbed():
+                    self.snapshot.restore()
+                    self.snapshot.end()
+                raise
+        return values
+
+    def copy_jobs(self, model: Model) -> list[Callable[[], None]]:
+        """Jobs that copy all that the optimizer's step is going to change.
+
+        Slots that it has yet to make are not there after `restore`.
+        """
+        vectors = {"parameters": model.store.params, **model.optimizer.state}
+        return [
+            partial(self.snapshot.keep, name, vector, part)
+            for _, moving in _pieces(len(model.store.params), model.trainable_parts)
+            for part in moving
+            for name, vector in vectors.items()
+        ]
+
+    def _overflown(self, model: Model) -> str:
+        """What the step has made NaN or infinite; empty if nothing."""
+        for layer in model.leaves:
+            for key, array in layer.state.items():
+                if not np.isfinite(array).all():
+                    return f"{key} of {layer.who}"
+        if np.isfinite(model.store.params).all():
+            return ""
+        step = f"the step of {checks.shown(model.optimizer)}"
+        overflown = (
+            f"{key} of {layer.who}, by {step},"
+            for layer in model.leaves
+            for key, array in layer.params.items()
+            if not np.isfinite(array).all()
+        )
+        return next(overflown, step)
+
+    def update(self, model: Model) -> bool:
+        """The optimizer's step along the summed gradient; returns whether that is finite.
+
+        A gradient so long that its square is not finite counts as infinite: optimizers square it.
+        Works through the vectors piece by piece, so that each thread can take the next.
+        """
+        optimizer, w, g = model.optimizer, model.store.params, model.store.grads
+        optimizer.begin(w)
+        vectors = [w, *(optimizer.state[slot] for slot in optimizer.slots)]
+        move = self.single_pass or optimizer.step
+        finite = []
+
+        def work(piece: tuple[slice, list[slice]]) -> None:
+            whole, moving = piece
+            with np.errstate(all="ignore"):  # each thread has its own
+                self.network.sum(whole, g)
+                finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
+                for part in moving if finite[-1] else ():
+                    first, *slots = (vector[part] for vector in vectors)
+                    move(first, g[part], *slots)
+
+        if (
+            self.single_pass is None
+        ):  # a step of the user's own may want to see each part as a whole
+            work((slice(0, len(w)), model.trainable_parts))
+        else:
+            threads.run(work, _pieces(len(w), model.trainable_parts))
+        return all(finite)
+
+
+def _pieces(size: int, moving: list[slice]) -> list[tuple[slice, list[slice]]]:
+    """A vector cut into pieces of at most `PIECE`, each with what is `moving` in it.
+
+    >>> _pieces(400_000, [slice(0, 100), slice(190_000, 400_000)])
+    [(slice(0, 200000, None), [slice(0, 100, None), slice(190000, 200000, None)]),
+     (slice(200000, 400000, None), [slice(200000, 400000, None)])]
+    """
+    count = -(-size // PIECE)
+    pieces = []
+    for k in range(count):
+        start, stop = size * k // count, size * (k + 1) // count
+        cuts = [slice(max(start, part.start), min(stop, part.stop)) for part in moving]
+        pieces.append((slice(start, stop), [cut for cut in cuts if cut.start < cut.stop]))
+    return pieces
+
+
+class _Outputs:
+    """The outputs of a batch, put together from its shards."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.all: Any = None
+        self._lock = threading.Lock()
+
+    def put(self, shard: slice, y_pred: Array) -> None:
+        with self._lock:
+            if self.all is None:
+                self.all = np.empty((self.n, *y_pred.shape[1:]), y_pred.dtype)
+        self.all[shard] = y_pred
+
+
+def in_two_threads(model: Model) -> str:
+    return (
+        f"{model.who} is being trained by another thread. Train it in one thread at a time, or "
+        "give each thread a copy.deepcopy(model)"
+    )
