@@ -154,7 +154,8 @@ def test_the_fused_steps_of_the_optimizers_with_an_epsilon_that_counts(optimizer
 
 
 @pytest.mark.parametrize(
-    ("pixel", "slope", "weight"), [(1, 1, 1), (1e4, 1, 1), (1e31, 1, 1), (1, 1e5, 1), (1, 1, 1e5)]
+    ("pixel", "slope", "weight"),
+    [(1, 1, 1), (1e4, 1, 1), (1e31, 1, 1), (1, 200, 1), (1, 1e5, 1), (1, 1e35, 1), (1, 1, 1e5)],
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_tiles_beside_large_numbers(pixel, slope, weight, first):
@@ -182,4 +183,4 @@ def test_tiles_beside_large_numbers(pixel, slope, weight, first):
     assert (found[1] is None) == first
     for got, right, size in zip(found, true, own):
         if got is not None:
-            assert (np.abs(got - right) <= 2.0**-14 * size).all()
+            assert (np.abs(got - right) <= 2.0**-11 * size).all()

@@ -146,7 +146,7 @@ class WinogradConvolution(ConvolutionStep):
         self.channels = self.conv.params["W"].shape[2]
         self.input = winograd.input_kernels(self.channels)
         self.output = winograd.output_kernels(self.filters, self.pool)
-        self._no_rows = np.zeros((0, self.filters), np.float32)
+        self._none_left_out = np.zeros(winograd.TILES, np.int64)
 
     def _chunks(self, n: int, H: int, W: int) -> tuple[int, int, list[tuple[int, int]]]:
         """Tiles down and across an image, and (first tile, how many) of each chunk."""
@@ -164,39 +164,37 @@ class WinogradConvolution(ConvolutionStep):
     def forward(self, x: Array, training: bool = False) -> Array:
         H, W, y, winner = self.outputs(x)
         down, across, chunks = self._chunks(len(x), H, W)
-        self._marks = self.buffer("marks", (len(chunks), winograd.TILES), np.int64)
+        C, F = self.channels, self.filters
+        shape = len(chunks), winograd.TILES
+        marks, small = self.buffer("marks", shape, np.int64), self.buffer("small", shape, np.int64)
         g = self.conv.params["W"].reshape(9, -1)
-        wide = winograd.is_wide(g)
-        U = self.buffer("U", (36, self.channels * self.filters))
+        wide = self._wide = winograd.is_wide(g)
+        U = self.buffer("U", (36, C * F))
         np.matmul(winograd.GG, g, out=U)
-        U = U.reshape(36, self.channels, self.filters)
-        V, V3 = self._flat("V", self.channels)
-        M, M3 = self._flat("M", self.filters)
+        U = U.reshape(36, C, F)
+        V, V3 = self._flat("V", C)
+        M, M3 = self._flat("M", F)
         *drawn, self._scale = self.drawn(training, y[0].size)
         bias = self.bias
-        for marks, (start, count) in zip(self._marks, chunks):
+        k = self.input.measure(x, self.P, down, across, wide, marks.reshape(-1), small.reshape(-1))
+        rows = self.buffer("rows", (k, F))  # outputs of the windows that rounding would spoil
+        if k:
+            d = self.buffer("windows", (k, 9 * C))
+            tiles = len(x) * down * across
+            self.input.windows(x, self.P, down, across, 0, tiles, small.reshape(-1), d)
+            np.matmul(d, g.reshape(9 * C, F), out=rows)
+        for chunk, (start, count) in enumerate(chunks):
             place = self.P, down, across, start, count
-            n_apart = self.input.patches(x, *place, True, wide, marks, V)
-            rows = self._plain(x, place, marks, n_apart) if n_apart else self._no_rows
+            self.input.patches(x, *place, self._none_left_out, V)
             np.matmul(V3[:, :count], U, out=M3[:, :count])
-            self.output.tiles(
+            done = self.output.tiles(
                 M, bias, self.relu, H, W, down, across, start, count, y, winner, *drawn,
-                self._scale, marks, rows,
+                self._scale, marks[chunk], small[chunk], rows,
             )  # fmt: skip
+            rows = rows[done:]
+        self._marks, self._small = marks, small
         self._x, self._y, self._winner, self._size = x, y, winner, (H, W)
         return y
-
-    def _columns(self, x: Array, place: tuple[int, ...], marks: Array, n_apart: int) -> Array:
-        """(16 n_apart, 9 C): the windows of the tiles that are apart."""
-        columns = self.buffer("columns", (16 * n_apart, 9 * self.channels))
-        self.input.columns(x, *place, marks, columns)
-        return columns
-
-    def _plain(self, x: Array, place: tuple[int, ...], marks: Array, n_apart: int) -> Array:
-        """(16 n_apart, F): the outputs of the tiles that are apart, by the definition."""
-        columns = self._columns(x, place, marks, n_apart)
-        g = self.conv.params["W"].reshape(-1, self.filters)
-        return np.matmul(columns, g, out=self.buffer("rows", (len(columns), self.filters)))
 
     def backward(self, dy: Array) -> Array | None:
         x, (H, W), C, F = self._x, self._size, self.channels, self.filters
@@ -205,7 +203,9 @@ class WinogradConvolution(ConvolutionStep):
         M, dM3 = self._flat("M", F)
         dU = self.buffer("dU", (36, C, F))
         part = self.buffer("part", (36, C, F))
-        rows, n_rows = self.buffer("rows", (16 * len(x) * down * across, F)), 0  # of tiles apart
+        most = 36 * winograd.TILES  # rows that one chunk may take
+        rows, n_rows, flushed = self.buffer("dz windows", (2 * most, 9 * F)), 0, 0
+        apart, n_apart = self.buffer("dz apart", (16 * len(x) * down * across, F)), 0
         g = self.conv.params["W"].reshape(9, C, F)
         db = self.conv.grads.get("b", self._db)
         db[...] = 0
@@ -217,42 +217,49 @@ class WinogradConvolution(ConvolutionStep):
             U_T = U_T.reshape(36, F, C)
             dx = self.buffer("dx", x.shape)
             dx[...] = 0
-        for marks, (start, count) in zip(self._marks, chunks):
+        for chunk, (start, count) in enumerate(chunks):
             place = self.P, down, across, start, count
-            n_rows += self.output.gradients(
+            marks, small = self._marks[chunk], self._small[chunk]
+            k, more = self.output.gradients(
                 dy, self._y, self._winner, self.relu, H, W, down, across, start, count,
-                self._scale, M, db, marks, rows[n_rows:],
+                self._scale, self._wide, M, db, marks, small, rows[n_rows:], apart[n_apart:],
             )  # fmt: skip
-            self.input.patches(x, *place, False, False, marks, V)
+            n_rows, n_apart = n_rows + k, n_apart + more
+            self.input.patches(x, *place, marks, V)
             np.matmul(V3[:, :count].transpose(0, 2, 1), dM3[:, :count], out=part if start else dU)
             if start:
                 dU += part
             if not self.first:
                 np.matmul(dM3[:, :count], U_T, out=V3[:, :count])  # dV in the place of V
-                self.input.scatter(V, *place, marks, dx)
+                self.input.scatter(V, *place, marks, small, dx)
+                if n_rows > most or (n_rows and start + count == len(x) * down * across):
+                    cells = self.buffer("cells", (n_rows, C))
+                    np.matmul(rows[:n_rows], g_T.reshape(9 * F, C), out=cells)
+                    place = self.P, down, across, flushed, start + count - flushed
+                    chosen = self._small.reshape(-1)[flushed : start + count]
+                    self.input.add_cells(cells, *place, chosen, dx)
+                    flushed, n_rows = start + count, 0
+            else:
+                n_rows = 0
         dW = self.conv.grads["W"].reshape(9, C * F)
         np.matmul(winograd.GG.T, dU.reshape(36, C * F), out=dW)
-        if n_rows:
-            self._plain_backward(rows[:n_rows], down, across, None if self.first else dx)
+        if n_apart:
+            self._add_apart(apart[:n_apart], down, across)
         return None if self.first else dx
 
-    def _plain_backward(self, dz: Array, down: int, across: int, dx: Array | None) -> None:
-        """Adds to dW and dx what the tiles that are apart give; dz (16 of each, F)."""
-        x, C, F = self._x, self.channels, self.filters
-        W, dW = (array["W"].reshape(9 * C, F) for array in (self.conv.params, self.conv.grads))
-        marks = self._marks.reshape(-1)
-        size = 16 * winograd.TILES
-        for start in range(0, len(x) * down * across, size):
-            near = marks[start : start + size]
-            place = self.P, down, across, start, min(size, len(x) * down * across - start)
-            n_apart = int(np.count_nonzero(near[: place[-1]] & winograd.APART))
-            if n_apart:
-                columns = self._columns(x, place, near, n_apart)
-                here, dz = dz[: len(columns)], dz[len(columns) :]
-                dW += columns.T @ here
-                if dx is not None:
-                    np.matmul(here, W.T, out=columns)
-                    self.input.scatter_columns(columns, *place, near, dx)
+    def _add_apart(self, dz: Array, down: int, across: int) -> None:
+        """Adds to dW what the tiles that are set apart give; dz (16 of each, F)."""
+        dW = self.conv.grads["W"].reshape(9 * self.channels, self.filters)
+        chosen = np.where(self._marks.reshape(-1) & winograd.APART, winograd.ALL_WINDOWS, 0)
+        total, size = len(self._x) * down * across, 16 * winograd.TILES
+        for start in range(0, total, size):
+            near = chosen[start : min(start + size, total)]
+            k = 16 * int(np.count_nonzero(near))
+            if k:
+                d = self.buffer("windows", (k, 9 * self.channels))
+                self.input.windows(self._x, self.P, down, across, start, len(near), near, d)
+                here, dz = dz[:k], dz[k:]
+                dW += d.T @ here
 
 
 class DenseStep(FusedStep):

@@ -16,10 +16,11 @@ Backward is the same chain, each step transposed. From the gradient dt of the ti
 
 All 36 products of a tile are rounded by the size of its largest numbers. Beside one large number
 (1e4 among numbers up to 1, or a -9999 that stands for no data) the small sums of the tile would
-lose their digits, which the definition's sums keep. So `patches` and `gradients` compare each
-tile's largest cell with the smallest 3x3 window that an output sums up; where the two are more
-than `RANGE` apart, the tile is set apart and worked out as a plain product of its windows, see
-`columns`. Windows of zeros are known as well: their sums are exactly 0, as ReLU's kink needs it.
+lose their digits, which the definition's sums keep. So each tile is measured: a 3x3 window whose
+sum is small beside the largest cell is a small one, and its output is worked out by itself, as a
+product of the window and the kernel. The same holds for dz and dx. dU adds up over all tiles; there
+a tile that is uneven in x or in dz is set apart as a whole. Windows of zeros are known as well:
+their sums are exactly 0, as ReLU's kink needs it.
 
 Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015, section 4.3 for
 the matrices. In float32 its error is some times that of the plain sums; it is measured in
@@ -40,14 +41,16 @@ import numpy as np
 from minicnn.kernels.compiler import jit_fused, jit_sums
 from minicnn.kernels.fast import keep
 
-# Of a tile's largest cell over its smallest window. Gradients differ more by nature: 1 % of the
-# deeper model's tiles are set apart at 2^7, and 2.5 % would be at 2^6.
-RANGE, GRADIENT_RANGE = np.float32(2.0**3), np.float32(2.0**7)
-WEIGHT_RANGE = 64.0  # of the largest weight over their mean: beyond, all tiles are set apart
-# Marks of a tile: what holds more than zeros, in bits as `not_zero`'s, and whether it is set apart.
-ALL, ALL_WINDOWS = (1 << 36) - 1, 0b001111_001111_001111_001111
-APART = 1 << 36
+# A window is small where the largest cell of its tile is over RANGE times its sum; the tile is set
+# apart where it is over FAR times as large. Gradients differ more by nature.
+RANGE, FAR = np.float32(2.0**4), np.float32(2.0**7)
+GRADIENT_RANGE, GRADIENT_FAR = np.float32(2.0**5), np.float32(2.0**8)
+WEIGHT_RANGE = 64.0  # of the largest weight over their mean: beyond, all windows count as small
 SMALL, LARGE = np.float32(1e-30), np.float32(1e30)
+
+# Windows and cells of a tile are bits of a number: 6 i + j stands for (i, j).
+ALL_CELLS, ALL_WINDOWS = (1 << 36) - 1, 0b001111_001111_001111_001111
+APART = 1 << 36  # beside the bits of what is not 0, in the marks of a tile
 
 TILES = 64
 GAP = 16
@@ -125,25 +128,49 @@ def sum_of_squares(d: Any) -> Any:
 
 
 @jit_fused
-def is_even_patch(d: Any, C: int, i_1: int, j_1: int) -> bool:
-    """Whether no 3x3 window of the patch (36 C,) is of zeros, or small beside the patch.
+def measure_squares(
+    x: Any, H: int, W: int, C: int, P: int, tiles_h: int, tiles_w: int, least: Any, squares: Any
+) -> None:
+    """What tells at once that no window of a tile is small, for the image x (H * W * C,).
 
-    The windows are those of outputs (0, 0) to (i_1, j_1). Each holds one of the four inner squares
-    of 2x2 cells. Cheap, and true of most patches.
+    Each 3x3 window of a tile holds one of its four inner squares of 2x2 cells: least (tiles_h,
+    tiles_w) is the smallest of their sums. The inner cells of all tiles are the image, each cell
+    once; squares (tiles_h + 2, tiles_w + 2) are their sums of squares, with zeros around them, so
+    that those of a tile and its neighbours cover its patch.
     """
-    least = LARGE
-    for i in range(1, 5 if i_1 > 2 else 3, 2):
-        for j in range(1, 5 if j_1 > 2 else 3, 2):
-            k = 6 * i + j
-            square = size_of(d[k * C : (k + 2) * C]) + size_of(d[(k + 6) * C : (k + 8) * C])
-            least = min(least, square * RANGE)
-    squares = sum_of_squares(d)
-    return SMALL < squares < LARGE and squares <= least * least
+    for i in range(tiles_h):
+        for j in range(tiles_w):
+            top, left = 4 * i + 1 - P, 4 * j + 1 - P
+            bottom, right = min(top + 4, H), min(left + 4, W)
+            least[i, j] = LARGE
+            for p in range(top, bottom if bottom - top > 2 else top + 1, 2):
+                for q in range(left, right if right - left > 2 else left + 1, 2):
+                    stop, total = (min(q + 2, W)) * C, np.float32(0)
+                    for h in range(p, min(p + 2, H)):
+                        total += size_of(x[h * W * C + q * C : h * W * C + stop])
+                    least[i, j] = min(least[i, j], total)
+            top, left = top if i > 0 else 0, left if j > 0 else 0
+            bottom, right = bottom if i < tiles_h - 1 else H, right if j < tiles_w - 1 else W
+            total = np.float32(0)
+            for h in range(top, bottom):
+                total += sum_of_squares(x[(h * W + left) * C : (h * W + right) * C])
+            squares[i + 1, j + 1] = total
+
+
+@jit_fused
+def is_even(least: Any, squares: Any, i: int, j: int, most: Any) -> bool:
+    """Whether no window of tile (i, j) can be small or of zeros, by `measure_squares`."""
+    total = np.float32(0)
+    for p in range(3):
+        for q in range(3):
+            total += squares[i + p, j + q]
+    bound = least[i, j] * most
+    return SMALL < total < LARGE and total <= bound * bound
 
 
 @jit_fused
 def are_even_gradients(dz: Any, C: int, i_1: int, j_1: int) -> bool:
-    """As `is_even_patch` for dz (16 C,): each window that overlaps (i_1, j_1) holds a corner."""
+    """Whether no window of dz (16 C,) is small: each that overlaps (i_1, j_1) holds a corner."""
     least = LARGE
     for i in (0, i_1 - 1):
         for j in (0, j_1 - 1):
@@ -169,31 +196,35 @@ def measure_cells(d: Any, sums: Any) -> Any:
 
 
 @jit_fused
-def is_uneven(
-    largest: Any, sums: Any, size: int, i_0: int, i_1: int, j_0: int, j_1: int, most: Any
-) -> bool:
-    """Whether the largest norm is over `most` times the sum of some 3x3 window of the cells.
+def small_windows(
+    largest: Any,
+    sums: Any,
+    size: int,
+    i_0: int,
+    i_1: int,
+    j_0: int,
+    j_1: int,
+    most: Any,
+    far_most: Any,
+) -> tuple[int, bool]:
+    """The 3x3 windows whose sum is below the largest norm / `most`, and if one is far below.
 
     The windows begin at i_0 to i_1 and j_0 to j_1 of the cells (size * size,) and may hang over the
-    edge; those of zeros do not count. Rounding errors of the channels are independent, so they add
-    up as a norm does, while the sum of an output's products is that of its window.
+    edge; those of zeros do not count. Bits are counted from (i_0, j_0). Rounding errors of the
+    channels are independent, so they add up as a norm does, while the sum of an output's products
+    is that of its window.
     """
-    if not largest < LARGE:
-        return True
-    smallest = LARGE
-    for k in range(size * size):
-        smallest = min(smallest, sums[k] if sums[k] > 0 else LARGE)
-    if largest <= smallest * most:  # then it holds for all windows
-        return False
+    small, far = 0, False
     for i in range(i_0, i_1):
         for j in range(j_0, j_1):
             window = np.float32(0)
             for p in range(max(i, 0), min(i + 3, size)):
                 for q in range(max(j, 0), min(j + 3, size)):
                     window += sums[size * p + q]
-            if window > 0 and window * most < largest:
-                return True
-    return False
+            if window > 0 and not (largest <= window * most):
+                small |= 1 << (6 * (i - i_0) + j - j_0)
+                far = far or not (largest <= window * far_most)
+    return small, far
 
 
 @jit_fused
@@ -220,6 +251,15 @@ def reached_from(cells: int) -> int:
     return rows | rows << 6 | rows << 12
 
 
+@jit_fused
+def count_bits(bits: int) -> int:
+    count = 0
+    while bits:
+        bits &= bits - 1
+        count += 1
+    return count
+
+
 def is_wide(W: Any) -> bool:
     """Whether one weight is so large that sums without it would lose their digits beside it."""
     largest = max(float(W.max()), -float(W.min()))
@@ -227,38 +267,43 @@ def is_wide(W: Any) -> bool:
 
 
 class InputKernels(NamedTuple):
-    """For the input's channels C. marks (TILES,) are those of the tiles.
+    """For the input's channels C. marks and small (TILES,) are bits of the tiles.
 
-    patches(x, P, tiles_h, tiles_w, t_0, count, first, wide, marks, V)
-        V of the tiles t_0 to t_0 + count of x (n, H, W, C) under P rows and columns of padding.
-        The first time, sets the marks, of the windows `seen_from` the patch; sets all tiles apart
-        where the kernel `is_wide`. Later, V of the tiles apart is 0. Returns how many are apart.
-    columns(x, P, tiles_h, tiles_w, t_0, count, marks, rows)
-        rows (16 k, 9 C): the 3x3 windows of the k tiles that are apart, a row for each output.
-    scatter(dV, P, tiles_h, tiles_w, t_0, count, marks, dx)
-        Adds their dd into dx (n, H, W, C), but for cells that no gradient reaches.
-    scatter_columns(rows, P, tiles_h, tiles_w, t_0, count, marks, dx)
-        The transpose of `columns`: adds rows into dx.
+    measure(x, P, tiles_h, tiles_w, wide, marks, small)
+        Marks the windows of x (n, H, W, C) under P rows and columns of padding that are not 0, and
+        the tiles that are to be set apart, and says which windows are small: all of them where the
+        kernel `is_wide`. Returns how many.
+    patches(x, P, tiles_h, tiles_w, t_0, count, left_out, V)
+        V of the tiles t_0 to t_0 + count; 0 for those that are apart in left_out.
+    windows(x, P, tiles_h, tiles_w, t_0, count, chosen, rows)
+        rows (k, 9 C): the windows of the chosen bits.
+    scatter(dV, P, tiles_h, tiles_w, t_0, count, marks, small, dx)
+        Adds their dd into dx (n, H, W, C), but for cells that are small or reached by no gradient.
+    add_cells(rows, P, tiles_h, tiles_w, t_0, count, small, dx)
+        Adds rows (k, C) to the cells of dx of the small bits.
     """
 
+    measure: Any
     patches: Any
-    columns: Any
+    windows: Any
     scatter: Any
-    scatter_columns: Any
+    add_cells: Any
 
 
 class OutputKernels(NamedTuple):
-    """For the output's channels C. marks as for the input.
+    """For the output's channels C. marks and small as for the input.
 
     tiles(M, b, relu, H, W, tiles_h, tiles_w, t_0, count, y, winner, keys.., first, dropped, scale,
-          marks, rows)
+          marks, small, rows)
         The finished outputs of those tiles into y: bias, ReLU, 2x2 max-pooling, dropout. The
         convolution's own output is H x W; y is half as large with pooling. winner as in `direct`.
-        For the k tiles that are apart, rows (16 k, C) takes the place of M.
-    gradients(dy, y, winner, relu, H, W, tiles_h, tiles_w, t_0, count, scale, dM, db,
-              marks, rows)
-        dM of those tiles; adds their part of db. Sets more tiles apart, and the other marks to the
-        cells `reached_from` their gradients. Where a tile is apart dM is 0, and dz is in rows.
+        For the k small windows, rows (k, C) takes the place of M; returns k.
+    gradients(dy, y, winner, relu, H, W, tiles_h, tiles_w, t_0, count, scale, wide, dM, db,
+              marks, small, rows, apart)
+        dM of those tiles; adds their part of db. Marks the cells of dx that gradients reach, sets
+        more tiles apart, whose dz goes to apart (16 of each, C), and says which cells of dx are
+        small; the windows of dz that reach these go to rows (k, 9 C), tap by tap. Returns how many
+        rows of both there are.
     """
 
     tiles: Any
@@ -272,22 +317,10 @@ def input_kernels(C: int) -> InputKernels:
 
     @jit_fused
     def patches(
-        x: Any,
-        P: int,
-        tiles_h: int,
-        tiles_w: int,
-        t_0: int,
-        count: int,
-        first: bool,
-        wide: bool,
-        marks: Any,
-        V: Any,
-    ) -> int:
+        x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, left_out: Any, V: Any
+    ) -> None:
         H, W = x.shape[1], x.shape[2]
-        n_apart = 0
-        sums = np.empty(36, np.float32)
         d = np.empty((36, C), np.float32)
-        flat = d.reshape(-1)
         s = np.empty((36, C), np.float32)
         for t in range(count):
             n, place = divmod(t_0 + t, tiles_h * tiles_w)
@@ -302,18 +335,8 @@ def input_kernels(C: int) -> InputKernels:
                     else:
                         for c in range(C):
                             d[6 * a + b, c] = 0
-            if first:
-                marks[t] = APART | ALL if wide else ALL
-                i_1, j_1 = min(4, H + 2 * P - 2 - 4 * i), min(4, W + 2 * P - 2 - 4 * j)
-                if not wide and not is_even_patch(flat, C, i_1, j_1):
-                    largest = measure_cells(d, sums)
-                    marks[t] = seen_from(not_zero(sums, 6))
-                    if is_uneven(largest, sums, 6, 0, i_1, 0, j_1, RANGE):
-                        marks[t] |= APART
-                n_apart += 1 if marks[t] & APART else 0
-            elif marks[t] & APART:
+            if left_out[t] & APART:
                 d[:, :] = 0
-                n_apart += 1
             for b in range(6):
                 for c in range(C):
                     s0, s1, s2, s3, s4, s5 = _BT(
@@ -330,49 +353,89 @@ def input_kernels(C: int) -> InputKernels:
                     )
                     V[o + c], V[o + K + c], V[o + 2 * K + c] = v0, v1, v2
                     V[o + 3 * K + c], V[o + 4 * K + c], V[o + 5 * K + c] = v3, v4, v5
-        return n_apart
 
     @jit_fused
-    def columns(
-        x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, marks: Any, rows: Any
+    def measure(
+        x: Any, P: int, tiles_h: int, tiles_w: int, wide: bool, marks: Any, small: Any
+    ) -> int:
+        H, W = x.shape[1], x.shape[2]
+        sums, d = np.empty(36, np.float32), np.empty((36, C), np.float32)
+        least = np.empty((tiles_h, tiles_w), np.float32)
+        squares = np.zeros((tiles_h + 2, tiles_w + 2), np.float32)
+        n_small = 0
+        for t in range(len(x) * tiles_h * tiles_w):
+            n, place = divmod(t, tiles_h * tiles_w)
+            i, j = divmod(place, tiles_w)
+            if place == 0:
+                measure_squares(x[n].reshape(-1), H, W, C, P, tiles_h, tiles_w, least, squares)
+            marks[t], small[t] = ALL_CELLS, ALL_WINDOWS if wide else 0
+            if not is_even(least, squares, i, j, RANGE):
+                for k in range(36):
+                    h, w = 4 * i + k // 6 - P, 4 * j + k % 6 - P
+                    inside = 0 <= h < H and 0 <= w < W
+                    for c in range(C):
+                        d[k, c] = x[n, h, w, c] if inside else np.float32(0)
+                largest = measure_cells(d, sums)
+                marks[t] = seen_from(not_zero(sums, 6))
+                i_1, j_1 = min(4, H + 2 * P - 2 - 4 * i), min(4, W + 2 * P - 2 - 4 * j)
+                few, far = small_windows(largest, sums, 6, 0, i_1, 0, j_1, RANGE, FAR)
+                apart = far or not largest < LARGE
+                small[t] |= ALL_WINDOWS if apart else few
+                marks[t] |= APART if apart else 0
+            n_small += count_bits(small[t])
+        return n_small
+
+    @jit_fused
+    def windows(
+        x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, chosen: Any, rows: Any
     ) -> None:
         row = 0
         for t in range(count):
-            if not marks[t] & APART:
+            if chosen[t] == 0:
                 continue
             n, place = divmod(t_0 + t, tiles_h * tiles_w)
             i, j = divmod(place, tiles_w)
             for k in range(16):
+                if not chosen[t] >> (6 * (k // 4) + k % 4) & 1:
+                    continue
                 for tap in range(9):
                     h = 4 * i + k // 4 + tap // 3 - P
                     w = 4 * j + k % 4 + tap % 3 - P
                     inside = 0 <= h < x.shape[1] and 0 <= w < x.shape[2]
                     for c in range(C):
-                        rows[row + k, tap * C + c] = x[n, h, w, c] if inside else np.float32(0)
-            row += 16
+                        rows[row, tap * C + c] = x[n, h, w, c] if inside else np.float32(0)
+                row += 1
 
     @jit_fused
-    def scatter_columns(
-        rows: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, marks: Any, dx: Any
+    def add_cells(
+        rows: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, small: Any, dx: Any
     ) -> None:
         row = 0
         for t in range(count):
-            if not marks[t] & APART:
+            if small[t] == 0:
                 continue
             n, place = divmod(t_0 + t, tiles_h * tiles_w)
             i, j = divmod(place, tiles_w)
-            for k in range(16):
-                for tap in range(9):
-                    h = 4 * i + k // 4 + tap // 3 - P
-                    w = 4 * j + k % 4 + tap % 3 - P
-                    if 0 <= h < dx.shape[1] and 0 <= w < dx.shape[2]:
-                        for c in range(C):
-                            dx[n, h, w, c] += rows[row + k, tap * C + c]
-            row += 16
+            for k in range(36):
+                if not small[t] >> k & 1:
+                    continue
+                h, w = 4 * i + k // 6 - P, 4 * j + k % 6 - P
+                if 0 <= h < dx.shape[1] and 0 <= w < dx.shape[2]:
+                    for c in range(C):
+                        dx[n, h, w, c] += rows[row, c]
+                row += 1
 
     @jit_fused
     def scatter(
-        dV: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, marks: Any, dx: Any
+        dV: Any,
+        P: int,
+        tiles_h: int,
+        tiles_w: int,
+        t_0: int,
+        count: int,
+        marks: Any,
+        small: Any,
+        dx: Any,
     ) -> None:
         H, W = dx.shape[1], dx.shape[2]
         s = np.empty((36, C), np.float32)
@@ -405,12 +468,12 @@ def input_kernels(C: int) -> InputKernels:
                 h = 4 * i + a - P
                 for b in range(6):
                     w = 4 * j + b - P
-                    reached = marks[t] >> (6 * a + b) & 1
-                    if reached and 0 <= h < H and 0 <= w < W:
+                    added = marks[t] & ~small[t]
+                    if added >> (6 * a + b) & 1 and 0 <= h < H and 0 <= w < W:
                         for c in range(C):
                             dx[n, h, w, c] += d[6 * a + b, c]
 
-    return InputKernels(patches, columns, scatter, scatter_columns)
+    return InputKernels(measure, patches, windows, scatter, add_cells)
 
 
 @cache
@@ -437,8 +500,9 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
         dropped: int,
         scale: Any,
         marks: Any,
+        small: Any,
         rows: Any,
-    ) -> None:
+    ) -> int:
         s = np.empty((24, C), np.float32)
         z = np.empty((16, C), np.float32)
         zero = np.float32(0)
@@ -467,14 +531,14 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                     )
                     k_z = 4 * p
                     z[k_z, c], z[k_z + 1, c], z[k_z + 2, c], z[k_z + 3, c] = z0, z1, z2, z3
-            if marks[t] & APART:
+            if small[t] or marks[t] & ALL_WINDOWS != ALL_WINDOWS:
                 for k in range(16):
-                    for c in range(C):
-                        z[k, c] = rows[row + k, c]
-                row += 16
-            if marks[t] & ALL_WINDOWS != ALL_WINDOWS:
-                for k in range(16):
-                    if not marks[t] >> (6 * (k // 4) + k % 4) & 1:
+                    bit = 6 * (k // 4) + k % 4
+                    if small[t] >> bit & 1:
+                        for c in range(C):
+                            z[k, c] = rows[row, c]
+                        row += 1
+                    elif not marks[t] >> bit & 1:
                         for c in range(C):
                             z[k, c] = 0
             if pool:
@@ -513,6 +577,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                             for c in range(C):
                                 stays = keep(key_1, key_2, counter + c, dropped)
                                 y[n, h, w, c] = y[n, h, w, c] * scale if stays else zero
+        return row
 
     @jit_fused
     def gradients(
@@ -527,17 +592,20 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
         t_0: int,
         count: int,
         scale: Any,
+        wide: bool,
         dM: Any,
         db: Any,
         marks: Any,
+        small: Any,
         rows: Any,
-    ) -> int:
+        apart: Any,
+    ) -> tuple[int, int]:
         sums = np.empty(16, np.float32)
         dz = np.empty((16, C), np.float32)
         flat = dz.reshape(-1)
         s = np.empty((24, C), np.float32)
         zero = np.float32(0)
-        row = 0
+        row, n_apart = 0, 0
         H_y, W_y = dy.shape[1], dy.shape[2]
         for t in range(count):
             n, place = divmod(t_0 + t, tiles_h * tiles_w)
@@ -564,17 +632,33 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                             d = zero if relu and y[n, h, w, c] <= 0 else dy[n, h, w, c] * scale
                             dz[k, c] = d
                             db[c] += d
-            marks[t] |= ALL
+            too_large = False
+            marks[t] |= ALL_CELLS
+            small[t] = ALL_CELLS if wide else 0
             if not are_even_gradients(flat, C, min(4, H - 4 * i), min(4, W - 4 * j)):
                 largest = measure_cells(dz, sums)
                 marks[t] &= APART | reached_from(not_zero(sums, 4))
-                if is_uneven(largest, sums, 4, -2, 4, -2, 4, GRADIENT_RANGE):
-                    marks[t] |= APART
+                few, far = small_windows(
+                    largest, sums, 4, -2, 4, -2, 4, GRADIENT_RANGE, GRADIENT_FAR
+                )
+                too_large = not largest < LARGE
+                small[t] |= ALL_CELLS if far or too_large else few
+                marks[t] |= APART if far or too_large else 0
             if marks[t] & APART:
                 for k in range(16):
                     for c in range(C):
-                        rows[row + k, c], dz[k, c] = dz[k, c], zero
-                row += 16
+                        apart[n_apart + k, c] = dz[k, c]
+                n_apart += 16
+            for k in range(36 if small[t] else 0):
+                if small[t] >> k & 1:
+                    for tap in range(9):
+                        p, q = k // 6 - tap // 3, k % 6 - tap % 3
+                        inside = 0 <= p < 4 and 0 <= q < 4
+                        for c in range(C):
+                            rows[row, tap * C + c] = dz[4 * p + q, c] if inside else zero
+                    row += 1
+            if too_large:  # dM would overflow, and no number that is used depends on it
+                dz[:, :] = 0
             for p in range(4):
                 for c in range(C):
                     k_z = 4 * p
@@ -590,6 +674,6 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                     m0, m1, m2, m3, m4, m5 = _A(s[q, c], s[6 + q, c], s[12 + q, c], s[18 + q, c])
                     dM[o + c], dM[o + 6 * K + c], dM[o + 12 * K + c] = m0, m1, m2
                     dM[o + 18 * K + c], dM[o + 24 * K + c], dM[o + 30 * K + c] = m3, m4, m5
-        return row
+        return row, n_apart
 
     return OutputKernels(tiles, gradients)
