@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from minicnn import checks
 from minicnn.copies import Copied, own_copy
+from minicnn.settings import Configured
 from minicnn.subclasses import refuse_vain_methods
 
 Logs = dict[str, Any]
@@ -51,7 +52,7 @@ ELSEWHERE = {
 }
 
 
-class Callback(Copied):
+class Callback(Copied, Configured):
     """Base class: define the methods you need; the others do nothing.
 
     `logs` holds the figures so far: loss and metrics, and at the end of an epoch those of the

@@ -10,7 +10,7 @@ import itertools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,38 +22,6 @@ LONGEST = 300  # characters of a value in an error message
 MOST_ITEMS = 100_000  # of a list of names: an iterator may have no end
 MOST_AXES = 32  # of an array in every version of NumPy
 LARGEST_SIZE = 2**31 - 1  # of an axis, a window or a stride: products of two still fit 64 bits
-
-
-class Setting(Generic[T]):
-    """An attribute that is checked whenever it is set, by the constructor or later.
-
-        class Dropout(Layer):
-            rate = Setting(partial(real, low=0, high=1))
-
-    `check(value, name, who)` returns what is kept, or raises.
-    """
-
-    def __init__(self, check: Callable[[Any, str, str], T]) -> None:
-        self._check = check
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, thing: None, owner: type) -> Setting[T]: ...
-    @overload
-    def __get__(self, thing: object, owner: type) -> T: ...
-    def __get__(self, thing: object | None, owner: type) -> Setting[T] | T:
-        if thing is None:
-            return self
-        try:
-            return vars(thing)[self._name]
-        except KeyError:
-            raise AttributeError(f"{owner.__name__} has no {self._name} yet") from None
-
-    def __set__(self, thing: object, value: Any) -> None:
-        who = getattr(thing, "who", type(thing).__name__)
-        vars(thing)[self._name] = self._check(value, self._name, who)
 
 
 def integer(

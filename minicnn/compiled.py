@@ -19,6 +19,7 @@ from minicnn.inputs import Data
 from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape
 from minicnn.metrics import Metric
+from minicnn.settings import Setting
 from minicnn.stack import Stack, serve, served_by
 from minicnn.training.step import Runner, in_two_threads
 
@@ -47,7 +48,7 @@ def _auto_or_flag(value: Any, name: str, who: str) -> bool | str:
 class Compiled(Stack):
     """A stack of layers with an optimizer, a loss and metrics."""
 
-    jit_compile = checks.Setting(_auto_or_flag)
+    jit_compile = Setting(_auto_or_flag)
 
     def __init__(self, name: str | None) -> None:
         super().__init__(name)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks, config, seeds
 from minicnn.copies import Copied
+from minicnn.settings import Configured, Setting, restored
 from minicnn.subclasses import refuse_vain_methods
 
 Array = NDArray[Any]
@@ -61,17 +62,17 @@ def _checked(shape: Any, who: str) -> tuple[int, ...]:
     return shape
 
 
-class Initializer(Copied):
+class Initializer(Copied, Configured):
     """Base class. A subclass fills `shape` in `draw`; `seed` fixes its numbers, None does not."""
 
-    seed = checks.Setting(checks.seed)
+    seed = Setting(checks.seed)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_vain_methods(cls, Initializer, ("draw",), {"call": ("draw",)})
 
     def __init__(self, seed: int | None = None, **unknown: Any) -> None:
-        checks.only_defaults(unknown, {}, type(self).__name__)
+        self._refuse_unknown(unknown)
         self.seed = seed
 
     def __call__(
@@ -124,6 +125,14 @@ class Ones(Initializer):
         return np.ones(shape)
 
 
+def _constant(value: Any, name: str, who: str) -> Array:
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        value = checks.real(value, name, who)
+    numbers = np.array(checks.numeric(value, name, who), np.float64)
+    checks.finite(numbers, name, who)
+    return numbers
+
+
 class Constant(Initializer):
     """The same number everywhere, or the numbers of an array of the parameter's own shape.
 
@@ -133,12 +142,11 @@ class Constant(Initializer):
     array([0.5, 0.5, 0.5], dtype=float32)
     """
 
+    value = Setting(_constant)
+
     def __init__(self, value: Any = 0.0, **unknown: Any) -> None:
         super().__init__(**unknown)
-        if not isinstance(value, (list, tuple, np.ndarray)):
-            value = checks.real(value, "value", "Constant")
-        self.value = np.array(checks.numeric(value, "value", "Constant"), np.float64)
-        checks.finite(self.value, "value", "Constant")
+        self.value = value
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         if self.value.ndim and self.value.shape != shape:
@@ -149,24 +157,25 @@ class Constant(Initializer):
         return np.broadcast_to(self.value, shape)
 
 
-class _Uniform(Initializer):
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        limit = math.sqrt(3 * self.variance(*fans(shape)))
-        return rng.uniform(-limit, limit, shape)
+class _Scaled(Initializer):
+    ignored = {"input_axes": (None,), "output_axes": (None,)}
 
     def variance(self, fan_in: int, fan_out: int) -> float:
         raise NotImplementedError
 
 
-class _Normal(Initializer):
+class _Uniform(_Scaled):
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        limit = math.sqrt(3 * self.variance(*fans(shape)))
+        return rng.uniform(-limit, limit, shape)
+
+
+class _Normal(_Scaled):
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         z = rng.standard_normal(shape)
         while (outside := np.abs(z) > 2).any():
             z[outside] = rng.standard_normal(np.count_nonzero(outside))
         return z * math.sqrt(self.variance(*fans(shape))) / STD_OF_TRUNCATED_NORMAL
-
-    def variance(self, fan_in: int, fan_out: int) -> float:
-        raise NotImplementedError
 
 
 class _Glorot:
@@ -214,7 +223,8 @@ def setting(value: Any, name: str, who: str) -> Initializer:
 def get(identifier: Any, who: str = "initializers", name: str = "initializer") -> Initializer:
     """The initializer of that name ("glorot_uniform", "GlorotUniform"), class or object.
 
-    An array stands for its own numbers. Raises ValueError for an unknown name, TypeError for
+    An array stands for its own numbers, {"class_name": ..., "config": ...} for the object that it
+    describes. Raises ValueError for an unknown name, TypeError for
     anything else.
     """
     if isinstance(identifier, Initializer):
@@ -229,6 +239,8 @@ def get(identifier: Any, who: str = "initializers", name: str = "initializer") -
             )
         checks.finite(numbers, name, who)
         return Constant(numbers)
+    if isinstance(identifier, dict):
+        return restored(identifier, KNOWN.values(), name, who)
     by_class = {cls.__name__: cls for cls in KNOWN.values()}
     if isinstance(identifier, str) and identifier in by_class:
         return by_class[identifier]()

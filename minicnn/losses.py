@@ -24,27 +24,19 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import Copied, twin
+from minicnn.settings import Configured, Setting, restored
 from minicnn.subclasses import of_the_user, refuse_vain_methods
 
 Array = NDArray[Any]
 
 EPSILON = 1e-7  # probabilities that come from elsewhere are clipped to [EPSILON, 1 - EPSILON]
 
-# arguments of Keras's losses that have no other setting here
-OF_KERAS: dict[str, tuple[Any, ...]] = {
-    "axis": (-1,),
-    "dtype": (None,),
-    "ignore_class": (None,),
-    "label_smoothing": (0.0,),
-    "reduction": ("sum_over_batch_size", "mean"),
-}
-
 # what a subclass may define, and the names that other libraries have for it
 CALLED = ("forward", "backward", "targets", "on_logits")
 ELSEWHERE = dict.fromkeys(("call", "__call__"), ("forward", "backward"))
 
 
-class Loss(Copied):
+class Loss(Copied, Configured):
     """Base class. A loss of your own defines `forward` and `backward`.
 
     Attributes
@@ -55,8 +47,9 @@ class Loss(Copied):
         Whether y_pred are logits; None where the question does not arise.
     """
 
-    name = "loss"
+    name = Setting(checks.text, default="loss")
     from_logits: bool | None = None
+    ignored = {"dtype": (None,), "reduction": ("sum_over_batch_size", "mean")}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A user's class gets its forward and backward watched; the package's have their tests."""
@@ -68,9 +61,9 @@ class Loss(Copied):
                     setattr(cls, method, _watched(vars(cls)[method], method))
 
     def __init__(self, *, name: str | None = None, **keras: Any) -> None:
-        checks.only_defaults(keras, OF_KERAS, type(self).__name__)
+        self._refuse_unknown(keras)
         if name is not None:
-            self.name = checks.text(name, "name", type(self).__name__)
+            self.name = name
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         """Loss of each sample, shape (N,)."""
@@ -247,10 +240,12 @@ class SparseCategoricalCrossentropy(Loss):
     """
 
     name = "sparse_categorical_crossentropy"
+    from_logits = Setting(checks.boolean)
+    ignored = {"axis": (-1,), "ignore_class": (None,)}
 
     def __init__(self, from_logits: bool = False, **keras: Any) -> None:
         super().__init__(**keras)
-        self.from_logits = checks.boolean(from_logits, "from_logits", type(self).__name__)
+        self.from_logits = from_logits
 
     def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
         y, output_shape = checks.numeric(y_true, "y", who), checked_outputs(output_shape, who)
@@ -332,10 +327,12 @@ class CategoricalCrossentropy(Loss):
     """
 
     name = "categorical_crossentropy"
+    from_logits = Setting(checks.boolean)
+    ignored = {"axis": (-1,), "label_smoothing": (0.0,)}
 
     def __init__(self, from_logits: bool = False, **keras: Any) -> None:
         super().__init__(**keras)
-        self.from_logits = checks.boolean(from_logits, "from_logits", type(self).__name__)
+        self.from_logits = from_logits
 
     def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
         y, output_shape = checks.numeric(y_true, "y", who), checked_outputs(output_shape, who)
@@ -431,6 +428,8 @@ KNOWN: dict[str, type[Loss]] = {
 def get(identifier: Any, who: str = "losses") -> Loss:
     """The loss of that name ("mse", "MeanSquaredError"), class or object.
 
+    {"class_name": ..., "config": ...} stands for the object that it describes.
+
     Raises ValueError for an unknown name (the message lists the known ones), TypeError for
     anything else.
     """
@@ -444,6 +443,8 @@ def get(identifier: Any, who: str = "losses") -> Loss:
             f"{checks.shown(identifier)}. "
             "A plain function has no gradient here: subclass Loss and give it forward and backward"
         )
+    if isinstance(identifier, dict):
+        return restored(identifier, KNOWN.values(), "loss", who)
     by_class = {cls.__name__: cls for cls in KNOWN.values()}
     if isinstance(identifier, str) and identifier in by_class:
         return by_class[identifier]()

@@ -12,6 +12,7 @@ from minicnn import checks
 from minicnn.copies import Copied, twin
 from minicnn.losses import Loss, SparseCategoricalCrossentropy, checked_outputs
 from minicnn.reports import accuracy_score, classification_report, confusion_matrix
+from minicnn.settings import Configured, Setting, restored
 from minicnn.subclasses import refuse_vain_methods
 
 Array = NDArray[Any]
@@ -29,9 +30,6 @@ __all__ = [
     "get",
 ]
 
-# arguments of Keras's metrics that have no other setting here
-OF_KERAS: dict[str, tuple[Any, ...]] = {"dtype": (None,), "threshold": (0.5,)}
-
 # what a subclass may define, and the names that other libraries have for it
 CALLED = ("values", "check")
 ELSEWHERE = dict.fromkeys(
@@ -39,7 +37,7 @@ ELSEWHERE = dict.fromkeys(
 )
 
 
-class Metric(Copied):
+class Metric(Copied, Configured):
     """Base class. A metric of your own defines `values`.
 
     Attributes
@@ -53,7 +51,8 @@ class Metric(Copied):
         True where a value may depend on the whole batch: then `evaluate` joins no batches.
     """
 
-    name = "metric"
+    name = Setting(checks.text, default="metric")
+    ignored = {"dtype": (None,)}
     by_order = False
     by_batch = False
 
@@ -64,9 +63,9 @@ class Metric(Copied):
             cls.by_order = False  # what held for the inherited values need not hold for these
 
     def __init__(self, name: str | None = None, **keras: Any) -> None:
-        checks.only_defaults(keras, OF_KERAS, type(self).__name__)
+        self._refuse_unknown(keras)
         if name is not None:
-            self.name = checks.text(name, "name", type(self).__name__)
+            self.name = name
 
     @property
     def who(self) -> str:
@@ -173,6 +172,7 @@ class BinaryAccuracy(_SameShape):
     """Share of the outputs that lie on the right side of 0.5. y_true, y_pred (N, ..., 1)."""
 
     name = "binary_accuracy"
+    ignored = {"threshold": (0.5,)}
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         return _mean_rows((y_pred > 0.5) == y_true.reshape(y_pred.shape))
@@ -251,6 +251,9 @@ def check(identifier: Any, who: str = "metrics") -> None:
         return
     if isinstance(identifier, Metric) or callable(identifier):
         return
+    if isinstance(identifier, dict):
+        restored(identifier, KNOWN.values(), "metric", who)
+        return
     checks.one_of(identifier, {"accuracy", "acc", *KNOWN}, "metric", who)
 
 
@@ -282,6 +285,8 @@ def distinct(chosen: list[Metric]) -> list[Metric]:
 def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "metrics") -> Metric:
     """The metric of that name, class, function or object.
 
+    {"class_name": ..., "config": ...} stands for the object that it describes.
+
     "accuracy" (or "acc") is chosen as Keras does: by the targets that the loss takes and the
     model's output shape (None, ..., C). The name given stays the key in the history.
 
@@ -298,6 +303,8 @@ def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "
         identifier = identifier()
     if isinstance(identifier, Metric):
         return identifier
+    if isinstance(identifier, dict):
+        return restored(identifier, KNOWN.values(), "metric", who)
     if callable(identifier):
         return _Function(identifier)
     name = str(identifier)

@@ -6,47 +6,48 @@ Letters: w parameters, g gradient, t steps so far (1 at the first), lr learning 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import Copied
-from minicnn.subclasses import of_the_user, refuse_vain_methods
+from minicnn.settings import Configured, Setting, restored
+from minicnn.subclasses import refuse_vain_methods
 
 Array = NDArray[Any]
 
 ALL = (slice(None),)
 
-SHARE: dict[str, Any] = {"low": 0, "high": 1, "open_high": True}
-POSITIVE: dict[str, Any] = {"low": 0, "open_low": True}
-
-# arguments of Keras's optimizers that have no other setting here
-OF_KERAS: dict[str, tuple[Any, ...]] = {
-    "amsgrad": (False,),
-    "centered": (False,),
-    "clipnorm": (None,),
-    "clipvalue": (None,),
-    "global_clipnorm": (None,),
-    "momentum": (0.0,),
-    "use_ema": (False,),
-    "weight_decay": (None,),
-}
-
-# what Keras's optimizers once took
-INSTEAD = {
-    "lr": "Write learning_rate",
-    "decay": "Lower optimizer.learning_rate in a callback's on_epoch_begin, say",
-}
+_share = partial(checks.real, low=0, high=1, open_high=True)
+_positive = partial(checks.real, low=0, open_low=True)
 
 # what a subclass may define, and the names of methods that `fit` does not call
 CALLED = ("step", "begin", "check")
 ELSEWHERE = dict.fromkeys(("update", "update_step", "apply", "apply_gradients"), ("step",))
 
 
-class Optimizer(Copied):
+def _slots(state: Any, name: str, who: str) -> dict[str, Array]:
+    good = isinstance(state, dict) and all(
+        isinstance(slot, str)
+        and isinstance(vector, np.ndarray)
+        and not isinstance(vector, np.ma.MaskedArray)
+        and vector.ndim == 1
+        and vector.dtype.kind == "f"
+        for slot, vector in state.items()
+    )
+    if not good:
+        raise TypeError(
+            f"{who}: expected {name} to be a dict of vectors by the names of the slots, received "
+            f"{checks.shown(state)}"
+        )
+    return cast("dict[str, Array]", state)
+
+
+class Optimizer(Copied, Configured):
     """Base class. An optimizer of your own names its `slots` and defines `step`.
 
     Attributes
@@ -57,46 +58,43 @@ class Optimizer(Copied):
         Steps taken.
     state : dict of str to ndarray
         One vector as long as w for each name in `slots`; empty before the first step.
-    ranges : dict of str to dict
-        The settings that are numbers, and between which; they too may be set between steps.
+    name : str
+        The class's in lower case, unless another is given.
     """
 
     slots: tuple[str, ...] = ()
-    ranges: Mapping[str, dict[str, Any]] = {}
+    learning_rate = Setting(partial(checks.real, low=0))
+    name = Setting(checks.text)
+    iterations = Setting(partial(checks.integer, minimum=0, maximum=2**62))
+    state = Setting(_slots)
+    ignored = {
+        "clipnorm": (None,),
+        "clipvalue": (None,),
+        "ema_momentum": (0.99,),
+        "ema_overwrite_frequency": (None,),
+        "global_clipnorm": (None,),
+        "gradient_accumulation_steps": (None,),
+        "loss_scale_factor": (None,),
+        "use_ema": (False,),
+        "weight_decay": (None,),
+    }
+    instead = {  # of what Keras's optimizers once took
+        "lr": "Write learning_rate",
+        "decay": "Lower optimizer.learning_rate in a callback's on_epoch_begin, say",
+    }
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_vain_methods(cls, Optimizer, CALLED, ELSEWHERE)
 
-    def __init__(self, learning_rate: float = 0.01, **keras: Any) -> None:
-        checks.only_defaults(keras, OF_KERAS, type(self).__name__, INSTEAD)
+    def __init__(
+        self, learning_rate: float = 0.01, *, name: str | None = None, **keras: Any
+    ) -> None:
+        self._refuse_unknown(keras)
         self.learning_rate = learning_rate
+        self.name = type(self).__name__.lower() if name is None else name
         self.iterations = 0
-        self.state: dict[str, Array] = {}
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in INSTEAD and not of_the_user(type(self)):  # whose attributes are their own
-            raise TypeError(f"{type(self).__name__} has no attribute {name!r}. {INSTEAD[name]}")
-        if name in self.ranges:
-            value = checks.real(value, name, type(self).__name__, **self.ranges[name])
-        elif name == "iterations":
-            value = checks.integer(value, name, type(self).__name__, minimum=0, maximum=2**62)
-        elif name == "state":
-            _check_slots(value, type(self).__name__)
-        super().__setattr__(name, value)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"
-
-    @property
-    def learning_rate(self) -> float:
-        """Step size lr; a finite number of at least 0."""
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        who = type(self).__name__
-        self._learning_rate = checks.real(value, "learning_rate", who, low=0)
+        self.state = {}
 
     def update(self, w: Array, g: Array, parts: Sequence[slice] = ALL) -> None:
         """One step on the vector `w` in place, along `g`; only its `parts` move, if given.
@@ -138,7 +136,7 @@ class Optimizer(Copied):
 
     def check(self, w: Array) -> None:
         """Raise ValueError if the optimizer has served a vector of another length."""
-        _check_slots(self.state, type(self).__name__)
+        _slots(self.state, "state", type(self).__name__)
         for vector in self.state.values():
             if vector.shape != w.shape:
                 raise ValueError(
@@ -156,22 +154,6 @@ class Optimizer(Copied):
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         """Change `w` and the slots in place for step number `self.iterations`."""
         raise NotImplementedError(f"{type(self).__name__} has to define step(w, g, *slots)")
-
-
-def _check_slots(state: Any, who: str) -> None:
-    good = isinstance(state, dict) and all(
-        isinstance(slot, str)
-        and isinstance(vector, np.ndarray)
-        and not isinstance(vector, np.ma.MaskedArray)
-        and vector.ndim == 1
-        and vector.dtype.kind == "f"
-        for slot, vector in state.items()
-    )
-    if not good:
-        raise TypeError(
-            f"{who}: expected state to be a dict of vectors by the names of the slots, received "
-            f"{checks.shown(state)}"
-        )
 
 
 class SGD(Optimizer):
@@ -202,7 +184,8 @@ class SGD(Optimizer):
     array([0.8])
     """
 
-    ranges: Mapping[str, dict[str, Any]] = {"momentum": {"low": 0, "high": 1}}
+    momentum = Setting(partial(checks.real, low=0, high=1))
+    nesterov = Setting(checks.boolean)
 
     def __init__(
         self,
@@ -215,12 +198,17 @@ class SGD(Optimizer):
         self.momentum = momentum
         self.nesterov = nesterov
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "nesterov":
-            value = checks.boolean(value, "nesterov", type(self).__name__)
-        super().__setattr__(name, value)
-        if name == "momentum" and value:
-            self.slots = ("v",)
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The sum v, as soon as there is momentum; a subclass may set others."""
+        own: tuple[str, ...] | None = vars(self).get("slots")
+        if own is None:
+            return ("v",) if self.momentum or "v" in self.state else ()
+        return own
+
+    @slots.setter
+    def slots(self, names: tuple[str, ...]) -> None:
+        vars(self)["slots"] = names
 
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         lr = self.learning_rate
@@ -259,7 +247,9 @@ class RMSprop(Optimizer):
     """
 
     slots = ("v",)
-    ranges: Mapping[str, dict[str, Any]] = {"rho": SHARE, "epsilon": POSITIVE}
+    rho = Setting(_share)
+    epsilon = Setting(_positive)
+    ignored = {"centered": (False,), "momentum": (0.0,)}
 
     def __init__(
         self,
@@ -311,7 +301,10 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
-    ranges: Mapping[str, dict[str, Any]] = {"beta_1": SHARE, "beta_2": SHARE, "epsilon": POSITIVE}
+    beta_1 = Setting(_share)
+    beta_2 = Setting(_share)
+    epsilon = Setting(_positive)
+    ignored = {"amsgrad": (False,)}
 
     def __init__(
         self,
@@ -344,6 +337,8 @@ KNOWN: dict[str, type[Optimizer]] = {"adam": Adam, "rmsprop": RMSprop, "sgd": SG
 def get(identifier: Any, who: str = "optimizers") -> Optimizer:
     """The optimizer of that name (in any case), class or object.
 
+    {"class_name": ..., "config": ...} stands for the object that it describes.
+
     Raises ValueError for an unknown name (the message lists the known ones), TypeError for
     anything else.
     """
@@ -351,4 +346,6 @@ def get(identifier: Any, who: str = "optimizers") -> Optimizer:
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
         return identifier()
+    if isinstance(identifier, dict):
+        return restored(identifier, KNOWN.values(), "optimizer", who)
     return checks.lookup(identifier, KNOWN, "optimizer", who)()

@@ -26,6 +26,7 @@ from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape, checked_init, checked_weights, unique_name
 from minicnn.layers.input import InputLayer
 from minicnn.parameters import FlatParameters
+from minicnn.settings import Setting
 from minicnn.subclasses import of_the_user
 from minicnn.weights import Weight
 
@@ -44,7 +45,7 @@ _served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Stack]] = (
 class Stack:
     """What `Sequential` is before it is compiled: layers, shapes and weights."""
 
-    name = checks.Setting(checks.text)
+    name = Setting(checks.text)
 
     def __init__(self, name: str | None) -> None:
         self.name = unique_name(type(self).__name__) if name is None else name

@@ -47,7 +47,7 @@ def refuse_vain_methods(
     for name, value in defined.items():
         instead = elsewhere.get(name, ())
         if not instead and name not in known and not name.startswith("_"):
-            instead = _nearest(name, called)
+            instead = nearest(name, called)
         if not instead or not _is_method(value) or instead[0] in defined:
             continue
         if any(name in _names_in(other) for key, other in defined.items() if key != name):
@@ -59,15 +59,15 @@ def refuse_vain_methods(
         )
 
 
-def _nearest(name: str, called: Iterable[str]) -> tuple[str, ...]:
-    """The method that `name` is a misspelling of, if any: forwrad, onEpochEnd, backwards."""
+def nearest(name: str, known: Iterable[str], close: float = CLOSE) -> tuple[str, ...]:
+    """The `known` name that `name` is a misspelling of, if any: forwrad, onEpochEnd, backwards."""
 
     def letters(word: str) -> tuple[str, list[str]]:
         return word[:1], sorted(word.replace("_", ""))
 
-    called, name = list(called), name.lower()
-    swapped = [one for one in called if letters(one) == letters(name)]
-    return tuple((swapped or difflib.get_close_matches(name, called, 1, CLOSE))[:1])
+    known, name = list(known), name.lower()
+    swapped = [one for one in known if letters(one) == letters(name)]
+    return tuple((swapped or difflib.get_close_matches(name, known, 1, close))[:1])
 
 
 def _is_method(value: Any) -> bool:

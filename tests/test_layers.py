@@ -377,7 +377,8 @@ def test_batch_normalization_arguments():
 @pytest.mark.parametrize(
     ("make", "name", "nothing", "something"),
     [
-        (ReLU, "axis", -1, 1),
+        (Softmax, "axis", -1, 1),
+        (ReLU, "negative_slope", 0.0, 0.1),
         (lambda **words: Conv2D(2, 3, **words), "groups", 1, 2),
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", 1, 2),
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", (1, 1), (2, 1)),

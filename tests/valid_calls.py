@@ -26,10 +26,10 @@ from minicnn.callbacks import Callback
 from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
-from minicnn.layers import base as layers_base
 from minicnn.models import OF_KERAS as MODELS_OF_KERAS
 from minicnn.models import Sequential
 from minicnn.optimizers import SGD, Optimizer
+from minicnn.settings import ignored
 
 
 @dataclass
@@ -169,7 +169,7 @@ def _of_layers() -> Iterator[tuple[str, Callable[[], Valid]]]:
         def made(case: Any = case, kind: Any = kind) -> Valid:
             given = {k: v for k, v in case.kwargs.items() if k != "input_shape"}
             also = LAYER_ARGUMENTS if kind is not InputLayer else ()
-            return Valid(kind, given, None, layers_base.OF_KERAS, also=also)
+            return Valid(kind, given, None, ignored(kind), also=also)
 
         yield name, made
         yield f"{name}.forward", lambda case=case: _passing(case, "forward")
@@ -222,7 +222,8 @@ def _setting(case: Any, name: str, *, built: bool = True) -> Valid:
     layer = case.layer() if built else case.kind(**case.kwargs)
     right = {**case.kwargs, "activation": Tanh()}.get(name, {"name": "layer"}.get(name, True))
     use = lambda: layer.backward(case.dy(layer.forward(case.x(), training=True)))  # noqa: E731
-    stays = built and name in layer.fixed
+    setting = inspect.getattr_static(case.kind, name)
+    stays = built and getattr(setting, "fixed", False)
     return Valid(Assign(setter(layer, name), use), {name: right}, layer, succeeds=not stays)
 
 
@@ -249,7 +250,7 @@ def _of_optimizers() -> Iterator[tuple[str, Callable[[], Valid]]]:
     for kind, case in OPTIMIZERS.items():
         fullest = max(case.examples.values(), key=len)  # of each class the one with most arguments
         make = functools.partial(kind, **fullest)
-        yield name_of(kind), lambda kind=kind: Valid(kind, {}, None, optimizers.OF_KERAS)
+        yield name_of(kind), lambda kind=kind: Valid(kind, {}, None, ignored(kind))
         settings = [
             name
             for name, parameter in inspect.signature(kind).parameters.items()
@@ -380,11 +381,11 @@ IDX = bytes([0, 0, 8, 1, 0, 0, 0, 3, 9, 0, 7])
 def _calls() -> dict[str, Callable[[], Valid]]:
     return {
         **dict(_of_layers()),
-        "layers.base.Layer": lambda: Valid(Layer, {}, None, layers_base.OF_KERAS),
+        "layers.base.Layer": lambda: Valid(Layer, {}, None, ignored(Layer)),
         "layers.activations.ActivationLayer": lambda: Valid(
-            ActivationLayer, {}, None, layers_base.OF_KERAS
+            ActivationLayer, {}, None, ignored(Layer)
         ),
-        "layers.input.Input": lambda: Valid(Input, {"shape": (4,)}, None, layers_base.OF_KERAS),
+        "layers.input.Input": lambda: Valid(Input, {"shape": (4,)}, None, ignored(InputLayer)),
         "layers.base.Layer.params =": lambda: _table(CASES["Dense linear"], "params"),
         "layers.base.Layer.grads =": lambda: _table(CASES["Dense linear"], "grads"),
         "layers.base.Layer.state =": lambda: _table(CASES["BatchNormalization of images"], "state"),
@@ -444,7 +445,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "initializers.get": of_function(initializers.get, "who", "name", identifier="zeros"),
         **{
             name_of(kind): lambda kind=kind: Valid(
-                kind, {}, None, losses.OF_KERAS, also=(losses.Loss,)
+                kind, {}, None, ignored(kind), also=(losses.Loss,)
             )
             for kind in (losses.Loss, *losses.KNOWN.values())
         },
@@ -483,7 +484,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             loss=losses.get(SPARSE),
             output_shape=(None, 3),
         ),
-        "optimizers.Optimizer": lambda: Valid(Optimizer, {}, None, optimizers.OF_KERAS),
+        "optimizers.Optimizer": lambda: Valid(Optimizer, {}, None, ignored(Optimizer)),
         **dict(_of_optimizers()),
         "optimizers.Optimizer.update": _updating,
         "optimizers.get": of_function(optimizers.get, "who", identifier="adam"),

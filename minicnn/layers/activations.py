@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import checks
 from minicnn.layers.base import Array, Layer, Shape
+from minicnn.settings import Setting, described, has_settings, restored
 
 
 class ActivationLayer(Layer):
@@ -18,6 +19,13 @@ class ActivationLayer(Layer):
     """
 
     built_when_made = True
+
+    def as_setting(self) -> Any:
+        """What stands for it in the config of a layer: its name, if that says all, as in Keras."""
+        for name, kind in KNOWN.items():
+            if type(self) is kind and not has_settings(kind, ActivationLayer):
+                return name
+        return described(self)
 
 
 class Linear(ActivationLayer):
@@ -65,6 +73,8 @@ class ReLU(ActivationLayer):
     >>> layer.backward(np.array([5.0, 5.0, 5.0]))
     array([0., 0., 5.])
     """
+
+    ignored = {"max_value": (None,), "negative_slope": (0.0,), "threshold": (0.0,)}
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
@@ -178,6 +188,8 @@ class Softmax(ActivationLayer):
            [ 0.67, -0.33, -0.33]])
     """
 
+    ignored = {"axis": (-1,)}
+
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) < 2:
             raise ValueError(
@@ -208,26 +220,16 @@ KNOWN: dict[str, type[ActivationLayer]] = {
 }
 
 
+def _activation(value: Any, name: str, who: str) -> ActivationLayer:
+    return get(value, who)
+
+
 class ActivatedLayer(Layer):
     """Base of the layers that have an activation inside."""
 
-    @property
-    def activation(self) -> ActivationLayer:
-        """What is applied at the end; may be set to a layer such as Tanh(), or to None: linear.
-
-        The layer holds a copy, with the values of the last pass: two layers that shared one would
-        overwrite these.
-        """
-        return self._activation
-
-    @activation.setter
-    def activation(self, value: Any) -> None:
-        if value is not None and not isinstance(value, ActivationLayer):
-            raise TypeError(
-                f"{self.who}: expected activation to be a layer such as Tanh(), or None, received "
-                f"{checks.shown(value)}. Names are for the constructor"
-            )
-        self._activation = get(value, self.who)
+    # The layer holds a copy, with the values of the last pass: two layers that shared one would
+    # overwrite these.
+    activation = Setting(_activation)
 
 
 class Activation(ActivatedLayer, ActivationLayer):
@@ -246,7 +248,7 @@ class Activation(ActivatedLayer, ActivationLayer):
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.activation = get(activation, self.who)
+        self.activation = activation
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.activation.output_shape(input_shape)
@@ -264,7 +266,8 @@ class Activation(ActivatedLayer, ActivationLayer):
 def get(identifier: Any, who: str = "activations") -> ActivationLayer:
     """The activation layer of that name, class or object; None is linear.
 
-    Raises ValueError for an unknown name, TypeError for anything else, other layers included.
+    {"class_name": ..., "config": ...} stands for the object that it describes. Raises ValueError
+    for an unknown name, TypeError for anything else, other layers included.
     """
     if identifier is None:
         identifier = "linear"
@@ -272,5 +275,7 @@ def get(identifier: Any, who: str = "activations") -> ActivationLayer:
         return identifier(name=identifier.__name__.lower())
     if isinstance(identifier, ActivationLayer):
         return copy.deepcopy(identifier)  # with its own values and parameters
+    if isinstance(identifier, dict):
+        return restored(identifier, [*KNOWN.values(), Activation], "activation", who)
     cls = checks.lookup(identifier, KNOWN, "activation", who)
     return cls(name=identifier.lower())  # a name of its own keeps it out of the automatic count

@@ -35,25 +35,12 @@ from numpy.typing import NDArray
 
 from minicnn import checks, config, initializers, seeds
 from minicnn.layers.contents import Replicable, layers_inside, replace_arrays
+from minicnn.settings import Configured, Setting, arguments
 from minicnn.subclasses import of_the_user, refuse_vain_methods
 from minicnn.weights import KERAS_NAMES, Weight
 
 Array = NDArray[Any]
 Shape = tuple[Any, ...]  # batch axis first; None where the batch size is open
-
-# arguments of Keras's layers that have no other setting here
-OF_KERAS: dict[str, tuple[Any, ...]] = {
-    "activity_regularizer": (None,),
-    "axis": (-1,),
-    "bias_constraint": (None,),
-    "bias_regularizer": (None,),
-    "data_format": (None, "channels_last"),
-    "dilation_rate": (1, (1, 1)),
-    "groups": (1,),
-    "kernel_constraint": (None,),
-    "kernel_regularizer": (None,),
-    "noise_shape": (None,),
-}
 
 # what a subclass may define, and the names that other libraries have for it
 CALLED = ("build", "output_shape", "forward", "backward", "seek", "forget")
@@ -109,7 +96,7 @@ def _asked_for_shapes(output_shape: Callable[..., Shape]) -> Callable[..., Shape
     return asked
 
 
-class Layer(Replicable):
+class Layer(Replicable, Configured):
     """Base of all layers: names, parameters, and the checks around `forward` and `backward`.
 
     A layer of your own defines what differs from "y = x":
@@ -119,6 +106,8 @@ class Layer(Replicable):
     - `forward(x, training)`: start with `x = self._input(x)`, keep in `self._cache` what backward
       needs, return y.
     - `backward(dy)`: start with `dy, cache = self._recall(dy)`, fill `self.grads`, return dx.
+    - A `Setting` for each argument of its constructor (`settings.py` says how): it is then checked,
+      now and later, and part of `get_config`.
 
     `fit` works with replicas of the layer, which share `params` and `state` and nothing else. Other
     attributes may hold what `forward` keeps for `backward`, containers and inner layers too; what
@@ -139,15 +128,15 @@ class Layer(Replicable):
         True where one sample's output depends on the others of the batch.
     built_when_made : bool
         True for the layers that are `built` from the start.
-    fixed : tuple of str
-        Names of the settings that `build` is called for; from then on they stay.
+    settled : bool
+        Whether `build` has been called for the settings that are `fixed`, which then stay.
     """
 
-    name = checks.Setting(checks.text)
+    name = Setting(checks.text)
+    ignored = {"activity_regularizer": (None,), "autocast": (True,)}
     _trainable: bool
     mixes_samples = False
     built_when_made = False
-    fixed: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A user's class gets its forward and backward watched; the package's have their tests."""
@@ -170,7 +159,7 @@ class Layer(Replicable):
         **keras: Any,
     ) -> None:
         kind = type(self).__name__
-        checks.only_defaults(keras, OF_KERAS, kind)
+        self._refuse_unknown(keras)
         self.name = unique_name(kind) if name is None else name
         self.trainable = trainable
         self.declared_shape = None if input_shape is None else _declared(input_shape, self.who)
@@ -186,20 +175,14 @@ class Layer(Replicable):
         self._y_shape: Shape | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse settings that the layer could no longer follow."""
-        if name in self.fixed and vars(self).get("built") and not self.awaits_build:
-            raise ValueError(
-                f"{self.who}: expected {name} to stay {checks.shown(getattr(self, name))}, for "
-                f"which the layer was built, received {checks.shown(value)}. Make a new layer"
-            )
+        """Refuse what could not take the place of a table or of an inner layer."""
+        held = vars(self)
         if name in TABLES and not isinstance(value, dict):
             raise TypeError(
                 f"{self.who}: expected {name} to be a dict of arrays, received "
                 f"{checks.shown(value)}. Write into it: layer.{name}[key][...] = values"
             )
-        if isinstance(vars(self).get(name), Layer) and (
-            isinstance(value, str) or (name == "activation" and not isinstance(value, Layer))
-        ):
+        if isinstance(value, str) and isinstance(held.get(name), Layer) and name != "activation":
             raise TypeError(
                 f"{self.who}: expected {name} to be a layer such as Tanh(), received "
                 f"{checks.shown(value)}. Names are for the constructor, Linear() changes nothing"
@@ -208,6 +191,19 @@ class Layer(Replicable):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    def get_config(self) -> dict[str, Any]:
+        """Name, trainable and dtype, then the class's own settings; see `settings.py`."""
+        common = {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": None if self._dtype is None else self._dtype.name,
+        }
+        if self.declared_shape is not None:
+            common["input_shape"] = list(self.declared_shape)
+        known = arguments(type(self))
+        own = super().get_config()
+        return {**{key: one for key, one in common.items() if key in known}, **own}
 
     @property
     def trainable(self) -> bool:
@@ -228,6 +224,11 @@ class Layer(Replicable):
     def dtype(self) -> np.dtype[Any] | None:
         """Float type it computes in; None until it is built, if none was asked for."""
         return self._dtype
+
+    @property
+    def settled(self) -> bool:  # type: ignore[override]
+        """Whether `build` has been called for the settings that are `fixed`."""
+        return bool(vars(self).get("built")) and not self.awaits_build
 
     @property
     def awaits_build(self) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, initializers
-from minicnn.checks import Setting
 from minicnn.layers.base import Array, Layer, Shape, checked_shape
+from minicnn.settings import Setting
 
 
 class BatchNormalization(Layer):
@@ -71,12 +71,26 @@ class BatchNormalization(Layer):
     (array([2.]), array([12.]))
     """
 
-    axis = Setting(partial(checks.integer, minimum=-1, maximum=checks.LARGEST_SIZE))
+    axis = Setting(partial(checks.integer, minimum=-1, maximum=checks.LARGEST_SIZE), fixed=True)
     momentum = Setting(partial(checks.real, low=0, high=1))
     epsilon = Setting(partial(checks.real, low=0, open_low=True))
-    center = Setting(checks.boolean)
-    scale = Setting(checks.boolean)
-    fixed = ("axis", "center", "scale")
+    center = Setting(checks.boolean, fixed=True)
+    scale = Setting(checks.boolean, fixed=True)
+
+    ignored = {
+        "beta_constraint": (None,),
+        "beta_initializer": ("zeros", "Zeros"),
+        "beta_regularizer": (None,),
+        "gamma_constraint": (None,),
+        "gamma_initializer": ("ones", "Ones"),
+        "gamma_regularizer": (None,),
+        "moving_mean_initializer": ("zeros", "Zeros"),
+        "moving_variance_initializer": ("ones", "Ones"),
+        "renorm": (False,),
+        "renorm_clipping": (None,),
+        "renorm_momentum": (0.99,),
+        "synchronized": (False,),
+    }
 
     def __init__(
         self,

@@ -80,7 +80,7 @@ class Replicable:
                 new = value  # for `build` alone, which is over
             else:
                 new = _own(value, memo)
-            object.__setattr__(twin, name, new)
+            _put(twin, name, new)
         if WORKER not in memo:
             seeds.differ_after_fork(twin)
         return twin
@@ -92,7 +92,7 @@ class Replicable:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
-            object.__setattr__(self, name, value)
+            _put(self, name, value)
         own_arrays(self)
         for inner in layers_inside(self)[1:]:
             if inner.params is self.params:  # whose gradients inner's backward fills
@@ -165,6 +165,15 @@ def _attributes(value: Any) -> list[tuple[str, Any]]:
     return [*getattr(value, "__dict__", {}).items(), *held]
 
 
+def _put(thing: Any, name: str, value: Any) -> None:
+    """What `_attributes` has told, set on another object; past all checks, which it has passed."""
+    kind: Any = type(thing)
+    if name in _slots(kind):
+        object.__setattr__(thing, name, value)
+    else:
+        vars(thing)[name] = value
+
+
 @functools.cache
 def _slots(kind: Any) -> list[str]:
     return [name for one in kind.__mro__ for name in getattr(one, "__slots__", ())]
@@ -187,7 +196,7 @@ def replace_arrays(thing: Any, new: dict[int, Array]) -> None:
             if isinstance(holder, (dict, list, deque)):
                 holder[name] = new[id(part)]
             elif not isinstance(holder, SEQUENCES):
-                object.__setattr__(holder, name, new[id(part)])
+                _put(holder, name, new[id(part)])
 
 
 # -- replicas -------------------------------------------------------------------------------------
@@ -226,7 +235,7 @@ def _own(value: Any, memo: dict[Any, Any]) -> Any:
             kind: Any = type(value)
             whole = kind.__new__(kind)
             for name, part in _attributes(value):
-                object.__setattr__(whole, name, _own(part, memo))
+                _put(whole, name, _own(part, memo))
         memo[id(value)] = whole
         return whole
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, initializers, kernels
-from minicnn.checks import Setting
 from minicnn.layers import activations
 from minicnn.layers.base import Array, Shape, checked_shape
 from minicnn.layers.windows import checked_padding, windows
+from minicnn.settings import Setting
 
 
 class Conv2D(activations.ActivatedLayer):
@@ -80,14 +80,25 @@ class Conv2D(activations.ActivatedLayer):
            [73., 84.]])
     """
 
-    filters = Setting(checks.size)
-    kernel_size = Setting(checks.pair)
-    strides = Setting(checks.pair)
-    padding = Setting(checked_padding)
-    use_bias = Setting(checks.boolean)
+    filters = Setting(checks.size, fixed=True)
+    kernel_size = Setting(checks.pair, fixed=True)
+    strides = Setting(checks.pair, fixed=True)
+    padding = Setting(checked_padding, fixed=True)
+    use_bias = Setting(checks.boolean, fixed=True)
     kernel_initializer = Setting(initializers.setting)
     bias_initializer = Setting(initializers.setting)
-    fixed = ("filters", "kernel_size", "strides", "padding", "use_bias")
+
+    ignored = {
+        "bias_constraint": (None,),
+        "bias_regularizer": (None,),
+        "data_format": (None, "channels_last"),
+        "dilation_rate": (1, (1, 1)),
+        "groups": (1,),
+        "kernel_constraint": (None,),
+        "kernel_regularizer": (None,),
+        "lora_alpha": (None,),
+        "lora_rank": (None,),
+    }
 
     def __init__(
         self,
@@ -107,7 +118,7 @@ class Conv2D(activations.ActivatedLayer):
         self.kernel_size = kernel_size
         self.strides = strides
         self.padding = padding
-        self.activation = activations.get(activation, self.who)
+        self.activation = activation
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer

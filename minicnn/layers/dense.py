@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, initializers
-from minicnn.checks import Setting
 from minicnn.layers import activations
 from minicnn.layers.base import Array, Shape, checked_shape
+from minicnn.settings import Setting
 
 
 class Dense(activations.ActivatedLayer):
@@ -67,11 +67,20 @@ class Dense(activations.ActivatedLayer):
            [ 3., -3.]], dtype=float32)
     """
 
-    units = Setting(partial(checks.size, wrong_type=ValueError))  # as in Keras
-    use_bias = Setting(checks.boolean)
+    units = Setting(partial(checks.size, wrong_type=ValueError), fixed=True)  # as in Keras
+    use_bias = Setting(checks.boolean, fixed=True)
     kernel_initializer = Setting(initializers.setting)
     bias_initializer = Setting(initializers.setting)
-    fixed = ("units", "use_bias")
+
+    ignored = {
+        "bias_constraint": (None,),
+        "bias_regularizer": (None,),
+        "kernel_constraint": (None,),
+        "kernel_regularizer": (None,),
+        "lora_alpha": (None,),
+        "lora_rank": (None,),
+        "quantization_config": (None,),
+    }
 
     def __init__(
         self,
@@ -84,7 +93,7 @@ class Dense(activations.ActivatedLayer):
     ) -> None:
         super().__init__(**kwargs)
         self.units = units
-        self.activation = activations.get(activation, self.who)
+        self.activation = activation
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, kernels, seeds
-from minicnn.checks import Setting
 from minicnn.layers.base import Array, Layer, Shape, checked_shape, size_of
+from minicnn.settings import Setting
 
 
 class Dropout(Layer):
@@ -61,6 +61,8 @@ class Dropout(Layer):
     built_when_made = True
     rate = Setting(partial(checks.real, low=0, high=1))  # counts from the next epoch or call on
     seed = Setting(checks.seed)  # counts from `build` on
+
+    ignored = {"noise_shape": (None,)}
 
     def __init__(self, rate: float, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -31,6 +31,8 @@ class Flatten(Layer):
            [7., 8.]])
     """
 
+    ignored = {"data_format": (None, "channels_last")}
+
     def output_shape(self, input_shape: Shape) -> Shape:
         if None in input_shape[1:]:
             raise ValueError(

@@ -23,12 +23,27 @@ class InputLayer(Linear):
         If `shape` is not a tuple of integers of at least 1.
     """
 
+    ignored = {
+        "batch_shape": (None,),
+        "batch_size": (None,),
+        "input_tensor": (None,),
+        "optional": (False,),
+        "ragged": (None, False),
+        "sparse": (None, False),
+        "tensor": (None,),
+    }
+
     def __init__(self, shape: tuple[int, ...], **kwargs: Any) -> None:
         if shape is None:
             raise TypeError(
                 "Input: expected shape to be a tuple such as (28, 28, 1), received None"
             )
         super().__init__(input_shape=shape, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config["shape"] = config.pop("input_shape")
+        return config
 
 
 def Input(shape: tuple[int, ...], **kwargs: Any) -> InputLayer:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, kernels
-from minicnn.checks import Setting
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.layers.windows import Windows, checked_padding, windows
+from minicnn.settings import Setting
 
 
 def _pool(value: Any, name: str, who: str) -> tuple[int, int]:
@@ -27,10 +27,11 @@ class _Pooling2D(Layer):
     """Checks and shapes, which both kinds of pooling share."""
 
     built_when_made = True
-    pool_size = Setting(_pool)
-    strides = Setting(checks.pair)
-    padding = Setting(checked_padding)
-    fixed = ("pool_size", "strides", "padding")
+    pool_size = Setting(_pool, fixed=True)
+    strides = Setting(checks.pair, fixed=True)
+    padding = Setting(checked_padding, fixed=True)
+
+    ignored = {"data_format": (None, "channels_last")}
 
     def __init__(self, pool_size: Any, strides: Any, padding: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

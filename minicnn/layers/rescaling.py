@@ -8,6 +8,55 @@ import numpy as np
 
 from minicnn import checks, config
 from minicnn.layers.base import Array, Layer, Shape
+from minicnn.settings import Setting
+
+
+def _numbers(value: Any, name: str, who: str) -> float | tuple[float, ...]:
+    """A number, or several in a tuple, in which the user's array cannot be written later."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        return checks.real(value, name, who)
+    numbers = checks.numeric(value, name, who)
+    if numbers.dtype.kind == "b":
+        raise TypeError(f"{who}: expected {name} to hold numbers, received {checks.shown(value)}")
+    checks.finite(numbers, name, who)
+    if numbers.size == 0 or numbers.size != numbers.shape[-1]:
+        raise ValueError(
+            f"{who}: expected {name} to be a number, or one for each channel, received an "
+            f"array of shape {numbers.shape}"
+        )
+    return tuple(numbers.astype(np.float64).reshape(-1).tolist())
+
+
+def _expect_to_fit(value: Any, name: str, who: str, dtype: Any) -> None:
+    """Raise unless `dtype` can hold `value`; None, a type that is not known yet, holds all."""
+    if dtype is not None and (most := np.abs(value).max()) > (limit := np.finfo(dtype).max):
+        raise ValueError(
+            f"{who}: expected {name} to fit into {dtype}, whose largest number is "
+            f"{limit:.2g}, received {most}. Give the layer dtype='float64'"
+        )
+
+
+def _read_only(value: Any) -> Any:
+    """Several numbers as an array, which says so if someone tries to change the layer by it."""
+    if not isinstance(value, tuple):
+        return value
+    numbers = np.array(value)
+    numbers.flags.writeable = False
+    return numbers
+
+
+class _PerChannel(Setting[Any]):
+    """A number, or an array of one for each channel, which has to fit the layer's float type."""
+
+    def __get__(self, thing: Any, owner: type) -> Any:
+        return _read_only(super().__get__(thing, owner))
+
+    def __set__(self, thing: Any, value: Any) -> None:
+        checked = self.check(value, self.name, thing.who)
+        _expect_to_fit(checked, self.name, thing.who, thing.dtype)
+        super().__set__(thing, checked)
 
 
 class Rescaling(Layer):
@@ -55,61 +104,18 @@ class Rescaling(Layer):
     array([[1., 1., 0.]])
     """
 
+    scale = _PerChannel(_numbers)
+    offset = _PerChannel(_numbers)
+
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scale = scale
         self.offset = offset
 
-    @property
-    def scale(self) -> Any:
-        """Factor of every number, or an array of one for each channel; may be set to another."""
-        return _read_only(self._scale)
-
-    @scale.setter
-    def scale(self, value: Any) -> None:
-        self._scale = self._held(self._checked(value, "scale"), "scale", self._dtype)
-
-    @property
-    def offset(self) -> Any:
-        """What is added to every number, or one for each channel; may be set to another."""
-        return _read_only(self._offset)
-
-    @offset.setter
-    def offset(self, value: Any) -> None:
-        self._offset = self._held(self._checked(value, "offset"), "offset", self._dtype)
-
-    def _checked(self, value: Any, name: str) -> float | tuple[float, ...]:
-        """A number, or several in a tuple, in which the user's array cannot be written later."""
-        if isinstance(value, np.ndarray) and value.ndim == 0:
-            value = value[()]
-        if not isinstance(value, (list, tuple, np.ndarray)):
-            return checks.real(value, name, self.who)
-        numbers = checks.numeric(value, name, self.who)
-        if numbers.dtype.kind == "b":
-            raise TypeError(
-                f"{self.who}: expected {name} to hold numbers, received {checks.shown(value)}"
-            )
-        checks.finite(numbers, name, self.who)
-        if numbers.size == 0 or numbers.size != numbers.shape[-1]:
-            raise ValueError(
-                f"{self.who}: expected {name} to be a number, or one for each channel, received an "
-                f"array of shape {numbers.shape}"
-            )
-        return tuple(numbers.astype(np.float64).reshape(-1).tolist())
-
-    def _held(self, value: Any, name: str, dtype: Any) -> Any:
-        """`value`, if `dtype` can hold it; None, a type that is not known yet, holds all."""
-        if dtype is not None and (most := np.abs(value).max()) > (limit := np.finfo(dtype).max):
-            raise ValueError(
-                f"{self.who}: expected {name} to fit into {dtype}, whose largest number is "
-                f"{limit:.2g}, received {most}. Give the layer dtype='float64'"
-            )
-        return value
-
     def set_dtype(self, dtype: Any) -> None:
         dtype = config.float_dtype(dtype, self.who)
         for name in ("scale", "offset"):
-            self._held(getattr(self, name), name, dtype)
+            _expect_to_fit(getattr(self, name), name, self.who, dtype)
         super().set_dtype(dtype)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -125,7 +131,7 @@ class Rescaling(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
         for name in ("scale", "offset"):
-            self._held(getattr(self, name), name, x.dtype)
+            _expect_to_fit(getattr(self, name), name, self.who, x.dtype)
         self._cache = ()  # backward needs nothing of x
         y: Array = x * np.asarray(self.scale, x.dtype) + np.asarray(self.offset, x.dtype)
         return y
@@ -134,12 +140,3 @@ class Rescaling(Layer):
         dy, _ = self._recall(dy)
         dx: Array = dy * np.asarray(self.scale, dy.dtype)
         return dx
-
-
-def _read_only(value: float | tuple[float, ...]) -> float | Array:
-    """Several numbers as an array, which says so if someone tries to change the layer by it."""
-    if isinstance(value, float):
-        return value
-    numbers = np.array(value)
-    numbers.flags.writeable = False
-    return numbers

@@ -1,0 +1,491 @@
+"""Settings: declared once on a class, checked whenever they are set, written to a config."""
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from minicnn import Sequential, initializers, layers, losses, metrics, optimizers
+from minicnn.callbacks import Callback, History
+from minicnn.checks import real
+from minicnn.initializers import Constant, GlorotUniform, Zeros
+from minicnn.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    InputLayer,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+    Softmax,
+    Tanh,
+)
+from minicnn.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
+from minicnn.metrics import BinaryAccuracy
+from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.settings import Setting, arguments, ignored
+
+# how each public class is made, with settings that are not the defaults
+MADE = {
+    Activation: lambda: Activation(Tanh()),
+    layers.ActivationLayer: lambda: layers.ActivationLayer(),
+    layers.AveragePooling2D: lambda: layers.AveragePooling2D((3, 2), 1, "same"),
+    BatchNormalization: lambda: BatchNormalization(momentum=0.5, epsilon=1e-5, scale=False),
+    Conv2D: lambda: Conv2D(
+        np.int64(4), 3, (2, 1), "SAME", activation="relu", kernel_initializer=np.ones((3, 3, 1, 4))
+    ),
+    Dense: lambda: Dense(3, "softmax", bias_initializer=Constant(0.5), input_shape=(4,)),
+    Dropout: lambda: Dropout(np.float32(0.25), seed=7, trainable=False),
+    Flatten: lambda: Flatten(name="rows"),
+    InputLayer: lambda: InputLayer((28, 28, 1), dtype="float64"),
+    layers.Layer: lambda: layers.Layer(),
+    layers.Linear: lambda: layers.Linear(),
+    MaxPooling2D: lambda: MaxPooling2D(3, dtype="float64"),
+    ReLU: lambda: ReLU(),
+    Rescaling: lambda: Rescaling(np.array([0.5, 2.0]), -1),
+    layers.Sigmoid: lambda: layers.Sigmoid(),
+    Softmax: lambda: Softmax(),
+    Tanh: lambda: Tanh(),
+    optimizers.Optimizer: lambda: optimizers.Optimizer(0.5),
+    SGD: lambda: SGD(0.1, 0.9, True),
+    RMSprop: lambda: RMSprop(rho=np.float64(0.5)),
+    Adam: lambda: Adam(beta_1=0.5, name="mine"),
+    losses.Loss: lambda: losses.Loss(name="mine"),
+    CategoricalCrossentropy: lambda: CategoricalCrossentropy(True),
+    MeanSquaredError: lambda: MeanSquaredError(name="mine"),
+    SparseCategoricalCrossentropy: lambda: SparseCategoricalCrossentropy(np.True_),
+    metrics.Metric: lambda: metrics.Metric("mine"),
+    BinaryAccuracy: lambda: BinaryAccuracy(),
+    metrics.CategoricalAccuracy: lambda: metrics.CategoricalAccuracy("acc"),
+    metrics.MeanAbsoluteError: lambda: metrics.MeanAbsoluteError(),
+    metrics.MeanSquaredError: lambda: metrics.MeanSquaredError(),
+    metrics.SparseCategoricalAccuracy: lambda: metrics.SparseCategoricalAccuracy(),
+    initializers.Initializer: lambda: initializers.Initializer(3),
+    Constant: lambda: Constant([[1.0, 2.0]]),
+    initializers.GlorotNormal: lambda: initializers.GlorotNormal(np.int32(1)),
+    GlorotUniform: lambda: GlorotUniform(1),
+    initializers.HeNormal: lambda: initializers.HeNormal(1),
+    initializers.HeUniform: lambda: initializers.HeUniform(1),
+    initializers.Ones: lambda: initializers.Ones(),
+    Zeros: lambda: Zeros(),
+    Callback: lambda: Callback(),
+    History: lambda: History(),
+}
+
+LAYER = {"activity_regularizer": None, "autocast": True, "trainable": True, "dtype": None}
+REGULARIZED = dict.fromkeys(
+    ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
+)
+OPTIMIZER = {
+    "weight_decay": None,
+    "clipnorm": None,
+    "clipvalue": None,
+    "global_clipnorm": None,
+    "use_ema": False,
+    "ema_momentum": 0.99,
+    "ema_overwrite_frequency": None,
+    "loss_scale_factor": None,
+    "gradient_accumulation_steps": None,
+}
+POOL = {"pool_size": (2, 2), "strides": None, "padding": "valid", "data_format": None}
+LOSS = {"reduction": "sum_over_batch_size", "dtype": None}
+
+# Keras 3's optional arguments, with its defaults
+OF_KERAS = {
+    Activation: LAYER,
+    layers.AveragePooling2D: {**LAYER, **POOL},
+    BatchNormalization: {
+        **LAYER,
+        "axis": -1,
+        "momentum": 0.99,
+        "epsilon": 0.001,
+        "center": True,
+        "scale": True,
+        "beta_initializer": "zeros",
+        "gamma_initializer": "ones",
+        "moving_mean_initializer": "zeros",
+        "moving_variance_initializer": "ones",
+        "beta_regularizer": None,
+        "gamma_regularizer": None,
+        "beta_constraint": None,
+        "gamma_constraint": None,
+        "synchronized": False,
+        "renorm": False,
+        "renorm_clipping": None,
+        "renorm_momentum": 0.99,
+    },
+    Conv2D: {
+        **LAYER,
+        **REGULARIZED,
+        "strides": (1, 1),
+        "padding": "valid",
+        "data_format": None,
+        "dilation_rate": (1, 1),
+        "groups": 1,
+        "activation": None,
+        "use_bias": True,
+        "kernel_initializer": "glorot_uniform",
+        "bias_initializer": "zeros",
+    },
+    Dense: {
+        **LAYER,
+        **REGULARIZED,
+        "activation": None,
+        "use_bias": True,
+        "kernel_initializer": "glorot_uniform",
+        "bias_initializer": "zeros",
+        "lora_rank": None,
+        "lora_alpha": None,
+        "quantization_config": None,
+    },
+    Dropout: {**LAYER, "noise_shape": None, "seed": None},
+    Flatten: {**LAYER, "data_format": None},
+    InputLayer: {
+        "batch_size": None,
+        "dtype": None,
+        "sparse": None,
+        "ragged": None,
+        "batch_shape": None,
+        "input_tensor": None,
+        "optional": False,
+        "name": None,
+    },
+    MaxPooling2D: {**LAYER, **POOL},
+    ReLU: {**LAYER, "max_value": None, "negative_slope": 0.0, "threshold": 0.0},
+    Rescaling: {**LAYER, "offset": 0.0},
+    Softmax: {**LAYER, "axis": -1},
+    SGD: {**OPTIMIZER, "learning_rate": 0.01, "momentum": 0.0, "nesterov": False, "name": "SGD"},
+    RMSprop: {
+        **OPTIMIZER,
+        "learning_rate": 0.001,
+        "rho": 0.9,
+        "momentum": 0.0,
+        "epsilon": 1e-7,
+        "centered": False,
+        "name": "rmsprop",
+    },
+    Adam: {
+        **OPTIMIZER,
+        "learning_rate": 0.001,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-7,
+        "amsgrad": False,
+        "name": "adam",
+    },
+    CategoricalCrossentropy: {**LOSS, "from_logits": False, "label_smoothing": 0.0, "axis": -1},
+    MeanSquaredError: LOSS,
+    SparseCategoricalCrossentropy: {**LOSS, "from_logits": False, "ignore_class": None, "axis": -1},
+    BinaryAccuracy: {"dtype": None, "threshold": 0.5},
+    **{kind: {"dtype": None} for kind in set(metrics.KNOWN.values()) - {BinaryAccuracy}},
+    Constant: {"value": 0.0},
+    GlorotUniform: {"seed": None},
+}
+
+# arguments of every class above, of which each class has to refuse those that are not its own
+ALL_ARGUMENTS = sorted({name for table in OF_KERAS.values() for name in table})
+
+FIRST = {
+    Activation: ("relu",),
+    Conv2D: (4, 3),
+    Dense: (3,),
+    Dropout: (0.5,),
+    InputLayer: ((4,),),
+    Rescaling: (1.0,),
+}
+
+kinds = pytest.mark.parametrize("kind", MADE, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+
+
+def settings_of(kind):
+    return [name for name in dir(kind) if isinstance(vars_of(kind).get(name), Setting)]
+
+
+def vars_of(kind):
+    return {name: value for one in reversed(kind.__mro__) for name, value in vars(one).items()}
+
+
+class Nonsense:
+    """A value that no setting takes."""
+
+
+def test_every_public_class_is_here():
+    modules = (layers, losses, metrics, optimizers, initializers)
+    public = [one for module in modules for one in vars(module).values()]
+    bases = (layers.Layer, losses.Loss, metrics.Metric, optimizers.Optimizer)
+    missing = [
+        one.__name__
+        for one in public
+        if isinstance(one, type)
+        and issubclass(one, (*bases, initializers.Initializer))
+        and not one.__name__.startswith("_")
+        and one not in MADE
+    ]
+    assert not missing, f"add {missing} to MADE: how it is made with other settings than the usual"
+
+
+@kinds
+def test_a_config_goes_through_json_and_makes_an_equal_object(kind):
+    thing = MADE[kind]()
+    config = thing.get_config()
+    assert json.loads(json.dumps(config)) == config
+    again = kind.from_config(json.loads(json.dumps(config)))
+    assert type(again) is kind
+    assert again.get_config() == config
+    for name in settings_of(kind):
+        if name in arguments(kind) and not isinstance(
+            getattr(thing, name), (layers.Layer, np.ndarray)
+        ):
+            mine, other = getattr(thing, name), getattr(again, name)
+            assert type(mine) is type(other)
+            assert isinstance(mine, initializers.Initializer) or mine == other
+    for same in (copy.deepcopy(thing), pickle.loads(pickle.dumps(thing)), copy.copy(thing)):
+        assert same.get_config() == config
+
+
+@kinds
+def test_a_config_holds_the_constructor_s_arguments(kind):
+    config = MADE[kind]().get_config()
+    assert set(config) <= set(arguments(kind))
+    assert set(arguments(kind)) - set(config) <= {"input_shape"}
+
+
+@kinds
+def test_a_wrong_value_is_the_same_error_at_construction_and_later(kind):
+    if kind in (Callback, History, InputLayer):
+        return
+    for name in settings_of(kind):
+        thing = MADE[kind]()
+        before = thing.get_config()
+        with pytest.raises((TypeError, ValueError)) as later:
+            setattr(thing, name, Nonsense())
+        assert f"expected {name} " in str(later.value)
+        assert thing.get_config() == before
+        if name in arguments(kind):
+            first = dict(zip(arguments(kind), FIRST.get(kind, ())))
+            with pytest.raises(type(later.value), match=f"expected {name} "):
+                kind(**{**first, name: Nonsense()})
+
+
+@kinds
+def test_repr_names_the_class(kind):
+    text = repr(MADE[kind]())
+    assert text.startswith(("<", "") if issubclass(kind, layers.Layer) else kind.__name__)
+    if issubclass(kind, layers.Layer):
+        assert text.startswith(f"<{kind.__name__} name=")
+
+
+def test_repr_is_a_call():
+    assert repr(Adam()) == (
+        "Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, name='adam')"
+    )
+    assert repr(GlorotUniform(3)) == "GlorotUniform(seed=3)"
+    assert repr(MeanSquaredError()) == "MeanSquaredError(name='mean_squared_error')"
+
+
+@pytest.mark.parametrize("kind", OF_KERAS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_keras_s_defaults_are_taken_and_foreign_arguments_refused(kind):
+    first = FIRST.get(kind, ())
+    for name, default in OF_KERAS[kind].items():
+        kind(*first, **{name: default})
+    kind(*first, **OF_KERAS[kind])
+    own = {*OF_KERAS[kind], *arguments(kind), *ignored(kind)}
+    for name in ALL_ARGUMENTS:
+        if name not in own:
+            with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+                kind(*first, **{name: None})
+    for name, values in ignored(kind).items():
+        assert name not in arguments(kind)
+        assert name in OF_KERAS[kind] or kind in (InputLayer, Conv2D, GlorotUniform)
+        with pytest.raises(ValueError, match=f"{name} can only be {values[0]!r}"):
+            kind(*first, **{name: "something else"})
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "right"),
+    [
+        (lambda: Conv2D(2, 3, kernelsize=2), "kernelsize", "kernel_size"),
+        (lambda: Conv2D(2, 3, stride=2), "stride", "strides"),
+        (lambda: Dense(2, activaton="relu"), "activaton", "activation"),
+        (lambda: Adam(beta1=0.5), "beta1", "beta_1"),
+        (lambda: Adam(lr=0.5), "lr", "learning_rate"),
+        (lambda: BatchNormalization(momemtum=0.5), "momemtum", "momentum"),
+        (lambda: MeanSquaredError(reducton="mean"), "reducton", "reduction"),
+        (lambda: GlorotUniform(sede=1), "sede", "seed"),
+        (lambda: setattr(Adam(), "beta1", 0.5), "beta1", "beta_1"),
+        (lambda: setattr(Adam(), "lr", 0.5), "lr", "learning_rate"),
+        (lambda: setattr(SGD(), "decay", 0.5), "decay", "learning_rate"),
+        (lambda: setattr(SGD(), "nestrov", True), "nestrov", "nesterov"),
+        (lambda: setattr(Conv2D(2, 3), "stride", 2), "stride", "strides"),
+        (lambda: setattr(Dense(2), "trainble", False), "trainble", "trainable"),
+        (lambda: setattr(BatchNormalization(), "momemtum", 0.5), "momemtum", "momentum"),
+        (lambda: setattr(Dropout(0.5), "raet", 0.1), "raet", "rate"),
+        (lambda: setattr(History(), "on_epoch_ends", print), "on_epoch_ends", "on_epoch_end"),
+        (lambda: Dense.from_config({"unit": 3}), "unit", "units"),
+    ],
+)
+def test_a_wrong_name_names_the_right_one(make, name, right):
+    with pytest.raises(TypeError, match=rf"'{name}'.*\b{right}\b"):
+        make()
+
+
+@kinds
+def test_users_own_attributes_are_free(kind):
+    thing = MADE[kind]()
+    for name in ("note", "note_to_self", "my_counter", "_hidden", "tag"):
+        setattr(thing, name, 3)
+        assert getattr(thing, name) == 3
+    own = type("Own", (kind,), {"__module__": "users"})
+    mine = own.from_config(thing.get_config())
+    mine.stride, mine.lr, mine.beta1, mine.on_epoch_ends = 1, 2, 3, 4
+
+
+def test_later_values_are_checked_and_brought_into_form():
+    conv = Conv2D(2, 3)
+    conv.strides = 2
+    assert conv.strides == (2, 2)
+    assert conv(np.ones((1, 7, 7, 1), np.float32)).shape == (1, 3, 3, 2)
+    for thing, name, wrong in (
+        (MaxPooling2D(), "pool_size", (0, 0)),
+        (BatchNormalization(), "momentum", -1),
+        (Adam(), "iterations", -1),
+        (Adam(), "learning_rate", -0.1),
+        (SGD(), "momentum", 2),
+        (Constant(), "value", np.nan),
+        (conv, "strides", 1),  # built by now
+    ):
+        with pytest.raises(ValueError, match=f"expected {name} "):
+            setattr(thing, name, wrong)
+    dense = Dense(2)
+    dense.activation = "tanh"
+    assert type(dense.activation) is Tanh
+
+
+FIXED = {
+    Conv2D: {"filters", "kernel_size", "strides", "padding", "use_bias"},
+    Dense: {"units", "use_bias"},
+    BatchNormalization: {"axis", "center", "scale"},
+    MaxPooling2D: {"pool_size", "strides", "padding"},
+    layers.AveragePooling2D: {"pool_size", "strides", "padding"},
+}
+
+
+@kinds
+def test_what_build_depends_on_stays(kind):
+    fixed = {name for name in settings_of(kind) if vars_of(kind)[name].fixed}
+    assert fixed == FIXED.get(kind, set())
+    for name in fixed:
+        layer = MADE[kind]()
+        setattr(layer, name, getattr(layer, name))
+        layer.build((None, 4) if kind is Dense else (None, 9, 9, 1))
+        before = layer.get_config()
+        with pytest.raises(ValueError, match=f"expected {name} to stay"):
+            setattr(layer, name, getattr(layer, name))
+        assert layer.get_config() == before
+
+
+GET = {
+    layers.activations.get: [ReLU, Softmax, Tanh, layers.Sigmoid, layers.Linear, Activation],
+    initializers.get: list({*initializers.KNOWN.values()}),
+    losses.get: list({*losses.KNOWN.values()}),
+    optimizers.get: list({*optimizers.KNOWN.values()}),
+    lambda one: metrics.get(one, MeanSquaredError(), (None, 2)): list({*metrics.KNOWN.values()}),
+}
+
+
+@pytest.mark.parametrize(
+    "get", GET, ids=["activation", "initializer", "loss", "optimizer", "metric"]
+)
+def test_get_makes_public_classes_from_their_configs_and_nothing_else(get):
+    for kind in GET[get]:
+        config = MADE[kind]().get_config()
+        made = get({"class_name": kind.__name__, "config": config})
+        assert type(made) is kind
+        assert made.get_config() == config
+        module = {"module": "keras.layers", "registered_name": None}
+        assert type(get({"class_name": kind.__name__, "config": config, **module})) is kind
+    name = GET[get][0].__name__
+    for wrong, words in (
+        ({}, "the keys class_name and config"),
+        ({"class_name": name}, "the keys class_name and config"),
+        ({"class_name": name, "config": {}, "extra": 1}, "the keys class_name and config"),
+        ({"class_name": "os.system", "config": {}}, "expected class_name of"),
+        ({"class_name": "Dense", "config": {"units": 2}}, "expected class_name of"),
+        ({"class_name": 3, "config": {}}, "expected class_name of"),
+        ({"class_name": name, "config": 3}, f"{name}: expected config to be a dict"),
+        ({"class_name": name, "config": {"nonsense": 3}}, f"{name}.*'nonsense'"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=words):
+            get(wrong)
+
+
+def test_configs_of_what_is_inside_a_layer():
+    config = Conv2D(2, 3, activation="relu").get_config()
+    assert config["activation"] == "relu"
+    assert config["kernel_initializer"] == {"class_name": "GlorotUniform", "config": {"seed": None}}
+    assert config["strides"] == [1, 1]
+    assert Dense(2, kernel_initializer=np.eye(2)).get_config()["kernel_initializer"] == {
+        "class_name": "Constant",
+        "config": {"value": [[1.0, 0.0], [0.0, 1.0]], "seed": None},
+    }
+    inner = Dense(2, Activation("tanh", name="a")).get_config()["activation"]
+    assert inner["class_name"] == "Activation"
+    assert type(Dense.from_config({"units": 2, "activation": inner}).activation) is Activation
+
+
+def test_a_config_without_a_needed_key():
+    with pytest.raises(TypeError, match="Conv2D: expected config to hold 'kernel_size'"):
+        Conv2D.from_config({"filters": 2})
+    for wrong in (None, 3, [("units", 3)], {3: 4}):
+        with pytest.raises(TypeError, match="Dense: expected config to be a dict"):
+            Dense.from_config(wrong)
+
+
+class Scaled(Dense):
+    factor = Setting(lambda value, name, who: real(value, name, who, low=0))
+
+    def __init__(self, factor, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.factor = factor
+
+
+class Undeclared(Dense):
+    def __init__(self, factor, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.factor = factor
+
+
+def test_a_subclass_s_declared_arguments_are_in_its_config():
+    layer = Scaled(2, units=3)
+    assert layer.get_config()["factor"] == 2.0
+    assert Scaled.from_config(layer.get_config()).get_config() == layer.get_config()
+    with pytest.raises(ValueError, match="expected factor"):
+        layer.factor = -1
+    with pytest.raises(TypeError, match="'factor'.*define get_config"):
+        Undeclared.from_config(Undeclared(2, units=3).get_config())
+
+
+def test_a_name_on_the_class_is_a_default():
+    class Own(metrics.Metric):
+        name = "own"
+
+    assert Own.name == Own().name == "own"
+    assert Own("other").name == "other"
+    with pytest.raises(TypeError, match="expected name"):
+        Own().name = 3
+
+
+def test_copies_of_a_built_layer_hold_their_settings_and_share_nothing():
+    model = Sequential(
+        [Conv2D(2, 3, activation="relu", input_shape=(5, 5, 1)), Flatten(), Dense(2)]
+    )
+    for layer in model.layers:
+        for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), layer.replica()):
+            assert other.get_config() == layer.get_config()
+            if isinstance(layer, Conv2D):
+                assert other.activation is not layer.activation
