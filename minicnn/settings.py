@@ -67,9 +67,11 @@ class Setting(Generic[T]):
     @overload
     def __get__(self, thing: object, owner: type) -> T: ...
     def __get__(self, thing: object | None, owner: type) -> Setting[T] | T:
-        if thing is not None and self.name in thing.__dict__:
-            value: T = thing.__dict__[self.name]
-            return value
+        if thing is not None:
+            try:
+                return thing.__dict__[self.name]
+            except KeyError:
+                pass
         if self.default is not NO_DEFAULT:
             return self.default
         if thing is None:
