@@ -1,9 +1,73 @@
-"""Tests marked `both_ways` run twice: with the engine's fused steps, and layer by layer."""
+"""What holds for all tests: which of them run, how many examples they draw, and by which way.
+
+    pytest                     the quick ones, each with a few of its examples
+    pytest --slow              all of them, with the full counts
+    pytest --slow-sample 0.1   only a tenth of what --slow adds, chosen by --slow-seed
+
+Tests marked `slow` are left out unless an option or `-m` asks for them. Tests that draw examples
+belong to both: their quick run draws fewer.
+
+Tests marked `both_ways` run twice: with the engine's fused steps, and layer by layer.
+"""
+
+import zlib
 
 import pytest
+from counts import FULL, QUICK
+from hypothesis import is_hypothesis_test, settings
 
 from minicnn import Sequential
 from minicnn.engine.plan import as_layers
+
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=QUICK)
+settings.register_profile("full", derandomize=True, deadline=None, max_examples=FULL)
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("slow tests")
+    group.addoption("--slow", action="store_true", help="all tests, with their full counts")
+    group.addoption(
+        "--slow-sample", type=float, metavar="SHARE", help="only this share of what --slow adds"
+    )
+    group.addoption(
+        "--slow-seed", type=int, default=0, metavar="N", help="which ones --slow-sample takes"
+    )
+
+
+def pytest_configure(config):
+    share = config.option.slow_sample
+    if share is not None and not 0 < share <= 1:
+        raise pytest.UsageError(f"--slow-sample: expected a share in (0, 1], not {share}")
+    # before the test modules are imported, which read their counts from it
+    settings.load_profile("full" if config.option.slow or share else "quick")
+
+
+def pytest_report_header(config):
+    if config.option.slow:
+        return "slow tests: all, with full counts"
+    if config.option.slow_sample:
+        return f"slow tests: a share of {config.option.slow_sample}, seed {config.option.slow_seed}"
+    return "slow tests: left out (--slow runs them)"
+
+
+def pytest_collection_modifyitems(config, items):
+    share, seed = config.option.slow_sample, config.option.slow_seed
+    if config.option.slow or (not share and "slow" in config.option.markexpr):
+        return
+
+    def is_slow(item):
+        return item.get_closest_marker("slow") is not None
+
+    def is_in_sample(item):
+        has_more = is_slow(item) or is_hypothesis_test(getattr(item, "obj", None))
+        return has_more and zlib.crc32(f"{seed} {item.nodeid}".encode()) < share * 2**32
+
+    chosen, left_out = [], []
+    for item in items:
+        runs = is_in_sample(item) if share else not is_slow(item)
+        (chosen if runs else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = chosen
 
 
 def pytest_generate_tests(metafunc):

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from cases import VALUES, Draw
 from cases.layers import LAYERS
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from minicnn import Input, Sequential
@@ -28,8 +27,6 @@ from minicnn.layers import (
     Layer,
 )
 
-EXAMPLES = int(os.environ.get("MINICNN_EXAMPLES", "200"))  # (G3); tools/mutants.py draws fewer
-PROFILE = settings(derandomize=True, deadline=None, max_examples=EXAMPLES)
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import minicnn
@@ -24,7 +24,6 @@ from minicnn.layers import Dense
 from minicnn.metrics import MeanAbsoluteError
 from minicnn.training import loop
 
-PROFILE = settings(derandomize=True, deadline=None, max_examples=200)
 X, Y = np.linspace(0, 1, 60).reshape(20, 3), np.ones((20, 1))
 
 
@@ -264,7 +263,6 @@ def test_the_gradient_checkers_table(monkeypatch):
 ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "shift_jis", "gb2312", "koi8-r", "utf-8"]
 
 
-@PROFILE
 @given(st.text(), st.sampled_from(ENCODINGS))
 def test_any_text_in_any_encoding(text, encoding):
     """It can be written, stays as wide, and is left alone where all of it can be written."""

@@ -5,7 +5,8 @@ import pytest
 from cases import Draw
 from cases.layers import LAYERS
 from cases.optimizers import examples as examples_of_optimizers
-from hypothesis import given, settings
+from counts import draws
+from hypothesis import given
 from strategies import SEEDS, error, within
 from strategies import network as any_network
 from test_models import deeper, tutorial
@@ -176,7 +177,7 @@ def test_the_table_says_which_layers_are_part_of_a_fused_step(kind):
     assert (kind in fused) == bool(LAYERS[kind].fused), f"say so by `fused` of {kind.__name__}"
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@draws(60)
 @given(SEEDS)
 def test_random_networks_give_the_same_by_both_ways(seed):
     make, shape, n = network(seed)

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from counts import some_and_all
 from strategies import within
 
 import minicnn.layers
@@ -39,12 +40,6 @@ from minicnn.layers import (
 )
 from minicnn.losses import Loss, MeanSquaredError, SparseCategoricalCrossentropy
 from minicnn.training import step
-
-
-def some_and_all(some, every):
-    """Two parameters: the first few seeds, and the others, which take their time."""
-    others = pytest.param(range(some, every), marks=pytest.mark.slow, id="all")
-    return pytest.mark.parametrize("seeds", [pytest.param(range(some), id="some"), others])
 
 
 def normal(*shape):

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from counts import draws
+from hypothesis import given
 from hypothesis import strategies as st
 
 import minicnn
@@ -21,7 +22,6 @@ from minicnn.layers import Dropout
 from minicnn.layers.windows import along
 
 DTYPES = st.sampled_from([np.float32, np.float64])
-EXAMPLES = settings(max_examples=60, derandomize=True, deadline=None)
 
 
 @st.composite
@@ -62,7 +62,7 @@ def both(name, dtype_of_out, shape, *args):
     return results
 
 
-@EXAMPLES
+@draws(60)
 @given(geometries(), DTYPES)
 def test_im2col(g, dtype):
     N, _, _, C = g["image"]
@@ -73,7 +73,7 @@ def test_im2col(g, dtype):
     np.testing.assert_array_equal(fast, plain)
 
 
-@EXAMPLES
+@draws(60)
 @given(geometries(), DTYPES)
 def test_col2im(g, dtype):
     N, _, _, C = g["image"]
@@ -82,7 +82,7 @@ def test_col2im(g, dtype):
     np.testing.assert_array_equal(fast, plain)
 
 
-@EXAMPLES
+@draws(60)
 @given(geometries(), DTYPES)
 def test_col2im_is_the_transpose_of_im2col(g, dtype):
     N, _, _, C = g["image"]
@@ -94,7 +94,7 @@ def test_col2im_is_the_transpose_of_im2col(g, dtype):
     assert np.vdot(cols, dcols) == pytest.approx(np.vdot(x, dx), rel=1e-12, abs=1e-12)
 
 
-@EXAMPLES
+@draws(60)
 @given(geometries(), DTYPES, st.booleans())
 def test_max_pool_and_its_backward(g, dtype, ties):
     N, _, _, C = g["image"]
@@ -126,7 +126,7 @@ def test_max_pool_hands_nan_on(module, place):
     assert winner.item() == place
 
 
-@EXAMPLES
+@draws(60)
 @given(geometries(), DTYPES)
 def test_average_pool_and_its_backward(g, dtype):
     N, _, _, C = g["image"]
@@ -140,7 +140,7 @@ def test_average_pool_and_its_backward(g, dtype):
     np.testing.assert_allclose(fast, plain, **tolerance)
 
 
-@EXAMPLES
+@draws(60)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**32 - 1),

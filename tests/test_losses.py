@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from cases import rng_of
 from cases.losses import examples, pair
-from hypothesis import given, settings
+from counts import draws
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FORMS
 
@@ -72,7 +73,7 @@ def test_logits_and_probabilities_agree_where_no_clip_acts():
     np.testing.assert_allclose(on_logits.backward(labels, z), through_softmax, atol=1e-14)
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@draws(100)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 100.0, 1e4]))
 def test_logits_of_any_size_in_float32(seed, scale):
     """F5: finite, and within 1e-5 of float64."""

@@ -7,12 +7,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from counts import draws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.model_selection import train_test_split
 
-PROFILE = settings(derandomize=True, deadline=None, max_examples=100)
 TUTORIAL = {"test_size": 0.2, "random_state": 42}
 
 
@@ -95,14 +95,14 @@ def both(ours, theirs, *arrays, **options):
         assert type(got) is type(want)
 
 
-@PROFILE
+@draws(100)
 @given(calls())
 def test_equals_scikit_learn(call):
     n, options = call
     both(train_test_split, sklearn_split(), np.arange(n), list(range(n)), **options)
 
 
-@PROFILE
+@draws(100)
 @given(st.integers(0, 9), st.data(), st.booleans(), st.booleans(), st.booleans())
 def test_edge_sizes_equal_scikit_learns(n, data, shuffle, stratified, text):
     """Few samples or none, shares next to 0 and 1, counts up to beyond all samples."""
@@ -115,7 +115,7 @@ def test_edge_sizes_equal_scikit_learns(n, data, shuffle, stratified, text):
     both(train_test_split, sklearn_split(), np.arange(n), list("x" * n), random_state=1, **options)
 
 
-@PROFILE
+@draws(100)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=4), st.integers(1, 3))
 def test_lengths_that_differ(lengths, length):
     both(train_test_split, sklearn_split(), *map(range, lengths), random_state=0)
@@ -127,7 +127,7 @@ def test_no_array_at_all():
     both(train_test_split, sklearn_split())
 
 
-@PROFILE
+@draws(100)
 @given(calls(), st.integers(1, 6), st.booleans())
 def test_stratified_equals_scikit_learn(call, n_classes, text):
     n, options = call
@@ -139,7 +139,7 @@ def test_stratified_equals_scikit_learn(call, n_classes, text):
     both(train_test_split, sklearn_split(), np.arange(n), stratify=labels, **options)
 
 
-@PROFILE
+@draws(100)
 @given(st.integers(8, 60), st.integers(2, 4), st.integers(0, 1000))
 def test_balanced_classes_draw_lots_as_scikit_learn_does(per_class, n_classes, seed):
     labels = np.arange(per_class * n_classes) % n_classes

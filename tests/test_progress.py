@@ -10,13 +10,13 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from counts import draws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.console import columns
 from minicnn.progress import figures, lines
 
-PROFILE = settings(derandomize=True, deadline=None, max_examples=300)
 LOGS = {"accuracy": 0.78125, "loss": 0.61234, "val_accuracy": 0.85125, "val_loss": 0.41234}
 FIGURES = ["accuracy: 0.7812", "loss: 0.6123", "val_accuracy: 0.8512", "val_loss: 0.4123"]
 
@@ -67,7 +67,7 @@ def test_the_bar_is_as_long_as_what_is_done(done):
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 
 
-@PROFILE
+@draws(300)
 @given(
     st.dictionaries(names, st.floats(), max_size=7),
     st.integers(1, 200),

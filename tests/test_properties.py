@@ -26,11 +26,11 @@ from cases.losses import LOSSES as ALL_LOSSES
 from cases.losses import examples as examples_of_losses
 from cases.losses import pair
 from cases.optimizers import OPTIMIZERS
-from hypothesis import assume, given, settings
+from counts import draws
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import (
     FORMS,
-    PROFILE,
     SEEDS,
     cases,
     error,
@@ -97,7 +97,6 @@ def _no_buffer_is_clean():
 
 
 @each_kind
-@PROFILE
 @given(st.data())
 def test_forward_is_the_definition_in_plain_loops(kind, data):
     """(F1) in both float types; sizes that do not divide, ties and negative numbers included."""
@@ -110,7 +109,6 @@ def test_forward_is_the_definition_in_plain_loops(kind, data):
         within(limit, f"F1 {kind.__name__} {dtype}", error(y.ravel(), truth.ravel(), 1.0))
 
 
-@PROFILE
 @given(cases(BatchNormalization))
 def test_running_statistics_are_their_definition_in_plain_loops(case):
     """(F1) moved in training alone; the variance has m below the line."""
@@ -170,7 +168,6 @@ def keeps_off_the_kinks(case):
 
 
 @each_kind
-@PROFILE
 @given(st.data())
 def test_gradients_are_central_differences(kind, data):
     """(G1) of x and of every parameter."""
@@ -184,7 +181,6 @@ def test_gradients_are_central_differences(kind, data):
     [kind for kind in every_kind if LAYERS[kind].linear is not None],
     ids=lambda kind: kind.__name__,
 )
-@PROFILE
 @given(st.data())
 def test_gradients_of_linear_layers_are_exact(kind, data):
     """(G2) with steps as long as 1, which leave nothing but rounding."""
@@ -193,7 +189,6 @@ def test_gradients_of_linear_layers_are_exact(kind, data):
 
 
 @each_kind
-@PROFILE
 @given(st.data())
 def test_gradients_in_single_precision_follow_those_in_double(kind, data):
     case = data.draw(cases(kind, "spaced"))
@@ -218,7 +213,6 @@ def test_gradients_in_single_precision_follow_those_in_double(kind, data):
 # -- kinks and ties -------------------------------------------------------------------------------
 
 
-@PROFILE
 @given(cases(MaxPooling2D, "ties", "negative"))
 def test_of_equal_cells_the_first_collects_and_padding_never_does(case):
     """(G5) whatever the window, the strides and the padding."""
@@ -232,7 +226,6 @@ def test_of_equal_cells_the_first_collects_and_padding_never_does(case):
     np.testing.assert_allclose(layer.backward(dy), truth, rtol=1e-14, atol=1e-14)
 
 
-@PROFILE
 @given(cases(ReLU, "ties"), st.sampled_from([0.0, -0.0]))
 def test_relu_has_slope_0_at_0(case, zero):
     """(G5)"""
@@ -242,7 +235,6 @@ def test_relu_has_slope_0_at_0(case, zero):
     np.testing.assert_array_equal(layer.backward(dy), np.where(x > 0, dy, 0.0))
 
 
-@PROFILE
 @given(st.sampled_from([Conv2D, Dense]), st.data())
 def test_relu_inside_a_layer_has_slope_0_at_0(kind, data):
     """(G5)"""
@@ -258,7 +250,6 @@ def test_relu_inside_a_layer_has_slope_0_at_0(kind, data):
 # -- numbers far from 1 ---------------------------------------------------------------------------
 
 
-@PROFILE
 @given(st.tuples(st.integers(1, 6), st.integers(1, 12)), SEEDS)
 def test_softmax_of_large_numbers(shape, seed):
     """(F5) finite in float32, close to float64, and rows that sum to 1."""
@@ -273,7 +264,6 @@ def test_softmax_of_large_numbers(shape, seed):
     within(1e-5, "F5 Softmax", error(single.backward(dy), double.backward(dy), 1.0))
 
 
-@PROFILE
 @given(
     st.sampled_from(["sparse_categorical_crossentropy", "categorical_crossentropy"]),
     st.integers(1, 40),
@@ -303,7 +293,6 @@ def test_a_model_with_logits_of_ten_thousand(loss, n, classes, seed):
     within(1e-5, "F5 gradient", error(figures["float32"][1], figures["float64"][1], 1.0))
 
 
-@PROFILE
 @given(
     st.one_of(
         st.tuples(st.integers(100, 300), st.integers(1, 4)),
@@ -329,7 +318,6 @@ def test_batch_normalization_far_from_zero(shape, seed):
 
 
 @each_kind
-@PROFILE
 @given(st.data(), forms, forms, st.sampled_from(["float32", "float64"]))
 def test_arrays_of_any_make_give_the_same_and_stay_as_they_are(kind, data, form, other, dtype):
     """(F7) to the last bit; and what a backward finds in the gradients, it replaces."""
@@ -365,7 +353,7 @@ def through_all_doors(network, x, y):
     return found
 
 
-@settings(PROFILE, max_examples=60)
+@draws(60)
 @given(networks, st.integers(1, 40), forms, forms, st.sampled_from(["float32", "uint8"]))
 def test_a_model_takes_arrays_of_any_make(network, n, form, other, kind):
     """(F7) in training, evaluation and prediction, to the last bit."""
@@ -409,7 +397,6 @@ def per_sample(values, shape):
 
 
 @each_loss
-@PROFILE
 @given(st.data())
 def test_loss_is_its_definition_in_plain_numbers(name, data):
     """(F1)"""
@@ -433,7 +420,6 @@ def test_loss_is_its_definition_in_plain_numbers(name, data):
 
 
 @each_loss
-@PROFILE
 @given(st.data())
 def test_gradient_of_a_loss_is_its_central_difference(name, data):
     """(G1)"""
@@ -455,7 +441,6 @@ def test_gradient_of_a_loss_is_its_central_difference(name, data):
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS, ids=lambda kind: kind.__name__)
-@PROFILE
 @given(st.integers(1, 12), st.floats(-3, 3), SEEDS)
 def test_optimizer_is_its_formula_in_plain_numbers(kind, steps, magnitude, seed):
     """Any settings, a learning rate that changes on the way, and parts that stay."""
@@ -522,7 +507,7 @@ def loss_of(network, y, z):
     return -(target * log_p).sum(axis=1), p - target
 
 
-@settings(PROFILE, max_examples=30)
+@draws(30)
 @given(networks, st.integers(4, 6))
 def test_every_parameter_of_random_networks(network, n):
     """(G4) what a step of training takes for the gradient, against the loss that it reports."""
@@ -559,7 +544,7 @@ def test_every_parameter_of_random_networks(network, n):
 BATCHES = st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 128, 129, 200, 300]))
 
 
-@settings(PROFILE, max_examples=100)
+@draws(100)
 @given(networks, BATCHES, st.sampled_from(["float64", "float32"]), st.booleans())
 def test_a_step_in_shards_is_the_walk_of_the_whole_batch(network, n, dtype, jit_compile):
     """Loss, outputs, gradients and dropout masks; fused, and layer by layer."""
@@ -593,7 +578,7 @@ def _threads_as_before():
 
 
 @pytest.mark.usefixtures("_threads_as_before")
-@settings(PROFILE, max_examples=40)
+@draws(40)
 @given(networks, st.integers(1, 150), st.integers(1, 150))
 def test_not_a_bit_depends_on_the_number_of_threads(network, n, batch_size):
     """(D2) weights, history, gradients and predictions."""
@@ -614,7 +599,7 @@ def test_not_a_bit_depends_on_the_number_of_threads(network, n, batch_size):
     assert runs[0] == runs[1] == runs[2]
 
 
-@settings(PROFILE, max_examples=60)
+@draws(60)
 @given(networks, st.integers(1, 70))
 def test_evaluate_is_the_mean_over_samples_and_predict_keeps_their_order(network, n):
     """(T2) at any batch size, with a short last batch too."""
@@ -635,7 +620,7 @@ def test_evaluate_is_the_mean_over_samples_and_predict_keeps_their_order(network
         within(1e-6, "T2 predict", error(predicted, outputs, 1.0))
 
 
-@settings(PROFILE, max_examples=20)
+@draws(20)
 @given(networks, SEEDS)
 def test_the_global_random_state_is_neither_read_nor_changed(network, seed):
     """(D4) two runs of one seed agree over two different global states, and leave those alone."""

@@ -9,13 +9,12 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from counts import draws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn import reports
 from minicnn.reports import accuracy_score, class_labels, classification_report, confusion_matrix
-
-PROFILE = settings(derandomize=True, deadline=None, max_examples=100)
 
 
 def sklearn_metrics():
@@ -163,7 +162,7 @@ def same_dict(ours, theirs):
             assert ours[key] == want or (math.isnan(ours[key]) and math.isnan(want))
 
 
-@PROFILE
+@draws(100)
 @given(
     targets(), st.integers(0, 15), st.booleans(), st.booleans(), st.sampled_from([0, 1, math.nan])
 )
@@ -183,7 +182,7 @@ def test_report_equals_scikit_learn(target, digits, named, output_dict, zero_div
         assert ours == theirs
 
 
-@PROFILE
+@draws(100)
 @given(targets(), st.sampled_from([None, "true", "pred", "all"]))
 @pytest.mark.filterwarnings("ignore:A single label was found")
 def test_confusion_matrix_equals_scikit_learn(target, normalize):
@@ -200,7 +199,7 @@ def test_confusion_matrix_equals_scikit_learn(target, normalize):
     assert np.array_equal(got, expected)
 
 
-@PROFILE
+@draws(100)
 @given(targets())
 def test_accuracy_equals_scikit_learn(target):
     y_true, y_pred, _ = target
@@ -236,7 +235,7 @@ def same_error(name, *arrays, **options):
             getattr(reports, name)(*arrays, **options)
 
 
-@PROFILE
+@draws(100)
 @given(targets(), st.integers(1, 6))
 def test_errors_tell_scikit_learns_words_too(target, count):
     """For a subset of the labels that does not occur, and for names that are too few or many."""

@@ -12,9 +12,10 @@ from cases.layers import LAYERS
 from cases.losses import LOSSES as ALL_LOSSES
 from cases.losses import examples, pair
 from cases.optimizers import OPTIMIZERS
-from hypothesis import given, settings
+from counts import draws
+from hypothesis import given
 from hypothesis import strategies as st
-from strategies import PROFILE, SEEDS, cases, error, every_kind, networks, within
+from strategies import SEEDS, cases, error, every_kind, networks, within
 
 from minicnn.layers import BatchNormalization
 from minicnn.optimizers import SGD
@@ -36,7 +37,6 @@ def tensor(array, *, learned=True):
 
 
 @pytest.mark.parametrize("kind", every_kind, ids=lambda kind: kind.__name__)
-@PROFILE
 @given(st.data(), either_type)
 def test_layer(kind, data, dtype):
     """(F2) y, dx and the gradient of every parameter."""
@@ -60,7 +60,6 @@ def test_layer(kind, data, dtype):
         within(backward, f"F2 {kind.__name__} {dtype} backward", off)
 
 
-@PROFILE
 @given(cases(BatchNormalization))
 def test_running_statistics(case):
     """Theirs take the variance with m - 1 below the line, ours with m."""
@@ -81,7 +80,6 @@ def test_running_statistics(case):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@PROFILE
 @given(
     st.integers(1, 6),
     st.sampled_from([(), (1,), (3,)]),
@@ -114,7 +112,7 @@ def test_loss(name, n, inner, classes, seed, dtype, scale):
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS, ids=lambda kind: kind.__name__)
-@settings(PROFILE, max_examples=300)
+@draws(300)
 @given(st.integers(1, 10), SEEDS)
 def test_optimizer(kind, steps, seed):
     """(F2) the parameters after each step."""
@@ -130,7 +128,7 @@ def test_optimizer(kind, steps, seed):
 # -- whole networks -------------------------------------------------------------------------------
 
 
-@settings(PROFILE, max_examples=60)
+@draws(60)
 @given(networks, st.integers(2, 40), either_type)
 def test_network(network, n, dtype):
     """Loss, outputs and gradients of a step of training, shards and all, against autograd."""

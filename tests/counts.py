@@ -1,0 +1,21 @@
+"""How many cases a test tries: all in a run of the slow tests, and fewer in the quick one."""
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+QUICK, FULL = 25, 200  # examples of a test that says nothing else; the profiles in conftest.py
+
+
+def draws(full: int, quick: int | None = None) -> settings:
+    """A decorator: how many examples hypothesis draws, in the full run and in the quick one."""
+    if settings.default.max_examples == FULL:
+        return settings(max_examples=full)
+    return settings(max_examples=min(full, quick or QUICK))
+
+
+def some_and_all(some: int, every: int) -> Any:
+    """Parametrizes `seeds` twice: the first few, and the others, which are slow."""
+    others = pytest.param(range(some, every), marks=pytest.mark.slow, id="all")
+    return pytest.mark.parametrize("seeds", [pytest.param(range(some), id="some"), others])
