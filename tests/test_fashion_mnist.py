@@ -397,7 +397,7 @@ MEGABYTE = 1 << 20
 
 def bomb(head: bytes, megabytes: int = 64) -> bytes:
     """A gzip file a thousandth as large as what it unpacks to: `head`, and then zeros."""
-    packer = zlib.compressobj(wbits=31)
+    packer = zlib.compressobj(level=1, wbits=31, strategy=zlib.Z_RLE)
     zeros = bytes(MEGABYTE)
     pieces = [packer.compress(head), *(packer.compress(zeros) for _ in range(megabytes))]
     return b"".join([*pieces, packer.flush()])
@@ -1025,7 +1025,7 @@ def endless(**headers: str) -> Answer:
 
 def send_bomb(encoding: str) -> Answer:
     wbits = {"gzip": 31, "deflate": 15}[encoding]
-    packer = zlib.compressobj(wbits=wbits)
+    packer = zlib.compressobj(level=1, wbits=wbits, strategy=zlib.Z_RLE)
     body = b"".join(packer.compress(bytes(MEGABYTE)) for _ in range(256)) + packer.flush()
 
     def answer(handler: BaseHTTPRequestHandler, data: bytes) -> None:
