@@ -7,7 +7,8 @@
 Tests marked `slow` are left out unless an option or `-m` asks for them. Tests that draw examples
 belong to both: their quick run draws fewer.
 
-Tests marked `both_ways` run twice: with the engine's fused steps, and layer by layer.
+Tests marked `both_ways` run twice: with the engine's fused steps, and layer by layer. Those of such
+a module that are marked `one_way` run once.
 """
 
 import zlib
@@ -71,7 +72,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_generate_tests(metafunc):
-    if metafunc.definition.get_closest_marker("both_ways"):
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    if "both_ways" in marks and "one_way" not in marks:
         metafunc.parametrize("way", ["engine", "layers"], indirect=True)
 
 

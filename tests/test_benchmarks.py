@@ -128,6 +128,7 @@ def test_agreement_fails_on_wrong_losses(losses, message):
     assert agreement.compare("twin", {"losses": [2.0, 1.5005]}, reference)["losses"] < 1e-3
 
 
+@pytest.mark.slow
 def test_contest_refuses_a_framework_with_other_weights(data, tmp_path):
     """A second minicnn, under another name, that has lost its weights."""
     with rounds.Contest([], TUTORIAL, data, 1, tmp_path, 0.01, str) as contest:
@@ -148,6 +149,7 @@ def test_contest_refuses_a_framework_with_other_weights(data, tmp_path):
 # -- measuring ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rows_run_on_minicnn_alone(data, tmp_path):
     options = rows.Options(rounds=2, budget=0.01, quick=True, threads=2, peers=())
     bench = rows.Bench(options, data, tmp_path, True, say=str)
@@ -165,6 +167,7 @@ def test_rows_run_on_minicnn_alone(data, tmp_path):
     assert {"minicnn", "numpy", "numba"} <= set(bench.versions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["first_step_warm", "predict_memory", "import"])
 def test_process_rows_run_on_minicnn_alone(key, tmp_path):
     options = rows.Options(rounds=1, quick=True, threads=1, peers=())
@@ -291,6 +294,7 @@ def test_curves_are_drawn(tmp_path):
     assert 0 < (tmp_path / name).stat().st_size < 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tutorial", "deeper"])
 def test_profile_takes_a_step_apart(name, tmp_path, monkeypatch):
     monkeypatch.setattr(profile_step.machine, "sgemm", lambda threads: 100.0)

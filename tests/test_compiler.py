@@ -99,6 +99,7 @@ def in_children(folder, code):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @needs_fork
 def test_no_flipped_bit_of_the_cache_is_loaded(tmp_path):
     """Every child meets one flipped bit; it has to compile, and no other end will do."""
@@ -155,6 +156,7 @@ for path in files('.nbi'):
 }
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_damaged_or_exchanged_file_of_the_cache_is_compiled_anew_and_repaired(tmp_path):
     ends = in_children(
@@ -185,6 +187,7 @@ print(json.dumps(ends))
             assert second == [loaded, loaded], name
 
 
+@pytest.mark.slow
 @needs_fork
 def test_processes_that_fill_and_read_one_cache_at_once(tmp_path):
     """What one overwrites for another is compiled again, and some time all is there."""

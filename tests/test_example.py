@@ -185,6 +185,7 @@ def test_the_tutorials_calls():
     assert "Ankle boot" in report
 
 
+@pytest.mark.slow
 def test_a_network_sees_more_in_the_drawn_set_than_a_linear_classifier():
     (X, y), (X_test, y_test) = synthetic_fashion.load_data(n_train=12_000, n_test=2_000)
     accuracies = {}

@@ -283,6 +283,7 @@ def test_importing_the_package_neither_loads_numba_nor_matplotlib():
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path):
     """The hash of dropout is in one file, the kernels that call it in others."""
     shutil.copytree(Path(minicnn.__file__).parent, tmp_path / "minicnn")

@@ -348,24 +348,25 @@ def test_results_are_bit_equal_whatever_the_number_of_threads():
 
 
 FRESH = """
-import numpy as np, hashlib
+import numpy as np, hashlib, sys
 from minicnn import Sequential, utils
 from minicnn.layers import Conv2D, Dense, Dropout, Flatten
 utils.set_random_seed(7)
 x = np.random.default_rng(0).random((90, 6, 6)); y = np.arange(90) % 3
 model = Sequential([Conv2D(3, 3, input_shape=(6, 6, 1)), Dropout(.5), Flatten()])
 model.add(Dense(3, activation='softmax'))
-model.compile('adam', 'sparse_categorical_crossentropy', metrics=['accuracy'])
+model.compile('adam', 'sparse_categorical_crossentropy', metrics=['accuracy'],
+              jit_compile=sys.argv[1] == 'engine')
 history = model.fit(x, y, epochs=2, batch_size=40, verbose=0).history
 print(hashlib.sha256(model.flat_params.tobytes()).hexdigest(), history)
 """
 
 
-def test_a_seed_gives_the_same_bits_in_fresh_processes():
+def test_a_seed_gives_the_same_bits_in_fresh_processes(way):
     """D1."""
     runs = [
         subprocess.run(
-            [sys.executable, "-c", FRESH],
+            [sys.executable, "-c", FRESH, way],
             capture_output=True,
             text=True,
             check=True,
@@ -417,7 +418,7 @@ def task(k):
 
 threads.run(task, range(4))  # hires the helper, in peace
 draw = random.Random(0)
-for _ in range(1500):
+for _ in range(int(sys.argv[1])):
     try:
         signal.setitimer(signal.ITIMER_REAL, draw.uniform(5e-5, 4e-3))
         threads.run(task, range(4))
@@ -429,11 +430,12 @@ print("done")
 """
 
 
+@pytest.mark.one_way
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
-def test_an_interrupt_at_any_moment_neither_hangs_nor_leaves_helpers_at_work():
-    finished = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120
-    )
+@pytest.mark.parametrize("alarms", [150, pytest.param(1500, marks=pytest.mark.slow)])
+def test_an_interrupt_at_any_moment_neither_hangs_nor_leaves_helpers_at_work(alarms):
+    command = [sys.executable, "-c", INTERRUPTED, str(alarms)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert finished.stdout == "done\n", finished.stderr
 
 
@@ -778,6 +780,7 @@ def assert_matches(pattern, text):
     assert re.fullmatch(pattern, text), f"{text!r} is not of the form {pattern!r}"
 
 
+@pytest.mark.one_way
 def test_a_bar_on_a_terminal():
     pty = pytest.importorskip("pty")
     code = """

@@ -21,8 +21,12 @@ from wrong_calls import Call, Subject, arguments, by_workers, generated
 TESTS = Path(__file__).parent
 
 
-def test_a_sample_of_all_wrong_calls():
-    command = [sys.executable, TESTS / "wrong_calls.py", "--sample", "3000", "--pairs", "500"]
+@pytest.mark.parametrize(
+    ("sample", "pairs"), [(150, 50), pytest.param(3000, 500, marks=pytest.mark.slow)]
+)
+def test_a_sample_of_all_wrong_calls(sample, pairs):
+    counts = ["--sample", str(sample), "--pairs", str(pairs)]
+    command = [sys.executable, TESTS / "wrong_calls.py", *counts]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (
         f"{done.stdout}{done.stderr}\n"
