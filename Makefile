@@ -1,6 +1,7 @@
 # make tutorial   run the tutorial; options: make tutorial ARGS="--epochs 3"
-# make test       run the tests
-# Both set up what they need in .venv, from Python 3.10 or newer.
+# make test       run the quick tests
+# make slow       run all tests, with their full counts
+# They set up what they need in .venv, from Python 3.10 or newer.
 
 VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do \
@@ -8,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial test lint types check gradcheck wrong-calls mutants correctness results bench clean
+.PHONY: tutorial test slow lint types check gradcheck wrong-calls mutants correctness results bench clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
@@ -16,6 +17,9 @@ tutorial: $(VENV)/.package
 
 test: $(VENV)/.test
 	$(RUN) -m pytest $(ARGS)
+
+slow: $(VENV)/.test
+	$(RUN) -m pytest --slow $(ARGS)
 
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff check .

@@ -49,14 +49,14 @@ class Outcome:
     printed: str = ""
 
 
-PROPERTIES = "pytest tests/test_properties.py -k"
+PROPERTIES = "pytest --slow tests/test_properties.py -k"
 FORWARD = f"{PROPERTIES} 'definition and not optimizer'"
 SINGLE = f"{PROPERTIES} 'single_precision or gradient_of_a_loss'"
 SLOPES = f"{PROPERTIES} central_difference"
-TORCH = "pytest tests/test_torch.py"
-KERAS = "pytest tests/test_keras_parity.py"
-CHECKER = "pytest tests/test_gradcheck.py -k"
-LINES = "pytest tests/test_kernel_lines.py"
+TORCH = "pytest --slow tests/test_torch.py"
+KERAS = "pytest --slow tests/test_keras_parity.py"
+CHECKER = "pytest --slow tests/test_gradcheck.py -k"
+LINES = "pytest --slow tests/test_kernel_lines.py"
 PLAIN, DIFFERENCES, DOUBLE = "plain loops", "central differences", "itself in float64"
 
 SECTIONS: dict[str, tuple[Row, ...]] = {
@@ -123,7 +123,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         Row(
             "small arrays, worked out on paper",
             "numbers in the test",
-            "pytest tests/test_by_hand.py",
+            "pytest --slow tests/test_by_hand.py",
         ),
     ),
     "Other libraries": (
@@ -147,20 +147,20 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         Row(
             "what every layer has to keep: shapes, types, views of one vector, repeatability",
             "the contract",
-            "pytest tests/test_contract.py",
+            "pytest --slow tests/test_contract.py",
         ),
         Row(
             "read-only, strided, Fortran-ordered, big-endian and list inputs, never written to; "
             "gradients replaced, not summed (F7)",
             "the plain array",
-            "pytest tests/test_properties.py tests/test_contract.py -k "
+            "pytest --slow tests/test_properties.py tests/test_contract.py -k "
             "'any_make or given_is_written or second_backward'",
             passed="bit-equal",
         ),
         Row(
             "64 images learned by heart within 50 epochs (T1)",
             "accuracy 1",
-            "pytest tests/test_training.py -k by_heart",
+            "pytest --slow tests/test_training.py -k by_heart",
         ),
         Row(
             "evaluate is the mean over samples, predict keeps their order, at any batch size (T2)",
@@ -171,44 +171,44 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         Row(
             "one seed gives the same weights and history in fresh processes (D1)",
             "bits",
-            "pytest tests/test_training.py -k fresh_processes",
+            "pytest --slow tests/test_training.py -k fresh_processes",
             passed="bit-equal",
         ),
         Row(
             "1 thread and 2 threads give the same (D2)",
             "bits",
-            "pytest tests/test_properties.py tests/test_training.py tests/test_engine.py -k "
+            "pytest --slow tests/test_properties.py tests/test_training.py tests/test_engine.py -k "
             "'number_of_threads and not test_number_of_threads or bits_do_not'",
             passed="bit-equal",
         ),
         Row(
             "NumPy's global random state is neither read nor changed (D4)",
             "bits",
-            "pytest tests/test_properties.py tests/test_training.py -k global",
+            "pytest --slow tests/test_properties.py tests/test_training.py -k global",
             passed="bit-equal",
         ),
         Row(
             "wrong calls: class and message of the error, the model as it was",
             "what the error has to say",
-            "pytest tests/test_bad_input.py",
+            "pytest --slow tests/test_bad_input.py",
         ),
         Row(
             "damaged, cut, swapped and missing data files",
             "what the error has to say",
-            "pytest tests/test_fashion_mnist.py",
+            "pytest --slow tests/test_fashion_mnist.py",
         ),
     ),
     "The engine": (
         Row(
             "outputs of random networks by fused steps, float32",
             "the layers",
-            "pytest tests/test_engine.py -k by_both_ways",
+            "pytest --slow tests/test_engine.py -k by_both_ways",
             "engine, outputs",
         ),
         Row(
             "their gradients; the median, since a near tie in a pooling window may go either way",
             "the layers",
-            "pytest tests/test_engine.py -k by_both_ways",
+            "pytest --slow tests/test_engine.py -k by_both_ways",
             "engine, median",
         ),
         Row(
@@ -220,13 +220,13 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         Row(
             "convolution by Winograd's algorithm, float32",
             "the layer in float64",
-            "pytest tests/test_engine.py -k winograds_error",
+            "pytest --slow tests/test_engine.py -k winograds_error",
             "Winograd",
         ),
         Row(
             "each kernel and its twin in plain Python",
             "the twin",
-            "pytest tests/test_kernels.py -k 'pool or im or keep_mask or hash'",
+            "pytest --slow tests/test_kernels.py -k 'pool or im or keep_mask or hash'",
         ),
         Row(
             "lines of the kernels that the tests reach",
@@ -237,7 +237,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "no kernel reads or writes outside of its arrays",
             "numba's bounds check",
             "NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(mktemp -d) "
-            "pytest tests/test_kernel_lines.py tests/test_layers.py",
+            "pytest --slow tests/test_kernel_lines.py tests/test_layers.py",
         ),
     ),
     "The checks themselves": (
@@ -335,7 +335,7 @@ def figures(row: Row, outcome: Outcome) -> tuple[str, str, str]:
     if coverage := re.search(r"^TOTAL +(\d+) +\d+ +(\S+%)", outcome.printed, re.M):
         return f"{coverage[1]} lines", coverage[2], "100%"
     if not row.errors:
-        if row.command == "pytest tests/test_contract.py":
+        if row.command == "pytest --slow tests/test_contract.py":
             return of_contract(outcome.tests)
         # each test that draws stands for its examples, any other for itself
         cases = outcome.tests - len(outcome.examples) + sum(outcome.examples)
