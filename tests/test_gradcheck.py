@@ -2082,7 +2082,7 @@ def test_the_engine_is_told_from_the_layers():
     assert "float32, layers one by one" in str(checked(model))
 
 
-@pytest.mark.parametrize("n", [1, 9, 300])
+@pytest.mark.parametrize("n", [1, 9, pytest.param(300, marks=pytest.mark.slow)])
 def test_the_engine_is_right_on_batches_of_any_size(n):
     assert checked(fused(), n, 9).engine.ok
 

@@ -242,6 +242,7 @@ def test_functions_of_other_people_compile_in_silence(capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_compiled_anew(tmp_path):
     use_kernels(tmp_path)
     files = [path for path in tmp_path.rglob("*") if path.suffix in {".nbi", ".nbc"}]

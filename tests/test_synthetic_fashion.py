@@ -188,6 +188,7 @@ def test_primitives_measure_distance():
     np.testing.assert_allclose(row, [[0.0, 0.1, -0.1, 0.1, 0.0]], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_not_trivial_and_not_noise_for_a_linear_classifier(drawn):
     """About 0.78 with 12,000 images; the tutorial's CNN reaches about 0.88 with 48,000."""
     linear_model = pytest.importorskip("sklearn.linear_model")

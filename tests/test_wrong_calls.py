@@ -83,6 +83,7 @@ def test_the_right_values_are_right():
     assert not wrong, "KINDS of tests/argument_kinds.py refuses what CALLS gives"
 
 
+@pytest.mark.slow
 def test_the_calls_are_many_and_always_the_same():
     sample = generated([], sample=2000, pairs=500, seed=3)
     assert sample == generated([], sample=2000, pairs=500, seed=3)
