@@ -156,6 +156,12 @@ class Optimizer(Copied, Configured):
         raise NotImplementedError(f"{type(self).__name__} has to define step(w, g, *slots)")
 
 
+def _decay(value: Any, name: str, who: str) -> float:
+    if value is None:  # Keras's error
+        raise ValueError(f"{who}: expected {name} to be a number of at least 0, received None")
+    return checks.real(value, name, who, low=0)
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum where asked for.
 
@@ -331,7 +337,55 @@ class Adam(Optimizer):
         w -= self.alpha() * m / (np.sqrt(v) + self.epsilon)
 
 
-KNOWN: dict[str, type[Optimizer]] = {"adam": Adam, "rmsprop": RMSprop, "sgd": SGD}
+class AdamW(Adam):
+    """Adam, with weights that decay by themselves.
+
+    Step
+        w = w - lr * weight_decay * w
+        then Adam's
+
+    Why: a penalty on large weights that is added to the loss goes through Adam's division by the
+    gradient's size, so that it hardly reaches the weights with large gradients. Taken from the
+    weights directly, it shrinks all of them at the same rate.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2; the
+    decay is multiplied by lr, as in Keras.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0
+    weight_decay : float >= 0
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float > 0
+
+    Examples
+    --------
+    >>> w = np.array([1.0, 0.0])
+    >>> AdamW(learning_rate=0.1, weight_decay=0.5).update(w, np.array([2.0, 2.0]))
+    >>> w.round(3)      # 1 - 0.1 * 0.5 * 1, then Adam's first step of 0.1
+    array([ 0.85, -0.1 ])
+    """
+
+    weight_decay = Setting(_decay)
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **keras: Any,
+    ) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **keras)
+        self.weight_decay = weight_decay
+
+    def step(self, w: Array, g: Array, *slots: Array) -> None:
+        w -= self.learning_rate * self.weight_decay * w
+        super().step(w, g, *slots)
+
+
+KNOWN: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": SGD}
 
 
 def get(identifier: Any, who: str = "optimizers") -> Optimizer:

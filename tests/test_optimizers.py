@@ -117,7 +117,7 @@ def test_get():
     assert isinstance(optimizers.get(RMSprop), RMSprop)
     own = SGD()
     assert optimizers.get(own) is own
-    with pytest.raises(ValueError, match="one of adam, rmsprop, sgd; received 'adm'"):
+    with pytest.raises(ValueError, match="one of adam, adamw, rmsprop, sgd; received 'adm'"):
         optimizers.get("adm")
     with pytest.raises(TypeError, match="one of"):
         optimizers.get(0.01)

@@ -1,11 +1,14 @@
 """Settings: declared once on a class, checked whenever they are set, written to a config."""
 
 import copy
+import functools
 import json
 import pickle
 
 import numpy as np
 import pytest
+from cases.layers import LAYERS
+from cases.optimizers import OPTIMIZERS
 
 from minicnn import Sequential, initializers, layers, losses, metrics, optimizers
 from minicnn.callbacks import Callback, History
@@ -76,6 +79,10 @@ MADE = {
     Callback: lambda: Callback(),
     History: lambda: History(),
 }
+
+for kind, case in {**LAYERS, **OPTIMIZERS}.items():  # the others as the table of cases has them
+    fullest = max((getattr(e, "kwargs", e) for e in case.examples.values()), key=len)
+    MADE.setdefault(kind, functools.partial(kind, **fullest))
 
 LAYER = {"activity_regularizer": None, "autocast": True, "trainable": True, "dtype": None}
 REGULARIZED = dict.fromkeys(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.kernels import LazyModule
-from minicnn.optimizers import SGD, Adam, Optimizer, RMSprop
+from minicnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
 kernels = LazyModule("minicnn.engine.kernels")
 
@@ -28,6 +28,10 @@ def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
         least = (o.epsilon * 2.0**-60, (o.epsilon * UNSEEN) ** 2)
         kernels.adam(w, g, m, v, *map(number, (*factors, *least)))
 
+    def adamw(w: Any, g: Any, m: Any, v: Any, o: Any = optimizer) -> None:
+        w -= number(o.learning_rate * o.weight_decay) * w
+        adam(w, g, m, v)
+
     def rmsprop(w: Any, g: Any, v: Any, o: Any = optimizer) -> None:
         factors = (o.rho, 1 - o.rho, o.learning_rate, o.epsilon, o.epsilon * UNSEEN)
         kernels.rmsprop(w, g, v, *map(number, factors))
@@ -36,7 +40,11 @@ def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
         factors = (number(o.momentum), number(o.learning_rate))
         kernels.momentum(w, g, v, *factors, o.nesterov, number(2.0**-116))
 
-    known: dict[type[Optimizer], Callable[..., None]] = {Adam: adam, RMSprop: rmsprop}
+    known: dict[type[Optimizer], Callable[..., None]] = {
+        Adam: adam,
+        AdamW: adamw,
+        RMSprop: rmsprop,
+    }
     if type(optimizer) is SGD and optimizer.slots:
         return momentum
     return known.get(type(optimizer))

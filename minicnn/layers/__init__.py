@@ -5,6 +5,7 @@ from __future__ import annotations
 from minicnn.layers.activations import (
     Activation,
     ActivationLayer,
+    LeakyReLU,
     Linear,
     ReLU,
     Sigmoid,
@@ -18,13 +19,14 @@ from minicnn.layers.dense import Dense
 from minicnn.layers.dropout import Dropout
 from minicnn.layers.flatten import Flatten
 from minicnn.layers.input import Input, InputLayer
-from minicnn.layers.pooling import AveragePooling2D, MaxPooling2D
+from minicnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
 from minicnn.layers.rescaling import Rescaling
 
 # Keras's other names for the same classes
 Convolution2D = Conv2D
 MaxPool2D = MaxPooling2D
 AvgPool2D = AveragePooling2D
+GlobalAvgPool2D = GlobalAveragePooling2D
 
 __all__ = [
     "Activation",
@@ -37,9 +39,12 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalAvgPool2D",
     "Input",
     "InputLayer",
     "Layer",
+    "LeakyReLU",
     "Linear",
     "MaxPool2D",
     "MaxPooling2D",

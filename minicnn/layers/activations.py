@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,12 @@ import numpy as np
 from minicnn import checks
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.settings import Setting, described, has_settings, restored
+
+
+def _slope(value: Any, name: str, who: str) -> float:
+    if value is None:  # Keras's error
+        raise ValueError(f"{who}: expected {name} to be a number of at least 0, received None")
+    return checks.real(value, name, who, low=0)
 
 
 class ActivationLayer(Layer):
@@ -85,6 +92,64 @@ class ReLU(ActivationLayer):
     def backward(self, dy: Array) -> Array:
         dy, y = self._recall(dy)
         dx: Array = dy * (y > 0)  # y > 0 exactly where x > 0
+        return dx
+
+
+class LeakyReLU(ActivationLayer):
+    """ReLU with a small slope where x is negative.
+
+    Shapes
+        x, y   any
+
+    Forward
+        y = x where x > 0, else negative_slope * x
+
+    Backward
+        dx = dy where x > 0, else negative_slope * dy
+
+    Why: a unit of ReLU whose input is negative for all samples gets no gradient and stays silent
+    for good; the small slope leaves it a way back. At 0 the slope is that of the negative side.
+
+    Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
+    2013.
+
+    Parameters
+    ----------
+    negative_slope : float >= 0
+        By the name `activation="leaky_relu"` it is 0.2, as in Keras. `alpha`, the older name, is
+        taken with a warning.
+
+    Examples
+    --------
+    >>> layer = LeakyReLU(0.25)
+    >>> layer.forward(np.array([-4.0, 0.0, 2.0]))
+    array([-1.,  0.,  2.])
+    >>> layer.backward(np.array([8.0, 8.0, 8.0]))
+    array([2., 2., 8.])
+    """
+
+    negative_slope = Setting(_slope)
+
+    def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
+        if "alpha" in kwargs:
+            warnings.warn(
+                "LeakyReLU: alpha is now called negative_slope. Write negative_slope=...",
+                UserWarning,
+                stacklevel=2,
+            )
+            negative_slope = kwargs.pop("alpha")
+        super().__init__(**kwargs)
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = self._input(x)
+        slopes = np.where(x > 0, 1, self.negative_slope).astype(x.dtype)
+        self._cache = slopes
+        return x * slopes
+
+    def backward(self, dy: Array) -> Array:
+        dy, slopes = self._recall(dy)
+        dx: Array = dy * slopes
         return dx
 
 
@@ -212,12 +277,16 @@ class Softmax(ActivationLayer):
 
 
 KNOWN: dict[str, type[ActivationLayer]] = {
+    "leaky_relu": LeakyReLU,
     "linear": Linear,
     "relu": ReLU,
     "sigmoid": Sigmoid,
     "softmax": Softmax,
     "tanh": Tanh,
 }
+
+# what an activation is given where its name stands for other settings than its constructor's
+BY_NAME: dict[str, dict[str, Any]] = {"leaky_relu": {"negative_slope": 0.2}}
 
 
 def _activation(value: Any, name: str, who: str) -> ActivationLayer:
@@ -238,7 +307,7 @@ class Activation(ActivatedLayer, ActivationLayer):
     Parameters
     ----------
     activation : str, Layer or None
-        "linear", "relu", "sigmoid", "softmax", "tanh", or a layer to apply.
+        "linear", "relu", "leaky_relu", "sigmoid", "softmax", "tanh", or a layer to apply.
 
     Raises
     ------
@@ -278,4 +347,7 @@ def get(identifier: Any, who: str = "activations") -> ActivationLayer:
     if isinstance(identifier, dict):
         return restored(identifier, [*KNOWN.values(), Activation], "activation", who)
     cls = checks.lookup(identifier, KNOWN, "activation", who)
-    return cls(name=identifier.lower())  # a name of its own keeps it out of the automatic count
+    settings = BY_NAME.get(identifier.lower(), {})
+    return cls(
+        **settings, name=identifier.lower()
+    )  # a name of its own keeps it out of the automatic count

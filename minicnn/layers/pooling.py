@@ -1,4 +1,4 @@
-"""MaxPooling2D and AveragePooling2D: one number for each window of an image."""
+"""Pooling: one number for each window of an image, or for the whole of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, kernels
-from minicnn.layers.base import Array, Layer, Shape
+from minicnn.layers.base import Array, Layer, Shape, image_shape
 from minicnn.layers.windows import Windows, checked_padding, windows
 from minicnn.settings import Setting
 
@@ -181,4 +181,63 @@ class AveragePooling2D(_Pooling2D):
         dy, (x_shape, win) = self._recall(dy)
         dx = np.empty(x_shape, dy.dtype)
         kernels.average_pool_backward(dy, *win[:6], dx)
+        return dx
+
+
+class GlobalAveragePooling2D(Layer):
+    """The mean of each channel over the whole image.
+
+    Shapes
+        x   (N, H, W, C)
+        y   (N, C), or (N, 1, 1, C) with keepdims
+
+    Forward
+        y[n,c] = sum over h,w of x[n,h,w,c] / (H W)
+
+    Backward
+        dx[n,h,w,c] = dy[n,c] / (H W)
+
+    Why: every cell has the same share in the mean, so it takes the same share of the gradient. In
+    the place of Flatten and a large Dense it leaves one number for each channel of any image.
+
+    Source: Lin, Chen and Yan, "Network in network", 2013.
+
+    Parameters
+    ----------
+    keepdims : bool
+        Whether height and width stay, with one cell.
+
+    Examples
+    --------
+    >>> layer = GlobalAveragePooling2D()
+    >>> layer.forward(np.arange(4.0).reshape(1, 2, 2, 1))
+    array([[1.5]])
+    >>> layer.backward(np.array([[4.0]]))[0, :, :, 0]
+    array([[1., 1.],
+           [1., 1.]])
+    """
+
+    built_when_made = True
+    keepdims = Setting(checks.boolean, fixed=True)
+    ignored = {"data_format": (None, "channels_last")}
+
+    def __init__(self, keepdims: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keepdims = keepdims
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        *_, C = image_shape(input_shape, self.who)
+        return (input_shape[0], 1, 1, C) if self.keepdims else (input_shape[0], C)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = self._input(x)
+        self._cache = x.shape
+        y: Array = x.mean(axis=(1, 2), keepdims=self.keepdims)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        dy, x_shape = self._recall(dy)
+        N, H, W, C = x_shape
+        dx = np.empty(x_shape, dy.dtype)
+        dx[...] = dy.reshape(N, 1, 1, C) / (H * W)
         return dx

@@ -19,8 +19,10 @@ from minicnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePooling2D,
     InputLayer,
     Layer,
+    LeakyReLU,
     Linear,
     MaxPooling2D,
     ReLU,
@@ -420,7 +422,11 @@ LAYERS: dict[type[Layer], LayerCase] = {
         },
         definition=lambda case, layer, x: activated(layer, x),
         torch=lambda torch, layer, params, x, training: torch_activated(torch, layer, x),
-        keras={name: Example({"activation": name}, (3, 4)) for name in sorted(ACTIVATIONS)},
+        keras={
+            name: Example({"activation": name}, (3, 4))
+            for name in sorted(ACTIVATIONS)
+            if name != "leaky_relu"  # its 0.2 is rounded by TensorFlow; LeakyReLU has numbers
+        },
         draw=lambda draw: ({"activation": some_activation(draw)}, draw.shape()),
         side=activation_side,
         inside=lambda draw, sample: {"activation": some_activation(draw)},
@@ -584,6 +590,30 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={},
         built_when_made=False,
     ),
+    GlobalAveragePooling2D: LayerCase(
+        examples={
+            "a row for each image": Example({}, (3, 4, 5, 2)),
+            "an image of one cell": Example({"keepdims": True}, (2, 3, 3, 4)),
+        },
+        definition=lambda case, layer, x: [
+            [
+                math.fsum(cell[c] for row in image for cell in row) / (len(image) * len(image[0]))
+                for c in range(case.shape[3])
+            ]
+            for image in x
+        ],
+        torch=lambda torch, layer, params, x, training: x.mean((1, 2), keepdim=layer.keepdims),
+        keras={
+            "flat": Example({}, (2, 3, 4, 5)),
+            "keepdims": Example({"keepdims": True}, (2, 3, 4, 5)),
+        },
+        draw=lambda draw: (
+            {"keepdims": draw.flag()},
+            (draw.size(1, 3), draw.size(1, 6), draw.size(1, 6), draw.size(1, 4)),
+        ),
+        linear={},
+        inside=lambda draw, sample: {"keepdims": draw.flag()} if len(sample) == 3 else None,
+    ),
     InputLayer: LayerCase(
         examples={"vectors": Example({"shape": (5,)}, (4, 5))},
         definition=each_number(lambda v: v),
@@ -592,6 +622,22 @@ LAYERS: dict[type[Layer], LayerCase] = {
         draw=some_input,
         linear={},
         inside=lambda draw, sample: None,  # a model has one, at its beginning
+    ),
+    LeakyReLU: LayerCase(
+        examples={"vectors": Example({"negative_slope": 0.25}, (4, 5))},
+        definition=lambda case, layer, x: each_number(
+            lambda v: v if v > 0 else layer.negative_slope * v
+        )(case, layer, x),
+        torch=lambda torch, layer, params, x, training: torch.nn.functional.leaky_relu(
+            x, layer.negative_slope
+        ),
+        keras={
+            "vectors": Example({"negative_slope": 0.25}, (3, 4)),
+            "3d": Example({"negative_slope": 0.5}, (3, 4, 5)),
+        },
+        draw=lambda draw: ({"negative_slope": draw.number(0, 2)}, draw.shape()),
+        side=lambda layer, y: y > 0,
+        inside=lambda draw, sample: {"negative_slope": draw.number(0, 2)},
     ),
     Linear: LayerCase(
         examples={"vectors": Example({}, (4, 5))},

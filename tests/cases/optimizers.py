@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from cases import Draw, OptimizerCase
-from minicnn.optimizers import SGD, Adam, Optimizer, RMSprop
+from minicnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
 
 def examples() -> dict[str, Optimizer]:
@@ -77,6 +77,17 @@ def torch_adam(torch: Any, o: Any, w: Any, gradients: Any) -> list[Any]:
     return followed(theirs, w, gradients, each)
 
 
+def torch_adamw(torch: Any, o: Any, w: Any, gradients: Any) -> list[Any]:
+    theirs = torch.optim.AdamW(
+        [w], o.learning_rate, (o.beta_1, o.beta_2), eps=o.epsilon, weight_decay=o.weight_decay
+    )
+
+    def each(group: Any, t: int) -> None:
+        group["eps"] = o.epsilon / math.sqrt(1 - o.beta_2**t)
+
+    return followed(theirs, w, gradients, each)
+
+
 OPTIMIZERS: dict[type[Optimizer], OptimizerCase] = {
     Adam: OptimizerCase(
         examples={
@@ -91,6 +102,27 @@ OPTIMIZERS: dict[type[Optimizer], OptimizerCase] = {
             "epsilon": 10 ** draw.number(-8, 0),
         },
         torch=torch_adam,
+    ),
+    AdamW: OptimizerCase(
+        examples={
+            "defaults": {},
+            "other": {
+                "learning_rate": 0.01,
+                "weight_decay": 0.5,
+                "beta_1": 0.8,
+                "beta_2": 0.95,
+                "epsilon": 1e-3,
+            },
+        },
+        step=lambda o, w, g, t, s: adam(o, w - o.learning_rate * o.weight_decay * w, g, t, s),
+        draw=lambda draw: {
+            "learning_rate": draw.number(0, 1),
+            "weight_decay": draw.number(0, 1),
+            "beta_1": share(draw),
+            "beta_2": share(draw),
+            "epsilon": 10 ** draw.number(-8, 0),
+        },
+        torch=torch_adamw,
     ),
     RMSprop: OptimizerCase(
         examples={
