@@ -1,4 +1,4 @@
-"""Argument checks: every message says what was expected, what came, and how to mend it.
+"""Argument checks: every message says what was expected, what was received, and how to fix it.
 
 A kernel never validates, so whatever reaches one has passed through here first.
 `who` is the name of the caller as the user wrote it: "Conv2D 'conv2d_1'", "fit", "Adam".

@@ -30,7 +30,9 @@ Array = NDArray[Any]
 # standard deviation of a unit normal that is cut off at -2 and 2
 STD_OF_TRUNCATED_NORMAL = 0.87962566103423978
 
-LARGEST = 2**48  # numbers in one array; no machine holds more, and NumPy's own errors name nobody
+LARGEST = (
+    2**48
+)  # numbers in one array; no machine holds more, and NumPy's own errors name no argument
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

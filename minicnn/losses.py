@@ -253,7 +253,7 @@ class SparseCategoricalCrossentropy(Loss):
         if y.ndim == len(inner) + 2 and y.shape[-1] == 1:
             y = y[..., 0]
         if y.shape[1:] != tuple(inner):
-            mend = (
+            fix = (
                 "For one-hot rows use loss='categorical_crossentropy', or y.argmax(axis=-1)"
                 if y.shape[1:] == (*inner, classes)
                 else "Give one whole-number label for each prediction"
@@ -261,7 +261,7 @@ class SparseCategoricalCrossentropy(Loss):
             shape = f"({', '.join(['N', *map(str, inner)])}{'' if inner else ','})"
             raise ValueError(
                 f"{who}: expected y of shape {shape} for "
-                f"sparse_categorical_crossentropy, received {y.shape}. {mend}"
+                f"sparse_categorical_crossentropy, received {y.shape}. {fix}"
             )
         self.check_values(y, output_shape, who)
         return y.astype(np.int64) if y.dtype.kind == "f" else y
@@ -337,7 +337,7 @@ class CategoricalCrossentropy(Loss):
     def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
         y, output_shape = checks.numeric(y_true, "y", who), checked_outputs(output_shape, who)
         if y.shape[1:] != tuple(output_shape[1:]):
-            mend = (
+            fix = (
                 "For whole-number labels use loss='sparse_categorical_crossentropy', or "
                 f"minicnn.utils.to_categorical(y, {output_shape[-1]})"
                 if y.ndim < len(output_shape) or y.shape[-1] == 1
@@ -345,7 +345,7 @@ class CategoricalCrossentropy(Loss):
             )
             raise ValueError(
                 f"{who}: expected y of shape (N, {', '.join(map(str, output_shape[1:]))}) for "
-                f"categorical_crossentropy, received {y.shape}. {mend}"
+                f"categorical_crossentropy, received {y.shape}. {fix}"
             )
         self.check_values(y, output_shape, who)
         return y

@@ -171,7 +171,7 @@ class SGD(Optimizer):
         w = w + momentum * v - lr * g       Nesterov
 
     Why: momentum sums the gradients of the past with fading weight, so that steps which agree grow
-    and steps which quarrel cancel. Nesterov takes the step that the new v is about to take.
+    and opposite ones cancel. Nesterov takes the step that the new v is about to take.
 
     Source: Polyak, 1964; Nesterov, 1983; this form: Sutskever et al., "On the importance of
     initialization and momentum in deep learning", 2013.

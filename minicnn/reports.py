@@ -374,14 +374,14 @@ def class_labels(values: Any, name: str, who: str) -> Classes:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        mend = (
+        fix = (
             f" Take the class of the largest number in each row: np.argmax({name}, axis=1)"
             if array.ndim == 2
             else ""
         )
         raise ValueError(
             f"{who}: expected {name} to hold one class per sample, shape (N,), "
-            f"received shape {array.shape}.{mend}"
+            f"received shape {array.shape}.{fix}"
         )
     checks.finite(array, name, who)
     if array.dtype.kind == "f" and (fractions := array != np.floor(array)).any():

@@ -393,7 +393,7 @@ def test_slots_of_silent_weights_end_at_zero(optimizer):
         step(w, g, *slots)
         assert not any(((slot != 0) & (abs(slot) < tiny)).any() for slot in slots)
     assert not slots[0].any()
-    slots[0][...] = np.nan  # but what has gone wrong is not flushed away
+    slots[0][...] = np.nan  # but what has gone wrong is not flush_denormals away
     step(w, g, *slots)
     assert np.isnan(w).all()
 

@@ -366,14 +366,14 @@ def test_a_cache_that_fails_costs_a_compilation():
         _cache_file = None
         _cache_path = "there"
         _impl = SimpleNamespace(filename_base="fast.im2col-17.py311")
-        flushed = 0
+        flush_denormals = 0
         path = "here"
 
         def load_overload(self, *args):
             raise EOFError("Ran out of input")
 
         def flush(self):
-            self.flushed += 1
+            self.flush_denormals += 1
             raise PermissionError
 
         def save_overload(self, *args):
@@ -385,7 +385,7 @@ def test_a_cache_that_fails_costs_a_compilation():
     assert failing._cache_file._source_stamp == compiler.SOURCES
     assert cache.path == "here"
     assert cache.load_overload("signature", "target") is None
-    assert failing.flushed == 1
+    assert failing.flush_denormals == 1
     cache.save_overload("signature", "data")
 
 

@@ -1,1 +1,1 @@
-"""How a network is run: cut into shards, spread over threads. Nobody needs to read it to learn."""
+"""How a network is run: cut into shards, spread over threads. Not needed to learn backprop."""

@@ -80,7 +80,7 @@ def sparse_crossentropy(z: Any, labels: Any, factor: Any, losses: Any, dz: Any) 
 
 
 @jit
-def flushed(value: Any, least: Any) -> Any:
+def flush_denormals(value: Any, least: Any) -> Any:
     """A value of an optimizer's slot; 0 for those below `least`, which no longer move a weight.
 
     Where the gradient is 0 for good (a pixel that is always black, a unit that ReLU has silenced),
@@ -105,8 +105,8 @@ def adam(
 ) -> None:
     """`optimizers.Adam.step`, with rest_1 = 1 - beta_1 and rest_2 = 1 - beta_2."""
     for i in range(len(w)):
-        m[i] = flushed(m[i] + rest_1 * (g[i] - m[i]), least_m)
-        v[i] = flushed(v[i] + rest_2 * (g[i] * g[i] - v[i]), least_v)
+        m[i] = flush_denormals(m[i] + rest_1 * (g[i] - m[i]), least_m)
+        v[i] = flush_denormals(v[i] + rest_2 * (g[i] * g[i] - v[i]), least_v)
         w[i] -= alpha * m[i] / (np.sqrt(v[i]) + epsilon)
 
 
@@ -114,7 +114,7 @@ def adam(
 def rmsprop(w: Any, g: Any, v: Any, rho: Any, rest: Any, lr: Any, epsilon: Any, least: Any) -> None:
     """`optimizers.RMSprop.step`, with rest = 1 - rho."""
     for i in range(len(w)):
-        v[i] = flushed(rho * v[i] + rest * g[i] * g[i], least)
+        v[i] = flush_denormals(rho * v[i] + rest * g[i] * g[i], least)
         w[i] -= lr * g[i] / np.sqrt(v[i] + epsilon)
 
 
@@ -122,5 +122,5 @@ def rmsprop(w: Any, g: Any, v: Any, rho: Any, rest: Any, lr: Any, epsilon: Any, 
 def momentum(w: Any, g: Any, v: Any, share: Any, lr: Any, nesterov: bool, least: Any) -> None:
     """`optimizers.SGD.step` with momentum."""
     for i in range(len(w)):
-        v[i] = flushed(share * v[i] - lr * g[i], least)
+        v[i] = flush_denormals(share * v[i] - lr * g[i], least)
         w[i] += share * v[i] - lr * g[i] if nesterov else v[i]

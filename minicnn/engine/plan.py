@@ -101,7 +101,7 @@ def _is(layers: Sequence[Layer], k: int, kind: type[Layer]) -> bool:
 
 
 def _first(layers: Sequence[Layer], k: int) -> bool:
-    """Whether no layer before layer k learns, so that nobody needs its dx."""
+    """Whether no layer before layer k learns, so that its dx is not needed."""
     return not any(layer.params for layer in layers[:k])
 
 

@@ -1,7 +1,7 @@
 """A batch is cut into shards, the shards are spread over lanes, and the lanes over threads.
 
     batch of N samples -> shards: consecutive samples; the cuts depend on N alone
-    shard k            -> lane k mod LANES: a walker through the plan with its own activations
+    shard k            -> lane k mod LANES: a worker's copy of the plan with its own activations
                           and its own gradient vector, to which its shards add in their order
     gradient           =  sum of the lanes' vectors, in the order of the lanes
 
@@ -30,7 +30,7 @@ from minicnn.layers.contents import Streams, layers_inside, replicas
 Array = NDArray[Any]
 
 LANES = 4
-SMALLEST, LARGEST = 8, 64  # samples in a shard
+MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 
 
 def cut(n: int) -> list[slice]:
@@ -44,12 +44,12 @@ def cut(n: int) -> list[slice]:
     >>> [len(cut(n)) for n in (1, 32, 128, 1000)]
     [1, 2, 2, 16]
     """
-    size = min(LARGEST, max(SMALLEST, -(-n // 2)))
+    size = min(LARGEST, max(MIN_SHARD, -(-n // 2)))
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 class Lane:
-    """One walker through the plan, with its own activations and, to train, its own gradient."""
+    """A worker's copy of the plan, with its own activations and, to train, its own gradient."""
 
     def __init__(self, plan: Plan, gradient: Array | None) -> None:
         self.layers: list[Layer] = replicas(plan.layers)

@@ -3,7 +3,7 @@
 A step is used like a layer, `forward(x, training)` and `backward(dy)`, on a shard; it reads the
 parameters of its layers' replicas and writes their gradients. What it returns lies in a buffer of
 its own that the next call uses again. `backward` returns None where no layer before has parameters:
-nobody asks for the gradient of the images.
+the gradient of the images is not needed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The kernels and NumPy's matrix product let go of the interpreter's lock, so a few Python threads
 keep all cores busy. BLAS is held to one thread meanwhile (`blas.py`).
 
-Whoever has work does it himself, and asks helpers to join in:
+The calling thread works through its jobs itself, and idle threads help:
 
     run(task, items)    takes items one by one until none is left;  so does each helper that comes
                         -> waits for the items that helpers have begun

@@ -18,7 +18,7 @@ UNSEEN = 2.0**-24  # this share of a float32 does not change it
 def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
     """A function that does what `optimizer.step` does; None where there is none for its class.
 
-    What a slot holds counts as 0 (see `kernels.flushed`) where nobody can see it beside epsilon;
+    What a slot holds counts as 0 (see `kernels.flush_denormals`) where it vanishes beside epsilon;
     Adam's m, which epsilon divides, where it would move a weight by less than 1e-18 steps.
     """
     number = np.dtype(dtype).type

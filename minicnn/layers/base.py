@@ -488,7 +488,7 @@ def _watched_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
         if y.shape != declared:
             raise ValueError(
                 f"{self.who}: expected y of shape {declared}, as output_shape says, but forward "
-                f"returns shape {y.shape} for x of shape {np.shape(x)}. Mend the one that is wrong"
+                f"returns shape {y.shape} for x of shape {np.shape(x)}. Fix the one that is wrong"
             )
         return y
 
@@ -578,13 +578,13 @@ def image_shape(input_shape: Shape, who: str) -> tuple[int, int, int]:
         _, H_in, W_in, C_in = input_shape
         if all(isinstance(size, (int, np.integer)) and size > 0 for size in (H_in, W_in, C_in)):
             return H_in, W_in, C_in
-    mend = {
+    fix = {
         3: "Add a channel axis: x[..., None]",
         2: "Reshape the rows to images: x.reshape(-1, H, W, C)",
         5: "Leave the batch axis out of input_shape: it is (H, W, C)",
     }.get(len(input_shape), "All of H, W, C have to be known and at least 1")
     raise ValueError(
-        f"{who}: expected input of shape (N, H, W, C), received {tuple(input_shape)}. {mend}"
+        f"{who}: expected input of shape (N, H, W, C), received {tuple(input_shape)}. {fix}"
     )
 
 

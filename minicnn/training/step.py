@@ -191,7 +191,7 @@ class Runner:
                     finite = finite and self.update(model)
                     what = self._overflown(model) if finite else ""
                     if what or not finite:
-                        self.snapshot.restore()  # then look in the model as it was before the step
+                        self.snapshot.restore()  # the fault is looked for before the step
                         what = what or self.first_fault(model, batch, step)
                         number = model.optimizer.iterations + 1
                         raise NotFiniteError(not_finite(number, what), values)
