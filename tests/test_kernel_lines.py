@@ -155,7 +155,16 @@ def test_the_fused_steps_of_the_optimizers_with_an_epsilon_that_counts(optimizer
 
 @pytest.mark.parametrize(
     ("pixel", "slope", "weight"),
-    [(1, 1, 1), (1e4, 1, 1), (1e31, 1, 1), (1, 200, 1), (1, 1e5, 1), (1, 1e35, 1), (1, 1, 1e5)],
+    [
+        (1, 1, 1),
+        (1500, 1, 1),
+        (1e4, 1, 1),
+        (1e31, 1, 1),
+        (1, 200, 1),
+        (1, 1e5, 1),
+        (1, 1e35, 1),
+        (1, 1, 1e5),
+    ],
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_tiles_beside_large_numbers(pixel, slope, weight, first):

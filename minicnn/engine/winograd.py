@@ -43,7 +43,7 @@ from minicnn.kernels.fast import keep
 
 # A window is small where the largest cell of its tile is over RANGE times its sum; the tile is set
 # apart where it is over FAR times as large. Gradients differ more by nature.
-RANGE, FAR = np.float32(2.0**4), np.float32(2.0**7)
+RANGE, FAR = np.float32(2.0**5), np.float32(2.0**8)
 GRADIENT_RANGE, GRADIENT_FAR = np.float32(2.0**5), np.float32(2.0**8)
 WEIGHT_RANGE = 64.0  # of the largest weight over their mean: beyond, all windows count as small
 SMALL, LARGE = np.float32(1e-30), np.float32(1e30)
@@ -111,6 +111,16 @@ def _A(t0: Any, t1: Any, t2: Any, t3: Any) -> Any:
 
 
 @jit_sums
+def size_and_squares(d: Any) -> tuple[Any, Any]:
+    """Sums of |d| and of d^2."""
+    total, squares = np.float32(0), np.float32(0)
+    for k in range(len(d)):
+        total += abs(d[k])
+        squares += d[k] * d[k]
+    return total, squares
+
+
+@jit_sums
 def size_of(d: Any) -> Any:
     """Sum of |d|."""
     total = np.float32(0)
@@ -138,23 +148,34 @@ def measure_squares(
     once; squares (tiles_h + 2, tiles_w + 2) are their sums of squares, with zeros around them, so
     that those of a tile and its neighbours cover its patch.
     """
+    squares[:] = 0
     for i in range(tiles_h):
         for j in range(tiles_w):
             top, left = 4 * i + 1 - P, 4 * j + 1 - P
             bottom, right = min(top + 4, H), min(left + 4, W)
-            least[i, j] = LARGE
+            smallest, whole = LARGE, np.float32(0)
             for p in range(top, bottom if bottom - top > 2 else top + 1, 2):
                 for q in range(left, right if right - left > 2 else left + 1, 2):
-                    stop, total = (min(q + 2, W)) * C, np.float32(0)
-                    for h in range(p, min(p + 2, H)):
-                        total += size_of(x[h * W * C + q * C : h * W * C + stop])
-                    least[i, j] = min(least[i, j], total)
-            top, left = top if i > 0 else 0, left if j > 0 else 0
-            bottom, right = bottom if i < tiles_h - 1 else H, right if j < tiles_w - 1 else W
-            total = np.float32(0)
-            for h in range(top, bottom):
-                total += sum_of_squares(x[(h * W + left) * C : (h * W + right) * C])
-            squares[i + 1, j + 1] = total
+                    square = np.float32(0)
+                    for h in range(p, min(p + 2, bottom)):
+                        at = h * W * C
+                        row = x[at + q * C : at + min(q + 2, right) * C]
+                        total, total_squares = size_and_squares(row)
+                        square += total
+                        whole += total_squares
+                    smallest = min(smallest, square)
+            least[i, j] = smallest
+            squares[i + 1, j + 1] = whole
+    if P == 0:  # the outermost cells are in no inner square
+        for h in range(H):
+            for w in range(W):
+                if h in (0, H - 1) or w in (0, W - 1):
+                    i, j = (
+                        min(max(h - 1, 0) // 4, tiles_h - 1),
+                        min(max(w - 1, 0) // 4, tiles_w - 1),
+                    )
+                    at = (h * W + w) * C
+                    squares[i + 1, j + 1] += sum_of_squares(x[at : at + C])
 
 
 @jit_fused
@@ -355,6 +376,21 @@ def input_kernels(C: int) -> InputKernels:
                     V[o + 3 * K + c], V[o + 4 * K + c], V[o + 5 * K + c] = v3, v4, v5
 
     @jit_fused
+    def measure_tile(x: Any, P: int, i: int, j: int, d: Any, sums: Any) -> tuple[int, int]:
+        H, W = x.shape[:2]
+        for k in range(36):
+            h, w = 4 * i + k // 6 - P, 4 * j + k % 6 - P
+            inside = 0 <= h < H and 0 <= w < W
+            for c in range(C):
+                d[k, c] = x[h, w, c] if inside else np.float32(0)
+        largest = measure_cells(d, sums)
+        seen = seen_from(not_zero(sums, 6))
+        i_1, j_1 = min(4, H + 2 * P - 2 - 4 * i), min(4, W + 2 * P - 2 - 4 * j)
+        few, far = small_windows(largest, sums, 6, 0, i_1, 0, j_1, RANGE, FAR)
+        apart = far or not largest < LARGE
+        return (ALL_WINDOWS if apart else few), (seen | APART if apart else seen)
+
+    @jit_fused
     def measure(
         x: Any, P: int, tiles_h: int, tiles_w: int, wide: bool, marks: Any, small: Any
     ) -> int:
@@ -362,27 +398,17 @@ def input_kernels(C: int) -> InputKernels:
         sums, d = np.empty(36, np.float32), np.empty((36, C), np.float32)
         least = np.empty((tiles_h, tiles_w), np.float32)
         squares = np.zeros((tiles_h + 2, tiles_w + 2), np.float32)
-        n_small = 0
-        for t in range(len(x) * tiles_h * tiles_w):
-            n, place = divmod(t, tiles_h * tiles_w)
-            i, j = divmod(place, tiles_w)
-            if place == 0:
-                measure_squares(x[n].reshape(-1), H, W, C, P, tiles_h, tiles_w, least, squares)
-            marks[t], small[t] = ALL_CELLS, ALL_WINDOWS if wide else 0
-            if not is_even(least, squares, i, j, RANGE):
-                for k in range(36):
-                    h, w = 4 * i + k // 6 - P, 4 * j + k % 6 - P
-                    inside = 0 <= h < H and 0 <= w < W
-                    for c in range(C):
-                        d[k, c] = x[n, h, w, c] if inside else np.float32(0)
-                largest = measure_cells(d, sums)
-                marks[t] = seen_from(not_zero(sums, 6))
-                i_1, j_1 = min(4, H + 2 * P - 2 - 4 * i), min(4, W + 2 * P - 2 - 4 * j)
-                few, far = small_windows(largest, sums, 6, 0, i_1, 0, j_1, RANGE, FAR)
-                apart = far or not largest < LARGE
-                small[t] |= ALL_WINDOWS if apart else few
-                marks[t] |= APART if apart else 0
-            n_small += count_bits(small[t])
+        n_small, t = 0, 0
+        for n in range(len(x)):
+            measure_squares(x[n].reshape(-1), H, W, C, P, tiles_h, tiles_w, least, squares)
+            for i in range(tiles_h):
+                for j in range(tiles_w):
+                    marks[t], small[t] = ALL_CELLS, ALL_WINDOWS if wide else 0
+                    if wide or not is_even(least, squares, i, j, RANGE):
+                        few, marks[t] = measure_tile(x[n], P, i, j, d, sums)
+                        small[t] |= few
+                        n_small += count_bits(small[t])
+                    t += 1
         return n_small
 
     @jit_fused
