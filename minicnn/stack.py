@@ -28,7 +28,7 @@ from minicnn.layers.input import InputLayer
 from minicnn.parameters import FlatParameters
 from minicnn.settings import Setting
 from minicnn.subclasses import of_the_user
-from minicnn.weights import Weight
+from minicnn.weights import HasWeights, Weight
 
 Array = NDArray[Any]
 
@@ -42,7 +42,7 @@ _served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Stack]] = (
 )
 
 
-class Stack:
+class Stack(HasWeights):
     """What `Sequential` is before it is compiled: layers, shapes and weights."""
 
     name = Setting(checks.text)
@@ -412,15 +412,11 @@ class Stack:
         """
         if not self.built:
             return
-        if len(self._items) != len(self._leaves) or any(
-            isinstance(item, Stack) for item in self._items
-        ):
-            now = _leaves(self._items)
-            if [id(leaf) for leaf in now] != [id(leaf) for leaf in self._leaves]:
-                raise ValueError(
-                    f"{self.who}: expected the models inside it to keep the layers that it was "
-                    "built with. Put the new ones together: Sequential([...])"
-                )
+        if list(map(id, _leaves(self._items))) != list(map(id, self._leaves)):
+            raise ValueError(
+                f"{self.who}: expected the models inside it to keep the layers that it was "
+                "built with. Put the new ones together: Sequential([...])"
+            )
         self._store.absorb()
         self._store.separate_states(self._leaves)
 
@@ -447,16 +443,6 @@ class Stack:
             prefix = f"{item.name}/" if isinstance(item, Stack) else ""
             found += [replace(weight, path=prefix + weight.path) for weight in item.weights]
         return found
-
-    @property
-    def trainable_weights(self) -> list[Weight]:
-        """Those of `weights` that training changes."""
-        return [weight for weight in self.weights if weight.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Weight]:
-        """The others: running statistics, and everything in frozen layers."""
-        return [weight for weight in self.weights if not weight.trainable]
 
     def get_weights(self) -> list[Array]:
         """Copies of all weights, in Keras's order and shapes: layer by layer, kernel then bias.

@@ -66,3 +66,21 @@ class Weight:
             )
         checks.finite(given, self.path, "assign", dtype=self.dtype)
         self.value[...] = given
+
+
+class HasWeights:
+    """Base of layers and models: their `weights`, divided by whether training changes them."""
+
+    @property
+    def weights(self) -> list[Weight]:
+        raise NotImplementedError
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """Those of `weights` that training changes."""
+        return [weight for weight in self.weights if weight.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The others: running statistics, and everything in frozen layers."""
+        return [weight for weight in self.weights if not weight.trainable]

@@ -188,7 +188,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             passed="bit-equal",
         ),
         Row(
-            "wrong calls: class and message of the error, the model as it was",
+            "wrong calls: class and message of the error, the model unchanged",
             "what the error has to say",
             "pytest --slow tests/test_bad_input.py",
         ),

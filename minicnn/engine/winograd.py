@@ -42,9 +42,8 @@ from minicnn.kernels.compiler import jit_fused, jit_sums
 from minicnn.kernels.fast import keep
 
 # A window is small where the largest cell of its tile is over RANGE times its sum; the tile is set
-# apart where it is over FAR times as large. Gradients differ more by nature.
+# apart where it is over FAR times as large. The same holds for gradients.
 RANGE, FAR = np.float32(2.0**5), np.float32(2.0**8)
-GRADIENT_RANGE, GRADIENT_FAR = np.float32(2.0**5), np.float32(2.0**8)
 WEIGHT_RANGE = 64.0  # of the largest weight over their mean: beyond, all windows count as small
 SMALL, LARGE = np.float32(1e-30), np.float32(1e30)
 
@@ -179,13 +178,13 @@ def measure_squares(
 
 
 @jit_fused
-def is_even(least: Any, squares: Any, i: int, j: int, most: Any) -> bool:
+def is_even(least: Any, squares: Any, i: int, j: int) -> bool:
     """Whether no window of tile (i, j) can be small or of zeros, by `measure_squares`."""
     total = np.float32(0)
     for p in range(3):
         for q in range(3):
             total += squares[i + p, j + q]
-    bound = least[i, j] * most
+    bound = least[i, j] * RANGE
     return SMALL < total < LARGE and total <= bound * bound
 
 
@@ -196,7 +195,7 @@ def are_even_gradients(dz: Any, C: int, i_1: int, j_1: int) -> bool:
     for i in (0, i_1 - 1):
         for j in (0, j_1 - 1):
             k = 4 * i + j
-            least = min(least, size_of(dz[k * C : (k + 1) * C]) * GRADIENT_RANGE)
+            least = min(least, size_of(dz[k * C : (k + 1) * C]) * RANGE)
     squares = sum_of_squares(dz)
     return SMALL < squares < LARGE and squares <= least * least
 
@@ -225,10 +224,8 @@ def small_windows(
     i_1: int,
     j_0: int,
     j_1: int,
-    most: Any,
-    far_most: Any,
 ) -> tuple[int, bool]:
-    """The 3x3 windows whose sum is below the largest norm / `most`, and if one is far below.
+    """The 3x3 windows whose sum is below the largest norm / RANGE, and if one is below it / FAR.
 
     The windows begin at i_0 to i_1 and j_0 to j_1 of the cells (size * size,) and may hang over the
     edge; those of zeros do not count. Bits are counted from (i_0, j_0). Rounding errors of the
@@ -242,9 +239,9 @@ def small_windows(
             for p in range(max(i, 0), min(i + 3, size)):
                 for q in range(max(j, 0), min(j + 3, size)):
                     window += sums[size * p + q]
-            if window > 0 and not (largest <= window * most):
+            if window > 0 and not (largest <= window * RANGE):
                 small |= 1 << (6 * (i - i_0) + j - j_0)
-                far = far or not (largest <= window * far_most)
+                far = far or not (largest <= window * FAR)
     return small, far
 
 
@@ -386,7 +383,7 @@ def input_kernels(C: int) -> InputKernels:
         largest = measure_cells(d, sums)
         seen = seen_from(not_zero(sums, 6))
         i_1, j_1 = min(4, H + 2 * P - 2 - 4 * i), min(4, W + 2 * P - 2 - 4 * j)
-        few, far = small_windows(largest, sums, 6, 0, i_1, 0, j_1, RANGE, FAR)
+        few, far = small_windows(largest, sums, 6, 0, i_1, 0, j_1)
         apart = far or not largest < LARGE
         return (ALL_WINDOWS if apart else few), (seen | APART if apart else seen)
 
@@ -404,7 +401,7 @@ def input_kernels(C: int) -> InputKernels:
             for i in range(tiles_h):
                 for j in range(tiles_w):
                     marks[t], small[t] = ALL_CELLS, ALL_WINDOWS if wide else 0
-                    if wide or not is_even(least, squares, i, j, RANGE):
+                    if wide or not is_even(least, squares, i, j):
                         few, marks[t] = measure_tile(x[n], P, i, j, d, sums)
                         small[t] |= few
                         n_small += count_bits(small[t])
@@ -664,9 +661,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
             if not are_even_gradients(flat, C, min(4, H - 4 * i), min(4, W - 4 * j)):
                 largest = measure_cells(dz, sums)
                 marks[t] &= APART | reached_from(not_zero(sums, 4))
-                few, far = small_windows(
-                    largest, sums, 4, -2, 4, -2, 4, GRADIENT_RANGE, GRADIENT_FAR
-                )
+                few, far = small_windows(largest, sums, 4, -2, 4, -2, 4)
                 too_large = not largest < LARGE
                 small[t] |= ALL_CELLS if far or too_large else few
                 marks[t] |= APART if far or too_large else 0

@@ -37,7 +37,7 @@ from minicnn import checks, config, initializers, seeds
 from minicnn.layers.contents import Replicable, layers_inside, replace_arrays
 from minicnn.settings import Configured, Setting, arguments
 from minicnn.subclasses import of_the_user, refuse_vain_methods
-from minicnn.weights import KERAS_NAMES, Weight
+from minicnn.weights import KERAS_NAMES, HasWeights, Weight
 
 Array = NDArray[Any]
 Shape = tuple[Any, ...]  # batch axis first; None where the batch size is open
@@ -96,7 +96,7 @@ def _asked_for_shapes(output_shape: Callable[..., Shape]) -> Callable[..., Shape
     return asked
 
 
-class Layer(Replicable, Configured):
+class Layer(Replicable, Configured, HasWeights):
     """Base of all layers: names, parameters, and the checks around `forward` and `backward`.
 
     A layer of your own defines what differs from "y = x":
@@ -384,16 +384,6 @@ class Layer(Replicable, Configured):
             )
             for key, array in self.arrays().items()
         ]
-
-    @property
-    def trainable_weights(self) -> list[Weight]:
-        """Those of `weights` that training changes."""
-        return [weight for weight in self.weights if weight.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Weight]:
-        """The others: running statistics, and everything in a frozen layer."""
-        return [weight for weight in self.weights if not weight.trainable]
 
     def get_weights(self) -> list[Array]:
         """Copies of the parameters in Keras's order: kernel, bias (then running statistics)."""
