@@ -138,6 +138,9 @@ class DirectConvolution(ConvolutionStep):
         return None
 
 
+MEASURED = 2**17  # numbers of x that are measured at a time, and still in the cache when used
+
+
 class WinogradConvolution(ConvolutionStep):
     """Several input channels: `winograd.py`."""
 
@@ -176,22 +179,32 @@ class WinogradConvolution(ConvolutionStep):
         M, M3 = self._flat("M", F)
         *drawn, self._scale = self.drawn(training, y[0].size)
         bias = self.bias
-        k = self.input.measure(x, self.P, down, across, wide, marks.reshape(-1), small.reshape(-1))
-        rows = self.buffer("rows", (k, F))  # outputs of the windows that rounding would spoil
-        if k:
-            d = self.buffer("windows", (k, 9 * C))
-            tiles = len(x) * down * across
-            self.input.windows(x, self.P, down, across, 0, tiles, small.reshape(-1), d)
-            np.matmul(d, g.reshape(9 * C, F), out=rows)
+        # small windows and their outputs
+        d = self.buffer("windows", (16 * winograd.TILES, 9 * C))
+        rows = self.buffer("rows", (16 * winograd.TILES, F))
+        per_image, measured, some = down * across, 0, False
+        at_once = max(1, MEASURED // x[0].size)
         for chunk, (start, count) in enumerate(chunks):
             place = self.P, down, across, start, count
+            if start + count > measured * per_image:
+                first, measured = (
+                    measured,
+                    max(measured + at_once, -(-(start + count) // per_image)),
+                )
+                measured = min(measured, len(x))
+                tiles = slice(first * per_image, measured * per_image)
+                where = self.P, down, across, wide, marks.reshape(-1)[tiles]
+                more = self.input.measure(x[first:measured], *where, small.reshape(-1)[tiles])
+                some = some or more
+            if some:
+                k = self.input.windows(x, *place, small[chunk], d)
+                np.matmul(d[:k], g.reshape(9 * C, F), out=rows[:k])
             self.input.patches(x, *place, self._none_left_out, V)
             np.matmul(V3[:, :count], U, out=M3[:, :count])
-            done = self.output.tiles(
+            self.output.tiles(
                 M, bias, self.relu, H, W, down, across, start, count, y, winner, *drawn,
                 self._scale, marks[chunk], small[chunk], rows,
             )  # fmt: skip
-            rows = rows[done:]
         self._marks, self._small = marks, small
         self._x, self._y, self._winner, self._size = x, y, winner, (H, W)
         return y
@@ -216,7 +229,6 @@ class WinogradConvolution(ConvolutionStep):
             np.matmul(winograd.GG, g_T.reshape(9, -1), out=U_T)
             U_T = U_T.reshape(36, F, C)
             dx = self.buffer("dx", x.shape)
-            dx[...] = 0
         for chunk, (start, count) in enumerate(chunks):
             place = self.P, down, across, start, count
             marks, small = self._marks[chunk], self._small[chunk]

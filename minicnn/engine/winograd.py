@@ -44,7 +44,9 @@ from minicnn.kernels.fast import keep
 # A window is small where the largest cell of its tile is over RANGE times its sum; the tile is set
 # apart where it is over FAR times as large. The same holds for gradients.
 RANGE, FAR = np.float32(2.0**5), np.float32(2.0**8)
-WEIGHT_RANGE = 64.0  # of the largest weight over their mean: beyond, all windows count as small
+WEIGHT_RANGE = np.float32(
+    64
+)  # of the largest weight over their mean: beyond, all windows count as small
 SMALL, LARGE = np.float32(1e-30), np.float32(1e30)
 
 # Windows and cells of a tile are bits of a number: 6 i + j stands for (i, j).
@@ -110,16 +112,6 @@ def _A(t0: Any, t1: Any, t2: Any, t3: Any) -> Any:
 
 
 @jit_sums
-def size_and_squares(d: Any) -> tuple[Any, Any]:
-    """Sums of |d| and of d^2."""
-    total, squares = np.float32(0), np.float32(0)
-    for k in range(len(d)):
-        total += abs(d[k])
-        squares += d[k] * d[k]
-    return total, squares
-
-
-@jit_sums
 def size_of(d: Any) -> Any:
     """Sum of |d|."""
     total = np.float32(0)
@@ -137,151 +129,84 @@ def sum_of_squares(d: Any) -> Any:
 
 
 @jit_fused
-def measure_squares(
-    x: Any, H: int, W: int, C: int, P: int, tiles_h: int, tiles_w: int, least: Any, squares: Any
-) -> None:
-    """What tells at once that no window of a tile is small, for the image x (H * W * C,).
-
-    Each 3x3 window of a tile holds one of its four inner squares of 2x2 cells: least (tiles_h,
-    tiles_w) is the smallest of their sums. The inner cells of all tiles are the image, each cell
-    once; squares (tiles_h + 2, tiles_w + 2) are their sums of squares, with zeros around them, so
-    that those of a tile and its neighbours cover its patch.
-    """
-    squares[:] = 0
-    for i in range(tiles_h):
-        for j in range(tiles_w):
-            top, left = 4 * i + 1 - P, 4 * j + 1 - P
-            bottom, right = min(top + 4, H), min(left + 4, W)
-            smallest, whole = LARGE, np.float32(0)
-            for p in range(top, bottom if bottom - top > 2 else top + 1, 2):
-                for q in range(left, right if right - left > 2 else left + 1, 2):
-                    square = np.float32(0)
-                    for h in range(p, min(p + 2, bottom)):
-                        at = h * W * C
-                        row = x[at + q * C : at + min(q + 2, right) * C]
-                        total, total_squares = size_and_squares(row)
-                        square += total
-                        whole += total_squares
-                    smallest = min(smallest, square)
-            least[i, j] = smallest
-            squares[i + 1, j + 1] = whole
-    if P == 0:  # the outermost cells are in no inner square
-        for h in range(H):
-            for w in range(W):
-                if h in (0, H - 1) or w in (0, W - 1):
-                    i, j = (
-                        min(max(h - 1, 0) // 4, tiles_h - 1),
-                        min(max(w - 1, 0) // 4, tiles_w - 1),
-                    )
-                    at = (h * W + w) * C
-                    squares[i + 1, j + 1] += sum_of_squares(x[at : at + C])
+def add_windows(cells: Any, down: int, across: int, rows: Any, windows: Any) -> None:
+    """windows (.., ..), the first `down` rows and `across` columns: the sums of 3x3 cells."""
+    for p in range(down + 2):
+        for q in range(across):
+            rows[p, q] = cells[p, q] + cells[p, q + 1] + cells[p, q + 2]
+    for p in range(down):
+        for q in range(across):
+            windows[p, q] = rows[p, q] + rows[p + 1, q] + rows[p + 2, q]
 
 
 @jit_fused
-def is_even(least: Any, squares: Any, i: int, j: int) -> bool:
-    """Whether no window of tile (i, j) can be small or of zeros, by `measure_squares`."""
-    total = np.float32(0)
-    for p in range(3):
-        for q in range(3):
-            total += squares[i + p, j + q]
-    bound = least[i, j] * RANGE
-    return SMALL < total < LARGE and total <= bound * bound
+def extremes_of_columns(windows: Any, cells: Any, least: Any, most: Any) -> None:
+    """The smallest of each column of windows (4, ..), the largest of each of cells (6, ..)."""
+    for q in range(len(least)):
+        a, b = min(windows[0, q], windows[1, q]), min(windows[2, q], windows[3, q])
+        least[q] = min(a, b)
+    for q in range(len(most)):
+        a, b = max(cells[0, q], cells[1, q]), max(cells[2, q], cells[3, q])
+        most[q] = max(max(a, b), max(cells[4, q], cells[5, q]))
 
 
 @jit_fused
-def are_even_gradients(dz: Any, C: int, i_1: int, j_1: int) -> bool:
-    """Whether no window of dz (16 C,) is small: each that overlaps (i_1, j_1) holds a corner."""
-    least = LARGE
-    for i in (0, i_1 - 1):
-        for j in (0, j_1 - 1):
-            k = 4 * i + j
-            least = min(least, size_of(dz[k * C : (k + 1) * C]) * RANGE)
-    squares = sum_of_squares(dz)
-    return SMALL < squares < LARGE and squares <= least * least
-
-
-@jit_sums
-def measure_cells(d: Any, sums: Any) -> Any:
-    """sums (cells,) of |d| (cells, channels) over the channels; returns the largest cell's norm."""
-    most, squares = np.float32(0), np.float32(0)
-    for k in range(d.shape[0]):
-        total, square = np.float32(0), np.float32(0)
-        for c in range(d.shape[1]):
-            total += abs(d[k, c])
-            square += d[k, c] * d[k, c]
-        sums[k] = total
-        most, squares = max(most, total), max(squares, square)
+def largest_norm(x: Any, top: int, left: int, most: Any) -> Any:
+    """Of the 6x6 cells of x (H, W, C) from (top, left) on, none of whose sums is above `most`."""
+    squares = np.float32(0)
+    for h in range(max(top, 0), min(top + 6, x.shape[0])):
+        for w in range(max(left, 0), min(left + 6, x.shape[1])):
+            squares = max(squares, sum_of_squares(x[h, w]))
     # squares overflow and vanish early; the sum is never below the norm
     return np.sqrt(squares) if SMALL < squares < LARGE else most
 
 
 @jit_fused
-def small_windows(
-    largest: Any,
-    sums: Any,
-    size: int,
-    i_0: int,
-    i_1: int,
-    j_0: int,
-    j_1: int,
-) -> tuple[int, bool]:
-    """The 3x3 windows whose sum is below the largest norm / RANGE, and if one is below it / FAR.
+def corner(sums: Any, i_1: int, j_1: int) -> Any:
+    """The smallest sum over the windows of dz: each that overlaps (i_1, j_1) holds a corner."""
+    top, low = sums[0], sums[i_1 - 1]
+    return min(min(top[0], top[j_1 - 1]), min(low[0], low[j_1 - 1]))
 
-    The windows begin at i_0 to i_1 and j_0 to j_1 of the cells (size * size,) and may hang over the
-    edge; those of zeros do not count. Bits are counted from (i_0, j_0). Rounding errors of the
-    channels are independent, so they add up as a norm does, while the sum of an output's products
-    is that of its window.
+
+@jit_fused
+def add_overlaps(c: Any, windows: Any) -> None:
+    """Sums over the 3x3 windows (36,) that overlap the cells c (4, 4), from 2 before the first."""
+    rows = np.empty((4, 6), np.float32)
+    for p in range(4):
+        left, right = c[p, 0] + c[p, 1], c[p, 2] + c[p, 3]
+        rows[p, 0], rows[p, 1], rows[p, 2] = c[p, 0], left, left + c[p, 2]
+        rows[p, 3], rows[p, 4], rows[p, 5] = c[p, 1] + right, right, c[p, 3]
+    for q in range(6):
+        upper, lower = rows[0, q] + rows[1, q], rows[2, q] + rows[3, q]
+        windows[q], windows[6 + q], windows[12 + q] = rows[0, q], upper, upper + rows[2, q]
+        windows[18 + q], windows[24 + q], windows[30 + q] = rows[1, q] + lower, lower, rows[3, q]
+
+
+@jit_fused
+def mark_windows(largest: Any, windows: Any) -> tuple[int, int, bool]:
+    """Bits of the small windows and of those that are not 0, and whether the tile is set apart.
+
+    Rounding errors of the channels are independent, so `largest` is the norm of a cell, while the
+    sum of an output's products is that of its window (36,).
     """
-    small, far = 0, False
-    for i in range(i_0, i_1):
-        for j in range(j_0, j_1):
-            window = np.float32(0)
-            for p in range(max(i, 0), min(i + 3, size)):
-                for q in range(max(j, 0), min(j + 3, size)):
-                    window += sums[size * p + q]
-            if window > 0 and not (largest <= window * RANGE):
-                small |= 1 << (6 * (i - i_0) + j - j_0)
-                far = far or not (largest <= window * FAR)
-    return small, far
+    small, marks, far = 0, 0, 0
+    for k in range(36):  # without branches, so that it is vectorized
+        some = windows[k] > 0
+        marks |= np.int64(some) << k
+        small |= np.int64(some and windows[k] * RANGE < largest) << k
+        far |= np.int64(some and windows[k] * FAR < largest)
+    return small, marks, far != 0 or not largest < LARGE
 
 
-@jit_fused
-def not_zero(sums: Any, size: int) -> int:
-    """Which of the cells (size * size,) hold more than zeros: bit 6 i + j for cell (i, j)."""
-    cells = 0
-    for i in range(size):
-        for j in range(size):
-            cells |= (1 if sums[size * i + j] > 0 else 0) << (6 * i + j)
-    return cells
-
-
-@jit_fused
-def seen_from(cells: int) -> int:
-    """Which 3x3 windows of the 6x6 cells hold more than zeros, in bits as `not_zero`'s."""
-    rows = cells | cells >> 1 | cells >> 2
-    return rows | rows >> 6 | rows >> 12
-
-
-@jit_fused
-def reached_from(cells: int) -> int:
-    """Which of the 6x6 cells the 3x3 windows at these 4x4 reach: the transpose of `seen_from`."""
-    rows = cells | cells << 1 | cells << 2
-    return rows | rows << 6 | rows << 12
-
-
-@jit_fused
-def count_bits(bits: int) -> int:
-    count = 0
-    while bits:
-        bits &= bits - 1
-        count += 1
-    return count
-
-
+@jit_sums
 def is_wide(W: Any) -> bool:
-    """Whether one weight is so large that sums without it would lose their digits beside it."""
-    largest = max(float(W.max()), -float(W.min()))
-    return largest * W.size > WEIGHT_RANGE * float(np.abs(W).sum())
+    """Whether one weight of W (9, ..) is so large that sums without it lose digits beside it."""
+    largest, total = np.float32(0), np.float32(0)
+    for k in range(W.shape[0]):
+        for c in range(W.shape[1]):
+            largest = max(largest, abs(W[k, c]))
+            total += abs(W[k, c])
+    return largest * np.float32(W.size) > WEIGHT_RANGE * total
 
 
 class InputKernels(NamedTuple):
@@ -290,13 +215,14 @@ class InputKernels(NamedTuple):
     measure(x, P, tiles_h, tiles_w, wide, marks, small)
         Marks the windows of x (n, H, W, C) under P rows and columns of padding that are not 0, and
         the tiles that are to be set apart, and says which windows are small: all of them where the
-        kernel `is_wide`. Returns how many.
+        kernel `is_wide`. Returns whether there are any.
     patches(x, P, tiles_h, tiles_w, t_0, count, left_out, V)
         V of the tiles t_0 to t_0 + count; 0 for those that are apart in left_out.
     windows(x, P, tiles_h, tiles_w, t_0, count, chosen, rows)
-        rows (k, 9 C): the windows of the chosen bits.
+        rows (k, 9 C): the windows of the chosen bits. Returns k.
     scatter(dV, P, tiles_h, tiles_w, t_0, count, marks, small, dx)
-        Adds their dd into dx (n, H, W, C), but for cells that are small or reached by no gradient.
+        Adds up their dd in dx (n, H, W, C), but for cells that are small or reached by no gradient.
+        The first tile that has a cell writes it: the tiles have to come in their order.
     add_cells(rows, P, tiles_h, tiles_w, t_0, count, small, dx)
         Adds rows (k, C) to the cells of dx of the small bits.
     """
@@ -315,7 +241,7 @@ class OutputKernels(NamedTuple):
           marks, small, rows)
         The finished outputs of those tiles into y: bias, ReLU, 2x2 max-pooling, dropout. The
         convolution's own output is H x W; y is half as large with pooling. winner as in `direct`.
-        For the k small windows, rows (k, C) takes the place of M; returns k.
+        For the k small windows, rows (k, C) takes the place of M.
     gradients(dy, y, winner, relu, H, W, tiles_h, tiles_w, t_0, count, scale, wide, dM, db,
               marks, small, rows, apart)
         dM of those tiles; adds their part of db. Marks the cells of dx that gradients reach, sets
@@ -373,45 +299,50 @@ def input_kernels(C: int) -> InputKernels:
                     V[o + 3 * K + c], V[o + 4 * K + c], V[o + 5 * K + c] = v3, v4, v5
 
     @jit_fused
-    def measure_tile(x: Any, P: int, i: int, j: int, d: Any, sums: Any) -> tuple[int, int]:
-        H, W = x.shape[:2]
-        for k in range(36):
-            h, w = 4 * i + k // 6 - P, 4 * j + k % 6 - P
-            inside = 0 <= h < H and 0 <= w < W
-            for c in range(C):
-                d[k, c] = x[h, w, c] if inside else np.float32(0)
-        largest = measure_cells(d, sums)
-        seen = seen_from(not_zero(sums, 6))
-        i_1, j_1 = min(4, H + 2 * P - 2 - 4 * i), min(4, W + 2 * P - 2 - 4 * j)
-        few, far = small_windows(largest, sums, 6, 0, i_1, 0, j_1)
-        apart = far or not largest < LARGE
-        return (ALL_WINDOWS if apart else few), (seen | APART if apart else seen)
-
-    @jit_fused
     def measure(
         x: Any, P: int, tiles_h: int, tiles_w: int, wide: bool, marks: Any, small: Any
-    ) -> int:
+    ) -> bool:
         H, W = x.shape[1], x.shape[2]
-        sums, d = np.empty(36, np.float32), np.empty((36, C), np.float32)
-        least = np.empty((tiles_h, tiles_w), np.float32)
-        squares = np.zeros((tiles_h + 2, tiles_w + 2), np.float32)
-        n_small, t = 0, 0
+        down, across = 4 * tiles_h, 4 * tiles_w
+        cells = np.zeros((down + 2, across + 2), np.float32)  # sums of |x|, with the padding
+        rows = np.empty((down + 2, across), np.float32)
+        sums = np.full((down, across), np.float32(np.inf))  # of the windows, inf beyond the edge
+        least, most = np.empty(across, np.float32), np.empty(across + 2, np.float32)
+        windows = np.zeros(36, np.float32)  # those of a tile, at the places of their bits
+        some, t = False, 0
         for n in range(len(x)):
-            measure_squares(x[n].reshape(-1), H, W, C, P, tiles_h, tiles_w, least, squares)
+            for h in range(H):
+                for w in range(W):
+                    cells[h + P, w + P] = size_of(x[n, h, w])
+            add_windows(cells, H + 2 * P - 2, W + 2 * P - 2, rows, sums)
             for i in range(tiles_h):
+                own = sums[4 * i : 4 * i + 4]
+                extremes_of_columns(own, cells[4 * i : 4 * i + 6], least, most)
                 for j in range(tiles_w):
+                    k = 4 * j
+                    smallest = min(min(least[k], least[k + 1]), min(least[k + 2], least[k + 3]))
+                    largest = max(
+                        max(max(most[k], most[k + 1]), max(most[k + 2], most[k + 3])),
+                        max(most[k + 4], most[k + 5]),
+                    )
                     marks[t], small[t] = ALL_CELLS, ALL_WINDOWS if wide else 0
-                    if wide or not is_even(least, squares, i, j):
-                        few, marks[t] = measure_tile(x[n], P, i, j, d, sums)
-                        small[t] |= few
-                        n_small += count_bits(small[t])
+                    if wide or not (smallest > 0 and largest <= smallest * RANGE < LARGE):
+                        for p in range(16):
+                            windows[6 * (p // 4) + p % 4] = own[p // 4, k + p % 4]
+                        few, marks[t], apart = mark_windows(largest, windows)
+                        if few or apart:  # so it is by its sum; by its norm it may not be
+                            largest = largest_norm(x[n], 4 * i - P, k - P, largest)
+                            few, marks[t], apart = mark_windows(largest, windows)
+                        small[t] |= ALL_WINDOWS if apart else few
+                        marks[t] |= APART if apart else 0
+                        some = some or small[t] != 0
                     t += 1
-        return n_small
+        return some
 
     @jit_fused
     def windows(
         x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, chosen: Any, rows: Any
-    ) -> None:
+    ) -> int:
         row = 0
         for t in range(count):
             if chosen[t] == 0:
@@ -428,6 +359,7 @@ def input_kernels(C: int) -> InputKernels:
                     for c in range(C):
                         rows[row, tap * C + c] = x[n, h, w, c] if inside else np.float32(0)
                 row += 1
+        return row
 
     @jit_fused
     def add_cells(
@@ -487,14 +419,20 @@ def input_kernels(C: int) -> InputKernels:
                     )
                     d[k, c], d[k + 1, c], d[k + 2, c] = d0, d1, d2
                     d[k + 3, c], d[k + 4, c], d[k + 5, c] = d3, d4, d5
+            added = marks[t] & ~small[t]
             for a in range(6):
                 h = 4 * i + a - P
                 for b in range(6):
                     w = 4 * j + b - P
-                    added = marks[t] & ~small[t]
-                    if added >> (6 * a + b) & 1 and 0 <= h < H and 0 <= w < W:
+                    if not (0 <= h < H and 0 <= w < W):
+                        continue
+                    k, reached = 6 * a + b, added >> (6 * a + b) & 1
+                    if (a < 2 and i > 0) or (b < 2 and j > 0):  # an earlier tile has written it
+                        for c in range(C if reached else 0):
+                            dx[n, h, w, c] += d[k, c]
+                    else:
                         for c in range(C):
-                            dx[n, h, w, c] += d[6 * a + b, c]
+                            dx[n, h, w, c] = d[k, c] if reached else np.float32(0)
 
     return InputKernels(measure, patches, windows, scatter, add_cells)
 
@@ -525,7 +463,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
         marks: Any,
         small: Any,
         rows: Any,
-    ) -> int:
+    ) -> None:
         s = np.empty((24, C), np.float32)
         z = np.empty((16, C), np.float32)
         zero = np.float32(0)
@@ -600,7 +538,6 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                             for c in range(C):
                                 stays = keep(key_1, key_2, counter + c, dropped)
                                 y[n, h, w, c] = y[n, h, w, c] * scale if stays else zero
-        return row
 
     @jit_fused
     def gradients(
@@ -623,9 +560,9 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
         rows: Any,
         apart: Any,
     ) -> tuple[int, int]:
-        sums = np.empty(16, np.float32)
+        cells, windows = np.empty((4, 4), np.float32), np.empty(36, np.float32)
         dz = np.empty((16, C), np.float32)
-        flat = dz.reshape(-1)
+        square = dz.reshape(4, 4, C)
         s = np.empty((24, C), np.float32)
         zero = np.float32(0)
         row, n_apart = 0, 0
@@ -658,13 +595,21 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
             too_large = False
             marks[t] |= ALL_CELLS
             small[t] = ALL_CELLS if wide else 0
-            if not are_even_gradients(flat, C, min(4, H - 4 * i), min(4, W - 4 * j)):
-                largest = measure_cells(dz, sums)
-                marks[t] &= APART | reached_from(not_zero(sums, 4))
-                few, far = small_windows(largest, sums, 4, -2, 4, -2, 4)
+            largest = zero
+            for k in range(16):
+                cells[k // 4, k % 4] = size_of(dz[k])
+                largest = max(largest, cells[k // 4, k % 4])
+            smallest = corner(cells, min(4, H - 4 * i), min(4, W - 4 * j))
+            if not (smallest > 0 and largest <= smallest * RANGE < LARGE):
+                add_overlaps(cells, windows)
+                few, reached, far = mark_windows(largest, windows)
+                if few or far:
+                    largest = largest_norm(square, 0, 0, largest)
+                    few, reached, far = mark_windows(largest, windows)
                 too_large = not largest < LARGE
-                small[t] |= ALL_CELLS if far or too_large else few
-                marks[t] |= APART if far or too_large else 0
+                small[t] |= ALL_CELLS if far else few
+                marks[t] &= APART | reached
+                marks[t] |= APART if far else 0
             if marks[t] & APART:
                 for k in range(16):
                     for c in range(C):
