@@ -138,9 +138,6 @@ class DirectConvolution(ConvolutionStep):
         return None
 
 
-MEASURED = 2**17  # numbers of x that are measured at a time, and still in the cache when used
-
-
 class WinogradConvolution(ConvolutionStep):
     """Several input channels: `winograd.py`."""
 
@@ -168,8 +165,8 @@ class WinogradConvolution(ConvolutionStep):
         H, W, y, winner = self.outputs(x)
         down, across, chunks = self._chunks(len(x), H, W)
         C, F = self.channels, self.filters
-        shape = len(chunks), winograd.TILES
-        marks, small = self.buffer("marks", shape, np.int64), self.buffer("small", shape, np.int64)
+        tiles = (len(x) * down * across,)
+        marks, small = self.buffer("marks", tiles, np.int64), self.buffer("small", tiles, np.int64)
         g = self.conv.params["W"].reshape(9, -1)
         wide = self._wide = winograd.is_wide(g)
         U = self.buffer("U", (36, C * F))
@@ -179,31 +176,18 @@ class WinogradConvolution(ConvolutionStep):
         M, M3 = self._flat("M", F)
         *drawn, self._scale = self.drawn(training, y[0].size)
         bias = self.bias
-        # small windows and their outputs
-        d = self.buffer("windows", (16 * winograd.TILES, 9 * C))
-        rows = self.buffer("rows", (16 * winograd.TILES, F))
-        per_image, measured, some = down * across, 0, False
-        at_once = max(1, MEASURED // x[0].size)
-        for chunk, (start, count) in enumerate(chunks):
-            place = self.P, down, across, start, count
-            if start + count > measured * per_image:
-                first, measured = (
-                    measured,
-                    max(measured + at_once, -(-(start + count) // per_image)),
-                )
-                measured = min(measured, len(x))
-                tiles = slice(first * per_image, measured * per_image)
-                where = self.P, down, across, wide, marks.reshape(-1)[tiles]
-                more = self.input.measure(x[first:measured], *where, small.reshape(-1)[tiles])
-                some = some or more
-            if some:
-                k = self.input.windows(x, *place, small[chunk], d)
-                np.matmul(d[:k], g.reshape(9 * C, F), out=rows[:k])
-            self.input.patches(x, *place, self._none_left_out, V)
+        cells = np.zeros((4 * down + 2, 4 * across + 2), np.float32)
+        kernel, measured = g.reshape(9 * C, F), 0
+        for start, count in chunks:
+            place, begun = (self.P, down, across, start, count), -(-(start + count) // across)
+            self.input.measured_patches(
+                x, *place, measured, begun, wide, cells, marks, small, self._none_left_out, V
+            )
+            own, measured = slice(start, start + count), begun
             np.matmul(V3[:, :count], U, out=M3[:, :count])
             self.output.tiles(
-                M, bias, self.relu, H, W, down, across, start, count, y, winner, *drawn,
-                self._scale, marks[chunk], small[chunk], rows,
+                M, bias, self.relu, training, H, W, down, across, start, count, y, winner, *drawn,
+                self._scale, marks[own], small[own], x, self.P, kernel,
             )  # fmt: skip
         self._marks, self._small = marks, small
         self._x, self._y, self._winner, self._size = x, y, winner, (H, W)
@@ -229,9 +213,9 @@ class WinogradConvolution(ConvolutionStep):
             np.matmul(winograd.GG, g_T.reshape(9, -1), out=U_T)
             U_T = U_T.reshape(36, F, C)
             dx = self.buffer("dx", x.shape)
-        for chunk, (start, count) in enumerate(chunks):
-            place = self.P, down, across, start, count
-            marks, small = self._marks[chunk], self._small[chunk]
+        for start, count in chunks:
+            place, own = (self.P, down, across, start, count), slice(start, start + count)
+            marks, small = self._marks[own], self._small[own]
             k, more = self.output.gradients(
                 dy, self._y, self._winner, self.relu, H, W, down, across, start, count,
                 self._scale, self._wide, M, db, marks, small, rows[n_rows:], apart[n_apart:],
@@ -248,7 +232,7 @@ class WinogradConvolution(ConvolutionStep):
                     cells = self.buffer("cells", (n_rows, C))
                     np.matmul(rows[:n_rows], g_T.reshape(9 * F, C), out=cells)
                     place = self.P, down, across, flushed, start + count - flushed
-                    chosen = self._small.reshape(-1)[flushed : start + count]
+                    chosen = self._small[flushed : start + count]
                     self.input.add_cells(cells, *place, chosen, dx)
                     flushed, n_rows = start + count, 0
             else:
@@ -262,7 +246,7 @@ class WinogradConvolution(ConvolutionStep):
     def _add_apart(self, dz: Array, down: int, across: int) -> None:
         """Adds to dW what the tiles that are set apart give; dz (16 of each, F)."""
         dW = self.conv.grads["W"].reshape(9 * self.channels, self.filters)
-        chosen = np.where(self._marks.reshape(-1) & winograd.APART, winograd.ALL_WINDOWS, 0)
+        chosen = np.where(self._marks & winograd.APART, winograd.ALL_WINDOWS, 0)
         total, size = len(self._x) * down * across, 16 * winograd.TILES
         for start in range(0, total, size):
             near = chosen[start : min(start + size, total)]

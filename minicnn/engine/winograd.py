@@ -17,8 +17,8 @@ Backward is the same chain, each step transposed. From the gradient dt of the ti
 All 36 products of a tile are rounded by the size of its largest numbers. Beside one large number
 (1e4 among numbers up to 1, or a -9999 that stands for no data) the small sums of the tile would
 lose their digits, which the definition's sums keep. So each tile is measured: a 3x3 window whose
-sum is small beside the largest cell is a small one, and its output is worked out by itself, as a
-product of the window and the kernel. The same holds for dz and dx. dU adds up over all tiles; there
+sum is small beside the largest cell is a small one, and its output is worked out by itself, by the
+definition. The same holds for dz and dx. dU adds up over all tiles; there
 a tile that is uneven in x or in dz is set apart as a whole. Windows of zeros are known as well:
 their sums are exactly 0, as ReLU's kink needs it.
 
@@ -53,7 +53,7 @@ SMALL, LARGE = np.float32(1e-30), np.float32(1e30)
 ALL_CELLS, ALL_WINDOWS = (1 << 36) - 1, 0b001111_001111_001111_001111
 APART = 1 << 36  # beside the bits of what is not 0, in the marks of a tile
 
-TILES = 64
+TILES = 128
 GAP = 16
 
 G = np.array(
@@ -129,14 +129,13 @@ def sum_of_squares(d: Any) -> Any:
 
 
 @jit_fused
-def add_windows(cells: Any, down: int, across: int, rows: Any, windows: Any) -> None:
-    """windows (.., ..), the first `down` rows and `across` columns: the sums of 3x3 cells."""
-    for p in range(down + 2):
-        for q in range(across):
-            rows[p, q] = cells[p, q] + cells[p, q + 1] + cells[p, q + 2]
+def add_windows(cells: Any, down: int, across: int, windows: Any) -> None:
+    """windows (4, ..), the first `down` rows and `across` columns: sums of 3x3 of the cells."""
     for p in range(down):
-        for q in range(across):
-            windows[p, q] = rows[p, q] + rows[p + 1, q] + rows[p + 2, q]
+        for q in range(across + 2):
+            windows[p, q] = cells[p, q] + cells[p + 1, q] + cells[p + 2, q]
+        for q in range(across):  # in place: each needs those behind it alone
+            windows[p, q] += windows[p, q + 1] + windows[p, q + 2]
 
 
 @jit_fused
@@ -212,10 +211,13 @@ def is_wide(W: Any) -> bool:
 class InputKernels(NamedTuple):
     """For the input's channels C. marks and small (TILES,) are bits of the tiles.
 
-    measure(x, P, tiles_h, tiles_w, wide, marks, small)
-        Marks the windows of x (n, H, W, C) under P rows and columns of padding that are not 0, and
-        the tiles that are to be set apart, and says which windows are small: all of them where the
-        kernel `is_wide`. Returns whether there are any.
+    measured_patches(x, P, tiles_h, tiles_w, t_0, count, row_0, row_1, wide, cells, marks, small,
+                     left_out, V)
+        As `patches`. Also marks the tiles of the rows row_0 to row_1, counted through all images:
+        the windows of x (n, H, W, C) under P rows and columns of padding that are not 0, the tiles
+        that are to be set apart, and which windows are small: all of them where the kernel
+        `is_wide`. cells (4 tiles_h + 2, 4 tiles_w + 2), zeros at first, holds what the next rows of
+        an image need.
     patches(x, P, tiles_h, tiles_w, t_0, count, left_out, V)
         V of the tiles t_0 to t_0 + count; 0 for those that are apart in left_out.
     windows(x, P, tiles_h, tiles_w, t_0, count, chosen, rows)
@@ -227,7 +229,7 @@ class InputKernels(NamedTuple):
         Adds rows (k, C) to the cells of dx of the small bits.
     """
 
-    measure: Any
+    measured_patches: Any
     patches: Any
     windows: Any
     scatter: Any
@@ -237,11 +239,11 @@ class InputKernels(NamedTuple):
 class OutputKernels(NamedTuple):
     """For the output's channels C. marks and small as for the input.
 
-    tiles(M, b, relu, H, W, tiles_h, tiles_w, t_0, count, y, winner, keys.., first, dropped, scale,
-          marks, small, rows)
+    tiles(M, b, relu, training, H, W, tiles_h, tiles_w, t_0, count, y, winner, keys.., first,
+          dropped, scale, marks, small, x, P, g)
         The finished outputs of those tiles into y: bias, ReLU, 2x2 max-pooling, dropout. The
         convolution's own output is H x W; y is half as large with pooling. winner as in `direct`.
-        For the k small windows, rows (k, C) takes the place of M.
+        Small windows are worked out from x (n, .., .., C_in) and the kernel g (9 C_in, C).
     gradients(dy, y, winner, relu, H, W, tiles_h, tiles_w, t_0, count, scale, wide, dM, db,
               marks, small, rows, apart)
         dM of those tiles; adds their part of db. Marks the cells of dx that gradients reach, sets
@@ -260,6 +262,13 @@ def input_kernels(C: int) -> InputKernels:
     K = TILES * C + GAP  # from one of the 36 cells to the next
 
     @jit_fused
+    def columns(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any, s: Any, b: int) -> None:
+        for c in range(C):
+            s0, s1, s2, s3, s4, s5 = _BT(d0[c], d1[c], d2[c], d3[c], d4[c], d5[c])
+            s[b, c], s[6 + b, c], s[12 + b, c] = s0, s1, s2
+            s[18 + b, c], s[24 + b, c], s[30 + b, c] = s3, s4, s5
+
+    @jit_fused
     def patches(
         x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, left_out: Any, V: Any
     ) -> None:
@@ -269,25 +278,25 @@ def input_kernels(C: int) -> InputKernels:
         for t in range(count):
             n, place = divmod(t_0 + t, tiles_h * tiles_w)
             i, j = divmod(place, tiles_w)
-            for a in range(6):
-                h = 4 * i + a - P
-                for b in range(6):
-                    w = 4 * j + b - P
-                    if 0 <= h < H and 0 <= w < W:
+            h, w = 4 * i - P, 4 * j - P
+            if h >= 0 and w >= 0 and h + 6 <= H and w + 6 <= W and not left_out[t] & APART:
+                for b in range(w, w + 6):
+                    columns(
+                        x[n, h, b], x[n, h + 1, b], x[n, h + 2, b],
+                        x[n, h + 3, b], x[n, h + 4, b], x[n, h + 5, b], s, b - w,
+                    )  # fmt: skip
+            else:
+                for k in range(36):
+                    p, q = h + k // 6, w + k % 6
+                    inside = 0 <= p < H and 0 <= q < W and not left_out[t] & APART
+                    if inside:
                         for c in range(C):
-                            d[6 * a + b, c] = x[n, h, w, c]
+                            d[k, c] = x[n, p, q, c]
                     else:
                         for c in range(C):
-                            d[6 * a + b, c] = 0
-            if left_out[t] & APART:
-                d[:, :] = 0
-            for b in range(6):
-                for c in range(C):
-                    s0, s1, s2, s3, s4, s5 = _BT(
-                        d[b, c], d[6 + b, c], d[12 + b, c], d[18 + b, c], d[24 + b, c], d[30 + b, c]
-                    )
-                    s[b, c], s[6 + b, c], s[12 + b, c] = s0, s1, s2
-                    s[18 + b, c], s[24 + b, c], s[30 + b, c] = s3, s4, s5
+                            d[k, c] = 0
+                for b in range(6):
+                    columns(d[b], d[6 + b], d[12 + b], d[18 + b], d[24 + b], d[30 + b], s, b)
             for a in range(6):
                 k = 6 * a
                 o = k * K + t * C
@@ -300,44 +309,70 @@ def input_kernels(C: int) -> InputKernels:
 
     @jit_fused
     def measure(
-        x: Any, P: int, tiles_h: int, tiles_w: int, wide: bool, marks: Any, small: Any
-    ) -> bool:
+        x: Any,
+        P: int,
+        tiles_h: int,
+        tiles_w: int,
+        row_0: int,
+        row_1: int,
+        wide: bool,
+        cells: Any,
+        marks: Any,
+        small: Any,
+    ) -> None:
         H, W = x.shape[1], x.shape[2]
-        down, across = 4 * tiles_h, 4 * tiles_w
-        cells = np.zeros((down + 2, across + 2), np.float32)  # sums of |x|, with the padding
-        rows = np.empty((down + 2, across), np.float32)
-        sums = np.full((down, across), np.float32(np.inf))  # of the windows, inf beyond the edge
-        least, most = np.empty(across, np.float32), np.empty(across + 2, np.float32)
+        down, across = H + 2 * P - 2, W + 2 * P - 2  # windows in an image
+        sums = np.empty((4, 4 * tiles_w + 2), np.float32)
+        least, most = np.empty(4 * tiles_w, np.float32), np.empty(4 * tiles_w + 2, np.float32)
         windows = np.zeros(36, np.float32)  # those of a tile, at the places of their bits
-        some, t = False, 0
-        for n in range(len(x)):
-            for h in range(H):
+        for row in range(row_0, row_1):
+            n, i = divmod(row, tiles_h)
+            for p in range(4 * i + 2 if i else 0, 4 * i + 6):
+                inside = 0 <= p - P < H
                 for w in range(W):
-                    cells[h + P, w + P] = size_of(x[n, h, w])
-            add_windows(cells, H + 2 * P - 2, W + 2 * P - 2, rows, sums)
-            for i in range(tiles_h):
-                own = sums[4 * i : 4 * i + 4]
-                extremes_of_columns(own, cells[4 * i : 4 * i + 6], least, most)
-                for j in range(tiles_w):
-                    k = 4 * j
-                    smallest = min(min(least[k], least[k + 1]), min(least[k + 2], least[k + 3]))
-                    largest = max(
-                        max(max(most[k], most[k + 1]), max(most[k + 2], most[k + 3])),
-                        max(most[k + 4], most[k + 5]),
-                    )
-                    marks[t], small[t] = ALL_CELLS, ALL_WINDOWS if wide else 0
-                    if wide or not (smallest > 0 and largest <= smallest * RANGE < LARGE):
-                        for p in range(16):
-                            windows[6 * (p // 4) + p % 4] = own[p // 4, k + p % 4]
+                    cells[p, w + P] = size_of(x[n, p - P, w]) if inside else np.float32(0)
+            add_windows(cells[4 * i :], min(4, down - 4 * i), across, sums)
+            sums[max(0, down - 4 * i) :] = np.inf  # the windows beyond the edge
+            sums[:, across:] = np.inf
+            extremes_of_columns(sums, cells[4 * i : 4 * i + 6], least, most)
+            for j in range(tiles_w):
+                t, k = row * tiles_w + j, 4 * j
+                smallest = min(min(least[k], least[k + 1]), min(least[k + 2], least[k + 3]))
+                largest = max(
+                    max(max(most[k], most[k + 1]), max(most[k + 2], most[k + 3])),
+                    max(most[k + 4], most[k + 5]),
+                )
+                marks[t], small[t] = ALL_CELLS, ALL_WINDOWS if wide else 0
+                if wide or not (smallest > 0 and largest <= smallest * RANGE < LARGE):
+                    for p in range(16):
+                        windows[6 * (p // 4) + p % 4] = sums[p // 4, k + p % 4]
+                    few, marks[t], apart = mark_windows(largest, windows)
+                    if few or apart:  # so it is by its sum; by its norm it may not be
+                        largest = largest_norm(x[n], 4 * i - P, k - P, largest)
                         few, marks[t], apart = mark_windows(largest, windows)
-                        if few or apart:  # so it is by its sum; by its norm it may not be
-                            largest = largest_norm(x[n], 4 * i - P, k - P, largest)
-                            few, marks[t], apart = mark_windows(largest, windows)
-                        small[t] |= ALL_WINDOWS if apart else few
-                        marks[t] |= APART if apart else 0
-                        some = some or small[t] != 0
-                    t += 1
-        return some
+                    small[t] |= ALL_WINDOWS if apart else few
+                    marks[t] |= APART if apart else 0
+
+    @jit_fused
+    def measured_patches(
+        x: Any,
+        P: int,
+        tiles_h: int,
+        tiles_w: int,
+        t_0: int,
+        count: int,
+        row_0: int,
+        row_1: int,
+        wide: bool,
+        cells: Any,
+        marks: Any,
+        small: Any,
+        left_out: Any,
+        V: Any,
+    ) -> None:
+        patches(x, P, tiles_h, tiles_w, t_0, count, left_out, V)
+        # after them, when x is in the cache
+        measure(x, P, tiles_h, tiles_w, row_0, row_1, wide, cells, marks, small)
 
     @jit_fused
     def windows(
@@ -434,7 +469,7 @@ def input_kernels(C: int) -> InputKernels:
                         for c in range(C):
                             dx[n, h, w, c] = d[k, c] if reached else np.float32(0)
 
-    return InputKernels(measure, patches, windows, scatter, add_cells)
+    return InputKernels(measured_patches, patches, windows, scatter, add_cells)
 
 
 @cache
@@ -443,10 +478,25 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
     K = TILES * C + GAP
 
     @jit_fused
+    def by_definition(x: Any, top: int, left: int, g: Any, z: Any) -> None:
+        """z (C,): the window of x (H, W, C_in) times g (9 C_in, C). Small windows are mostly 0."""
+        for c in range(C):
+            z[c] = 0
+        for tap in range(9):
+            h, w = top + tap // 3, left + tap % 3
+            if 0 <= h < x.shape[0] and 0 <= w < x.shape[1]:
+                for e in range(x.shape[2]):
+                    value = x[h, w, e]
+                    if value != 0:
+                        for c in range(C):
+                            z[c] += value * g[tap * x.shape[2] + e, c]
+
+    @jit_fused
     def tiles(
         M: Any,
         b: Any,
         relu: bool,
+        training: bool,
         H: int,
         W: int,
         tiles_h: int,
@@ -462,12 +512,13 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
         scale: Any,
         marks: Any,
         small: Any,
-        rows: Any,
+        x: Any,
+        P: int,
+        g: Any,
     ) -> None:
         s = np.empty((24, C), np.float32)
         z = np.empty((16, C), np.float32)
         zero = np.float32(0)
-        row = 0
         H_y, W_y = y.shape[1], y.shape[2]
         for t in range(count):
             n, place = divmod(t_0 + t, tiles_h * tiles_w)
@@ -496,9 +547,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                 for k in range(16):
                     bit = 6 * (k // 4) + k % 4
                     if small[t] >> bit & 1:
-                        for c in range(C):
-                            z[k, c] = rows[row, c]
-                        row += 1
+                        by_definition(x[n], 4 * i + k // 4 - P, 4 * j + k % 4 - P, g, z[k])
                     elif not marks[t] >> bit & 1:
                         for c in range(C):
                             z[k, c] = 0
@@ -507,6 +556,13 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                     for q in range(min(2, W_y - 2 * j)):
                         k = 8 * p + 2 * q
                         h, w = 2 * i + p, 2 * j + q
+                        if not training:
+                            for c in range(C):
+                                upper = z[k + 1, c] if z[k + 1, c] > z[k, c] else z[k, c]
+                                lower = z[k + 5, c] if z[k + 5, c] > z[k + 4, c] else z[k + 4, c]
+                                best = (lower if lower > upper else upper) + b[c]
+                                y[n, h, w, c] = zero if relu and best <= 0 else best
+                            continue
                         for c in range(C):
                             best, won = z[k, c], np.int8(0)
                             if z[k + 1, c] > best:
