@@ -16,6 +16,7 @@ from minicnn.callbacks import History
 from minicnn.engine.plan import Plan, as_layers, lower
 from minicnn.engine.shards import ShardedNetwork, before_softmax
 from minicnn.inputs import Data
+from minicnn.items import unchanged_on_error
 from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape
 from minicnn.metrics import Metric
@@ -225,7 +226,7 @@ class Compiled(Stack):
                 f"{checks.shown(self.optimizer)} has taken steps with {other.who}, and keeps what "
                 "it learned of them. Give each model an optimizer of its own"
             )
-        with self._unchanged_on_error(self._items) if not self.built else contextlib.nullcontext():
+        with unchanged_on_error(self, self._items) if not self.built else contextlib.nullcontext():
             self._build_for(data)
             self.optimizer.check(self.store.params)
         serve(self.optimizer, self)

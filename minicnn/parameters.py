@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
-from minicnn.layers.base import Layer, replacement
+from minicnn.layers.arrays import replacement
+from minicnn.layers.base import Layer
 from minicnn.layers.contents import replace_arrays
 
 Array = NDArray[Any]

@@ -11,10 +11,8 @@ copies their values. So all models see the same weights, whichever of them is tr
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import weakref
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -22,12 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, optimizers, seeds
+from minicnn.items import (
+    expect_new,
+    fits,
+    leaves_of,
+    not_a_layer,
+    shapes_along,
+    unchanged_on_error,
+)
 from minicnn.layers import contents
-from minicnn.layers.base import Layer, Shape, checked_init, checked_weights, unique_name
+from minicnn.layers.arrays import checked_weights
+from minicnn.layers.base import Layer, Shape
 from minicnn.layers.input import InputLayer
+from minicnn.layers.names import unique_name
+from minicnn.layers.subclassing import checked_init
 from minicnn.parameters import FlatParameters
 from minicnn.settings import Setting
-from minicnn.subclasses import of_the_user
 from minicnn.weights import HasWeights, Weight
 
 Array = NDArray[Any]
@@ -79,7 +87,7 @@ class Stack(HasWeights):
     @property
     def leaves(self) -> list[Layer]:
         """The layers that compute, first to last: as `layers`, with nested models opened."""
-        return list(self._leaves) if self.built else _leaves(self._items)
+        return list(self._leaves) if self.built else leaves_of(self._items)
 
     @property
     def store(self) -> FlatParameters:
@@ -149,7 +157,7 @@ class Stack(HasWeights):
 
     def shapes(self, input_shape: Shape) -> list[Shape]:
         """Input shape of each leaf, and the output shape of the last one."""
-        return _shapes(self.leaves, input_shape)
+        return shapes_along(self.leaves, input_shape)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Item:
         """The layer of that name, or at that place.
@@ -194,7 +202,7 @@ class Stack(HasWeights):
             in the model already. The model is then unchanged.
         """
         if not isinstance(layer, (Layer, Stack)):
-            raise ValueError(f"{self.who}: {_not_a_layer(layer)}")
+            raise ValueError(f"{self.who}: {not_a_layer(layer)}")
         if isinstance(layer, Layer):
             checked_init(layer)
         self.expect_at_rest("add")
@@ -203,48 +211,30 @@ class Stack(HasWeights):
                 raise ValueError(f"{self.who}: expected Input to come first and once")
             self._input = layer
             return
-        self._expect_new(layer)
+        expect_new(layer, self)
         items = [*self._items, layer]
         if self._output_shapes:
             self._grow(layer, self._output_shapes[-1])
             return
-        self._common_dtype(_leaves(items))
+        self._common_dtype(leaves_of(items))
         before, self._items = self._items, items
         try:
             sample = self._declared_sample()
             if sample is not None:
-                _shapes(_leaves(items), (None, *sample))  # raises before anything is built
+                shapes_along(leaves_of(items), (None, *sample))  # raises before anything is built
         finally:
             self._items = before
-        with self._unchanged_on_error([layer]):
+        with unchanged_on_error(self, [layer]):
             self._items = items
             if sample is not None:
                 self.build((None, *sample))
 
-    def _expect_new(self, layer: Item) -> None:
-        if any(other.name == layer.name for other in self._items):
-            raise ValueError(
-                f"{self.who}: expected all layers to have unique names, received a second "
-                f"'{layer.name}'"
-            )
-        if layer is self or (isinstance(layer, Stack) and self in _stacks(layer)):
-            raise ValueError(f"{self.who}: expected a layer or another model, received itself")
-        if not _leaves([layer]):
-            raise ValueError(f"{self.who}: expected a model with layers, received {layer!r}")
-        here = {id(leaf) for leaf in self.leaves}
-        for leaf in _leaves([layer]):
-            if id(leaf) in here:
-                raise ValueError(
-                    f"{self.who}: expected each layer once, received {leaf.who} a second time, "
-                    f"inside {layer.who}. Layers may be shared between models, not within one"
-                )
-
     def _grow(self, layer: Item, below: Shape) -> None:
         """Put `layer` on top of a built model that gives outputs of the shape `below`."""
-        leaves = _leaves([layer])
+        leaves = leaves_of([layer])
         self._common_dtype(leaves)
-        shapes = _shapes(leaves, below)  # raises before anything is changed
-        with self._unchanged_on_error([layer]):
+        shapes = shapes_along(leaves, below)  # raises before anything is changed
+        with unchanged_on_error(self, [layer]):
             self._build_item(layer, below)
             self._items, self._leaves = [*self._items, layer], [*self._leaves, *leaves]
             for leaf in leaves:
@@ -266,7 +256,7 @@ class Stack(HasWeights):
         self.gather()
         self._items = below
         if self.built:
-            for leaf in reversed(_leaves([layer])):
+            for leaf in reversed(leaves_of([layer])):
                 self._store.remove_last(leaf)
                 self._leaves, self._output_shapes = self._leaves[:-1], self._output_shapes[:-1]
             size = self._store.params.size
@@ -302,22 +292,22 @@ class Stack(HasWeights):
         input_shape = (None, *given[1:])
         leaves = self.leaves
         try:
-            shapes = _shapes(leaves, input_shape)
+            shapes = shapes_along(leaves, input_shape)
         except ValueError as error:
-            if given[0] is None or not _fits(leaves, (None, *given)):
+            if given[0] is None or not fits(leaves, (None, *given)):
                 raise
             raise ValueError(
                 f"{self.who}: expected input_shape to have the batch axis first, received {given}. "
                 f"Write build({(None, *given)})"
             ) from error
         dtype = self._common_dtype(leaves)
-        with self._unchanged_on_error(self._items):
+        with unchanged_on_error(self, self._items):
             if not self.built:
                 self._store = FlatParameters([], dtype)
                 below = input_shape
                 for item in self._items:
                     self._build_item(item, below)
-                    below = _shapes(_leaves([item]), below)[-1]
+                    below = shapes_along(leaves_of([item]), below)[-1]
                 self._leaves = leaves
                 self.bind(dtype)
                 if self._trainable_parts is not None:
@@ -376,25 +366,6 @@ class Stack(HasWeights):
         """The float type of the model, or that which `build` will choose."""
         return self.dtype if self.built else self._common_dtype(self.leaves)
 
-    @contextlib.contextmanager
-    def _unchanged_on_error(self, items: list[Item]) -> Iterator[None]:
-        """Whatever is raised within, Ctrl-C too, leaves the model and `items` unchanged."""
-        inside = contents.layers_inside(_leaves(items))
-        stacks = [self, *(stack for item in items for stack in _stacks(item))]
-        held = [part for stack in stacks for part in (vars(stack), vars(stack.store))]
-        held += [part for one in inside for part in (vars(one), one.params, one.grads, one.state)]
-        before = [dict(part) for part in held]
-        random = [(stack.rng.bit_generator, stack.rng.bit_generator.state) for stack in stacks]
-        try:
-            yield
-        except BaseException:
-            for part, content in zip(held, before):
-                part.clear()
-                part.update(content)
-            for bits, state in random:
-                bits.state = state
-            raise
-
     # -- weights ----------------------------------------------------------------------------------
 
     def bind(self, dtype: Any) -> None:
@@ -412,7 +383,7 @@ class Stack(HasWeights):
         """
         if not self.built:
             return
-        if list(map(id, _leaves(self._items))) != list(map(id, self._leaves)):
+        if list(map(id, leaves_of(self._items))) != list(map(id, self._leaves)):
             raise ValueError(
                 f"{self.who}: expected the models inside it to keep the layers that it was "
                 "built with. Put the new ones together: Sequential([...])"
@@ -512,44 +483,3 @@ def served_by(optimizer: optimizers.Optimizer) -> Stack | None:
 def serve(optimizer: optimizers.Optimizer, model: Stack) -> None:
     """From now on the optimizer's slots belong to the parameters of `model`."""
     _served[optimizer] = weakref.ref(model)
-
-
-def _leaves(items: list[Item]) -> list[Layer]:
-    return [leaf for item in items for leaf in (item.leaves if isinstance(item, Stack) else [item])]
-
-
-def _stacks(item: Item) -> list[Stack]:
-    """The model `item` and all models inside it; none of a layer."""
-    if not isinstance(item, Stack):
-        return []
-    return [item, *(stack for inner in item.layers for stack in _stacks(inner))]
-
-
-def _shapes(leaves: list[Layer], input_shape: Shape) -> list[Shape]:
-    shapes = [input_shape]
-    for layer in leaves:
-        shapes.append(tuple(layer.output_shape(shapes[-1])))
-    return shapes
-
-
-def _fits(leaves: list[Layer], input_shape: Shape) -> bool:
-    try:
-        _shapes(leaves, input_shape)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _not_a_layer(given: Any) -> str:
-    """What to say where a layer belongs."""
-    package = type(given).__module__.partition(".")[0]
-    if isinstance(given, type):
-        way_out = f"That is the class: make an object of it, {given.__name__}(...)"
-    elif hasattr(given, "call") and of_the_user(type(given)):
-        way_out = (
-            f"That is {type(given).__name__} of the package {checks.shown(package)}: import it "
-            "from minicnn.layers"
-        )
-    else:
-        way_out = "Own layers have to subclass minicnn.layers.Layer"
-    return f"expected a layer such as Dense(10), received {checks.shown(given)}. {way_out}"

@@ -178,7 +178,7 @@ def two_layers():
 
 
 def test_the_table_in_plain_characters(monkeypatch):
-    monkeypatch.setattr("minicnn.layers.base._names", Counter())
+    monkeypatch.setattr("minicnn.layers.names._names", Counter())
     stream = encoded("ascii")()
     monkeypatch.setattr(sys, "stdout", stream)
     two_layers().summary(line_length=48)

@@ -32,7 +32,7 @@ from minicnn.layers import (
     Softmax,
     Tanh,
 )
-from minicnn.layers.base import unique_name
+from minicnn.layers.names import unique_name
 from minicnn.utils import set_random_seed
 
 rng = np.random.default_rng(20)
@@ -281,7 +281,7 @@ def test_weights_are_checked_before_any_is_set():
 
 
 def test_automatic_names_are_those_of_keras(monkeypatch):
-    monkeypatch.setattr("minicnn.layers.base._names", Counter())
+    monkeypatch.setattr("minicnn.layers.names._names", Counter())
     for cls, snake in (
         ("Conv2D", "conv2d"),
         ("MaxPooling2D", "max_pooling2d"),

@@ -17,7 +17,7 @@ FIXTURES = Path(__file__).parent / "fixtures" / "keras_summary"
 
 @pytest.fixture(autouse=True)
 def fresh_names(monkeypatch):
-    monkeypatch.setattr("minicnn.layers.base._names", Counter())
+    monkeypatch.setattr("minicnn.layers.names._names", Counter())
 
 
 def printed(model, **options):

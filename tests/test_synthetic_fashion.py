@@ -11,8 +11,10 @@ import warnings
 import numpy as np
 import pytest
 
-from minicnn.datasets import fashion_mnist, synthetic_fashion
-from minicnn.datasets.synthetic_fashion import BLOCK, CLASS_NAMES, GARMENTS, Sketch, load_data
+from minicnn.datasets import fashion_mnist, sketch
+from minicnn.datasets.garments import GARMENTS
+from minicnn.datasets.sketch import Sketch
+from minicnn.datasets.synthetic_fashion import BLOCK, CLASS_NAMES, load_data
 
 
 def digest(n_train, n_test, seed):
@@ -176,15 +178,15 @@ def test_memory_is_that_of_a_block(drawn):
 def test_primitives_measure_distance():
     line = np.linspace(-1, 1, 9, dtype=np.float32)[None]
     zero = np.zeros_like(line)
-    box = synthetic_fashion.box(line, zero, (0.25, 0.0), 0.5, 0.5)
+    box = sketch.box(line, zero, (0.25, 0.0), 0.5, 0.5)
     np.testing.assert_allclose(box, np.abs(line - 0.25) - 0.5)
-    circle = synthetic_fashion.ellipse(line, zero, (0.25, 0.0), 0.5, 0.5)
+    circle = sketch.ellipse(line, zero, (0.25, 0.0), 0.5, 0.5)
     np.testing.assert_allclose(circle, np.abs(line - 0.25) - 0.5, atol=1e-6)
-    strip = synthetic_fashion.strip(line, zero, (0.0, -1.0), (0.0, 1.0), 0.25, 0.75)
+    strip = sketch.strip(line, zero, (0.0, -1.0), (0.0, 1.0), 0.25, 0.75)
     np.testing.assert_allclose(strip, np.abs(line) - 0.5, atol=1e-6)
-    profile = synthetic_fashion.profile(line, [(-0.5, 1.0), (0.0, 2.0), (0.5, 0.0)])
+    profile = sketch.profile(line, [(-0.5, 1.0), (0.0, 2.0), (0.5, 0.0)])
     np.testing.assert_allclose(profile[0], np.interp(line[0], [-0.5, 0, 0.5], [1, 2, 0]))
-    row = synthetic_fashion.row(np.float32([[0.0, 0.1, 0.4, 0.6, 1.0]]), 0.5)
+    row = sketch.row(np.float32([[0.0, 0.1, 0.4, 0.6, 1.0]]), 0.5)
     np.testing.assert_allclose(row, [[0.0, 0.1, -0.1, 0.1, 0.0]], atol=1e-6)
 
 

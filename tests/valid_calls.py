@@ -515,7 +515,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             random_state=1,
             stratify=samples()[1],
         ),
-        "plotting.image_grid": of_function(
+        "plotting.grids.image_grid": of_function(
             minicnn.plotting.image_grid,
             images=_images(),
             titles=["a", "b", "c"],
@@ -524,7 +524,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             columns=3,
             suptitle="text",
         ),
-        "plotting.prediction_grid": of_function(
+        "plotting.grids.prediction_grid": of_function(
             minicnn.plotting.prediction_grid,
             images=_images(),
             y_true=[0, 1, 2],
@@ -533,8 +533,10 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             rows=1,
             columns=3,
         ),
-        "plotting.training_curves": of_function(minicnn.plotting.training_curves, history=HISTORY),
-        "plotting.confusion_heatmap": of_function(
+        "plotting.charts.training_curves": of_function(
+            minicnn.plotting.training_curves, history=HISTORY
+        ),
+        "plotting.charts.confusion_heatmap": of_function(
             minicnn.plotting.confusion_heatmap, class_names=["a", "b", "c"], **ROWS
         ),
         "reports.accuracy_score": of_function(minicnn.reports.accuracy_score, **ROWS),

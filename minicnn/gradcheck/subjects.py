@@ -28,7 +28,8 @@ from minicnn.gradcheck.copies import (
 )
 from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
-from minicnn.layers.base import Layer, checked_init
+from minicnn.layers.base import Layer
+from minicnn.layers.subclassing import checked_init
 from minicnn.models import Sequential
 from minicnn.training.step import Runner
 

@@ -21,26 +21,33 @@ kernels (K_h, K_w, C_in, C_out), dense kernels (in, units): Keras's layouts.
 
 from __future__ import annotations
 
-import functools
 import inspect
-import itertools
-import math
-import numbers
-import re
-from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, initializers, seeds
+from minicnn.layers.arrays import checked_weights, is_float_array, nearest_float, replacement
 from minicnn.layers.contents import Replicable, layers_inside, replace_arrays
+from minicnn.layers.names import unique_name
+from minicnn.layers.shapes import (
+    Shape,
+    checked_shape,
+    checks_shapes,
+    image_shape,
+    sample_shape,
+    size_of,
+)
+from minicnn.layers.subclassing import checked_init, definer, watched_backward, watched_forward
 from minicnn.settings import Configured, Setting, arguments
 from minicnn.subclasses import of_the_user, refuse_vain_methods
 from minicnn.weights import KERAS_NAMES, HasWeights, Weight
 
 Array = NDArray[Any]
-Shape = tuple[Any, ...]  # batch axis first; None where the batch size is open
+
+# what a layer file needs
+__all__ = ["Array", "Layer", "Shape", "checked_shape", "image_shape", "size_of"]
 
 # what a subclass may define, and the names that other libraries have for it
 CALLED = ("build", "output_shape", "forward", "backward", "seek", "forget")
@@ -51,49 +58,6 @@ ELSEWHERE = {
 }
 
 TABLES = ("params", "grads", "state")
-
-_names: dict[str, Iterator[int]] = {}
-
-
-def unique_name(class_name: str) -> str:
-    """Keras's automatic names, counted through the whole process.
-
-    >>> unique_name("MyOwnLayer2D"), unique_name("MyOwnLayer2D")
-    ('my_own_layer2d', 'my_own_layer2d_1')
-    """
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", class_name)
-    snake = re.sub(r"_(\d*)_?D$", r"\1D", snake).lower()
-    count = next(_names.setdefault(snake, itertools.count()))  # without a lock: forks may hold it
-    return f"{snake}_{count}" if count else snake
-
-
-def _asked_for_shapes(output_shape: Callable[..., Shape]) -> Callable[..., Shape]:
-    """`output_shape`, with an error that names the layer if it is asked for what is no shape.
-
-    Numbers that are no sizes come to the layer first, which may have more to say about them.
-    """
-
-    def a_size(n: Any) -> bool:
-        return n is None or (type(n) is int and 0 < n <= checks.LARGEST_SIZE)
-
-    def a_number(n: Any) -> bool:
-        most = checks.LARGEST_SIZE
-        return n is None or (isinstance(n, numbers.Real) and n <= most and not n < -most)
-
-    @functools.wraps(output_shape)
-    def asked(self: Layer, input_shape: Shape, *args: Any, **kwargs: Any) -> Shape:
-        shape = isinstance(input_shape, (list, tuple))
-        shape = shape and 0 < len(input_shape) <= checks.MOST_AXES
-        if shape and type(input_shape) is tuple and all(map(a_size, input_shape)):
-            return output_shape(self, input_shape, *args, **kwargs)
-        checked_init(self)
-        if not shape or not all(map(a_number, input_shape)):
-            checked_shape(input_shape, self.who)
-        y_shape = output_shape(self, tuple(input_shape), *args, **kwargs)
-        checked_shape(input_shape, self.who)
-        return y_shape
-
-    return asked
 
 
 class Layer(Replicable, Configured, HasWeights):
@@ -143,9 +107,9 @@ class Layer(Replicable, Configured, HasWeights):
         super().__init_subclass__(**kwargs)
         refuse_vain_methods(cls, Layer, CALLED, ELSEWHERE)
         if inspect.isfunction(vars(cls).get("output_shape")):
-            cls.output_shape = _asked_for_shapes(vars(cls)["output_shape"])  # type: ignore[method-assign]
+            cls.output_shape = checks_shapes(vars(cls)["output_shape"])  # type: ignore[method-assign]
         if of_the_user(cls):
-            for method, watch in (("forward", _watched_forward), ("backward", _watched_backward)):
+            for method, watch in (("forward", watched_forward), ("backward", watched_backward)):
                 if method in vars(cls):
                     setattr(cls, method, watch(vars(cls)[method]))
 
@@ -162,11 +126,11 @@ class Layer(Replicable, Configured, HasWeights):
         self._refuse_unknown(keras)
         self.name = unique_name(kind) if name is None else name
         self.trainable = trainable
-        self.declared_shape = None if input_shape is None else _declared(input_shape, self.who)
+        self.declared_shape = None if input_shape is None else sample_shape(input_shape, self.who)
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
-        self._ready_made = self.built_when_made and not of_the_user(_definer(type(self), "build"))
+        self._ready_made = self.built_when_made and not of_the_user(definer(type(self), "build"))
         self.built = self._ready_made
         self.rng: np.random.Generator | None = None  # of the initial values; a model sets its own
         self._dtype = config.float_dtype(dtype, self.who)
@@ -242,7 +206,7 @@ class Layer(Replicable, Configured, HasWeights):
         self.output_shape(checked_shape(input_shape, self.who))
         self.built, self._ready_made = True, False
 
-    @_asked_for_shapes
+    @checks_shapes
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of y for an x of `input_shape`, batch axis first; ValueError if x cannot be."""
         return tuple(input_shape)
@@ -313,7 +277,7 @@ class Layer(Replicable, Configured, HasWeights):
         """x as a C-ordered array of the layer's float type, checked; builds at the first call."""
         if type(x) is not np.ndarray or x.dtype.kind not in "f":
             x = checks.numeric(x, "x", self.who)
-        dtype = self._dtype or np.dtype(_nearest_float(x.dtype))
+        dtype = self._dtype or np.dtype(nearest_float(x.dtype))
         if x.ndim < 1:
             raise ValueError(f"{self.who}: expected x to have a batch axis, received a number")
         if 0 in x.shape:
@@ -348,7 +312,7 @@ class Layer(Replicable, Configured, HasWeights):
             )
         self.take_in()
         self._expect_gradients()
-        dtype = self._dtype or np.dtype(_nearest_float(dy.dtype))
+        dtype = self._dtype or np.dtype(nearest_float(dy.dtype))
         return np.ascontiguousarray(dy, dtype=dtype), self._cache
 
     # -- what a user calls ------------------------------------------------------------------------
@@ -414,7 +378,7 @@ class Layer(Replicable, Configured, HasWeights):
         """
         for name in ("params", "state"):
             for key, given in getattr(self, name).items():
-                if (name, key) not in self._shapes and not _is_float_array(given):
+                if (name, key) not in self._shapes and not is_float_array(given):
                     floats = self._replacement(given, None, name, key)
                     replace_arrays(self, {id(given): floats})  # it may have other names, too
         for (name, key), shape in self._shapes.items():
@@ -436,7 +400,7 @@ class Layer(Replicable, Configured, HasWeights):
             param, grad = self.params[key], self.grads.get(key)
             if type(grad) is np.ndarray and (grad.shape, grad.dtype) == (param.shape, param.dtype):
                 continue
-            if not of_the_user(_definer(type(self), "backward")):
+            if not of_the_user(definer(type(self), "backward")):
                 received = f"{grad.dtype} {grad.shape}" if isinstance(grad, np.ndarray) else grad
                 name = f"grads[{checks.shown(key)}]"
                 raise TypeError(
@@ -458,160 +422,3 @@ class Layer(Replicable, Configured, HasWeights):
 
         A layer that draws random numbers takes them from that place of its stream.
         """
-
-
-def _watched_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """`forward`, with an error that names the layer if y is not what `output_shape` says."""
-
-    @functools.wraps(forward)
-    def watched(self: Layer, x: Any, *args: Any, **kwargs: Any) -> Any:
-        if getattr(type(self), "forward", None) is not watched:  # called by a subclass's forward
-            return forward(self, x, *args, **kwargs)
-        checked_init(self)
-        y = forward(self, x, *args, **kwargs)
-        if not isinstance(y, np.ndarray):
-            raise TypeError(
-                f"{self.who}: expected forward to return an array, received {type(y).__name__}. "
-                "End it with: return y"
-            )
-        declared = tuple(self.output_shape(np.shape(x)))
-        if y.shape != declared:
-            raise ValueError(
-                f"{self.who}: expected y of shape {declared}, as output_shape says, but forward "
-                f"returns shape {y.shape} for x of shape {np.shape(x)}. Fix the one that is wrong"
-            )
-        return y
-
-    return watched
-
-
-def _watched_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """`backward`, with an error that names the layer if it returns nothing."""
-
-    @functools.wraps(backward)
-    def watched(self: Layer, dy: Any, *args: Any, **kwargs: Any) -> Any:
-        dx = backward(self, dy, *args, **kwargs)
-        if not isinstance(dx, np.ndarray):
-            raise TypeError(
-                f"{self.who}: expected backward to return dx, an array of x's shape, received "
-                f"{type(dx).__name__}. End it with: return dx"
-            )
-        return dx
-
-    watched.plain = backward  # type: ignore[attr-defined]  # for gradcheck, which judges dx itself
-    return watched
-
-
-def _definer(cls: type, method: str) -> type:
-    """The class of which `cls` has its `method`."""
-    return next(kind for kind in cls.__mro__ if method in vars(kind))
-
-
-def _is_float_array(given: Any) -> bool:
-    return type(given) is np.ndarray and given.dtype.kind == "f"
-
-
-def replacement(given: Any, shape: Shape | None, dtype: Any, name: str, who: str) -> Array:
-    """What a user has put in the place of an array of a layer, as an array by itself.
-
-    Raises TypeError or ValueError unless it is an array of that shape, if one is given, and of
-    finite numbers.
-    """
-    if not isinstance(given, (np.ndarray, np.generic)):
-        received = "nothing" if given is None else type(given).__name__
-        array = "an array" if shape is None else f"an array of shape {shape}"
-        raise TypeError(
-            f"{who}: expected {name} to be {array}, received {received}. "
-            f"Write into it: layer.{name}[...] = values"
-        )
-    values = checks.numeric(given, name, who)
-    if shape is not None and values.shape != shape:
-        raise ValueError(f"{who}: expected {name} of shape {shape}, received {values.shape}")
-    checks.finite(values, name, who, dtype=dtype)
-    return np.array(values, dtype)
-
-
-def checked_init(layer: Layer) -> None:
-    """Raise TypeError if the class of `layer` has an `__init__` that leaves out Layer's."""
-    if "_dtype" not in vars(layer):
-        kind = type(layer).__name__
-        raise TypeError(
-            f"{kind}: expected its __init__ to call Layer's, received an object without a name. "
-            "Begin it with: super().__init__(**kwargs)"
-        )
-
-
-def checked_weights(arrays: dict[str, Array], weights: Any, who: str) -> list[tuple[Array, Array]]:
-    """Pairs (target, values) for `set_weights`, once all the counts, shapes and types are right."""
-    expected = ", ".join(f"{key} {array.shape}" for key, array in arrays.items())
-    if not isinstance(weights, (list, tuple)):
-        raise TypeError(
-            f"{who}: expected a list of arrays ({expected}), received {type(weights).__name__}"
-        )
-    if len(weights) != len(arrays):
-        raise ValueError(
-            f"{who}: expected {len(arrays)} arrays ({expected}), received {len(weights)}"
-        )
-    pairs = []
-    for number, ((key, target), given) in enumerate(zip(arrays.items(), weights)):
-        values = checks.numeric(given, key, who)
-        if values.shape != target.shape:
-            raise ValueError(f"{who}: expected {key} {target.shape}, received {values.shape}")
-        checks.finite(values, f"weights[{number}] ({key})", who, dtype=target.dtype)
-        pairs.append((target, values))
-    return pairs
-
-
-def image_shape(input_shape: Shape, who: str) -> tuple[int, int, int]:
-    """(H, W, C) of a batch of images, or an error that says how to make it one."""
-    if len(input_shape) == 4:
-        _, H_in, W_in, C_in = input_shape
-        if all(isinstance(size, (int, np.integer)) and size > 0 for size in (H_in, W_in, C_in)):
-            return H_in, W_in, C_in
-    fix = {
-        3: "Add a channel axis: x[..., None]",
-        2: "Reshape the rows to images: x.reshape(-1, H, W, C)",
-        5: "Leave the batch axis out of input_shape: it is (H, W, C)",
-    }.get(len(input_shape), "All of H, W, C have to be known and at least 1")
-    raise ValueError(
-        f"{who}: expected input of shape (N, H, W, C), received {tuple(input_shape)}. {fix}"
-    )
-
-
-def checked_shape(input_shape: Any, who: str) -> Shape:
-    """The `input_shape` of a `build`, batch axis first; None stands for a size that is open."""
-    return checks.batch_shape(input_shape, "input_shape", who)
-
-
-def _nearest_float(dtype: np.dtype[Any]) -> str:
-    """float64 stays (and so does anything wider); the small ones and integers become floatx."""
-    if dtype.kind != "f":
-        return config.floatx()
-    return "float64" if dtype.itemsize >= 8 else "float32"
-
-
-def _declared(input_shape: Any, who: str) -> tuple[int, ...]:
-    """The `input_shape` argument: the shape of one sample, without the batch axis."""
-    if not isinstance(input_shape, (list, tuple)):
-        raise TypeError(
-            f"{who}: expected input_shape to be a tuple such as (28, 28, 1), "
-            f"received {checks.shown(input_shape)}"
-        )
-    unknown = [size is None for size in input_shape]
-    if len(input_shape) > 1 and unknown[0] and not any(unknown[1:]):
-        raise ValueError(
-            f"{who}: expected input_shape to be the shape of one sample, received "
-            f"{tuple(input_shape)}. Leave the batch axis out: {tuple(input_shape[1:])}"
-        )
-    if any(unknown):
-        raise ValueError(
-            f"{who}: expected input_shape to be the shape of one sample, all sizes known, received "
-            f"{tuple(input_shape)}. A model is built for one size: write (28, 28, 1), say, and "
-            "bring the data to it"
-        )
-    return tuple(checks.size(size, "each size of input_shape", who) for size in input_shape)
-
-
-def size_of(shape: Shape) -> int:
-    """Numbers in one sample of a batch of `shape`."""
-    return math.prod(shape[1:])

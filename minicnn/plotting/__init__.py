@@ -1,0 +1,19 @@
+"""Every picture the package draws.
+
+Each function returns a new matplotlib figure, made through pyplot and still open: save it with
+`figure.savefig(path)`, show all open ones with `plt.show()`, drop it with `plt.close(figure)`.
+Arguments are checked before the figure is made, so a refused call leaves none behind. matplotlib
+is imported by the first call, not with the package, and its settings stay as they are.
+
+`suptitle`, which every function takes, stands over the whole picture: the place to say which data
+or model it shows. All texts are drawn letter by letter, "$" and "_" too.
+
+Limits, beyond which a picture would take minutes to draw, or gigabytes: 2,500 cells of a grid, 200
+classes of a heatmap, 100 metrics, 1,000 letters a text; a width of 0.1 (a heatmap: 2) to 100
+inches, and 10,000 square inches.
+"""
+
+from minicnn.plotting.charts import confusion_heatmap, training_curves
+from minicnn.plotting.grids import image_grid, prediction_grid
+
+__all__ = ["confusion_heatmap", "image_grid", "prediction_grid", "training_curves"]
