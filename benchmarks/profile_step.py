@@ -166,8 +166,8 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
         for entry in plan.entries
     ]
     watch = Stopwatch()
-    for step, title in zip(lane.steps, titles):
-        _watch_transforms(watch, step, title)
+    for stage, title in zip(lane.stages, titles):
+        _watch_transforms(watch, stage, title)
     rng, data, losses = np.random.default_rng(0), Data(x, y), np.empty(BATCH)
     for number in range(repeats + 1):
         batch = next(iter(data.batches(BATCH, rng.permutation(len(x)))))
@@ -179,10 +179,10 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
                 arrays=[x[shard]],
             )
             size = len(values)
-            for step, title, flop, arrays in zip(lane.steps, titles, flops, params):
+            for stage, title, flop, arrays in zip(lane.stages, titles, flops, params):
                 values = watch.time(
                     f"{title}: forward",
-                    lambda step=step, values=values: step.forward(values, True),
+                    lambda stage=stage, values=values: stage.forward(values, True),
                     flop * size,
                     [values, *arrays],
                 )
@@ -191,11 +191,11 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
                 lambda b=batch, s=shard, v=values: runner.loss_backward(b, s, v, losses),
                 arrays=[values],
             )
-            for place in reversed(range(len(lane.steps))):
-                products = 1 if place == 0 else 2  # the first one owes no dx
+            for place in reversed(range(len(lane.stages))):
+                products = 1 if place == 0 else 2  # the first needs no dx
                 dy = watch.time(
                     f"{titles[place]}: backward",
-                    lambda step=lane.steps[place], dy=dy: step.backward(dy),
+                    lambda stage=lane.stages[place], dy=dy: stage.backward(dy),
                     products * flops[place] * size,
                     [dy, *params[place], *params[place]],
                 )

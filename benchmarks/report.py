@@ -27,7 +27,7 @@ def store(run: Run, folder: Path) -> Path:
 
 
 def _rounded(value: Any) -> Any:
-    """Floats with 5 digits: the file stays small, and nobody measures more."""
+    """Floats with 5 digits: more would be noise."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):

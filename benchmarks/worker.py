@@ -198,7 +198,7 @@ def serve() -> None:
         question = json.loads(line)
         try:
             reply(value=getattr(server, question.pop("do"))(**question))
-        except Exception as error:  # whatever it is, the one who asked has to hear of it
+        except Exception as error:  # whatever it is, the caller has to be told
             traceback.print_exc()
             reply(error=f"{type(error).__name__}: {error}")
 

@@ -175,13 +175,13 @@ def one_of(value: Any, known: Iterable[str], name: str, who: str) -> str:
     return value.lower()
 
 
-def only_defaults(
+def expect_defaults(
     given: Mapping[str, Any],
     known: Mapping[str, tuple[Any, ...]],
     who: str,
     instead: Mapping[str, str] | None = None,
 ) -> None:
-    """Arguments that Keras has and minicnn has not: taken where they ask for nothing.
+    """Accept the arguments that only Keras has at the values that change nothing.
 
     Raises ValueError for another value of a `known` argument, TypeError for an unknown one, with
     what to write `instead` of it where that is given.

@@ -26,8 +26,8 @@ from minicnn.training.step import Runner, in_two_threads
 
 T = TypeVar("T")
 
-# arguments of Keras's compile that have no other setting here
-OF_KERAS: dict[str, tuple[Any, ...]] = {
+# arguments of Keras's compile that have no effect here, with the values they may have
+IGNORED: dict[str, tuple[Any, ...]] = {
     "auto_scale_loss": (True,),
     "run_eagerly": (False,),
     "steps_per_execution": (1,),
@@ -91,7 +91,7 @@ class Compiled(Stack):
         metrics : list of str, Metric or callable
             "accuracy" and the like; a callable takes (y_true, y_pred) and gives a value a sample.
         jit_compile : "auto", True or False
-            Run fused steps where there are some (`plan()` shows which), or, with False, walk
+            Run fused stages where there are some (`plan()` shows which), or, with False, walk
             through the layers one by one. The results agree within rounding.
 
         Raises
@@ -100,7 +100,7 @@ class Compiled(Stack):
             For unknown names (the message lists the known ones) and other types. The model then
             keeps what it was compiled with.
         """
-        checks.only_defaults(keras, OF_KERAS, "compile()")
+        checks.expect_defaults(keras, IGNORED, "compile()")
         loss_weight = _loss_weight(loss_weights)
         if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise TypeError(
@@ -164,7 +164,7 @@ class Compiled(Stack):
             raise ValueError(f"{self.who}: compile it with a loss first")
         loss = self.loss
         if training:
-            self._rejoin()
+            self._prepare()
         return self._keep(
             "train" if training else "test",
             lambda: Runner(self, loss, self.chosen_metrics(self.output_shape), training),
@@ -202,10 +202,10 @@ class Compiled(Stack):
 
     # -- ready for a call --------------------------------------------------------------------------
 
-    def _rejoin(self) -> None:
-        """Take in what has been put in the place of parameters, before the model computes.
+    def _prepare(self) -> None:
+        """Bring the vectors up to date before the model computes.
 
-        Raises TypeError or ValueError for what is no array of the right shape.
+        Raises TypeError or ValueError where a parameter was replaced by something unusable.
         """
         if "train" in self._kept:
             self._kept["train"][1].after_fork()

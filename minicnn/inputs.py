@@ -23,7 +23,7 @@ from minicnn.protocols import Model
 
 Array = NDArray[Any]
 
-kernels = LazyModule("minicnn.engine.kernels")
+passes = LazyModule("minicnn.engine.passes")
 
 # types that the kernel for gathering rows takes; the others take NumPy's way
 GATHERED = [np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")]
@@ -81,7 +81,7 @@ class Batch:
         self.y = None if data.y is None else data.y[rows]
         self.weight = None if data.weight is None else data.weight[rows]
         if data.verify is not None and self.y is not None:
-            with _changed_meanwhile():
+            with _changed_since_the_call_began():
                 data.verify(self.y)
         self._data, self._x = data, data.x
         plain = data.x.flags.c_contiguous and data.x.dtype in GATHERED
@@ -101,7 +101,7 @@ class Batch:
                 x = x.astype(np.float32)
             return x.reshape(len(rows), *sample_shape)  # else the first layer casts it
         x = lane.inputs(len(rows), self._flat.shape[1])
-        if not kernels.gather(self._flat, rows, x):
+        if not passes.gather(self._flat, rows, x):
             self._expect_finite(rows)
         return x.reshape(len(rows), *sample_shape)
 
@@ -111,12 +111,12 @@ class Batch:
 
     def _expect_finite(self, rows: Array) -> None:
         """Raise ValueError if these rows of x, or float32's numbers for them, are not finite."""
-        with _changed_meanwhile():
+        with _changed_since_the_call_began():
             checks.finite(self._x[rows], "x", self._data.who, dtype=self._data.dtype)
 
 
 @contextlib.contextmanager
-def _changed_meanwhile() -> Iterator[None]:
+def _changed_since_the_call_began() -> Iterator[None]:
     """Say of an error in a batch that the data were valid when the call began."""
     try:
         yield
@@ -182,7 +182,7 @@ def checked(
     if model.loss_weight != 1:
         weight = (np.ones(len(y)) if weight is None else weight) * model.loss_weight
     verify = functools.partial(model.loss.check_values, output_shape=output, who=who)
-    # views: a shape that is set on the user's arrays meanwhile does not reach these
+    # views: a shape that is set on the user's arrays later does not reach these
     return Data(x.view(), y.view(), weight, who=who, dtype=dtype, verify=verify)
 
 

@@ -93,7 +93,7 @@ class Loss(Copied, Configured):
     def check_values(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
         """Raise ValueError unless the numbers in `y` can be targets.
 
-        `fit` asks again for each batch, since the user's array may have changed meanwhile.
+        `fit` asks again for each batch, since the user's array may have changed since.
         """
         checks.finite(y, "y", who)
 

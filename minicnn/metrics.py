@@ -44,7 +44,7 @@ class Metric(Copied, Configured):
     ----------
     name : str
         Its key in `history.history`.
-    by_order : bool
+    rank_based : bool
         True where only the order of a sample's outputs counts, so that logits serve as well as
         probabilities.
     by_batch : bool
@@ -53,14 +53,14 @@ class Metric(Copied, Configured):
 
     name = Setting(checks.text, default="metric")
     ignored = {"dtype": (None,)}
-    by_order = False
+    rank_based = False
     by_batch = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_vain_methods(cls, Metric, CALLED, ELSEWHERE)
-        if "values" in vars(cls) and "by_order" not in vars(cls):
-            cls.by_order = False  # what held for the inherited values need not hold for these
+        if "values" in vars(cls) and "rank_based" not in vars(cls):
+            cls.rank_based = False  # what held for the inherited values need not hold for these
 
     def __init__(self, name: str | None = None, **keras: Any) -> None:
         self._refuse_unknown(keras)
@@ -144,7 +144,7 @@ class SparseCategoricalAccuracy(_Labels):
     """
 
     name = "sparse_categorical_accuracy"
-    by_order = True
+    rank_based = True
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         label = y_true[..., 0] if y_true.ndim == y_pred.ndim else y_true
@@ -158,7 +158,7 @@ class CategoricalAccuracy(_SameShape):
     """
 
     name = "categorical_accuracy"
-    by_order = True
+    rank_based = True
 
     def check(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
         _expect(len(output_shape) > 1, "(N, ..., C)", y, output_shape, who)

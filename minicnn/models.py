@@ -25,8 +25,8 @@ Array = NDArray[Any]
 
 BATCH_SIZE = 32  # Keras's default
 
-# arguments of Keras's fit, evaluate and predict that have no other setting here
-OF_KERAS: dict[str, tuple[Any, ...]] = {
+# arguments of Keras's fit, evaluate and predict that have no effect here, and their values
+IGNORED: dict[str, tuple[Any, ...]] = {
     "steps": (None,),
     "steps_per_epoch": (None,),
     "validation_batch_size": (None,),
@@ -255,7 +255,7 @@ class Sequential(Compiled):
             weights are those of the last whole step, as they are after KeyboardInterrupt. Callbacks
             see that loss first; if one sets `stop_training`, fit ends without an error.
         """
-        checks.only_defaults(keras, OF_KERAS, "fit()")
+        checks.expect_defaults(keras, IGNORED, "fit()")
         self._needs_compile("fit")
         size = self._batch_size(batch_size, "fit")
         epochs = checks.integer(epochs, "epochs", "fit", minimum=0, maximum=2**62)
@@ -322,7 +322,7 @@ class Sequential(Compiled):
         FloatingPointError
             If the outputs are NaN or infinite; names the layer.
         """
-        checks.only_defaults(keras, OF_KERAS, "evaluate()")
+        checks.expect_defaults(keras, IGNORED, "evaluate()")
         return_dict = checks.boolean(return_dict, "return_dict", "evaluate")
         self._needs_compile("evaluate")
         size = self._batch_size(batch_size, "evaluate")
@@ -358,7 +358,7 @@ class Sequential(Compiled):
         FloatingPointError
             If the outputs are NaN or infinite; names the layer.
         """
-        checks.only_defaults(keras, OF_KERAS, "predict()")
+        checks.expect_defaults(keras, IGNORED, "predict()")
         size = self._batch_size(batch_size, "predict")
         hooks = checked_callbacks(callbacks, "predict")
         level = checked_verbose(verbose, "predict")
@@ -442,7 +442,7 @@ class Sequential(Compiled):
     def _data(self, x: Any, who: str, *targets: Any, like: Shape | None = None) -> inputs.Data:
         if not self._items:
             raise ValueError(f"{who}: {self.who} has no layers; add some first")
-        self._rejoin()
+        self._prepare()
         return inputs.checked(self, x, who, *targets, like=like)
 
     def _with_class_weight(self, data: inputs.Data, class_weight: Any, who: str) -> inputs.Data:

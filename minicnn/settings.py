@@ -188,7 +188,7 @@ class Configured:
                     f"{kind.__name__} got an unexpected keyword argument {checks.shown(name)}"
                     + (f". {advice}" if advice else "")
                 )
-        checks.only_defaults(given, ignored(kind), kind.__name__)
+        checks.expect_defaults(given, ignored(kind), kind.__name__)
 
 
 def arguments(kind: type) -> dict[str, inspect.Parameter]:

@@ -7,8 +7,8 @@
 Tests marked `slow` are left out unless an option or `-m` asks for them. Tests that draw examples
 belong to both: their quick run draws fewer.
 
-Tests marked `both_ways` run twice: with the engine's fused steps, and layer by layer. Those of such
-a module that are marked `one_way` run once.
+Tests marked `both_ways` run twice: with the engine's fused stages, and layer by layer. Those of
+such a module that are marked `one_way` run once.
 """
 
 import zlib

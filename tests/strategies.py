@@ -46,7 +46,7 @@ def error(ours: Any, truth: Any, floor: float = 0.0) -> float:
 
 
 def within(limit: float, what: str, value: float) -> None:
-    """Assert that `value` keeps to the limit of the bar that `what` names first, and count it.
+    """Assert that `value` keeps to the tolerance that `what` names first, and count it.
 
     Not by an assert statement: `python -O` would take it out of this file, which is no test module.
     """

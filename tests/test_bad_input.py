@@ -65,7 +65,7 @@ SPARSE = "sparse_categorical_crossentropy"
 
 
 def trained(loss=SPARSE, **options):
-    """A model in the midst of its life: every part that an error could leave changed has moved."""
+    """A trained model: every part that an error could leave changed has moved."""
     set_random_seed(4)
     model = Sequential(
         [
@@ -83,7 +83,7 @@ def trained(loss=SPARSE, **options):
 
 
 def life_of(model):
-    """All that a refused call has to leave as it was."""
+    """All that a refused call must not change."""
     arrays = {f"{layer.name}/{k}": a for layer in model.leaves for k, a in layer.arrays().items()}
     arrays |= {f"optimizer/{slot}": vector for slot, vector in model.optimizer.state.items()}
     arrays |= {"params": model.flat_params, "gradients": model.flat_grads}
@@ -735,7 +735,7 @@ def test_declared_shapes(shape, error, words):
 
 @pytest.mark.parametrize("shape", [(None, None, 1), (28, None, 1), (28, 28, None)])
 def test_a_size_left_open(shape):
-    """Taking the first None off would not mend it."""
+    """Removing the first None would not make it valid."""
     for make in (lambda: Conv2D(2, 3, input_shape=shape), lambda: Input(shape)):
         with refused(ValueError, f"all sizes known, received {shape}") as caught:
             make()
@@ -1251,15 +1251,15 @@ def test_build_wants_a_shape(wrong):
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape", "mend"),
+    ("layer", "shape", "fix"),
     [
         (lambda: Dense(3), (4,), "received (4,). Write build((None, 4))"),
         (lambda: Conv2D(2, 3), (28, 28, 1), "received (28, 28, 1). Write build((None, 28, 28, 1))"),
     ],
 )
-def test_build_without_the_batch_axis(layer, shape, mend):
+def test_build_without_the_batch_axis(layer, shape, fix):
     model = Sequential([layer()])
-    with refused(ValueError, "expected input_shape to have the batch axis first", mend):
+    with refused(ValueError, "expected input_shape to have the batch axis first", fix):
         model.build(shape)
     assert not model.built
     model.build((None, *shape))
@@ -1284,7 +1284,7 @@ WRONG_LAYERS = {
     "a name that is taken": (lambda: Dense(2, name="first"), ValueError, "a second 'first'"),
     "another float type": (lambda: Dense(2, dtype="float64"), ValueError, "float32', 'float64'"),
     "Input in the middle": (lambda: Input((8, 8, 1)), ValueError, "Input to come first"),
-    "a layer of another model": (lambda: ANOTHER.layers[-1], ValueError, "as it was built"),
+    "a layer of another model": (lambda: ANOTHER.layers[-1], ValueError, "for which it was built"),
     "built for 3 channels": (lambda: built_for_three(), ValueError, "expected 3 input channels"),
 }
 
@@ -1759,12 +1759,12 @@ METRICS_NO_LIST = [
 ]
 
 
-@pytest.mark.parametrize(("given", "mend"), METRICS_NO_LIST)
-def test_the_list_of_metrics_that_is_offered_is_one_that_is_taken(given, mend):
+@pytest.mark.parametrize(("given", "fix"), METRICS_NO_LIST)
+def test_the_list_of_metrics_that_is_offered_is_one_that_is_taken(given, fix):
     model = trained()
-    with refused(TypeError, "compile: expected metrics to be a list", f"={mend}", model=model):
+    with refused(TypeError, "compile: expected metrics to be a list", f"={fix}", model=model):
         model.compile("adam", SPARSE, metrics=given)
-    model.compile("adam", "mse", metrics=eval(mend))
+    model.compile("adam", "mse", metrics=eval(fix))
 
 
 @pytest.mark.parametrize("wrong", ["a", 0, -1, 2.5, True])
@@ -2068,7 +2068,7 @@ def test_what_is_not_finite_stops_fit_and_leaves_the_last_whole_step(way, value,
         twin.train_on_batch(ROWS[start : start + 16], LABELS[start : start + 16])
     assert rename(life_after(model), model) == rename(life_after(twin), twin)
 
-    faulty.clear()  # mended: both go on, and alike
+    faulty.clear()  # repaired: both go on, and alike
     for one in (model, twin):
         one.fit(ROWS, LABELS, batch_size=16, shuffle=False, verbose=0)
     assert rename(life_after(model), model) == rename(life_after(twin), twin)
@@ -2200,7 +2200,7 @@ def test_a_forward_that_does_not_do_what_the_layer_says(own, error, words, call,
 
 
 def test_a_backward_that_returns_nothing():
-    """The engine takes None for 'nobody asks': all layers below would silently stop learning."""
+    """The engine takes None for 'no dx needed': all layers below would silently stop learning."""
     model = Sequential([Dense(4, input_shape=(4,)), Own(dx=lambda dx: None, name="own"), Dense(3)])
     model.compile("adam", "mse")
     before = life_after(model)

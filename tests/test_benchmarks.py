@@ -302,7 +302,7 @@ def test_profile_takes_a_step_apart(name, tmp_path, monkeypatch):
     engine, layers = results["models"][name]["ways"].values()
     first, *others = networks.flops_of(MODELS[name])
     assert sum(piece.flop for piece in layers) == profile_step.BATCH * 3 * (first + sum(others))
-    # nobody asks for the gradient of the images
+    # the gradient of the images is not needed
     assert sum(piece.flop for piece in engine) == profile_step.BATCH * (2 * first + 3 * sum(others))
     text = profile_step.page(results, 1)
     assert "| optimizer |" in text

@@ -333,7 +333,7 @@ def test_a_terminal_shows_which_kernel_is_compiled_in_one_line(columns, monkeypa
     clock, notice = Clock(monkeypatch), compiler.CompileNotice()
     clock.compile(notice, compilation("patches", C=32), 2.5)
     clock.compile(notice, compilation("double", "someone.else"), 100)
-    clock.compile(notice, compilation("adam", "minicnn.engine.kernels"), 7)
+    clock.compile(notice, compilation("adam", "minicnn.engine.passes"), 7)
     clock.compile(notice, compilation("tiles", C=16), 1)
     shown = sys.stderr.getvalue()
     assert "\n" not in shown
@@ -341,7 +341,7 @@ def test_a_terminal_shows_which_kernel_is_compiled_in_one_line(columns, monkeypa
     assert {len(line) for line in drawn} == {columns - 1}
     lines = [
         "minicnn: compiling kernel 1, 0 s so far: winograd.patches, 32 channels",
-        "minicnn: compiling kernel 2, 2 s so far: kernels.adam",
+        "minicnn: compiling kernel 2, 2 s so far: passes.adam",
         "minicnn: compiling kernel 3, 10 s so far: winograd.tiles, 16 channels",
     ]
     assert len(drawn) == 6

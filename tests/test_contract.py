@@ -46,7 +46,7 @@ def test_the_examples_of_a_layer_give_every_argument(kind):
 # -- a layer by itself ----------------------------------------------------------------------------
 
 
-ASKED_OF_KERAS = {
+RUN_IN_KERAS = {
     f"{kind.__name__} {name}": Case(kind, e.kwargs, e.shape, e.values)
     for kind, case in LAYERS.items()
     if not isinstance(case.keras, str)
@@ -59,7 +59,7 @@ ASKED_OF_KERAS = {
     "case",
     [
         pytest.param(case, id=f"{source}: {name}")
-        for source, table in (("contract", CASES), ("Keras", ASKED_OF_KERAS))
+        for source, table in (("contract", CASES), ("Keras", RUN_IN_KERAS))
         for name, case in table.items()
         if case.kind is not Dropout or "seed" in case.kwargs  # whose masks can be had again
     ],
@@ -343,7 +343,7 @@ def test_numbers_of_other_types_become_the_layers_floats(case, kind):
     same(layer.forward(x.astype(kind)), layer.forward(x.astype("float64")))
 
 
-# -- a second walker ------------------------------------------------------------------------------
+# -- replicas -------------------------------------------------------------------------------------
 
 
 @every_layer

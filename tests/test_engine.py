@@ -1,4 +1,4 @@
-"""The two ways through a network, fused steps and plain layers, give the same."""
+"""The two ways through a network, fused stages and plain layers, give the same."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from strategies import network as any_network
 from test_models import deeper, tutorial
 
 from minicnn import Sequential, set_num_threads
-from minicnn.engine import products, shards, steps, threads
+from minicnn.engine import products, shards, stages, threads
 from minicnn.engine.updates import single_pass
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.subjects import ModelSubject
@@ -45,7 +45,7 @@ def kinds(model):
 
 def test_plan_of_the_tutorial():
     model = tutorial()
-    assert kinds(model) == ["DirectConvolution", "DenseStep", "DenseStep"]
+    assert kinds(model) == ["DirectConvolution", "DenseStage", "DenseStage"]
     assert [entry.layers for entry in model.plan().entries] == [(0, 1, 2), (3, 4), (5,)]
     text = str(model.plan())
     assert "max-pooling, dropout in one pass" in text
@@ -58,8 +58,8 @@ def test_plan_of_the_deeper_model():
         "WinogradConvolution",
         "WinogradConvolution",
         "WinogradConvolution",
-        "DenseStep",
-        "DenseStep",
+        "DenseStage",
+        "DenseStage",
     ]
 
 
@@ -140,8 +140,8 @@ OTHERS = [kind for kind in FUSED if kind not in (*ALWAYS, *OFTEN)]
 
 
 def network(seed):
-    """Layers as in the models people build, with all arguments that a fused step knows; before and
-    between them now and then another one that has a fused step."""
+    """Layers as in the models people build, with all arguments that a fused stage knows; before and
+    between them now and then another one that has a fused stage."""
     draw = Draw(seed)
     sample = shape = (draw.size(8, 14), draw.size(8, 14), draw.one_of(1, 2, 4, 5))
     body = []
@@ -205,7 +205,7 @@ def test_random_networks_give_the_same_by_both_ways(seed):
 def assert_every_gradient(model, x, y):
     """Within 1e-4 of the layers' in float64, without the samples that lie on kinks.
 
-    There rounding may flip the winner of a near tie, and change a gradient as much as a mistake.
+    There rounding may flip the argmax of a near tie, and change a gradient as much as a mistake.
     """
     noise = np.random.default_rng(0)
     subject = ModelSubject(model, x, y, None, training=True, rng=noise, perturb=False)
@@ -228,7 +228,7 @@ def test_hardly_any_network_was_passed_over():
 @pytest.mark.parametrize("factor", [1.001, 0.999, -1.0])
 @pytest.mark.parametrize("channels", [1, 4])
 def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(factor, channels, monkeypatch):
-    kind = steps.DirectConvolution if channels == 1 else steps.WinogradConvolution
+    kind = stages.DirectConvolution if channels == 1 else stages.WinogradConvolution
     backward = kind.backward
 
     def off(self, dy):
@@ -307,7 +307,7 @@ def test_winograds_error_against_float64(channels, size, padding):
 
     gradient = np.zeros(fused.flat_params.size, np.float32)
     lane = shards.Lane(fused.plan(), gradient)
-    step = lane.steps[1]
+    step = lane.stages[1]
     assert type(step).__name__ == "WinogradConvolution"
     errors = {"y": (step.forward(x32, True), y), "dx": (step.backward(dy), dx)}
     errors["dW"] = (step.conv.grads["W"], exact.grads["W"])
@@ -480,7 +480,7 @@ def test_batch_normalization_between_fused_steps():
         "layer",
         "layer",
         "WinogradConvolution",
-        "DenseStep",
+        "DenseStage",
     ]
     draw = np.random.default_rng(2)  # of 30 seeds, one puts a cell so close to ReLU's kink that
     x, y = draw.random((90, 8, 8)), draw.integers(0, 3, 90)  # the two ways fall on its two sides
@@ -503,13 +503,13 @@ def test_rescaling_before_the_first_convolution():
         ]
 
     fused, plain = pair_of(make)
-    assert kinds(fused) == ["RescalingStep", "DirectConvolution", "DenseStep"]
+    assert kinds(fused) == ["RescalingStage", "DirectConvolution", "DenseStage"]
     x, y = rng.integers(0, 256, (90, 8, 8), np.uint8), rng.integers(0, 3, 90)
     for _ in range(3):
         assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-5)
     np.testing.assert_allclose(fused.flat_params, plain.flat_params, rtol=1e-4, atol=1e-6)
     inside = Sequential([Dense(3, input_shape=(4,)), Rescaling(2.0), Dense(2)])
-    assert kinds(inside) == ["DenseStep", "layer", "DenseStep"]
+    assert kinds(inside) == ["DenseStage", "layer", "DenseStage"]
 
 
 @pytest.mark.parametrize(
@@ -522,10 +522,10 @@ def test_rescaling_of_each_channel_by_both_ways(scale, offset):
         return [rescaling, Conv2D(4, 3), Flatten(), Dense(3), Softmax()]
 
     fused, plain = pair_of(make)
-    assert kinds(fused)[0] == "RescalingStep"
+    assert kinds(fused)[0] == "RescalingStage"
     for x in (rng.integers(0, 256, (90, 8, 8, 3), np.uint8), rng.random((90, 8, 8, 3))):
         batch = x.astype(np.float32)
-        step = shards.Lane(fused.plan(), None).steps[0].forward(batch)
+        step = shards.Lane(fused.plan(), None).stages[0].forward(batch)
         np.testing.assert_array_equal(step, plain.layers[0].forward(batch), strict=True)
         expected = x * np.array(scale) + np.array(offset)
         within(2e-7, "engine, rescaling", error(step, expected))
@@ -607,8 +607,8 @@ def test_shards_of_different_sizes_share_their_buffers():
 
     def held():  # the lanes' buffers; of 300 samples the last shard has 44, the others 64
         lanes = model.runner(training=True).network._lanes
-        steps = [step for lane in lanes for step in lane.steps]
-        return [id(array) for step in steps for array in step._buffers.values()]
+        buffers = [stage._buffers for lane in lanes for stage in lane.stages]
+        return [id(array) for held in buffers for array in held.values()]
 
     for _ in range(2):
         model.fit(x, y, batch_size=300, verbose=0)
@@ -662,8 +662,8 @@ def numbers_of_both_ways(x, dy, W, padding):
     conv = Conv2D(F, 3, padding=padding, use_bias=False)
     model = Sequential([Input(x.shape[1:]), Conv2D(C, 1), conv])
     conv.params["W"][...] = W
-    step = shards.Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).steps[1]
-    assert isinstance(step, steps.WinogradConvolution)
+    step = shards.Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[1]
+    assert isinstance(step, stages.WinogradConvolution)
     found = step.forward(x, True).copy(), step.backward(dy).copy(), step.conv.grads["W"]
     return found, by_layer(x, dy, W), by_layer(*(np.abs(array) for array in (x, dy, W)))
 

@@ -1376,7 +1376,7 @@ def test_an_interrupted_write_to_the_cache_leaves_nothing(
 
 @pytest.fixture
 def closed_port() -> Iterator[str]:
-    """The address of a port that refuses: bound, so that nobody else gets it, but deaf."""
+    """The address of a port that refuses: bound, so that no other process gets it, but deaf."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{deaf.getsockname()[1]}/"

@@ -15,8 +15,7 @@ from strategies import within
 
 import minicnn.layers
 from minicnn import Sequential, initializers, inputs, kernels, seeds
-from minicnn.engine import kernels as engine_kernels
-from minicnn.engine import shards, steps
+from minicnn.engine import passes, shards, stages
 from minicnn.engine.shards import ShardedNetwork
 from minicnn.gradcheck import GradientCheckError, api, check_layer, check_loss, check_model, package
 from minicnn.gradcheck import __main__ as command
@@ -1272,14 +1271,14 @@ class Noise(Layer):
         return self._recall(dy)[0]
 
 
-def test_generators_of_the_layer_are_put_back():
+def test_generators_of_the_layer_are_restored():
     layer = Noise(lambda self, shape: self.source.normal(size=shape))
     before = layer.source.bit_generator.state
     assert check_layer(layer, (3, 4)).ok
     assert layer.source.bit_generator.state == before
 
 
-def test_running_statistics_are_put_back():
+def test_running_statistics_are_restored():
     layer = BatchNormalization(momentum=0.5)
     layer.forward(normal(6, 2), training=True)
     subject = LayerSubject(
@@ -1982,7 +1981,11 @@ def spoil(of, array, factor):
     return of
 
 
-DIRECT, WINOGRAD, DENSE_STEP = steps.DirectConvolution, steps.WinogradConvolution, steps.DenseStep
+DIRECT, WINOGRAD, DENSE_STAGE = (
+    stages.DirectConvolution,
+    stages.WinogradConvolution,
+    stages.DenseStage,
+)
 
 
 def spoiled_border(self, y, *arguments):
@@ -2001,7 +2004,7 @@ def without_mask(dy, y, relu, scale, dz, db):
 
 
 def spoiled_loss(factor):
-    kernel = engine_kernels.sparse_crossentropy
+    kernel = passes.sparse_crossentropy
 
     def changed(z, labels, of_mean, losses, dz):
         kernel(z, labels, of_mean, losses, dz)
@@ -2010,12 +2013,12 @@ def spoiled_loss(factor):
     return changed
 
 
-def spoiled_losses(z, labels, of_mean, losses, dz, kernel=engine_kernels.sparse_crossentropy):
+def spoiled_losses(z, labels, of_mean, losses, dz, kernel=passes.sparse_crossentropy):
     kernel(z, labels, of_mean, losses, dz)
     losses *= 1.001
 
 
-def spoiled_gather(x, rows, out, kernel=engine_kernels.gather):
+def spoiled_gather(x, rows, out, kernel=passes.gather):
     kernel(x, rows, out)
     out[-1] = out[0]
 
@@ -2038,20 +2041,20 @@ BROKEN = {
         ["WinogradConvolution", "of 180 numbers, the most at [2, 2,"]),
     "dx of the Winograd convolution": (WINOGRAD, "backward",
         after(WINOGRAD.backward, lambda s, dx, dy: -dx), ["WinogradConvolution", "dx is -1 times"]),
-    "dx of the dense step": (DENSE_STEP, "backward",
-        after(DENSE_STEP.backward, lambda s, dx, dy: dx if dx is None else dx * np.float32(1.001)),
-        ["DenseStep", "Flatten 'flat' + Dense 'dense'", "dx is 1.001 times"]),
-    "the dense step's mask": (steps.kernels, "bias_relu_dropout_backward", without_mask,
-        ["DenseStep", "Dense 'dense'", "dW is off"]),
-    "rescaling": (steps.RescalingStep, "forward",
-        after(steps.RescalingStep.forward, lambda s, y, *_: y - s.offset),
-        ["RescalingStep", "Rescaling 'scale'", "y is off"]),
-    "the loss's gradient": (step.kernels, "sparse_crossentropy", spoiled_loss(1.001),
+    "dx of the dense step": (DENSE_STAGE, "backward",
+        after(DENSE_STAGE.backward, lambda s, dx, dy: dx if dx is None else dx * np.float32(1.001)),
+        ["DenseStage", "Flatten 'flat' + Dense 'dense'", "dx is 1.001 times"]),
+    "the dense step's mask": (stages.passes, "bias_relu_dropout_backward", without_mask,
+        ["DenseStage", "Dense 'dense'", "dW is off"]),
+    "rescaling": (stages.RescalingStage, "forward",
+        after(stages.RescalingStage.forward, lambda s, y, *_: y - s.offset),
+        ["RescalingStage", "Rescaling 'scale'", "y is off"]),
+    "the loss's gradient": (step.passes, "sparse_crossentropy", spoiled_loss(1.001),
         ["the fused loss, SparseCategoricalCrossentropy", "gradient is 1.001 times"]),
-    "the loss": (step.kernels, "sparse_crossentropy", spoiled_losses,
+    "the loss": (step.passes, "sparse_crossentropy", spoiled_losses,
         ["the fused loss", "value is 1.001 times"]),
-    "inputs": (inputs.kernels, "gather", spoiled_gather, ["how batches are gathered"]),
-    "the place in the batch": (steps.FusedStep, "seek",
+    "inputs": (inputs.passes, "gather", spoiled_gather, ["how batches are gathered"]),
+    "the place in the batch": (stages.FusedStage, "seek",
         lambda self, step, sample: self.dropout and self.dropout.seek(step, 0),
         ["WinogradConvolution"]),
 }
@@ -2075,13 +2078,13 @@ def test_what_is_wrong_in_the_engine_is_named(name, monkeypatch):
     for word in words:
         assert word in str(result)
     named = [problem.text for problem in result.engine.problems]
-    of_dense_steps = sum("DenseStep" in text for text in named)  # there are two
-    assert len(named) == (of_dense_steps or 1), named  # and no other step is blamed
+    of_dense_stages = sum("DenseStage" in text for text in named)  # there are two
+    assert len(named) == (of_dense_stages or 1), named  # and no other step is blamed
 
 
 def test_the_engine_is_told_from_the_layers():
     result = checked(fused())
-    assert "the engine's own gradients, float32, fused steps" in str(result)
+    assert "the engine's own gradients, float32, fused stages" in str(result)
     assert [row.name for row in result.engine.rows] == [r.name for r in result.rows[1:]]
     assert all(row.bar == 1e-4 for row in result.engine.rows)
     model = fused()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minicnn import kernels
-from minicnn.engine import kernels as fused
+from minicnn.engine import passes
 from minicnn.engine.shards import Lane
 from minicnn.engine.updates import single_pass
 from minicnn.kernels import reference
@@ -38,15 +38,15 @@ def test_twins(geometry):
     results = []
     for module in (kernels, reference):
         cols, dx = np.full(dcols.shape, np.nan), np.full(image, np.nan)
-        y, winner = np.full(dy.shape, np.nan), np.full(dy.shape, -7, np.int32)
+        y, argmax = np.full(dy.shape, np.nan), np.full(dy.shape, -7, np.int32)
         dx_max, mean, dx_mean = dx.copy(), y.copy(), dx.copy()
         module.im2col(x, *strides, *padding, cols)
         module.col2im(dcols, *strides, *padding, dx)
-        module.max_pool(x, *window, *strides, *padding, y, winner)
-        module.max_pool_backward(dy, winner, window[1], *strides, *padding, dx_max)
+        module.max_pool(x, *window, *strides, *padding, y, argmax)
+        module.max_pool_backward(dy, argmax, window[1], *strides, *padding, dx_max)
         module.average_pool(x, *window, *strides, *padding, mean)
         module.average_pool_backward(dy, *window, *strides, *padding, dx_mean)
-        results.append((cols, dx, y, winner, dx_max, mean, dx_mean))
+        results.append((cols, dx, y, argmax, dx_max, mean, dx_mean))
     for fast, plain in zip(*results):
         np.testing.assert_allclose(fast, plain, rtol=1e-14, atol=1e-14)
 
@@ -108,7 +108,7 @@ def test_steps_against_their_layers(channels, padding, activation, pool, rate):
 
 def test_gather():
     x, out = np.arange(12, dtype=np.uint8).reshape(4, 3), np.full((2, 3), np.nan, np.float32)
-    fused.gather(x, np.array([3, 1]), out)
+    passes.gather(x, np.array([3, 1]), out)
     np.testing.assert_array_equal(out, [[9, 10, 11], [3, 4, 5]])
 
 
@@ -116,7 +116,7 @@ def test_sparse_crossentropy():
     loss = SparseCategoricalCrossentropy(from_logits=True)
     z = (1e4 * rng.standard_normal((5, 4))).astype(np.float32)
     labels, losses, dz = np.array([0, 1, 2, 3, 0]), np.empty(5), np.full_like(z, np.nan)
-    fused.sparse_crossentropy(z, labels, np.float32(0.2), losses, dz)
+    passes.sparse_crossentropy(z, labels, np.float32(0.2), losses, dz)
     np.testing.assert_allclose(losses, loss.forward(labels, z), rtol=1e-6)
     np.testing.assert_allclose(dz, 0.2 * loss.backward(labels, z), atol=1e-6)
 
@@ -137,7 +137,7 @@ def test_the_fused_cross_entropy_where_no_class_has_all_the_probability():
     loss = SparseCategoricalCrossentropy(from_logits=True)
     z = rng.standard_normal((5, 4))
     labels, values, dz = np.array([0, 1, 2, 3, 0]), np.empty(5), np.full_like(z, np.nan)
-    fused.sparse_crossentropy(z, labels, 0.2, values, dz)
+    passes.sparse_crossentropy(z, labels, 0.2, values, dz)
     np.testing.assert_allclose(values, loss.forward(labels, z), rtol=1e-14)
     np.testing.assert_allclose(dz, 0.2 * loss.backward(labels, z), rtol=1e-12)
 
@@ -177,7 +177,7 @@ def test_tiles_beside_large_numbers(pixel, slope, weight, first):
     x[0, 1, 2, 3] *= pixel
     dy[0, 0, 1, 2] *= slope
     conv.params["W"][0, 1, 2, 3] *= weight
-    step = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).steps[-1]
+    step = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[-1]
     with np.errstate(over="ignore"):  # meant: where squares overflow, the sums count
         found = step.forward(x, True).copy(), step.backward(dy), step.conv.grads["W"].copy()
 

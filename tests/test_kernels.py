@@ -102,15 +102,15 @@ def test_max_pool_and_its_backward(g, dtype, ties):
     shape = (N, *g["out"], C)
     results = []
     for module in (kernels, reference):
-        y, winner = np.full(shape, np.nan, dtype), np.full(shape, -77, np.int32)
-        module.max_pool(x, *g["window"], *g["strides"], *g["padding"], y, winner)
-        results.append((y, winner))
-    (y, winner), (y_plain, winner_plain) = results
+        y, argmax = np.full(shape, np.nan, dtype), np.full(shape, -77, np.int32)
+        module.max_pool(x, *g["window"], *g["strides"], *g["padding"], y, argmax)
+        results.append((y, argmax))
+    (y, argmax), (y_plain, argmax_plain) = results
     np.testing.assert_array_equal(y, y_plain)
-    np.testing.assert_array_equal(winner, winner_plain)
+    np.testing.assert_array_equal(argmax, argmax_plain)
 
     dy = values(g["seed"] + 1, shape, dtype)
-    args = (dy, winner, g["window"][1], *g["strides"], *g["padding"])
+    args = (dy, argmax, g["window"][1], *g["strides"], *g["padding"])
     fast, plain = both("max_pool_backward", dtype, g["image"], *args)
     np.testing.assert_array_equal(fast, plain)
 
@@ -120,10 +120,10 @@ def test_max_pool_and_its_backward(g, dtype, ties):
 def test_max_pool_hands_nan_on(module, place):
     x = np.array([1.0, 5.0, 2.0, 3.0]).reshape(1, 2, 2, 1)
     x.flat[place] = np.nan
-    y, winner = np.zeros((1, 1, 1, 1)), np.zeros((1, 1, 1, 1), np.int32)
-    module.max_pool(x, 2, 2, 2, 2, 0, 0, y, winner)
+    y, argmax = np.zeros((1, 1, 1, 1)), np.zeros((1, 1, 1, 1), np.int32)
+    module.max_pool(x, 2, 2, 2, 2, 0, 0, y, argmax)
     assert np.isnan(y).all()
-    assert winner.item() == place
+    assert argmax.item() == place
 
 
 @draws(60)
@@ -249,10 +249,10 @@ def test_a_damaged_cache_is_compiled_anew(tmp_path):
     assert files
     for path in files:
         path.write_bytes(path.read_bytes()[:10])
-    again, mended = use_kernels(tmp_path), use_kernels(tmp_path)
+    again, repaired = use_kernels(tmp_path), use_kernels(tmp_path)
     assert again.returncode == 0, again.stderr
     assert "compiling" in again.stderr
-    assert (mended.returncode, mended.stderr) == (0, "")
+    assert (repaired.returncode, repaired.stderr) == (0, "")
 
 
 def test_a_disk_that_is_full_costs_only_the_cache(tmp_path):
@@ -290,9 +290,9 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path):
     shutil.copytree(Path(minicnn.__file__).parent, tmp_path / "minicnn")
     draw = """
 import numpy as np
-from minicnn.engine import kernels
+from minicnn.engine import passes
 z = np.ones((1, 64), np.float32)
-kernels.bias_relu_dropout(z, np.zeros(64, np.float32), True, 1, 2, 0, 2**31, np.float32(2))
+passes.bias_relu_dropout(z, np.zeros(64, np.float32), True, 1, 2, 0, 2**31, np.float32(2))
 print(z.tolist())
 """
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(tmp_path)}
@@ -342,7 +342,7 @@ def test_the_notice_where_nothing_can_be_kept(capsys):
 
 
 @pytest.mark.parametrize(
-    ("compile_it", "fastmath"), [(compiler.jit, False), (compiler.jit_fused, {"contract"})]
+    ("compile_it", "fastmath"), [(compiler.jit, False), (compiler.jit_fma, {"contract"})]
 )
 def test_kernels_are_compiled_for_threads_and_kept(monkeypatch, compile_it, fastmath):
     asked = []

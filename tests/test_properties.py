@@ -7,7 +7,7 @@ ties, (F5) large logits, (F6) far from zero, (F7) arrays of any make, (T2) evalu
 
     MINICNN_WORST=worst.json pytest tests/test_properties.py
 
-writes how many cases each bar had, and the worst error among them.
+writes how many cases each tolerance had, and the worst error among them.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _no_buffer_is_clean():
     modules = [
         module
         for name, module in sys.modules.items()
-        if name.startswith(("minicnn.layers.", "minicnn.engine.steps"))
+        if name.startswith(("minicnn.layers.", "minicnn.engine.stages"))
         and getattr(module, "np", None) is np
     ]
     assert modules
@@ -368,7 +368,7 @@ def test_a_model_takes_arrays_of_any_make(network, n, form, other, kind):
     ["bool", "int8", "uint16", "int32", "int64", "uint64", "float16", "float64", "longdouble"],
 )
 def test_a_model_takes_numbers_of_any_type(kind):
-    """(F7) with and without fused steps."""
+    """(F7) with and without fused stages."""
     for seed in range(4):
         made = network(seed)
         x, y = made.batch(20)

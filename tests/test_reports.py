@@ -89,7 +89,7 @@ def test_accuracy_stands_only_where_every_class_is_reported():
             assert list(report)[len(labels)] == heading
 
 
-def test_a_class_that_nobody_is_in():
+def test_a_class_without_samples():
     report = classification_report(ACTUAL, PREDICTED, labels=[9], output_dict=True)
     nothing = {"precision": 0.0, "recall": 0.0, "f1-score": 0.0, "support": 0.0}
     assert report == dict.fromkeys(["9", "micro avg", "macro avg", "weighted avg"], nothing)

@@ -103,7 +103,7 @@ POOL = {"pool_size": (2, 2), "strides": None, "padding": "valid", "data_format":
 LOSS = {"reduction": "sum_over_batch_size", "dtype": None}
 
 # Keras 3's optional arguments, with its defaults
-OF_KERAS = {
+KERAS_ARGUMENTS = {
     Activation: LAYER,
     layers.AveragePooling2D: {**LAYER, **POOL},
     BatchNormalization: {
@@ -195,7 +195,7 @@ OF_KERAS = {
 }
 
 # arguments of every class above, of which each class has to refuse those that are not its own
-ALL_ARGUMENTS = sorted({name for table in OF_KERAS.values() for name in table})
+ALL_ARGUMENTS = sorted({name for table in KERAS_ARGUMENTS.values() for name in table})
 
 FIRST = {
     Activation: ("relu",),
@@ -295,20 +295,22 @@ def test_repr_is_a_call():
     assert repr(MeanSquaredError()) == "MeanSquaredError(name='mean_squared_error')"
 
 
-@pytest.mark.parametrize("kind", OF_KERAS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+@pytest.mark.parametrize(
+    "kind", KERAS_ARGUMENTS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}"
+)
 def test_keras_s_defaults_are_taken_and_foreign_arguments_refused(kind):
     first = FIRST.get(kind, ())
-    for name, default in OF_KERAS[kind].items():
+    for name, default in KERAS_ARGUMENTS[kind].items():
         kind(*first, **{name: default})
-    kind(*first, **OF_KERAS[kind])
-    own = {*OF_KERAS[kind], *arguments(kind), *ignored(kind)}
+    kind(*first, **KERAS_ARGUMENTS[kind])
+    own = {*KERAS_ARGUMENTS[kind], *arguments(kind), *ignored(kind)}
     for name in ALL_ARGUMENTS:
         if name not in own:
             with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
                 kind(*first, **{name: None})
     for name, values in ignored(kind).items():
         assert name not in arguments(kind)
-        assert name in OF_KERAS[kind] or kind in (InputLayer, Conv2D, GlorotUniform)
+        assert name in KERAS_ARGUMENTS[kind] or kind in (InputLayer, Conv2D, GlorotUniform)
         with pytest.raises(ValueError, match=f"{name} can only be {values[0]!r}"):
             kind(*first, **{name: "something else"})
 

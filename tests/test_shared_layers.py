@@ -107,7 +107,7 @@ def test_training_by_turns_equals_training_one_model_with_the_same_layers():
         np.testing.assert_array_equal(model.flat_params, alone.flat_params)
 
 
-def test_each_model_keeps_its_vector_right_whoever_was_trained_last():
+def test_each_models_vector_is_current_whichever_model_was_trained_last():
     model = trained(classifier())
     head = Sequential([Input((5,)), model.layers[-1]])
     head.compile("sgd", LOSS)

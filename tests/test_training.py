@@ -559,7 +559,7 @@ def test_a_gradient_whose_square_overflows_would_stop_the_weight_for_ever(optimi
     assert all(np.isfinite(vector).all() for vector in model.optimizer.state.values())
 
 
-def test_a_frozen_layers_gradient_stops_nobody():
+def test_a_gradient_of_a_frozen_layer_that_is_not_finite_does_not_stop_training():
     model = Sequential([Dense(3, input_shape=(2,)), Slope(), Dense(1)])
     model.layers[0].trainable = False
     model.compile("adam", "mse")
@@ -600,7 +600,7 @@ class Counter(Layer):
         return self._recall(dy)[0]
 
 
-def test_a_state_that_is_replaced_is_put_back_too():
+def test_a_replaced_state_is_rolled_back():
     model = Sequential([Dense(3, input_shape=(2,)), Counter(), Slope(), Dense(1)])
     model.compile("adam", "mse")
     with pytest.raises(FloatingPointError):
@@ -811,7 +811,7 @@ model.fit(np.ones((64, 3)), np.zeros(64), epochs=2)
     )
 
 
-# -- wrong calls: a clear error, and the model as it was ------------------------------------------
+# -- wrong calls: a clear error, and the model unchanged ------------------------------------------
 
 WRONG_FITS = {
     "no samples": (dict(x=X[:0], y=Y[:0]), ValueError, "at least one sample"),
@@ -1233,7 +1233,7 @@ SETTINGS = {
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("jit_compile", ["auto", False])
 def test_what_is_set_on_a_layer_counts_from_the_next_call(setting, jit_compile):
-    """What runs the steps has copies of the layers; those of an earlier call are as they were."""
+    """The runner has copies of the layers; those of an earlier call still have the old settings."""
     set_random_seed(3)
     model = Sequential(
         [
@@ -1302,7 +1302,7 @@ def test_a_metric_given_twice_is_told_twice():
 
 
 class Notes(Callback):
-    """Puts into the logs what is no number."""
+    """Puts something other than a number into the logs."""
 
     def on_epoch_end(self, epoch, logs=None):
         logs |= {"note": "slow", "best": None, "learning_rate": np.float32(0.25), 7: 0.5}

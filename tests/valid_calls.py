@@ -26,8 +26,7 @@ from minicnn.callbacks import Callback
 from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
-from minicnn.models import OF_KERAS as MODELS_OF_KERAS
-from minicnn.models import Sequential
+from minicnn.models import IGNORED, Sequential
 from minicnn.optimizers import SGD, Optimizer
 from minicnn.settings import ignored
 
@@ -136,7 +135,7 @@ def of_model(method: str, **given: Any) -> Callable[[], Valid]:
         x, y = samples()
         parameters = inspect.signature(getattr(Sequential, method)).parameters
         data = {k: v for k, v in {"x": x, "y": y, "verbose": 0}.items() if k in parameters}
-        keras = MODELS_OF_KERAS if "keras" in parameters else {}
+        keras = IGNORED if "keras" in parameters else {}
         return Valid(getattr(subject, method), {**data, **given}, subject, keras)
 
     return make

@@ -1,1 +1,1 @@
-"""Commands for those who work on minicnn; no part of the package."""
+"""Commands for working on minicnn; no part of the package."""

@@ -200,7 +200,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
     ),
     "The engine": (
         Row(
-            "outputs of random networks by fused steps, float32",
+            "outputs of random networks by fused stages, float32",
             "the layers",
             "pytest --slow tests/test_engine.py -k by_both_ways",
             "engine, outputs",
@@ -255,7 +255,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         ),
         Row(
             "correct layers under the gradient checker, 200 seeds each: no false alarm",
-            "a smaller bar than the checker's",
+            "a smaller tolerance than the checker's",
             f"{CHECKER} test_correct",
             "correct layers",
         ),
@@ -292,7 +292,7 @@ LIMITS = """
 - PyTorch and Keras are compared on what both have; where they disagree, Keras's way is taken.
 - Bit-equality is shown for one machine and one build. Another processor may round otherwise.
 - float32 sums in another order in the engine than in the layers: there the bars are those of
-  float32, and the winner of a near tie may differ.
+  float32, and the argmax of a near tie may differ.
 - Mutants are small changes. A test suite that notices them may still miss a thought that was wrong
   from the start, which is what the other libraries and the arrays worked out by hand are for.
 """
@@ -327,7 +327,7 @@ def run(command: str) -> Outcome:
 
 
 def figures(row: Row, outcome: Outcome) -> tuple[str, str, str]:
-    """Cases, worst error and bar of a row."""
+    """Cases, worst error and tolerance of a row."""
     if outcome.skipped:
         return "skipped", outcome.skipped, ""
     if row.command.startswith("python -m minicnn.gradcheck"):
@@ -354,13 +354,13 @@ def figures(row: Row, outcome: Outcome) -> tuple[str, str, str]:
 
 
 def of_gradcheck(printed: str) -> tuple[str, str, str]:
-    """The worst error beside its bar, from the table of the command."""
+    """The worst error beside its tolerance, from the table of the command."""
     found = re.findall(r"(\d\S+) of (\d\S+)", printed)
-    worst, bar = max(found, key=lambda each: float(each[0]) / float(each[1]))
+    worst, tolerance = max(found, key=lambda each: float(each[0]) / float(each[1]))
     total = re.search(r"^(\d+) cases, ([\d,]+) derivatives", printed, re.M)
     if total is None:
         raise SystemExit("no last line in what gradcheck printed")
-    return f"{total[1]}, {total[2]} derivatives", worst, bar
+    return f"{total[1]}, {total[2]} derivatives", worst, tolerance
 
 
 def of_contract(tests: int) -> tuple[str, str, str]:

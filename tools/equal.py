@@ -19,7 +19,7 @@ REASONS: dict[str, list[Key]] = {
     + [
         (FAST, where, f"{array}[n, i, j, c] {rest}", f"{array}[n, i, j, c - 1] {rest}")
         for where, array, rest in (
-            ("max_pool", "winner", "= a_0 * K_w + b_0"),
+            ("max_pool", "argmax", "= a_0 * K_w + b_0"),
             ("average_pool", "y", "= 0"),
             ("average_pool", "y", "/= (a_1 - a_0) * (b_1 - b_0)"),
         )

@@ -8,7 +8,7 @@
 Each change ("mutant", see `changes.py`) is made in a copy of the tree in a temporary folder. The
 tests of the file run on it in a process of their own, those first that are likely to notice, up to
 the first that fails or never ends: the mutant is killed. One that passes all of them survives;
-either a test is missing, or `equal.py` says why nobody can tell the two programs apart.
+either a test is missing, or `equal.py` says why no test can tell the two programs apart.
 
 What is known is kept in ~/.cache/minicnn/mutants.json, so that a run that was stopped goes on.
 """
@@ -40,7 +40,7 @@ from tools.equal import EQUAL
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "minicnn" / "mutants.json"
-BAR = 0.95
+LEAST_KILLED = 0.95
 
 FILES = (
     "minicnn/layers/*.py",
@@ -272,7 +272,7 @@ def report(
         f"{total} small changes to the source, one at a time: the tests notice {killed} of them "
         f"({share:.1%}), {late.total()} of these because the changed program never ends. Of the "
         f"{len(lived)} that they do not notice, {len(lived) - len(unexplained)} are explained "
-        "below: nobody could tell the changed program from the old one. A change is one operator, "
+        "below: no test could tell the changed program from the old one. A change is one operator, "
         "number, condition, index, statement or named argument; imports, annotations and the texts "
         "of messages are left alone (`tools/changes.py`).",
         "",
@@ -299,11 +299,11 @@ def report(
             lines += [f"# {m.file}:{m.line}, {m.where}", f"- {m.old}", f"+ {m.new}"]
         lines.append("```")
     wrong = [f"not explained: {m}" for m in unexplained]
-    wrong += [f"a reason for what is no survivor any more: {key}" for key in stale]
+    wrong += [f"a reason for a mutant that no longer survives: {key}" for key in stale]
     wrong += [f"{waiting} mutants have not been tried yet"] * (waiting > 0)
     wrong += [f"left out, since it fails without any change: {name}" for name in sorted(left_out)]
-    if share < BAR:
-        wrong.append(f"{share:.1%} killed, less than {BAR:.0%}")
+    if share < LEAST_KILLED:
+        wrong.append(f"{share:.1%} killed, less than {LEAST_KILLED:.0%}")
     if stale:
         lines += ["", "## Reasons that are stale", ""]
         lines += [f"- {file}, `{where}`: `{new}`" for file, where, _, new in stale]

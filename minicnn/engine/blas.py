@@ -7,9 +7,9 @@ its last bits from one that is not. What a limit reaches differs from library to
     thread    OpenBLAS over OpenMP, MKL: each thread has its own number, so every thread that
               works for us has to set it
 
-The libraries are found by threadpoolctl, and limited through it. From version 3.7 on it lets only
-the first Python thread that has set a limit set others, for as long as that thread lives, and
-ignores the rest without a word; it is told to forget that thread, which it offers a method for.
+The libraries are found by threadpoolctl, and limited through it. From version 3.7 on only
+the first Python thread that sets a limit may set others while it lives; the limits of other threads
+are silently ignored. So each call here clears that thread, for which there is a method.
 
 Accelerate, on macOS, cannot be limited: results may depend on it, which `minicnn.show_config` says.
 """
@@ -27,7 +27,7 @@ Threads = list[tuple[Any, int]]  # a library, and how many threads it uses
 
 
 class _Blas:
-    """Who needs BLAS to be on one thread, and how many threads it had before."""
+    """The users that need BLAS on one thread, and how many threads it had before."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -59,7 +59,7 @@ class _Blas:
         self.hold()
 
     def hold(self) -> None:
-        """One thread while there are users, whatever others have set meanwhile."""
+        """Limit BLAS to one thread again, while there are users: other code may have changed it."""
         with self.lock:  # a helper may come when the last user has left
             for library in self.libraries if self.users else ():
                 if library.num_threads != 1:
@@ -131,7 +131,7 @@ def libraries() -> list[dict[str, Any]]:
 
 
 def of_a_thread(library: Any) -> bool:
-    """Whether a limit counts for the thread that sets it alone."""
+    """Whether a limit applies only to the thread that sets it."""
     openmp = library.internal_api == "openblas" and library.threading_layer == "openmp"
     return openmp or bool(library.internal_api == "mkl")
 

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.kernels.compiler import jit_fused, uint32, wide_vectors
+from minicnn.kernels.compiler import jit_fma, uint32, wide_vectors
 from minicnn.kernels.fast import keep
 
 
 class Direct(NamedTuple):
-    """The kernels of one step; each is compiled when it is first called."""
+    """The kernels of one stage; each is compiled when it is first called."""
 
     forward: Any
     infer: Any
@@ -34,13 +34,13 @@ def direct_convolution(F: int, pool: bool, dropout: bool) -> Direct:
 
     `pool` says whether max-pooling is in them, `dropout` whether dropout is, while training.
 
-    forward(x, W, b, P, relu, y, winner, key_1, key_2, first, dropped, scale)
+    forward(x, W, b, P, relu, y, argmax, key_1, key_2, first, dropped, scale)
         x (n, H, W), W (9, F), b (F,), P rows and columns of zeros around the image. Writes
-        y (n, H_out, W_out, F), halved by the pooling; and with it winner, of the same shape: which
+        y (n, H_out, W_out, F), halved by the pooling; and with it argmax, of the same shape: which
         of the four cells won, -1 where ReLU or dropout left 0.
     infer
-        The same without dropout; writes no winner.
-    backward(x, dy, y, winner, P, relu, scale, dW, db)
+        The same without dropout; writes no argmax.
+    backward(x, dy, y, argmax, P, relu, scale, dW, db)
         Writes dW (9, F) and db (F,). Without pooling, y says where ReLU or dropout left 0.
     """
     if pool:
@@ -49,8 +49,8 @@ def direct_convolution(F: int, pool: bool, dropout: bool) -> Direct:
     return Direct(_plain_forward(F, dropout), _plain_forward(F, False), _plain_backward(F))
 
 
-def _pooled_forward(F: int, dropout: bool, winners: bool) -> Any:
-    @jit_fused
+def _pooled_forward(F: int, dropout: bool, training: bool) -> Any:
+    @jit_fma
     def forward(
         x: Any,
         W: Any,
@@ -58,7 +58,7 @@ def _pooled_forward(F: int, dropout: bool, winners: bool) -> Any:
         P: int,
         relu: bool,
         y: Any,
-        winner: Any,
+        argmax: Any,
         key_1: int,
         key_2: int,
         first: int,
@@ -115,16 +115,16 @@ def _pooled_forward(F: int, dropout: bool, winners: bool) -> Any:
                             dead |= not keep(key_1, key_2, cell, dropped)
                             best *= scale
                         y[n, i, j, f] = zero if dead else best
-                        if winners:
-                            winner[n, i, j, f] = np.int8(-1) if dead else np.int8(place)
+                        if training:
+                            argmax[n, i, j, f] = np.int8(-1) if dead else np.int8(place)
 
     return forward
 
 
 def _pooled_backward(F: int) -> Any:
-    @jit_fused
+    @jit_fma
     def backward(
-        x: Any, dy: Any, y: Any, winner: Any, P: int, relu: bool, scale: Any, dW: Any, db: Any
+        x: Any, dy: Any, y: Any, argmax: Any, P: int, relu: bool, scale: Any, dW: Any, db: Any
     ) -> None:
         wide_vectors()
         n_images, H_out, W_out, _ = dy.shape
@@ -147,7 +147,7 @@ def _pooled_backward(F: int) -> Any:
                     r += 1
                     x30, x31, x32, x33 = X[r, c], X[r, c + 1], X[r, c + 2], X[r, c + 3]
                     for f in range(F):
-                        place = winner[n, i, j, f]
+                        place = argmax[n, i, j, f]
                         d = dy[n, i, j, f]
                         d0 = d if place == 0 else zero
                         d1 = d if place == 1 else zero
@@ -172,7 +172,7 @@ def _pooled_backward(F: int) -> Any:
 
 
 def _plain_forward(F: int, dropout: bool) -> Any:
-    @jit_fused
+    @jit_fma
     def forward(
         x: Any,
         W: Any,
@@ -180,7 +180,7 @@ def _plain_forward(F: int, dropout: bool) -> Any:
         P: int,
         relu: bool,
         y: Any,
-        winner: Any,
+        argmax: Any,
         key_1: int,
         key_2: int,
         first: int,
@@ -218,9 +218,9 @@ def _plain_forward(F: int, dropout: bool) -> Any:
 
 
 def _plain_backward(F: int) -> Any:
-    @jit_fused
+    @jit_fma
     def backward(
-        x: Any, dy: Any, y: Any, winner: Any, P: int, relu: bool, scale: Any, dW: Any, db: Any
+        x: Any, dy: Any, y: Any, argmax: Any, P: int, relu: bool, scale: Any, dW: Any, db: Any
     ) -> None:
         wide_vectors()
         n_images, H_out, W_out, _ = dy.shape

@@ -1,7 +1,7 @@
-"""The plan of a network: which layers run as one step, and why the others do not.
+"""The plan of a network: which layers run as one stage, and why the others do not.
 
-`lower` reads the layers from first to last and takes the longest run that a fused step knows. What
-none knows runs through the layer's own forward and backward. `str(plan)` is for the curious.
+`lower` goes through the layers in order and takes the longest run that a fused stage covers. All
+others run through their own forward and backward. `print(model.plan())` shows the result.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.engine.steps import (
-    DenseStep,
+from minicnn.engine.stages import (
+    DenseStage,
     DirectConvolution,
-    RescalingStep,
-    Step,
+    RescalingStage,
+    Stage,
     WinogradConvolution,
 )
 from minicnn.layers import (
@@ -34,15 +34,15 @@ FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are t
 
 
 class Entry(NamedTuple):
-    """One step of a plan."""
+    """Layers that run as one stage."""
 
     layers: tuple[int, ...]  # places in the network
-    kind: Callable[..., Step] | None  # makes the step; None: the layer itself
+    kind: Callable[..., Stage] | None  # makes the stage; None: the layer itself
     why: str
 
 
 class Plan:
-    """How a network is run. Made once for a model; every lane gets its own steps from it."""
+    """How a network is run. Made once for a model; every lane gets its own stages from it."""
 
     def __init__(self, layers: Sequence[Layer], entries: list[Entry]) -> None:
         self.layers = list(layers)
@@ -50,17 +50,17 @@ class Plan:
 
     @property
     def fuses(self) -> bool:
-        """Whether any step is a fused one."""
+        """Whether any stage is a fused one."""
         return any(entry.kind is not None for entry in self.entries)
 
-    def steps(self, replicas: Sequence[Layer]) -> list[Step]:
-        """The steps for a lane, working with the lane's replicas of the layers."""
-        steps: list[Step] = []
+    def stages(self, replicas: Sequence[Layer]) -> list[Stage]:
+        """The stages for a lane, working with the lane's replicas of the layers."""
+        stages: list[Stage] = []
         for entry in self.entries:
             own = [replicas[k] for k in entry.layers]
-            first = _first(replicas, entry.layers[0])
-            steps.append(entry.kind(own, first=first) if entry.kind else own[0])
-        return steps
+            needs_dx = _needs_dx(replicas, entry.layers[0])
+            stages.append(entry.kind(own, needs_dx=needs_dx) if entry.kind else own[0])
+        return stages
 
     def __str__(self) -> str:
         lines = []
@@ -79,18 +79,18 @@ def as_layers(layers: Sequence[Layer], why: str) -> Plan:
 def lower(layers: Sequence[Layer], sample_shape: tuple[int, ...], dtype: Any) -> Plan:
     """The plan for `layers` on samples of `sample_shape`."""
     if np.dtype(dtype) != np.float32:
-        return as_layers(layers, f"the fused steps are for float32, this model is {dtype}")
+        return as_layers(layers, f"the fused stages are for float32, this model is {dtype}")
     shapes: list[tuple[Any, ...]] = [(None, *sample_shape)]
     for layer in layers:
         shapes.append(tuple(layer.output_shape(shapes[-1])))
     entries: list[Entry] = []
     k = 0
     while k < len(layers):
-        first = _first(layers, k)
+        needs_dx = _needs_dx(layers, k)
         entry = _convolution(layers, shapes, k) or _dense(layers, shapes, k)
-        if _is(layers, k, Rescaling) and first:
-            entry = Entry((k,), RescalingStep, "scaled into a buffer")
-        entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k], first)))
+        if _is(layers, k, Rescaling) and not needs_dx:
+            entry = Entry((k,), RescalingStage, "scaled into a buffer")
+        entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k], needs_dx)))
         k = entries[-1].layers[-1] + 1
     return Plan(layers, entries)
 
@@ -100,9 +100,9 @@ def _is(layers: Sequence[Layer], k: int, kind: type[Layer]) -> bool:
     return k < len(layers) and type(layers[k]) is kind
 
 
-def _first(layers: Sequence[Layer], k: int) -> bool:
-    """Whether no layer before layer k learns, so that its dx is not needed."""
-    return not any(layer.params for layer in layers[:k])
+def _needs_dx(layers: Sequence[Layer], k: int) -> bool:
+    """Whether a layer before layer k has parameters, whose gradients need the dx of layer k."""
+    return any(layer.params for layer in layers[:k])
 
 
 def _known_activation(layer: Conv2D | Dense) -> bool:
@@ -111,7 +111,7 @@ def _known_activation(layer: Conv2D | Dense) -> bool:
 
 def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
     conv = layers[k]
-    if type(conv) is not Conv2D or _why_not(conv, shapes[k], _first(layers, k)):
+    if type(conv) is not Conv2D or _why_not(conv, shapes[k], _needs_dx(layers, k)):
         return None
     run, what = [k], [f"3x3 convolution, {type(conv.activation).__name__}"]
     pool = layers[k + 1] if _is(layers, k + 1, MaxPooling2D) else None
@@ -136,32 +136,32 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
     run = [k] if _is(layers, k, Flatten) else []
     place = k + len(run)
     dense = layers[place] if _is(layers, place, Dense) else None
-    if not isinstance(dense, Dense) or _why_not(dense, shapes[place], first=False):
+    if not isinstance(dense, Dense) or _why_not(dense, shapes[place], needs_dx=True):
         return None
     run.append(place)
     what = [f"matrix product, bias, {type(dense.activation).__name__}"]
     if type(dense.activation) is ReLU and _is(layers, place + 1, Dropout):
         run.append(place + 1)
         what.append("dropout")
-    return Entry(tuple(run), DenseStep, ", ".join(what))
+    return Entry(tuple(run), DenseStage, ", ".join(what))
 
 
-def _why_not(layer: Layer, shape: tuple[Any, ...], first: bool) -> str:
-    """Why no fused step can begin with this layer on inputs of `shape`; empty if one can."""
+def _why_not(layer: Layer, shape: tuple[Any, ...], needs_dx: bool) -> str:
+    """Why no fused stage can begin with this layer on inputs of `shape`; empty if one can."""
     if type(layer) is Conv2D:
         if layer.kernel_size != (3, 3) or layer.strides != (1, 1):
-            return "only 3x3 kernels of stride 1 have a fused step"
+            return "only 3x3 kernels of stride 1 have a fused stage"
         if not _known_activation(layer):
-            return f"no fused step has the activation {type(layer.activation).__name__}"
-        if shape[3] == 1 and not first:
-            return "the step for one input channel gives no dx, and a layer before it learns"
+            return f"no fused stage has the activation {type(layer.activation).__name__}"
+        if shape[3] == 1 and needs_dx:
+            return "the stage for one input channel gives no dx, and a layer before it learns"
         if 1 < shape[3] < FEWEST_CHANNELS:
             return f"{shape[3]} input channels are too few for Winograd's transforms"
         return ""
     if type(layer) is Dense:
         if len(shape) != 2:
-            return "Dense on sequences has no fused step"
+            return "Dense on sequences has no fused stage"
         if not _known_activation(layer):
-            return f"no fused step has the activation {type(layer.activation).__name__}"
+            return f"no fused stage has the activation {type(layer.activation).__name__}"
         return ""
-    return f"no fused step begins with {type(layer).__name__}"
+    return f"no fused stage begins with {type(layer).__name__}"

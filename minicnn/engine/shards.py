@@ -65,10 +65,10 @@ class Lane:
                 start += array.size
             layer.grads.update(views)  # in place: a layer inside may write into the same dict
             self._views.append((layer, views))
-        self.steps = plan.steps(self.layers)
+        self.stages = plan.stages(self.layers)
         self.fuses = plan.fuses
         inner = [one for layer in self.layers for one in layers_inside(layer)[1:]]
-        self._seek = [part.seek for part in (*self.steps, *inner) if type(part).seek != Layer.seek]
+        self._seek = [part.seek for part in (*self.stages, *inner) if type(part).seek != Layer.seek]
         self._seek.append(Streams(self.layers).seek)
 
     def inputs(self, n: int, size: int) -> Array:
@@ -78,16 +78,16 @@ class Lane:
         return self._inputs[:n]
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        for step in self.steps:
-            x = step.forward(x, training)
+        for stage in self.stages:
+            x = stage.forward(x, training)
         return x
 
     def backward(self, dy: Array | None) -> None:
         """Fill `gradient` with that of the last forward."""
-        for step in reversed(self.steps):
+        for stage in reversed(self.stages):
             if dy is None:
                 break
-            dy = step.backward(dy)
+            dy = stage.backward(dy)
         for layer, views in self._views:
             for key, view in views.items():
                 if layer.grads[key] is not view:  # a user's layer that put in an array of its own
@@ -101,8 +101,8 @@ class Lane:
 
     def forget(self) -> None:
         """Let go of the activations of the last forward."""
-        for step in self.steps:
-            step.forget()
+        for stage in self.stages:
+            stage.forget()
 
 
 class ShardedNetwork:
@@ -146,11 +146,11 @@ class ShardedNetwork:
         self,
         n: int,
         work: Callable[[Lane, slice], None],
-        meanwhile: Iterable[Callable[[], None]] = (),
+        other_jobs: Iterable[Callable[[], None]] = (),
     ) -> None:
         """`work(lane, shard)`, which ends with `lane.backward`; `sum` then gives the gradient.
 
-        What else is to be done `meanwhile` goes to the threads that find no lane left.
+        Threads that find no lane left do the `other_jobs`.
         """
         if self._vectors is None:
             raise ValueError("this network was made without training=True")
@@ -177,7 +177,7 @@ class ShardedNetwork:
             self._lanes.append(Lane(self.plan, self._vectors[len(self._lanes)]))
         lanes = zip(self._lanes, (shards[k::LANES] for k in range(len(self._summands))))
         jobs = [partial(_walk, lane, share, add) for lane, share in lanes]
-        threads.run(lambda job: job(), [*jobs, *meanwhile])
+        threads.run(lambda job: job(), [*jobs, *other_jobs])
 
     def sum(self, part: slice, total: Array) -> None:
         """That part of the last batch's gradient, into `total`. Threads may share the parts."""

@@ -1,7 +1,7 @@
 """The threads that run the shards.
 
 The kernels and NumPy's matrix product let go of the interpreter's lock, so a few Python threads
-keep all cores busy. BLAS is held to one thread meanwhile (`blas.py`).
+keep all cores busy, while BLAS is held to one thread (`blas.py`).
 
 The calling thread works through its jobs itself, and idle threads help:
 
@@ -9,8 +9,7 @@ The calling thread works through its jobs itself, and idle threads help:
                         -> waits for the items that helpers have begun
 
 Nothing waits for a helper that is busy elsewhere, so calls from many threads, and a task that calls
-`run` itself, cannot block each other; and the one who asks loses no time waiting for a thread to
-wake up.
+`run` itself, cannot block each other; and the caller loses no time waiting for a thread to wake up.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def get_num_threads() -> int:
         value = os.environ.get(variable, "").strip()
         if value.isdecimal() and len(value) < 10 and int(value) > 0:
             return int(value)
-        if value and variable == VARIABLES[0]:  # the others belong to others, who know more forms
+        if value and variable == VARIABLES[0]:  # other libraries read other forms
             raise ValueError(
                 f"{variable}: expected an integer >= 1, received {checks.shown(value)}. "
                 "Set it to the number of threads, or unset it for all cores"
@@ -93,7 +92,7 @@ def run(task: Callable[[Any], None], items: Iterable[Any]) -> None:
 
 
 class _Job:
-    """The items of one call of `run`, for everyone who works on them."""
+    """The items of one call of `run`, shared by the threads that work on them."""
 
     def __init__(self, task: Callable[[Any], None], items: list[Any]) -> None:
         self.task = task
@@ -119,7 +118,7 @@ class _Job:
                 self.waiting.clear()
 
     def help(self) -> None:
-        """Work in another thread; comes to nothing once the job is closed."""
+        """Work in another thread; does nothing once the job is closed."""
         with self.lock:
             if self.closed:
                 return
@@ -133,7 +132,7 @@ class _Job:
     def close(self) -> None:
         """Begin no more items, and wait for those that helpers have begun.
 
-        Ctrl-C does not cut this short: helpers write into arrays that others know.
+        Ctrl-C does not cut this short: helpers write into arrays that are in use elsewhere.
         """
         interrupt: BaseException | None = None
         while True:
@@ -160,7 +159,7 @@ class _Helpers:
             helper = threading.Thread(target=self._serve, name=f"minicnn_{k}", daemon=True)
             try:
                 helper.start()
-            except (RuntimeError, MemoryError):  # work goes on with those that there are
+            except (RuntimeError, MemoryError):  # go on with fewer
                 break
             self.count += 1
 

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.kernels import LazyModule
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
-kernels = LazyModule("minicnn.engine.kernels")
+passes = LazyModule("minicnn.engine.passes")
 
 UNSEEN = 2.0**-24  # this share of a float32 does not change it
 
@@ -18,7 +18,7 @@ UNSEEN = 2.0**-24  # this share of a float32 does not change it
 def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
     """A function that does what `optimizer.step` does; None where there is none for its class.
 
-    What a slot holds counts as 0 (see `kernels.flush_denormals`) where it vanishes beside epsilon;
+    What a slot holds counts as 0 (see `passes.flush_denormals`) where it vanishes beside epsilon;
     Adam's m, which epsilon divides, where it would move a weight by less than 1e-18 steps.
     """
     number = np.dtype(dtype).type
@@ -26,7 +26,7 @@ def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
     def adam(w: Any, g: Any, m: Any, v: Any, o: Any = optimizer) -> None:
         factors = (1 - o.beta_1, 1 - o.beta_2, o.alpha(), o.epsilon)
         least = (o.epsilon * 2.0**-60, (o.epsilon * UNSEEN) ** 2)
-        kernels.adam(w, g, m, v, *map(number, (*factors, *least)))
+        passes.adam(w, g, m, v, *map(number, (*factors, *least)))
 
     def adamw(w: Any, g: Any, m: Any, v: Any, o: Any = optimizer) -> None:
         w -= number(o.learning_rate * o.weight_decay) * w
@@ -34,11 +34,11 @@ def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
 
     def rmsprop(w: Any, g: Any, v: Any, o: Any = optimizer) -> None:
         factors = (o.rho, 1 - o.rho, o.learning_rate, o.epsilon, o.epsilon * UNSEEN)
-        kernels.rmsprop(w, g, v, *map(number, factors))
+        passes.rmsprop(w, g, v, *map(number, factors))
 
     def momentum(w: Any, g: Any, v: Any, o: Any = optimizer) -> None:
         factors = (number(o.momentum), number(o.learning_rate))
-        kernels.momentum(w, g, v, *factors, o.nesterov, number(2.0**-116))
+        passes.momentum(w, g, v, *factors, o.nesterov, number(2.0**-116))
 
     known: dict[type[Optimizer], Callable[..., None]] = {
         Adam: adam,

@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.kernels.compiler import jit_fused, jit_sums
+from minicnn.kernels.compiler import jit_fma, jit_sums
 from minicnn.kernels.fast import keep
 
 # A window is small where the largest cell of its tile is over RANGE times its sum; the tile is set
@@ -69,7 +69,7 @@ G = np.array(
 GG = np.kron(G, G).astype(np.float32)  # (36, 9): G g G^T as one product with the flat kernel
 
 
-@jit_fused
+@jit_fma
 def _BT(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any) -> Any:
     """B^T times a column of 6."""
     two, four, five = np.float32(2), np.float32(4), np.float32(5)
@@ -78,7 +78,7 @@ def _BT(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any) -> Any:
     return four * d0 - five * d2 + d4, p + q, p - q, r + s, r - s, four * d1 - five * d3 + d5
 
 
-@jit_fused
+@jit_fma
 def _B(v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any) -> Any:
     """B times a column of 6: the transpose of `_BT`."""
     two, four, five = np.float32(2), np.float32(4), np.float32(5)
@@ -94,7 +94,7 @@ def _B(v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any) -> Any:
     )
 
 
-@jit_fused
+@jit_fma
 def _AT(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> Any:
     """A^T times a column of 6: 4 numbers."""
     two, four, eight = np.float32(2), np.float32(4), np.float32(8)
@@ -102,7 +102,7 @@ def _AT(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> Any:
     return m0 + p + r, q + two * s, p + four * r, q + eight * s + m5
 
 
-@jit_fused
+@jit_fma
 def _A(t0: Any, t1: Any, t2: Any, t3: Any) -> Any:
     """A times a column of 4: the transpose of `_AT`, 6 numbers."""
     two, four, eight = np.float32(2), np.float32(4), np.float32(8)
@@ -128,7 +128,7 @@ def sum_of_squares(d: Any) -> Any:
     return total
 
 
-@jit_fused
+@jit_fma
 def add_windows(cells: Any, down: int, across: int, windows: Any) -> None:
     """windows (4, ..), the first `down` rows and `across` columns: sums of 3x3 of the cells."""
     for p in range(down):
@@ -138,7 +138,7 @@ def add_windows(cells: Any, down: int, across: int, windows: Any) -> None:
             windows[p, q] += windows[p, q + 1] + windows[p, q + 2]
 
 
-@jit_fused
+@jit_fma
 def extremes_of_columns(windows: Any, cells: Any, least: Any, most: Any) -> None:
     """The smallest of each column of windows (4, ..), the largest of each of cells (6, ..)."""
     for q in range(len(least)):
@@ -149,7 +149,7 @@ def extremes_of_columns(windows: Any, cells: Any, least: Any, most: Any) -> None
         most[q] = max(max(a, b), max(cells[4, q], cells[5, q]))
 
 
-@jit_fused
+@jit_fma
 def largest_norm(x: Any, top: int, left: int, most: Any) -> Any:
     """Of the 6x6 cells of x (H, W, C) from (top, left) on, none of whose sums is above `most`."""
     squares = np.float32(0)
@@ -160,14 +160,14 @@ def largest_norm(x: Any, top: int, left: int, most: Any) -> Any:
     return np.sqrt(squares) if SMALL < squares < LARGE else most
 
 
-@jit_fused
+@jit_fma
 def corner(sums: Any, i_1: int, j_1: int) -> Any:
     """The smallest sum over the windows of dz: each that overlaps (i_1, j_1) holds a corner."""
     top, low = sums[0], sums[i_1 - 1]
     return min(min(top[0], top[j_1 - 1]), min(low[0], low[j_1 - 1]))
 
 
-@jit_fused
+@jit_fma
 def add_overlaps(c: Any, windows: Any) -> None:
     """Sums over the 3x3 windows (36,) that overlap the cells c (4, 4), from 2 before the first."""
     rows = np.empty((4, 6), np.float32)
@@ -181,7 +181,7 @@ def add_overlaps(c: Any, windows: Any) -> None:
         windows[18 + q], windows[24 + q], windows[30 + q] = rows[1, q] + lower, lower, rows[3, q]
 
 
-@jit_fused
+@jit_fma
 def mark_windows(largest: Any, windows: Any) -> tuple[int, int, bool]:
     """Bits of the small windows and of those that are not 0, and whether the tile is set apart.
 
@@ -239,12 +239,12 @@ class InputKernels(NamedTuple):
 class OutputKernels(NamedTuple):
     """For the output's channels C. marks and small as for the input.
 
-    tiles(M, b, relu, training, H, W, tiles_h, tiles_w, t_0, count, y, winner, keys.., first,
+    tiles(M, b, relu, training, H, W, tiles_h, tiles_w, t_0, count, y, argmax, keys.., first,
           dropped, scale, marks, small, x, P, g)
         The finished outputs of those tiles into y: bias, ReLU, 2x2 max-pooling, dropout. The
-        convolution's own output is H x W; y is half as large with pooling. winner as in `direct`.
+        convolution's own output is H x W; y is half as large with pooling. argmax as in `direct`.
         Small windows are worked out from x (n, .., .., C_in) and the kernel g (9 C_in, C).
-    gradients(dy, y, winner, relu, H, W, tiles_h, tiles_w, t_0, count, scale, wide, dM, db,
+    gradients(dy, y, argmax, relu, H, W, tiles_h, tiles_w, t_0, count, scale, wide, dM, db,
               marks, small, rows, apart)
         dM of those tiles; adds their part of db. Marks the cells of dx that gradients reach, sets
         more tiles apart, whose dz goes to apart (16 of each, C), and says which cells of dx are
@@ -261,14 +261,14 @@ def input_kernels(C: int) -> InputKernels:
     """Made for C channels; with their number folded in they are vectorized."""
     K = TILES * C + GAP  # from one of the 36 cells to the next
 
-    @jit_fused
+    @jit_fma
     def columns(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any, s: Any, b: int) -> None:
         for c in range(C):
             s0, s1, s2, s3, s4, s5 = _BT(d0[c], d1[c], d2[c], d3[c], d4[c], d5[c])
             s[b, c], s[6 + b, c], s[12 + b, c] = s0, s1, s2
             s[18 + b, c], s[24 + b, c], s[30 + b, c] = s3, s4, s5
 
-    @jit_fused
+    @jit_fma
     def patches(
         x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, left_out: Any, V: Any
     ) -> None:
@@ -307,7 +307,7 @@ def input_kernels(C: int) -> InputKernels:
                     V[o + c], V[o + K + c], V[o + 2 * K + c] = v0, v1, v2
                     V[o + 3 * K + c], V[o + 4 * K + c], V[o + 5 * K + c] = v3, v4, v5
 
-    @jit_fused
+    @jit_fma
     def measure(
         x: Any,
         P: int,
@@ -353,7 +353,7 @@ def input_kernels(C: int) -> InputKernels:
                     small[t] |= ALL_WINDOWS if apart else few
                     marks[t] |= APART if apart else 0
 
-    @jit_fused
+    @jit_fma
     def measured_patches(
         x: Any,
         P: int,
@@ -374,7 +374,7 @@ def input_kernels(C: int) -> InputKernels:
         # after them, when x is in the cache
         measure(x, P, tiles_h, tiles_w, row_0, row_1, wide, cells, marks, small)
 
-    @jit_fused
+    @jit_fma
     def windows(
         x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, chosen: Any, rows: Any
     ) -> int:
@@ -396,7 +396,7 @@ def input_kernels(C: int) -> InputKernels:
                 row += 1
         return row
 
-    @jit_fused
+    @jit_fma
     def add_cells(
         rows: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, small: Any, dx: Any
     ) -> None:
@@ -415,7 +415,7 @@ def input_kernels(C: int) -> InputKernels:
                         dx[n, h, w, c] += rows[row, c]
                 row += 1
 
-    @jit_fused
+    @jit_fma
     def scatter(
         dV: Any,
         P: int,
@@ -477,7 +477,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
     """Made for C channels, with or without max-pooling behind."""
     K = TILES * C + GAP
 
-    @jit_fused
+    @jit_fma
     def by_definition(x: Any, top: int, left: int, g: Any, z: Any) -> None:
         """z (C,): the window of x (H, W, C_in) times g (9 C_in, C). Small windows are mostly 0."""
         for c in range(C):
@@ -491,7 +491,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                         for c in range(C):
                             z[c] += value * g[tap * x.shape[2] + e, c]
 
-    @jit_fused
+    @jit_fma
     def tiles(
         M: Any,
         b: Any,
@@ -504,7 +504,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
         t_0: int,
         count: int,
         y: Any,
-        winner: Any,
+        argmax: Any,
         key_1: int,
         key_2: int,
         first: int,
@@ -574,13 +574,13 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                             best += b[c]
                             dead = relu and best <= 0
                             y[n, h, w, c] = zero if dead else best
-                            winner[n, h, w, c] = np.int8(-1) if dead else won
+                            argmax[n, h, w, c] = np.int8(-1) if dead else won
                         if dropped > 0:
                             counter = first + ((n * H_y + h) * W_y + w) * C
                             for c in range(C):
                                 stays = keep(key_1, key_2, counter + c, dropped)
                                 y[n, h, w, c] = y[n, h, w, c] * scale if stays else zero
-                                winner[n, h, w, c] = winner[n, h, w, c] if stays else np.int8(-1)
+                                argmax[n, h, w, c] = argmax[n, h, w, c] if stays else np.int8(-1)
             else:
                 for p in range(min(4, H - 4 * i)):
                     for q in range(min(4, W - 4 * j)):
@@ -595,11 +595,11 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                                 stays = keep(key_1, key_2, counter + c, dropped)
                                 y[n, h, w, c] = y[n, h, w, c] * scale if stays else zero
 
-    @jit_fused
+    @jit_fma
     def gradients(
         dy: Any,
         y: Any,
-        winner: Any,
+        argmax: Any,
         relu: bool,
         H: int,
         W: int,
@@ -633,7 +633,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                         k = 8 * p + 2 * q
                         h, w = 2 * i + p, 2 * j + q
                         for c in range(C):
-                            d, won = dy[n, h, w, c] * scale, winner[n, h, w, c]
+                            d, won = dy[n, h, w, c] * scale, argmax[n, h, w, c]
                             dz[k, c] = d if won == 0 else zero
                             dz[k + 1, c] = d if won == 1 else zero
                             dz[k + 4, c] = d if won == 2 else zero

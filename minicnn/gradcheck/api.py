@@ -282,8 +282,8 @@ def check_model(
 
     Runs the loss on the logits, in shards, as `fit` does, on a float64 copy: the model stays as it
     is. The samples are weighted at random. In training, the gradients that the engine itself works
-    out for a float32 model, with its fused steps, are then held to those which the differences have
-    confirmed, and each step that is off is named; how near they have to be, `engine.py` says.
+    out for a float32 model, with its fused stages, are then held to those which the differences
+    have confirmed, and each step that is off is named; how near they have to be, `engine.py` says.
 
     Parameters
     ----------

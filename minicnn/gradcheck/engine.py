@@ -1,6 +1,6 @@
-"""Are the engine's own gradients right: those of float32, fused steps and shards?
+"""Are the engine's own gradients right: those of float32, fused stages and shards?
 
-Differences need float64, in which no fused step runs. So they confirm the gradient of the layers;
+Differences need float64, in which no fused stage runs. So they confirm the gradient of the layers;
 and the gradient that a step of `fit` works out, on the same batch and in the model's own float
 type, is held to that.
 
@@ -75,7 +75,7 @@ class _Engine:
         self.model = as_type(subject.model, subject.dtype)
         self.runner = Runner(self.model, subject.given, [], True)
         self.mixes = any(layer.mixes_samples for layer in subject.layers)
-        kind = "fused steps" if self.runner.network.plan.fuses else "layers one by one"
+        kind = "fused stages" if self.runner.network.plan.fuses else "layers one by one"
         self.title = f"the engine's own gradients, {subject.dtype}, {kind}"
 
     def take_over(self) -> None:
@@ -141,13 +141,13 @@ class _Engine:
         shard = self.runner.network.shards(len(subject.x))[-1]
         inputs = [x[shard] for x in subject.outputs()]
         replicas = [layer.replica() for layer in plan.layers]
-        for entry, step in zip(plan.entries, plan.steps(replicas)):
+        for entry, stage in zip(plan.entries, plan.stages(replicas)):
             x = inputs[entry.layers[0]].astype(subject.dtype)
             dy = self.rng.normal(size=inputs[entry.layers[-1] + 1].shape).astype(subject.dtype)
-            step.seek(0, shard.start)
+            stage.seek(0, shard.start)
             with single_threaded_blas(), np.errstate(all="ignore"):
-                found = {"y": np.array(step.forward(x, True))}
-                dx = step.backward(dy)
+                found = {"y": np.array(stage.forward(x, True))}
+                dx = stage.backward(dy)
             found |= {} if dx is None else {"dx": dx}
             for k in entry.layers:
                 found |= {f"d{key}": array for key, array in replicas[k].grads.items()}
@@ -164,7 +164,7 @@ class _Engine:
             if off:
                 what = " + ".join(plan.layers[k].who for k in entry.layers)
                 if entry.kind is not None:
-                    what = f"the fused step {entry.kind.__name__}, for {what},"
+                    what = f"the fused stage {entry.kind.__name__}, for {what},"
                 yield f"{what} is wrong by itself, held to float64: its {', its '.join(off)}"
 
     def _passes(
@@ -190,7 +190,7 @@ class _Engine:
             "value": _differs(losses, subject.loss.forward(subject.y_true, given), rounding),
             "gradient": _differs(dy, expected, rounding / len(batch)),
         }
-        name = "fused loss" if self.runner.fused_loss else "loss"
+        name = "fused loss" if self.runner.single_pass_loss else "loss"
         for what, difference in said.items():
             if difference:
                 kind = type(subject.loss).__name__

@@ -208,13 +208,13 @@ def jit(function: F) -> F:
     return _compile(function, fastmath=False)
 
 
-def jit_fused(function: F) -> F:
+def jit_fma(function: F) -> F:
     """As `jit`, and lets a product and a sum become one instruction, rounded once (FMA)."""
     return _compile(function, fastmath={"contract"})
 
 
 def jit_sums(function: F) -> F:
-    """As `jit_fused`, for sums that may be taken in any order, which lets them be vectorized."""
+    """As `jit_fma`, for sums that may be taken in any order, which lets them be vectorized."""
     return _compile(function, fastmath={"contract", "reassoc"})
 
 

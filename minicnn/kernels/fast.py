@@ -65,7 +65,7 @@ def max_pool(
     P_top: int,
     P_left: int,
     y: Array,
-    winner: Array,
+    argmax: Array,
 ) -> None:
     N, H_out, W_out, C = y.shape
     H_in, W_in = x.shape[1], x.shape[2]
@@ -78,19 +78,19 @@ def max_pool(
                 b_0, b_1 = max(0, -left), min(K_w, W_in - left)
                 for c in range(C):
                     y[n, i, j, c] = x[n, top + a_0, left + b_0, c]
-                    winner[n, i, j, c] = a_0 * K_w + b_0
+                    argmax[n, i, j, c] = a_0 * K_w + b_0
                 for a in range(a_0, a_1):
                     for b in range(b_0, b_1):
                         for c in range(C):
                             cell, best = x[n, top + a, left + b, c], y[n, i, j, c]
                             wins = cell > best or (cell != cell and best == best)
                             y[n, i, j, c] = cell if wins else best
-                            winner[n, i, j, c] = a * K_w + b if wins else winner[n, i, j, c]
+                            argmax[n, i, j, c] = a * K_w + b if wins else argmax[n, i, j, c]
 
 
 @jit
 def max_pool_backward(
-    dy: Array, winner: Array, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array
+    dy: Array, argmax: Array, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array
 ) -> None:
     N, H_out, W_out, C = dy.shape
     for n in range(N):
@@ -98,8 +98,8 @@ def max_pool_backward(
         for i in range(H_out):
             for j in range(W_out):
                 for c in range(C):
-                    a = winner[n, i, j, c] // K_w
-                    b = winner[n, i, j, c] - a * K_w
+                    a = argmax[n, i, j, c] // K_w
+                    b = argmax[n, i, j, c] - a * K_w
                     dx[n, i * S_h + a - P_top, j * S_w + b - P_left, c] += dy[n, i, j, c]
 
 

@@ -64,9 +64,9 @@ def max_pool(
     P_top: int,
     P_left: int,
     y: Array,
-    winner: Array,
+    argmax: Array,
 ) -> None:
-    """Largest real cell of each window into `y`, its place a * K_w + b into `winner`.
+    """Largest real cell of each window into `y`, its place a * K_w + b into `argmax`.
 
     Padding never wins. Of equal cells the first in row-major order wins. NaN wins over all.
     """
@@ -82,11 +82,11 @@ def max_pool(
                             if best is None or cell > best or (cell != cell and best == best):
                                 best, place = cell, a * K_w + b
                     y[n, i, j, c] = best
-                    winner[n, i, j, c] = place
+                    argmax[n, i, j, c] = place
 
 
 def max_pool_backward(
-    dy: Array, winner: Array, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array
+    dy: Array, argmax: Array, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array
 ) -> None:
     """Send each `dy` to the one cell that won its window; a cell may have won several."""
     N, H_out, W_out, C = dy.shape
@@ -95,7 +95,7 @@ def max_pool_backward(
         for i in range(H_out):
             for j in range(W_out):
                 for c in range(C):
-                    a, b = divmod(int(winner[n, i, j, c]), K_w)
+                    a, b = divmod(int(argmax[n, i, j, c]), K_w)
                     dx[n, i * S_h + a - P_top, j * S_w + b - P_left, c] += dy[n, i, j, c]
 
 

@@ -140,7 +140,7 @@ class BatchNormalization(Layer):
         if self.built and input_shape[-1] != len(self.state["moving_mean"]):
             raise ValueError(
                 f"{self.who}: expected {len(self.state['moving_mean'])} channels on the last axis, "
-                f"as it was built, received input of shape {tuple(input_shape)}"
+                f"for which it was built, received input of shape {tuple(input_shape)}"
             )
         return tuple(input_shape)
 

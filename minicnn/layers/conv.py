@@ -135,8 +135,8 @@ class Conv2D(activations.ActivatedLayer):
         win = windows(input_shape, self.kernel_size, self.strides, self.padding, self.who)
         if self.built and input_shape[-1] != self.params["W"].shape[2]:
             raise ValueError(
-                f"{self.who}: expected {self.params['W'].shape[2]} input channels, as it was "
-                f"built, received input of shape {tuple(input_shape)}"
+                f"{self.who}: expected {self.params['W'].shape[2]} input channels, for which it "
+                f"was built, received input of shape {tuple(input_shape)}"
             )
         return input_shape[0], win.H_out, win.W_out, self.filters
 

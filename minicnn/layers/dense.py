@@ -114,7 +114,7 @@ class Dense(activations.ActivatedLayer):
         if self.built and input_shape[-1] != len(self.params["W"]):
             raise ValueError(
                 f"{self.who}: expected {len(self.params['W'])} input features on the last axis, "
-                f"as it was built, received input of shape {tuple(input_shape)}"
+                f"for which it was built, received input of shape {tuple(input_shape)}"
             )
         return *input_shape[:-1], self.units
 

@@ -60,9 +60,9 @@ class MaxPooling2D(_Pooling2D):
     Backward
         dx[cell] = sum of dy over the windows which that cell won
 
-    Why: only the winner's change reaches the output, so it takes the whole gradient and the other
-    cells none. Of equal cells the first in row-major order wins; padding never does. Where windows
-    overlap, a cell may win several, and collects from each.
+    Why: only the largest cell's change reaches the output, so it takes the whole gradient and the
+    other cells none. Of equal cells the first in row-major order wins; padding never does. Where
+    windows overlap, a cell may win several, and collects from each.
 
     Source: Scherer, Müller and Behnke, "Evaluation of pooling operations in convolutional
     architectures for object recognition", 2010.
@@ -105,15 +105,15 @@ class MaxPooling2D(_Pooling2D):
         x = self._input(x)
         win = self._windows(x.shape)
         y = np.empty((len(x), win.H_out, win.W_out, x.shape[3]), x.dtype)
-        winner = np.empty(y.shape, np.int32)  # place of the largest cell in its window
-        kernels.max_pool(x, *win[:6], y, winner)
-        self._cache = x.shape, win, winner
+        argmax = np.empty(y.shape, np.int32)  # place of the largest cell in its window
+        kernels.max_pool(x, *win[:6], y, argmax)
+        self._cache = x.shape, win, argmax
         return y
 
     def backward(self, dy: Array) -> Array:
-        dy, (x_shape, win, winner) = self._recall(dy)
+        dy, (x_shape, win, argmax) = self._recall(dy)
         dx = np.empty(x_shape, dy.dtype)
-        kernels.max_pool_backward(dy, winner, *win[1:6], dx)
+        kernels.max_pool_backward(dy, argmax, *win[1:6], dx)
         return dx
 
 

@@ -36,7 +36,7 @@ from minicnn.training.rollback import Snapshot
 
 Array = NDArray[Any]
 
-kernels = LazyModule("minicnn.engine.kernels")
+passes = LazyModule("minicnn.engine.passes")
 
 PIECE = 2**18  # parameters that one thread treats at a time in an optimizer's step
 
@@ -69,7 +69,7 @@ class Runner:
         self.metrics = metrics
         self.softmax = (
             Softmax(name="softmax")
-            if takes_logits and not all(metric.by_order for metric in metrics)
+            if takes_logits and not all(metric.rank_based for metric in metrics)
             else None
         )
         self.sample_shape = model.input_shape[1:]
@@ -77,7 +77,7 @@ class Runner:
         self.network = ShardedNetwork(plan, model.dtype, training=training)
         self.single_pass = single_pass(model.optimizer, model.dtype) if plan.fuses else None
         sparse = type(self.loss) is SparseCategoricalCrossentropy and self.loss.from_logits
-        self.fused_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
+        self.single_pass_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
         self.snapshot = Snapshot()
         self._running = threading.Lock()  # held during a step
         self._process = os.getpid()
@@ -127,10 +127,10 @@ class Runner:
     def loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
         """Write the losses of the shard; returns the gradient of their part of the mean."""
         y: Array = batch.y[shard]  # type: ignore[index]
-        if self.fused_loss and batch.weight is None:
+        if self.single_pass_loss and batch.weight is None:
             dy = np.empty_like(y_pred)
             factor = y_pred.dtype.type(1 / len(batch))
-            kernels.sparse_crossentropy(y_pred, y.astype(np.int64), factor, losses[shard], dy)
+            passes.sparse_crossentropy(y_pred, y.astype(np.int64), factor, losses[shard], dy)
             return dy
         losses[shard] = self.loss.forward(y, y_pred)
         dy = self.loss.backward(y, y_pred) / y_pred.dtype.type(len(batch))
@@ -252,8 +252,8 @@ class Runner:
                 self.network.sum(whole, g)
                 finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
                 for part in moving if finite[-1] else ():
-                    first, *slots = (vector[part] for vector in vectors)
-                    move(first, g[part], *slots)
+                    params, *slots = (vector[part] for vector in vectors)
+                    move(params, g[part], *slots)
 
         if (
             self.single_pass is None

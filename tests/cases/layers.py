@@ -125,7 +125,7 @@ def some_windows(draw: Draw, name: str) -> tuple[dict[str, Any], Shape]:
 
 
 def windows_inside(draw: Draw, sample: Shape, name: str, usual: Any) -> dict[str, Any] | None:
-    """In half of the networks the window and strides that the engine has a fused step for."""
+    """In half of the networks the window and strides that the engine has a fused stage for."""
     if len(sample) != 3:
         return None
     any_other = (draw.size(1, 3), draw.size(1, 3)), (draw.size(1, 2), draw.size(1, 2))

@@ -1,9 +1,9 @@
-"""The steps of a plan: each stands for one or more layers and does their work in fewer passes.
+"""The stages of a plan: each does the work of one or more layers in fewer passes over memory.
 
-A step is used like a layer, `forward(x, training)` and `backward(dy)`, on a shard; it reads the
-parameters of its layers' replicas and writes their gradients. What it returns lies in a buffer of
-its own that the next call uses again. `backward` returns None where no layer before has parameters:
-the gradient of the images is not needed.
+A stage is used like a layer, `forward(x, training)` and `backward(dy)`, on a shard; it reads the
+parameters of its layers' replicas and writes their gradients. What it returns lies in a
+buffer that its next call reuses. `backward` returns None unless a layer before it has parameters
+(`needs_dx`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from minicnn.layers import Conv2D, Dense, Dropout, Layer, ReLU, Rescaling
 
 Array = NDArray[Any]
 
-kernels = LazyModule("minicnn.engine.kernels")
+passes = LazyModule("minicnn.engine.passes")
 direct = LazyModule("minicnn.engine.direct")
 winograd = LazyModule("minicnn.engine.winograd")
 
 
-class Step(Protocol):
-    """What a lane walks through: a fused step, or simply a layer."""
+class Stage(Protocol):
+    """What a lane runs, one after the other: fused stages, and layers that none covers."""
 
     def forward(self, x: Array, training: bool = False) -> Array: ...
     def backward(self, dy: Array) -> Array | None: ...
@@ -34,11 +34,11 @@ class Step(Protocol):
     def forget(self) -> None: ...
 
 
-class FusedStep:
-    """Buffers, and the dropout that may end the step."""
+class FusedStage:
+    """Buffers, and the dropout that may end the stage."""
 
-    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
-        self.first = first
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        self.needs_dx = needs_dx
         last = layers[-1]
         self.dropout = last if isinstance(last, Dropout) else None
         self._buffers: dict[str, Array] = {}
@@ -55,7 +55,7 @@ class FusedStep:
             self.dropout.seek(step, sample)
 
     def forget(self) -> None:
-        """Buffers are few and used again; there is nothing to let go."""
+        """Nothing to release: the buffers are reused."""
 
     def drawn(self, training: bool, size: int) -> tuple[int, int, int, int, np.float32]:
         """Keys, first counter, threshold and scale of the dropout for samples of `size` cells."""
@@ -64,11 +64,11 @@ class FusedStep:
         return self.dropout.draw(size)
 
 
-class RescalingStep(FusedStep):
+class RescalingStage(FusedStage):
     """Images scaled before anything else, in a buffer."""
 
-    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
-        super().__init__(layers, first=first)
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
         rescaling = layers[0]
         if not isinstance(rescaling, Rescaling):
             raise TypeError(f"expected a Rescaling, received {rescaling.who}")
@@ -83,11 +83,11 @@ class RescalingStep(FusedStep):
         return None
 
 
-class ConvolutionStep(FusedStep):
+class ConvolutionStage(FusedStage):
     """A 3x3 convolution of stride 1 with ReLU or nothing, 2x2 max-pooling and dropout behind it."""
 
-    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
-        super().__init__(layers, first=first)
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
         conv = layers[0]
         if not isinstance(conv, Conv2D):
             raise TypeError(f"expected a Conv2D first, received {conv.who}")
@@ -100,49 +100,49 @@ class ConvolutionStep(FusedStep):
         self._db = np.zeros(conv.filters, np.float32)
 
     def outputs(self, x: Array) -> tuple[int, int, Array, Array]:
-        """H and W of the convolution's own output, the step's output y, and the winners."""
+        """H and W of the convolution's own output, the stage's y, and each window's argmax."""
         n, H_in, W_in = x.shape[:3]
         H, W = H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P
         shape = (n, H // 2, W // 2, self.filters) if self.pool else (n, H, W, self.filters)
-        winner = self.buffer("winner", shape if self.pool else (1, 1, 1, 1), np.int8)
-        return H, W, self.buffer("y", shape), winner
+        argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
+        return H, W, self.buffer("y", shape), argmax
 
     @property
     def bias(self) -> Array:
         return self.conv.params.get("b", self._no_bias)
 
 
-class DirectConvolution(ConvolutionStep):
+class DirectConvolution(ConvolutionStage):
     """One input channel: `direct.py`."""
 
-    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
-        super().__init__(layers, first=first)
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
         self.kernels = direct.direct_convolution(self.filters, self.pool, self.dropout is not None)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = x[..., 0]
-        _, _, y, winner = self.outputs(x)
+        _, _, y, argmax = self.outputs(x)
         W = self.conv.params["W"].reshape(9, self.filters)
         *drawn, self._scale = self.drawn(training, y[0].size)
         kernel = self.kernels.forward if training else self.kernels.infer
-        kernel(x, W, self.bias, self.P, self.relu, y, winner, *drawn, self._scale)
-        self._x, self._y, self._winner = x, y, winner
+        kernel(x, W, self.bias, self.P, self.relu, y, argmax, *drawn, self._scale)
+        self._x, self._y, self._argmax = x, y, argmax
         return y
 
     def backward(self, dy: Array) -> Array | None:
         grads = self.conv.grads
         dW, db = grads["W"].reshape(9, self.filters), grads.get("b", self._db)
         self.kernels.backward(
-            self._x, dy, self._y, self._winner, self.P, self.relu, self._scale, dW, db
+            self._x, dy, self._y, self._argmax, self.P, self.relu, self._scale, dW, db
         )
         return None
 
 
-class WinogradConvolution(ConvolutionStep):
+class WinogradConvolution(ConvolutionStage):
     """Several input channels: `winograd.py`."""
 
-    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
-        super().__init__(layers, first=first)
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
         self.channels = self.conv.params["W"].shape[2]
         self.input = winograd.input_kernels(self.channels)
         self.output = winograd.output_kernels(self.filters, self.pool)
@@ -162,7 +162,7 @@ class WinogradConvolution(ConvolutionStep):
         return flat, flat.reshape(36, -1)[:, :size].reshape(36, winograd.TILES, channels)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        H, W, y, winner = self.outputs(x)
+        H, W, y, argmax = self.outputs(x)
         down, across, chunks = self._chunks(len(x), H, W)
         C, F = self.channels, self.filters
         tiles = (len(x) * down * across,)
@@ -186,11 +186,11 @@ class WinogradConvolution(ConvolutionStep):
             own, measured = slice(start, start + count), begun
             np.matmul(V3[:, :count], U, out=M3[:, :count])
             self.output.tiles(
-                M, bias, self.relu, training, H, W, down, across, start, count, y, winner, *drawn,
+                M, bias, self.relu, training, H, W, down, across, start, count, y, argmax, *drawn,
                 self._scale, marks[own], small[own], x, self.P, kernel,
             )  # fmt: skip
         self._marks, self._small = marks, small
-        self._x, self._y, self._winner, self._size = x, y, winner, (H, W)
+        self._x, self._y, self._argmax, self._size = x, y, argmax, (H, W)
         return y
 
     def backward(self, dy: Array) -> Array | None:
@@ -201,12 +201,12 @@ class WinogradConvolution(ConvolutionStep):
         dU = self.buffer("dU", (36, C, F))
         part = self.buffer("part", (36, C, F))
         most = 36 * winograd.TILES  # rows that one chunk may take
-        rows, n_rows, flushed = self.buffer("dz windows", (2 * most, 9 * F)), 0, 0
+        rows, n_rows, begun = self.buffer("dz windows", (2 * most, 9 * F)), 0, 0
         apart, n_apart = self.buffer("dz apart", (16 * len(x) * down * across, F)), 0
         g = self.conv.params["W"].reshape(9, C, F)
         db = self.conv.grads.get("b", self._db)
         db[...] = 0
-        if not self.first:
+        if self.needs_dx:
             # U^T made contiguous: the product with it is twice as fast so
             g_T = np.ascontiguousarray(g.transpose(0, 2, 1))
             U_T = self.buffer("U_T", (36, F * C))
@@ -217,7 +217,7 @@ class WinogradConvolution(ConvolutionStep):
             place, own = (self.P, down, across, start, count), slice(start, start + count)
             marks, small = self._marks[own], self._small[own]
             k, more = self.output.gradients(
-                dy, self._y, self._winner, self.relu, H, W, down, across, start, count,
+                dy, self._y, self._argmax, self.relu, H, W, down, across, start, count,
                 self._scale, self._wide, M, db, marks, small, rows[n_rows:], apart[n_apart:],
             )  # fmt: skip
             n_rows, n_apart = n_rows + k, n_apart + more
@@ -225,7 +225,7 @@ class WinogradConvolution(ConvolutionStep):
             np.matmul(V3[:, :count].transpose(0, 2, 1), dM3[:, :count], out=part if start else dU)
             if start:
                 dU += part
-            if not self.first:
+            if self.needs_dx:
                 np.matmul(dM3[:, :count], U_T, out=V3[:, :count])  # dV in the place of V
                 self.input.scatter(V, *place, marks, small, dx)
                 if n_rows > most or (n_rows and start + count == len(x) * down * across):
@@ -234,14 +234,14 @@ class WinogradConvolution(ConvolutionStep):
                     place = self.P, down, across, flushed, start + count - flushed
                     chosen = self._small[flushed : start + count]
                     self.input.add_cells(cells, *place, chosen, dx)
-                    flushed, n_rows = start + count, 0
+                    begun, n_rows = start + count, 0
             else:
                 n_rows = 0
         dW = self.conv.grads["W"].reshape(9, C * F)
         np.matmul(winograd.GG.T, dU.reshape(36, C * F), out=dW)
         if n_apart:
             self._add_apart(apart[:n_apart], down, across)
-        return None if self.first else dx
+        return dx if self.needs_dx else None
 
     def _add_apart(self, dz: Array, down: int, across: int) -> None:
         """Adds to dW what the tiles that are set apart give; dz (16 of each, F)."""
@@ -258,11 +258,11 @@ class WinogradConvolution(ConvolutionStep):
                 dW += d.T @ here
 
 
-class DenseStep(FusedStep):
+class DenseStage(FusedStage):
     """x @ W + b with ReLU or nothing and dropout behind it; flattens images on the way in."""
 
-    def __init__(self, layers: Sequence[Layer], *, first: bool) -> None:
-        super().__init__(layers, first=first)
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
         dense = next(layer for layer in layers if isinstance(layer, Dense))
         self.dense = dense
         self.relu = isinstance(dense.activation, ReLU)
@@ -276,7 +276,7 @@ class DenseStep(FusedStep):
         products.forward(x, self.dense.params["W"], y, self.buffer)
         *drawn, self._scale = self.drawn(training, self.dense.units)
         bias = self.dense.params.get("b", self._no_bias)
-        kernels.bias_relu_dropout(y, bias, self.relu, *drawn, self._scale)
+        passes.bias_relu_dropout(y, bias, self.relu, *drawn, self._scale)
         self._x, self._y = x, y
         return y
 
@@ -284,9 +284,9 @@ class DenseStep(FusedStep):
         grads = self.dense.grads
         dz = self.buffer("dz", dy.shape)
         db = grads.get("b", self._db)
-        kernels.bias_relu_dropout_backward(dy, self._y, self.relu, self._scale, dz, db)
+        passes.bias_relu_dropout_backward(dy, self._y, self.relu, self._scale, dz, db)
         products.backward_weights(self._x, dz, grads["W"])
-        if self.first:
+        if not self.needs_dx:
             return None
         dx = self.buffer("dx", self._x.shape)
         products.backward_inputs(dz, self.dense.params["W"], dx, self.buffer)
