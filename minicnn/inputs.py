@@ -8,7 +8,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,10 @@ from minicnn.protocols import Model
 
 Array = NDArray[Any]
 
-passes = LazyModule("minicnn.engine.passes")
+if TYPE_CHECKING:
+    from minicnn.engine import passes
+else:
+    passes = LazyModule("minicnn.engine.passes")
 
 # types that the kernel for gathering rows takes; the others take NumPy's way
 GATHERED = [np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")]

@@ -9,7 +9,7 @@ buffer that its next call reuses. `backward` returns None unless a layer before 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,12 @@ from minicnn.layers import Conv2D, Dense, Dropout, Layer, ReLU, Rescaling
 
 Array = NDArray[Any]
 
-passes = LazyModule("minicnn.engine.passes")
-direct = LazyModule("minicnn.engine.direct")
-winograd = LazyModule("minicnn.engine.winograd")
+if TYPE_CHECKING:
+    from minicnn.engine import direct, passes, winograd
+else:
+    passes = LazyModule("minicnn.engine.passes")
+    direct = LazyModule("minicnn.engine.direct")
+    winograd = LazyModule("minicnn.engine.winograd")
 
 
 class Stage(Protocol):
@@ -274,10 +277,10 @@ class DenseStage(FusedStage):
         x = x.reshape(len(x), -1)
         y = self.buffer("y", (len(x), self.dense.units))
         products.forward(x, self.dense.params["W"], y, self.buffer)
-        *drawn, self._scale = self.drawn(training, self.dense.units)
+        drawn = self.drawn(training, self.dense.units)
         bias = self.dense.params.get("b", self._no_bias)
-        passes.bias_relu_dropout(y, bias, self.relu, *drawn, self._scale)
-        self._x, self._y = x, y
+        passes.bias_relu_dropout(y, bias, self.relu, *drawn)
+        self._x, self._y, self._scale = x, y, drawn[-1]
         return y
 
     def backward(self, dy: Array) -> Array | None:

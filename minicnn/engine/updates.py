@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn.kernels import LazyModule
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
-passes = LazyModule("minicnn.engine.passes")
+if TYPE_CHECKING:
+    from minicnn.engine import passes
+else:
+    passes = LazyModule("minicnn.engine.passes")
 
 UNSEEN = 2.0**-24  # this share of a float32 does not change it
 

@@ -5,11 +5,26 @@
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+__all__ = [
+    "LazyModule",
+    "average_pool",
+    "average_pool_backward",
+    "col2im",
+    "fast",
+    "im2col",
+    "keep_mask",
+    "max_pool",
+    "max_pool_backward",
+]
 
 
 class LazyModule:
-    """Stands for a module whose import takes long, and imports it when it is first asked."""
+    """Stands for a module whose import takes long, and imports it when it is first used.
+
+    Editors and type checkers see the module itself: it is imported `if TYPE_CHECKING`.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -20,10 +35,21 @@ class LazyModule:
         return value
 
 
-fast = LazyModule("minicnn.kernels.fast")
+if TYPE_CHECKING:
+    from minicnn.kernels import fast
+    from minicnn.kernels.fast import (
+        average_pool,
+        average_pool_backward,
+        col2im,
+        im2col,
+        keep_mask,
+        max_pool,
+        max_pool_backward,
+    )
+else:
+    fast = LazyModule("minicnn.kernels.fast")
 
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(fast, name)
+    def __getattr__(name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(fast, name)

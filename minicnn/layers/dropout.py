@@ -106,8 +106,8 @@ class Dropout(Layer):
     def _keep(self, shape: tuple[int, ...]) -> Array:
         """True for the cells that stay, drawn at (step, sample) of this layer's stream."""
         keep = np.empty(shape, np.bool_)
-        *place, _ = self.draw(size_of(shape))
-        kernels.keep_mask(*place, keep.reshape(-1))
+        key_1, key_2, first, dropped, _ = self.draw(size_of(shape))
+        kernels.keep_mask(key_1, key_2, first, dropped, keep.reshape(-1))
         return keep
 
     def draw(self, size: int) -> tuple[int, int, int, int, np.float32]:

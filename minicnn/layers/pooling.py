@@ -113,7 +113,8 @@ class MaxPooling2D(_Pooling2D):
     def backward(self, dy: Array) -> Array:
         dy, (x_shape, win, argmax) = self._recall(dy)
         dx = np.empty(x_shape, dy.dtype)
-        kernels.max_pool_backward(dy, argmax, *win[1:6], dx)
+        place = win.S_h, win.S_w, win.P_top, win.P_left
+        kernels.max_pool_backward(dy, argmax, win.K_w, *place, dx)
         return dx
 
 
@@ -180,7 +181,8 @@ class AveragePooling2D(_Pooling2D):
     def backward(self, dy: Array) -> Array:
         dy, (x_shape, win) = self._recall(dy)
         dx = np.empty(x_shape, dy.dtype)
-        kernels.average_pool_backward(dy, *win[:6], dx)
+        place = win.S_h, win.S_w, win.P_top, win.P_left
+        kernels.average_pool_backward(dy, win.K_h, win.K_w, *place, dx)
         return dx
 
 

@@ -15,7 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,10 @@ from minicnn.training.rollback import Snapshot
 
 Array = NDArray[Any]
 
-passes = LazyModule("minicnn.engine.passes")
+if TYPE_CHECKING:
+    from minicnn.engine import passes
+else:
+    passes = LazyModule("minicnn.engine.passes")
 
 PIECE = 2**18  # parameters that one thread treats at a time in an optimizer's step
 
