@@ -1,4 +1,4 @@
-"""What `compile` has chosen, and what is made of it once: plans, networks, the runner of steps."""
+"""What `compile` chose, and what is built from it: plans, networks and the runner of steps."""
 
 from __future__ import annotations
 
@@ -155,10 +155,10 @@ class Compiled(Stack):
         return lower(layers, self.input_shape[1:], self.dtype)
 
     def runner(self, *, training: bool, arrays: bool = True) -> Runner:
-        """What runs this model's steps; raises ValueError if it was compiled without a loss.
+        """The runner of this model's steps; raises ValueError if it was compiled without a loss.
 
-        With `arrays=False` what is written into arrays that layers keep as settings does not count
-        yet, since to compare large ones takes time.
+        With `arrays=False`, changes inside arrays that layers keep as settings are not looked for:
+        comparing large arrays takes time.
         """
         if self.loss is None:
             raise ValueError(f"{self.who}: compile it with a loss first")
@@ -182,7 +182,7 @@ class Compiled(Stack):
         return self._keep("predict", make)
 
     def _keep(self, use: str, make: Callable[[], T], *, arrays: bool = True) -> T:
-        """What `make` makes, kept for the next call, as long as no setting has changed since."""
+        """What `make` returns, cached until a setting changes."""
         chosen = (self.loss, self.optimizer, self.jit_compile)
         before, made = self._kept.get(use, (None, None))
         if before is None or before.chosen != chosen or before.changed(self.leaves, arrays=arrays):
@@ -212,7 +212,7 @@ class Compiled(Stack):
         self.gather()
 
     def _build_for(self, data: Data) -> None:
-        """Build the model for `data`, if that has not been done."""
+        """Build the model for `data`, unless it is built."""
         if not self.built:
             with _building:  # the first calls may come from several threads at once
                 if not self.built:
@@ -234,7 +234,7 @@ class Compiled(Stack):
             self._trainable_parts = self.store.parts(self.leaves)
 
     def _fitting(self) -> tuple[int, int]:
-        """Process and thread that fit runs in; (0, 0) if in none, or in that which forked this."""
+        """Process and thread that fit runs in; (0, 0) outside of fit and in a forked child."""
         process, thread = vars(self).get("_in_fit", (0, 0))
         return (process, thread) if process == os.getpid() else (0, 0)
 
@@ -266,7 +266,7 @@ class Compiled(Stack):
         mine = {id(leaf) for leaf in self.leaves}
         if outer not in ((0, 0), here):
             raise RuntimeError(f"fit: {in_two_threads(self)}")
-        self._in_fit = here  # before the others are looked at: no lock, which a fork may hold
+        self._in_fit = here  # set before looking at the others: a fork may hold a lock
         _in_fit.add(self)
         try:
             elsewhere = [one for one in list(_in_fit) if one._fitting() not in ((0, 0), here)]

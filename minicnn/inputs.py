@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     passes = LazyModule("minicnn.engine.passes")
 
-# types that the kernel for gathering rows takes; the others take NumPy's way
+# dtypes that the kernel `gather` is compiled for; NumPy gathers the others
 GATHERED = [np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")]
 
 
@@ -94,7 +94,7 @@ class Batch:
         return len(self.rows)
 
     def inputs(self, shard: slice, sample_shape: tuple[int, ...], lane: Lane | None) -> Array:
-        """Inputs of the shard, each in `sample_shape`; in the lane's buffer, if it fuses."""
+        """Inputs of the shard, each in `sample_shape`; in the lane's buffer, if its plan fuses."""
         rows = self.rows[shard]
         if lane is None or not lane.fuses or self._flat is None:
             x = self._x[rows]
@@ -154,7 +154,7 @@ def checked(
     sample = model.sample_shape or like
     if sample is not None and not same_sample(x.shape[1:], sample):
         raise ValueError(wrong_sample(who, x.shape, sample))
-    threads.get_num_threads()  # may raise, for what the environment says: before any change
+    threads.get_num_threads()  # raises for a bad environment variable before any change
     dtype = model.common_dtype()
     checks.finite(x, "x", who, dtype=dtype, run=threads.run)
     without_y = ("predict", "predict_on_batch", "Sequential()")
@@ -180,7 +180,7 @@ def checked(
                 f"{who}: expected class_weight or sample_weight, received both. Multiply the "
                 "sample_weight of each sample by the factor of its class"
             )
-        by_class(y, class_weight, int(output[-1]), who)  # may raise, so at once
+        by_class(y, class_weight, int(output[-1]), who)  # raises early
     weight = sample_weights(y, sample_weight, who)
     if model.loss_weight != 1:
         weight = (np.ones(len(y)) if weight is None else weight) * model.loss_weight
@@ -190,7 +190,7 @@ def checked(
 
 
 def expect_array(given: Any, name: str, who: str) -> None:
-    """Raise TypeError, with a way out, for what holds samples but is no array of them."""
+    """Raise TypeError, with a fix, for containers of samples that are not arrays."""
     if given is None:
         raise TypeError(f"{who}: expected {name} to be an array, received None")
     if isinstance(given, Layer):
@@ -257,7 +257,7 @@ def split(data: Data, part: float) -> tuple[Data, Data]:
 
 
 def sample_weights(y: Array, sample_weight: Any, who: str) -> Array | None:
-    """One factor a sample, in an array that is not the user's; None if none are given."""
+    """One factor for each sample, in a new array; None if none are given."""
     if sample_weight is None:
         return None
     weight = checks.numeric(sample_weight, "sample_weight", who).astype(np.float64)

@@ -446,7 +446,7 @@ class Sequential(Compiled):
         return inputs.checked(self, x, who, *targets, like=like)
 
     def _with_class_weight(self, data: inputs.Data, class_weight: Any, who: str) -> inputs.Data:
-        """The data that are trained on, each sample's loss times the factor of its class."""
+        """The training data, each sample's weight multiplied by the factor of its class."""
         if class_weight is None or data.y is None:
             return data
         factors = inputs.by_class(data.y, class_weight, int(self._outputs(data)[-1]), who)

@@ -75,12 +75,12 @@ class FlatParameters:
             self._resize(view.place.start)
 
     def absorb(self) -> None:
-        """Take in what a user has put in the place of a view: the values move into the vector.
+        """Copy arrays that have replaced a view into the vector, and hand out the view again.
 
-        Arrays that are views of the vector at another place, or turned round, count as values.
+        Views of the vector at another place, or transposed ones, are copied as well.
 
-        Raises TypeError or ValueError for what is no array of that shape and of finite numbers, and
-        for keys that are missing or new.
+        Raises TypeError or ValueError unless they are arrays of that shape and of finite numbers,
+        and for keys that are missing or new.
         """
         torn = [
             (number, self._values(view, given))  # a copy: it may be a view of the vector
@@ -98,7 +98,7 @@ class FlatParameters:
     def separate_states(self, layers: Iterable[Layer]) -> None:
         """Give each layer state arrays apart from the vector and from other layers'.
 
-        Raises TypeError or ValueError for what is no array of finite numbers.
+        Raises TypeError or ValueError unless they are arrays of finite numbers.
         """
         seen: set[int] = set()
         for layer in layers:
@@ -164,7 +164,7 @@ class FlatParameters:
                 replace_arrays(layer, new[id(layer)])
 
     def _make_room(self, capacity: int, dtype: np.dtype[Any]) -> None:
-        """New vectors of `capacity` numbers with what there is at their start."""
+        """New vectors of `capacity` numbers that begin with the contents of the old ones."""
         used = 0
         if self._views:
             self.absorb()
@@ -183,13 +183,13 @@ class FlatParameters:
 
 
 def _size(layer: Layer) -> int:
-    """How many numbers its parameters hold, which may be what a user has put there."""
+    """How many numbers its parameters hold, including arrays that a user has assigned."""
     layer.take_in()
     return sum(array.size for array in layer.params.values())
 
 
 def _intact(view: View, given: Any) -> bool:
-    """Whether `given` is the view that the layer was given, and still lies as it did."""
+    """Whether `given` is the view that the layer was given, with its shape, strides and dtype."""
     return given is view.param and (given.shape, given.strides, given.dtype) == (
         view.grad.shape,
         view.grad.strides,

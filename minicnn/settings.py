@@ -12,7 +12,7 @@
 From the declaration follow
 
     the check     of the constructor's argument and of every later assignment
-    fixed         such a setting stays once the object is built for it
+    fixed         such a setting cannot change once the object is built
     get_config    every argument of the constructor that is a setting, in a form that JSON can hold
     from_config   another object from that
     repr          the same settings as a call
@@ -21,8 +21,8 @@ From the declaration follow
 most of them). A default that differs from class to class, such as the name of a loss, is written as
 a plain class attribute over the setting: `name = "mean_squared_error"`.
 
-What Keras's constructor takes and this one does not is named in `ignored`, with the values that ask
-for nothing; names that are no longer used are in `instead`, with what to write.
+`ignored` names the arguments that only Keras's constructor has, with the values that change
+nothing; `instead` maps obsolete names to what to write.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Configured:
     def from_config(cls: type[C], config: Mapping[str, Any]) -> C:
         """An object with the settings in `config`, as `get_config` returns them.
 
-        Raises TypeError for what is no such dict, and for an unknown or a missing key.
+        Raises TypeError unless it is such a dict, and for an unknown or a missing key.
         """
         who = cls.__name__
         kind: Any = cls
@@ -176,7 +176,7 @@ class Configured:
         return cls(**config)
 
     def _refuse_unknown(self, given: Mapping[str, Any]) -> None:
-        """Take the arguments in `ignored` at their defaults, and raise for all other names.
+        """Accept the arguments in `ignored` at their defaults, and raise for any other name.
 
         Raises ValueError for another value of one of these, TypeError for an unknown name.
         """
@@ -207,7 +207,7 @@ def arguments(kind: type) -> dict[str, inspect.Parameter]:
 
 
 def ignored(kind: type) -> dict[str, tuple[Any, ...]]:
-    """Keras's arguments that a class takes at their defaults alone, and these."""
+    """Keras's arguments that a class accepts at certain values only, with these values."""
     return _merged(kind, "ignored")
 
 
@@ -253,7 +253,7 @@ def _advice(kind: Any, name: str) -> str:
 
 
 def encoded(value: Any, name: str, who: str) -> Any:
-    """`value` in lists, dicts, numbers and words, as JSON holds them."""
+    """`value` as lists, dicts, numbers and strings, which JSON can hold."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     elif isinstance(value, np.generic):

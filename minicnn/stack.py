@@ -68,7 +68,7 @@ class Stack(HasWeights):
         self._output_shapes: list[Shape] = []  # of each leaf, once the model is built
         self._store = FlatParameters([], config.floatx())
         self._trainable_parts: list[slice] | None = None  # None: compiled before it was built
-        self._kept: dict[str, tuple[Any, Any]] = {}  # settings, and what was made by them
+        self._kept: dict[str, tuple[Any, Any]] = {}  # by use: settings, and what was made from them
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, built={self.built}>"
@@ -374,11 +374,11 @@ class Stack(HasWeights):
         self._kept = {}
 
     def gather(self) -> None:
-        """Take in arrays that stand in the place of this model's views.
+        """Copy in the arrays that have replaced this model's views.
 
         They may be a user's, or views of another model that shares the layer.
 
-        Raises TypeError or ValueError for what is no array of the right shape, and for nested
+        Raises TypeError or ValueError unless they are arrays of the right shape, and for nested
         models that have changed.
         """
         if not self.built:

@@ -1,7 +1,7 @@
 """Single passes over memory: what the engine does in one loop where the layers take several.
 
-Unlike the twins in `minicnn.kernels`, these have no use of their own; each is held to the layers
-that it stands for by the tests of the two ways through a network.
+Unlike the kernels in `minicnn.kernels`, these have no twin in plain Python: the tests of the two
+ways through a network hold each to the layers whose work it does.
 """
 
 from __future__ import annotations

@@ -5,11 +5,10 @@
                           and its own gradient vector, to which its shards add in their order
     gradient           =  sum of the lanes' vectors, in the order of the lanes
 
-Nothing of this depends on the number of threads, so neither does any bit of the result. Without a
-gradient there is nothing to be added up in order: a shard takes any lane that is free, and there
-are as many as threads. Memory is bounded by the lanes, however large the batch; and a shard's
-activations are few enough to be still in one of the processor's caches when the next layer reads
-them.
+None of this depends on the number of threads, so results are equal to the last bit. Without a
+gradient nothing is summed in order: a shard takes any free lane, and there are as many as threads.
+Memory is bounded by the number of lanes, however large the batch, and the activations of a shard
+are small enough to stay in cache until the next layer reads them.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 def cut(n: int) -> list[slice]:
     """The shards of a batch of `n` samples.
 
-    Two of them up to 128 samples, then as many as it takes: each has to be large enough that the
-    calls from Python, and the products of its matrices, are worth their start.
+    Two up to 128 samples, then shards of 64: each has to outweigh the cost of the calls from
+    Python and of starting a matrix product.
 
     >>> cut(20)
     [slice(0, 10, None), slice(10, 20, None)]
@@ -67,6 +66,8 @@ class Lane:
             self._views.append((layer, views))
         self.stages = plan.stages(self.layers)
         self.fuses = plan.fuses
+        # fused stages reuse their buffers; a layer keeps new arrays for its backward
+        self._caching = [stage for stage in self.stages if isinstance(stage, Layer)]
         inner = [one for layer in self.layers for one in layers_inside(layer)[1:]]
         self._seek = [part.seek for part in (*self.stages, *inner) if type(part).seek != Layer.seek]
         self._seek.append(Streams(self.layers).seek)
@@ -100,9 +101,9 @@ class Lane:
             seek(step, sample)
 
     def forget(self) -> None:
-        """Let go of the activations of the last forward."""
-        for stage in self.stages:
-            stage.forget()
+        """Release the activations of the last forward."""
+        for layer in self._caching:
+            layer.forget()
 
 
 class ShardedNetwork:
@@ -195,9 +196,9 @@ def _walk(lane: Lane, shards: Sequence[slice], work: Callable[[Lane, slice], Non
 def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:
     """The layers up to the logits, and whether a softmax stood behind them.
 
-    Softmax may be the last layer, or the activation of the last layer; the layer that is then put
-    in its place shares its parameters. Layers behind it that change nothing do not hide it. A
-    subclass with a forward of the user's is left alone.
+    Softmax may be the last layer or its activation; a replica without the activation, with the same
+    parameters, then takes the layer's place. Layers behind the softmax that change nothing are
+    skipped. A subclass with a forward of the user's is left alone.
     """
     layers = list(layers)
     while len(layers) > 1 and _changes_nothing(layers[-1]):

@@ -34,7 +34,6 @@ class Stage(Protocol):
     def forward(self, x: Array, training: bool = False) -> Array: ...
     def backward(self, dy: Array) -> Array | None: ...
     def seek(self, step: int, sample: int) -> None: ...
-    def forget(self) -> None: ...
 
 
 class FusedStage:
@@ -56,9 +55,6 @@ class FusedStage:
     def seek(self, step: int, sample: int) -> None:
         if self.dropout is not None:
             self.dropout.seek(step, sample)
-
-    def forget(self) -> None:
-        """Nothing to release: the buffers are reused."""
 
     def drawn(self, training: bool, size: int) -> tuple[int, int, int, int, np.float32]:
         """Keys, first counter, threshold and scale of the dropout for samples of `size` cells."""
@@ -269,15 +265,16 @@ class DenseStage(FusedStage):
         dense = next(layer for layer in layers if isinstance(layer, Dense))
         self.dense = dense
         self.relu = isinstance(dense.activation, ReLU)
+        self.units = dense.units
         self._no_bias = np.zeros(dense.units, np.float32)
         self._db = np.zeros(dense.units, np.float32)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         self._shape = x.shape
         x = x.reshape(len(x), -1)
-        y = self.buffer("y", (len(x), self.dense.units))
+        y = self.buffer("y", (len(x), self.units))
         products.forward(x, self.dense.params["W"], y, self.buffer)
-        drawn = self.drawn(training, self.dense.units)
+        drawn = self.drawn(training, self.units)
         bias = self.dense.params.get("b", self._no_bias)
         passes.bias_relu_dropout(y, bias, self.relu, *drawn)
         self._x, self._y, self._scale = x, y, drawn[-1]

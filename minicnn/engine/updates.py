@@ -27,8 +27,9 @@ def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
     number = np.dtype(dtype).type
 
     def adam(w: Any, g: Any, m: Any, v: Any, o: Any = optimizer) -> None:
-        factors = (1 - o.beta_1, 1 - o.beta_2, o.alpha(), o.epsilon)
-        least = (o.epsilon * 2.0**-60, (o.epsilon * UNSEEN) ** 2)
+        epsilon = o.epsilon
+        factors = (1 - o.beta_1, 1 - o.beta_2, o.alpha(), epsilon)
+        least = (epsilon * 2.0**-60, (epsilon * UNSEEN) ** 2)
         passes.adam(w, g, m, v, *map(number, (*factors, *least)))
 
     def adamw(w: Any, g: Any, m: Any, v: Any, o: Any = optimizer) -> None:

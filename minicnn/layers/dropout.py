@@ -112,9 +112,9 @@ class Dropout(Layer):
 
     def draw(self, size: int) -> tuple[int, int, int, int, np.float32]:
         """Keys, first counter, threshold of `keep_mask`, and the scale, for samples of `size`."""
-        key = _mix64(self._key + self._step)
-        scale = 1 / (1 - self.rate) if self.rate < 1 else 0
-        dropped = min(round(self.rate * 2**32), 2**32 - 1)  # all of 32 bits: scale is 0 then
+        key, rate = _mix64(self._key + self._step), self.rate
+        scale = 1 / (1 - rate) if rate < 1 else 0
+        dropped = min(round(rate * 2**32), 2**32 - 1)  # all of 32 bits: scale is 0 then
         return key >> 32, key & (2**32 - 1), self._sample * size, dropped, np.float32(scale)
 
     def seek(self, step: int, sample: int) -> None:

@@ -1,4 +1,4 @@
-"""How a compiled model is trained, evaluated and asked.
+"""How a compiled model is trained and evaluated, and how it predicts.
 
 plain.py        the training loop to read first: fifteen lines, the same numbers
 loop.py         fit, evaluate, predict: epochs, batches, callbacks, figures

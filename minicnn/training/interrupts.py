@@ -25,10 +25,10 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def interrupts_between_steps() -> Iterator[Callable[[], None]]:
-    """Ctrl-C waits for the end of a step: call what this yields there, it raises if one came.
+    """Ctrl-C waits for the end of a step: the function that this yields, called there, raises it.
 
-    A second Ctrl-C is not held back. Nothing is done where no signals arrive, outside of the main
-    thread, or where the program handles them itself.
+    A second Ctrl-C is not held back. Does nothing outside of the main thread, where no signals
+    arrive, or where the program handles them itself.
     """
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)

@@ -15,10 +15,10 @@ Array = NDArray[Any]
 
 
 class Snapshot:
-    """What a step changes, from before it; copies lie in buffers that every step uses again.
+    """The values that a step is about to change; the copies lie in buffers that every step reuses.
 
-    The buffers go by the name of what they hold, so that there are no more of them than a step
-    needs, also where a layer puts new arrays into its state.
+    Buffers are named after what they hold, so that there are no more of them than a step needs,
+    even where a layer puts new arrays into its state.
     """
 
     def __init__(self) -> None:
@@ -27,8 +27,8 @@ class Snapshot:
         self._undo: list[Callable[[], Any]] = []
 
     def begin(self, optimizer: Optimizer, states: Iterable[dict[str, Array]]) -> None:
-        """A step begins. What the `states` hold now is kept at once; of the optimizer its count,
-        and which slots it has.
+        """Begin a step. Copies the contents of the `states`, and of the optimizer its count and
+        which slots it has.
         """
         self._undo = [partial(setattr, optimizer, "iterations", optimizer.iterations)]
         for name in self._copies.keys() - self._kept:
@@ -50,12 +50,12 @@ class Snapshot:
         self._undo.append(partial(np.copyto, array[part], copy[part]))
 
     def restore(self) -> None:
-        """All as at `begin`; does nothing after `end`."""
+        """Restore everything to its value at `begin`; does nothing after `end`."""
         for undo in self._undo:
             undo()
 
     def end(self) -> None:
-        """The step is over: what there is now stays."""
+        """Accept the step: its changes stay."""
         self._undo = []
 
 

@@ -157,7 +157,7 @@ class Runner:
         return values
 
     def first_fault(self, model: Model, batch: Batch, step: int) -> str:
-        """What was the first to be NaN or infinite in the step on `batch` that has just failed."""
+        """What first became NaN or infinite in the step on `batch` that just failed."""
         x = batch.all_inputs(self.sample_shape)
         where, y_pred = first_not_finite(self.network.plan.layers, x, step)
         if where:
@@ -208,9 +208,9 @@ class Runner:
         return values
 
     def copy_jobs(self, model: Model) -> list[Callable[[], None]]:
-        """Jobs that copy all that the optimizer's step is going to change.
+        """Jobs that copy everything that the optimizer's step will change.
 
-        Slots that it has yet to make are not there after `restore`.
+        Slots that it has yet to create are gone after `restore`.
         """
         vectors = {"parameters": model.store.params, **model.optimizer.state}
         return [
