@@ -230,8 +230,8 @@ class WinogradConvolution(ConvolutionStage):
                 if n_rows > most or (n_rows and start + count == len(x) * down * across):
                     cells = self.buffer("cells", (n_rows, C))
                     np.matmul(rows[:n_rows], g_T.reshape(9 * F, C), out=cells)
-                    place = self.P, down, across, flushed, start + count - flushed
-                    chosen = self._small[flushed : start + count]
+                    place = self.P, down, across, begun, start + count - begun
+                    chosen = self._small[begun : start + count]
                     self.input.add_cells(cells, *place, chosen, dx)
                     begun, n_rows = start + count, 0
             else:
