@@ -14,11 +14,14 @@ import numpy as np
 from minicnn.engine.stages import (
     DenseStage,
     DirectConvolution,
+    NormalizationStage,
     RescalingStage,
     Stage,
     WinogradConvolution,
 )
 from minicnn.layers import (
+    Activation,
+    BatchNormalization,
     Conv2D,
     Dense,
     Dropout,
@@ -87,7 +90,11 @@ def lower(layers: Sequence[Layer], sample_shape: tuple[int, ...], dtype: Any) ->
     k = 0
     while k < len(layers):
         needs_dx = _needs_dx(layers, k)
-        entry = _convolution(layers, shapes, k) or _dense(layers, shapes, k)
+        entry = (
+            _convolution(layers, shapes, k)
+            or _dense(layers, shapes, k)
+            or _normalization(layers, shapes, k)
+        )
         if _is(layers, k, Rescaling) and not needs_dx:
             entry = Entry((k,), RescalingStage, "scaled into a buffer")
         entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k], needs_dx)))
@@ -114,12 +121,7 @@ def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int)
     if type(conv) is not Conv2D or _why_not(conv, shapes[k], _needs_dx(layers, k)):
         return None
     run, what = [k], [f"3x3 convolution, {type(conv.activation).__name__}"]
-    pool = layers[k + 1] if _is(layers, k + 1, MaxPooling2D) else None
-    if (
-        isinstance(pool, MaxPooling2D)
-        and (pool.pool_size, pool.strides) == ((2, 2), (2, 2))
-        and (pool.padding == "valid" or all(size % 2 == 0 for size in shapes[k + 1][1:3]))
-    ):
+    if _pools(layers, shapes, k + 1):
         run.append(k + 1)
         what.append("2x2 max-pooling")
     relu = type(conv.activation) is ReLU  # then a 0 in y tells backward what dropout did
@@ -130,6 +132,35 @@ def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int)
     kind = DirectConvolution if direct else WinogradConvolution
     way = "in one pass" if direct else "by Winograd's F(4x4, 3x3)"
     return Entry(tuple(run), kind, f"{', '.join(what)} {way}")
+
+
+def _pools(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> bool:
+    """Whether layer k is a 2x2 max-pooling without padding, which ends a fused stage."""
+    pool = layers[k] if _is(layers, k, MaxPooling2D) else None
+    return (
+        isinstance(pool, MaxPooling2D)
+        and (pool.pool_size, pool.strides) == ((2, 2), (2, 2))
+        and (pool.padding == "valid" or all(size % 2 == 0 for size in shapes[k][1:3]))
+    )
+
+
+def _normalization(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
+    if not _is(layers, k, BatchNormalization) or _why_not(layers[k], shapes[k], needs_dx=True):
+        return None
+    run, what = [k], ["batch normalization in two phases"]
+    after = layers[k + 1] if k + 1 < len(layers) else None
+    relu = type(after.activation if type(after) is Activation else after) is ReLU
+    if relu:
+        run.append(k + 1)
+        what.append("ReLU")
+    pools = _pools(layers, shapes, run[-1] + 1)
+    if pools:
+        run.append(run[-1] + 1)
+        what.append("2x2 max-pooling")
+    if _is(layers, run[-1] + 1, Dropout) and (relu or pools):
+        run.append(run[-1] + 1)
+        what.append("dropout")
+    return Entry(tuple(run), NormalizationStage, ", ".join(what))
 
 
 def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
@@ -163,5 +194,9 @@ def _why_not(layer: Layer, shape: tuple[Any, ...], needs_dx: bool) -> str:
             return "Dense on sequences has no fused stage"
         if not _known_activation(layer):
             return f"no fused stage has the activation {type(layer.activation).__name__}"
+        return ""
+    if type(layer) is BatchNormalization:
+        if layer.axis not in (-1, len(shape) - 1) or len(shape) > 4:
+            return "only the last axis of images and rows has a fused normalization"
         return ""
     return f"no fused stage begins with {type(layer).__name__}"

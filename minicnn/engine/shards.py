@@ -14,19 +14,23 @@ are small enough to stay in cache until the next layer reads them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine import threads
 from minicnn.engine.plan import Plan
+from minicnn.engine.stages import NormalizationStage
 from minicnn.layers import Activation, Conv2D, Dense, Layer, Linear, Softmax
 from minicnn.layers.contents import Streams, layers_inside, replicas
 
 Array = NDArray[Any]
+
+T = TypeVar("T")
+Phases = Generator[tuple[Callable[[list[Any]], None], Any], None, T]
 
 LANES = 4
 MIN_SHARD, LARGEST = 8, 64  # samples in a shard
@@ -83,11 +87,23 @@ class Lane:
             x = stage.forward(x, training)
         return x
 
-    def backward(self, dy: Array | None) -> None:
+    def forward_in_phases(self, x: Array) -> Phases[Array]:
+        """`forward` in training; yields where all shards of the batch have to agree."""
+        for stage in self.stages:
+            if isinstance(stage, NormalizationStage) and stage.together:
+                stage.begin(x)
+                yield stage.agree, stage
+            x = stage.forward(x, True)
+        return x
+
+    def backward_in_phases(self, dy: Array | None) -> Phases[None]:
         """Fill `gradient` with that of the last forward."""
         for stage in reversed(self.stages):
             if dy is None:
                 break
+            if isinstance(stage, NormalizationStage) and stage.together:
+                stage.begin_backward(dy)
+                yield stage.agree_backward, stage
             dy = stage.backward(dy)
         for layer, views in self._views:
             for key, view in views.items():
@@ -120,7 +136,14 @@ class ShardedNetwork:
 
     def __init__(self, plan: Plan, dtype: Any, *, training: bool) -> None:
         self.plan = plan
-        self.whole = training and any(one.mixes_samples for one in layers_inside(plan.layers))
+        mixing = {
+            k
+            for k, layer in enumerate(plan.layers)
+            if any(one.mixes_samples for one in layers_inside(layer))
+        }
+        known = {entry.layers[0] for entry in plan.entries if entry.kind is NormalizationStage}
+        self.whole = training and bool(mixing - known)
+        self.in_phases = training and bool(mixing) and not self.whole
         size = sum(array.size for layer in plan.layers for array in layer.params.values())
         self._vectors = np.zeros((LANES, size), dtype) if training else None
         self._summands = np.zeros((0, size), dtype)  # the vectors of the lanes that ran last
@@ -146,22 +169,25 @@ class ShardedNetwork:
     def gradient(
         self,
         n: int,
-        work: Callable[[Lane, slice], None],
+        work: Callable[[Lane, slice], Phases[None]],
         other_jobs: Iterable[Callable[[], None]] = (),
     ) -> None:
-        """`work(lane, shard)`, which ends with `lane.backward`; `sum` then gives the gradient.
+        """`work(lane, shard)`, which ends with the lane's backward; `sum` then gives the gradient.
 
         Threads that find no lane left do the `other_jobs`.
         """
-        if self._vectors is None:
-            raise ValueError("this network was made without training=True")
         shards = self.shards(n)
+        if self.in_phases:
+            self._ready(len(shards))
+            self._run_in_phases([*zip(self._lanes, shards)], work, other_jobs)
+            return
         several = len(shards) > LANES
         begins = {shard.start for shard in shards[:LANES]}
         ends = {shard.start for shard in shards[-LANES:]}
 
         def add(lane: Lane, shard: slice) -> None:
-            work(lane, shard)
+            for _ in work(lane, shard):
+                pass  # no shard waits for another
             if not several or lane.gradient is None:
                 return
             if lane.sum is None:
@@ -173,12 +199,48 @@ class ShardedNetwork:
             if shard.start in ends:
                 lane.gradient[...] = lane.sum
 
-        self._summands = self._vectors[: min(LANES, len(shards))]
-        while len(self._lanes) < len(self._summands):
-            self._lanes.append(Lane(self.plan, self._vectors[len(self._lanes)]))
+        self._ready(min(LANES, len(shards)))
         lanes = zip(self._lanes, (shards[k::LANES] for k in range(len(self._summands))))
         jobs = [partial(_walk, lane, share, add) for lane, share in lanes]
         threads.run(lambda job: job(), [*jobs, *other_jobs])
+
+    def _ready(self, count: int) -> None:
+        """Have `count` lanes, each with its gradient vector."""
+        if self._vectors is None:
+            raise ValueError("this network was made without training=True")
+        if len(self._vectors) < count:
+            self._vectors = np.zeros((count, self._vectors.shape[1]), self._vectors.dtype)
+            self._lanes.clear()  # their gradients were views of the old ones
+        self._summands = self._vectors[:count]
+        while len(self._lanes) < count:
+            self._lanes.append(Lane(self.plan, self._vectors[len(self._lanes)]))
+
+    def _run_in_phases(
+        self,
+        shares: list[tuple[Lane, slice]],
+        work: Callable[[Lane, slice], Phases[None]],
+        other_jobs: Iterable[Callable[[], None]],
+    ) -> None:
+        """All shards up to the place where they have to agree, then up to the next.
+
+        A shard keeps its activations meanwhile, so each has its own lane.
+        """
+        walks = [work(lane, shard) for lane, shard in shares]
+        reached: list[Any] = [None] * len(walks)
+
+        def advance(k: int) -> None:
+            with np.errstate(all="ignore"):
+                reached[k] = next(walks[k], None)
+
+        jobs = [partial(advance, k) for k in range(len(walks))]
+        threads.run(lambda job: job(), [*jobs, *other_jobs])
+        while reached[0] is not None:
+            agree = reached[0][0]
+            with np.errstate(all="ignore"):
+                agree([stage for _, stage in reached])
+            threads.run(lambda job: job(), jobs)
+        for lane, _ in shares:
+            lane.forget()
 
     def sum(self, part: slice, total: Array) -> None:
         """That part of the last batch's gradient, into `total`. Threads may share the parts."""

@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from minicnn.engine import products
 from minicnn.kernels import LazyModule
-from minicnn.layers import Conv2D, Dense, Dropout, Layer, ReLU, Rescaling
+from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Layer, ReLU, Rescaling
 
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import direct, passes, winograd
+    from minicnn.engine import direct, normalization, passes, winograd
 else:
     passes = LazyModule("minicnn.engine.passes")
     direct = LazyModule("minicnn.engine.direct")
     winograd = LazyModule("minicnn.engine.winograd")
+    normalization = LazyModule("minicnn.engine.normalization")
 
 
 class Stage(Protocol):
@@ -255,6 +256,117 @@ class WinogradConvolution(ConvolutionStage):
                 self.input.windows(self._x, self.P, down, across, start, len(near), near, d)
                 here, dz = dz[:k], dz[k:]
                 dW += d.T @ here
+
+
+class NormalizationStage(FusedStage):
+    """Batch normalization with ReLU, 2x2 max-pooling and dropout behind it: `normalization.py`.
+
+    In training the shards of a batch do it together, in two phases each way: `begin`, then
+    `agree` of all shards, then `forward`; and `begin_backward`, `agree_backward`, `backward`.
+    """
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        layer = layers[0]
+        if not isinstance(layer, BatchNormalization):
+            raise TypeError(f"expected a BatchNormalization first, received {layer.who}")
+        self.layer = layer
+        self.together = layer.trainable  # frozen, it does the same in training as in inference
+        kinds = [type(layer).__name__ for layer in layers]
+        self.pool = "MaxPooling2D" in kinds
+        self.relu = "ReLU" in kinds or "Activation" in kinds
+        self.channels = len(layer.state["moving_mean"])
+        self.kernels = normalization.normalization_kernels(self.channels, self.pool)
+        self._ones = np.ones(self.channels, np.float32)
+        self._zeros = np.zeros(self.channels, np.float32)
+        self.measured = np.zeros((2, self.channels))  # mean and sum of squared deviations
+        self.sums = np.zeros((2, self.channels))  # of d and of d * x_hat
+        self.cells = 0  # a channel's, in the shard; in the batch
+        self.all_cells = 0
+        self.mean = self.inverse = self._zeros
+        self.mean_sums = np.zeros((2, self.channels), np.float32)
+
+    def begin(self, x: Array) -> None:
+        """Measure the shard."""
+        rows = x.reshape(len(x) if x.ndim > 2 else 1, -1, self.channels)
+        self.cells = x.size // self.channels
+        self.kernels.measure(rows, *self.measured)
+
+    @staticmethod
+    def agree(stages: Sequence[NormalizationStage]) -> None:
+        """Mean and variance of the batch, from those of its shards; moves the running ones."""
+        layer = stages[0].layer
+        count, (mean, squares) = stages[0].cells, stages[0].measured.copy()
+        for stage in stages[1:]:
+            count = normalization.combine(count, mean, squares, stage.cells, *stage.measured)
+        variance = squares / count
+        for key, now in (("moving_mean", mean), ("moving_variance", variance)):
+            moving = layer.state[key]
+            now = now.astype(moving.dtype)
+            moving[...] = layer.momentum * moving + (1 - layer.momentum) * now
+        inverse = (1 / np.sqrt(variance + layer.epsilon)).astype(np.float32)
+        for stage in stages:
+            stage.all_cells, stage.inverse = count, inverse
+            stage.mean = mean.astype(np.float32)
+            stage.rest = (mean - stage.mean).astype(np.float32)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        if not (training and self.together):
+            moving = self.layer.state
+            self.mean, self.rest = moving["moving_mean"], self._zeros
+            variance = moving["moving_variance"] + np.float32(self.layer.epsilon)
+            self.inverse = 1 / np.sqrt(variance)
+        gamma = self.layer.params.get("gamma", self._ones)
+        beta = self.layer.params.get("beta", self._zeros)
+        self._scale_of_x = gamma * self.inverse
+        shift = beta - self.rest * self._scale_of_x  # what float32 leaves of a mean far from 0
+        images = x.reshape(*x.shape[:-1], *[1] * (4 - x.ndim), self.channels)
+        n, H, W, C = images.shape
+        shape = (n, H // 2, W // 2, C) if self.pool else images.shape
+        y = self.buffer("y", shape)
+        argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
+        *drawn, self._scale = self.drawn(training, y[0].size)
+        self.kernels.normalize(
+            images, self.mean, self._scale_of_x, shift, self.relu, y, argmax, *drawn, self._scale
+        )
+        self._x, self._y, self._argmax, self._shape = images, y, argmax, x.shape
+        return y if self.pool else y.reshape(x.shape)
+
+    def begin_backward(self, dy: Array) -> None:
+        """Sum up the shard's d and d * x_hat, which are its parts of dbeta and dgamma."""
+        dy = dy.reshape(self._y.shape)
+        self.kernels.sums(
+            dy, self._y, self._argmax, self._x, self.mean, self.inverse, self.relu, self._scale,
+            self.sums,
+        )  # fmt: skip
+        self.sums[1] -= self.sums[0] * self.rest * self.inverse
+        for key, total in (("beta", self.sums[0]), ("gamma", self.sums[1])):
+            if key in self.layer.grads:
+                self.layer.grads[key][...] = total
+
+    @staticmethod
+    def agree_backward(stages: Sequence[NormalizationStage]) -> None:
+        """The sums over the batch, in the order of its shards."""
+        total = stages[0].sums.copy()
+        for stage in stages[1:]:
+            total += stage.sums
+        for stage in stages:
+            stage.mean_sums = (total / stage.all_cells).astype(np.float32)
+
+    def backward(self, dy: Array) -> Array | None:
+        if not self.together:
+            self.begin_backward(dy)
+            self.mean_sums = np.zeros((2, self.channels), np.float32)
+        if not self.needs_dx:
+            return None
+        dx = self.buffer("dx", self._x.shape)
+        mean_d, mean_dx_hat = self.mean_sums
+        mean_d = mean_d - self.rest * self.inverse * mean_dx_hat
+        self.kernels.gradients(
+            dy.reshape(self._y.shape), self._y, self._argmax, self._x, self.mean, self.inverse,
+            self._scale_of_x, mean_d, mean_dx_hat, self.relu, self._scale, dx,
+        )  # fmt: skip
+        return dx.reshape(self._shape)
 
 
 class DenseStage(FusedStage):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.engine import blas, threads
-from minicnn.engine.shards import Lane, ShardedNetwork, before_softmax
+from minicnn.engine.shards import Lane, Phases, ShardedNetwork, before_softmax
 from minicnn.engine.updates import single_pass
 from minicnn.inputs import Batch
 from minicnn.kernels import LazyModule
@@ -118,11 +118,12 @@ class Runner:
         """
         losses, out = np.empty(len(batch)), _Outputs(len(batch))
 
-        def work(lane: Lane, shard: slice) -> None:
+        def work(lane: Lane, shard: slice) -> Phases[None]:
             lane.seek(step, shard.start)
-            y_pred = lane.forward(batch.inputs(shard, self.sample_shape, lane), True)
+            inputs = batch.inputs(shard, self.sample_shape, lane)
+            y_pred = yield from lane.forward_in_phases(inputs)
             out.put(shard, y_pred)
-            lane.backward(self.loss_backward(batch, shard, y_pred, losses))
+            yield from lane.backward_in_phases(self.loss_backward(batch, shard, y_pred, losses))
 
         self.network.gradient(len(batch), work, other_jobs)
         return self._values(batch, losses, out), bool(np.isfinite(losses).all())

@@ -1,0 +1,216 @@
+"""Batch normalization on shards, with ReLU, 2x2 max-pooling and dropout behind it.
+
+A batch's mean and variance need all of its samples, so a training pass has two phases. In the first
+each shard measures its own x; the shards' figures are combined in their order; in the second each
+shard is normalized. Backward is the same: with x_hat = (x - mean) * inverse and d = dL/d(gamma *
+x_hat + beta), the first phase sums d and d * x_hat, the second works out
+
+    dx = gamma * inverse * (d - sum(d) / m - x_hat * sum(d * x_hat) / m)
+
+over the m cells of a channel in the batch.
+
+Means and variances have to be right for an x far from 0, too: each image is measured around its
+own mean (two passes), and images and shards are combined in float64 by the formula of Chan,
+Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+variances", 1979.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.kernels.compiler import jit_fma
+from minicnn.kernels.fast import keep
+
+
+def combine(count: int, mean: Any, squares: Any, more: int, its_mean: Any, its_squares: Any) -> int:
+    """Take `more` cells into the mean (C,) and the sum of squared deviations (C,) of `count`."""
+    total = count + more
+    delta = its_mean - mean
+    mean += delta * (more / total)
+    squares += its_squares + delta * delta * (count * more / total)
+    return total
+
+
+class NormalizationKernels(NamedTuple):
+    """For C channels, with or without 2x2 max-pooling. Images are (n, H, W, C).
+
+    measure(x, mean, squares)
+        Mean (C,) and sum of squared deviations (C,) in float64, over all cells of x (n, cells, C).
+    normalize(x, mean, scale, shift, relu, y, argmax, keys.., first, dropped, dropout_scale)
+        y = dropout(pool(relu((x - mean) * scale + shift))).
+    sums(dy, y, argmax, x, mean, inverse, relu, dropout_scale, sums)
+        sums (2, C) in float64: of d and of d * x_hat.
+    gradients(dy, y, argmax, x, mean, inverse, factor, mean_d, mean_dx_hat, relu, dropout_scale, dx)
+        dx by the formula above; factor is gamma * inverse.
+    """
+
+    measure: Any
+    normalize: Any
+    sums: Any
+    gradients: Any
+
+
+@cache
+def normalization_kernels(C: int, pool: bool) -> NormalizationKernels:
+    """Made for C channels; with their number folded in they are vectorized."""
+
+    @jit_fma
+    def measure(x: Any, mean: Any, squares: Any) -> None:
+        middle, total = np.empty(C, np.float32), np.empty(C, np.float32)
+        square = np.empty(C, np.float32)
+        mean[:], squares[:] = 0, 0
+        cells = x.shape[1]
+        for n in range(len(x)):
+            for c in range(C):
+                middle[c], total[c], square[c] = 0, 0, 0
+            for k in range(cells):
+                for c in range(C):
+                    middle[c] += x[n, k, c]
+            for c in range(C):
+                middle[c] /= np.float32(cells)
+            for k in range(cells):
+                for c in range(C):
+                    d = x[n, k, c] - middle[c]
+                    total[c] += d
+                    square[c] += d * d
+            for c in range(C):  # as in `combine`, n images of the same size being in already
+                rest = np.float64(total[c]) / cells
+                delta = middle[c] + rest - mean[c]
+                mean[c] += delta / (n + 1)
+                own = square[c] - total[c] * rest
+                squares[c] += own + delta * delta * (cells * n / (n + 1))
+
+    @jit_fma
+    def normalize(
+        x: Any,
+        mean: Any,
+        scale: Any,
+        shift: Any,
+        relu: bool,
+        y: Any,
+        argmax: Any,
+        key_1: int,
+        key_2: int,
+        first: int,
+        dropped: int,
+        dropout_scale: Any,
+    ) -> None:
+        zero = np.float32(0)
+        N, H, W = y.shape[:3]
+        z = np.empty((4, C), np.float32)
+        for n in range(N):
+            for h in range(H):
+                for w in range(W):
+                    if pool:
+                        for k in range(4):
+                            p, q = 2 * h + k // 2, 2 * w + k % 2
+                            for c in range(C):
+                                z[k, c] = (x[n, p, q, c] - mean[c]) * scale[c] + shift[c]
+                        for c in range(C):
+                            best, won = z[0, c], np.int8(0)
+                            if z[1, c] > best:
+                                best, won = z[1, c], np.int8(1)
+                            if z[2, c] > best:
+                                best, won = z[2, c], np.int8(2)
+                            if z[3, c] > best:
+                                best, won = z[3, c], np.int8(3)
+                            dead = relu and best <= 0
+                            y[n, h, w, c] = zero if dead else best
+                            argmax[n, h, w, c] = np.int8(-1) if dead else won
+                    else:
+                        for c in range(C):
+                            value = (x[n, h, w, c] - mean[c]) * scale[c] + shift[c]
+                            y[n, h, w, c] = zero if relu and value <= 0 else value
+                    if dropped > 0:
+                        counter = first + ((n * H + h) * W + w) * C
+                        for c in range(C):
+                            stays = keep(key_1, key_2, counter + c, dropped)
+                            y[n, h, w, c] = y[n, h, w, c] * dropout_scale if stays else zero
+                            if pool:
+                                argmax[n, h, w, c] = argmax[n, h, w, c] if stays else np.int8(-1)
+
+    @jit_fma
+    def sums(
+        dy: Any,
+        y: Any,
+        argmax: Any,
+        x: Any,
+        mean: Any,
+        inverse: Any,
+        relu: bool,
+        dropout_scale: Any,
+        sums: Any,
+    ) -> None:
+        zero = np.float32(0)
+        N, H, W = dy.shape[:3]
+        of_d, of_dx = np.empty(C, np.float32), np.empty(C, np.float32)
+        sums[:] = 0
+        for n in range(N):
+            for h in range(H):
+                for c in range(C):
+                    of_d[c], of_dx[c] = 0, 0
+                for w in range(W):
+                    if pool:
+                        for c in range(C):
+                            won = argmax[n, h, w, c]
+                            d = zero if won < 0 else dy[n, h, w, c] * dropout_scale
+                            upper = x[n, 2 * h, 2 * w + 1, c] if won == 1 else x[n, 2 * h, 2 * w, c]
+                            i = 2 * h + 1
+                            lower = x[n, i, 2 * w + 1, c] if won == 3 else x[n, i, 2 * w, c]
+                            of_d[c] += d
+                            of_dx[c] += d * ((lower if won > 1 else upper) - mean[c])
+                    else:
+                        for c in range(C):
+                            dead = relu and y[n, h, w, c] <= 0
+                            d = zero if dead else dy[n, h, w, c] * dropout_scale
+                            of_d[c] += d
+                            of_dx[c] += d * (x[n, h, w, c] - mean[c])
+                for c in range(C):  # the sums of a row are short enough for float32
+                    sums[0, c] += of_d[c]
+                    sums[1, c] += of_dx[c] * inverse[c]
+
+    @jit_fma
+    def gradients(
+        dy: Any,
+        y: Any,
+        argmax: Any,
+        x: Any,
+        mean: Any,
+        inverse: Any,
+        factor: Any,
+        mean_d: Any,
+        mean_dx_hat: Any,
+        relu: bool,
+        dropout_scale: Any,
+        dx: Any,
+    ) -> None:
+        zero = np.float32(0)
+        N, H, W = x.shape[:3]
+        slope = np.empty(C, np.float32)
+        for c in range(C):
+            slope[c] = mean_dx_hat[c] * inverse[c]
+        for n in range(N):
+            for h in range(H):
+                for w in range(W):
+                    if pool:
+                        i, j = h // 2, w // 2
+                        inside = i < dy.shape[1] and j < dy.shape[2]
+                        here = 2 * (h % 2) + w % 2
+                        for c in range(C):
+                            d = zero
+                            if inside:
+                                d = dy[n, i, j, c] if argmax[n, i, j, c] == here else zero
+                            deviation = (x[n, h, w, c] - mean[c]) * slope[c]
+                            dx[n, h, w, c] = factor[c] * (d * dropout_scale - mean_d[c] - deviation)
+                    else:
+                        for c in range(C):
+                            dead = relu and y[n, h, w, c] <= 0
+                            d = zero if dead else dy[n, h, w, c] * dropout_scale
+                            deviation = (x[n, h, w, c] - mean[c]) * slope[c]
+                            dx[n, h, w, c] = factor[c] * (d - mean_d[c] - deviation)
+
+    return NormalizationKernels(measure, normalize, sums, gradients)
