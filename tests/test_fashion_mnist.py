@@ -488,50 +488,6 @@ def test_a_longer_file_than_expected_needs_no_reading_to_its_end() -> None:
         verify(HTML, sha256, "page", size=20)
 
 
-HASH = "0" * 64
-WRONG_CALLS = {
-    "data: str": (lambda: parse_idx("labels", (None,)), TypeError, "data"),
-    "data: path": (lambda: parse_idx(Path("x.gz"), (None,)), TypeError, "data"),
-    "data: array": (lambda: parse_idx(np.zeros(9, np.uint8), (None,)), TypeError, "data"),
-    "data: list": (lambda: parse_idx([0, 0, 8, 1], (None,)), TypeError, "data"),
-    "data: None": (lambda: parse_idx(None, (None,)), TypeError, "data"),
-    "data: memoryview": (lambda: parse_idx(memoryview(RAW), (None,)), TypeError, "data"),
-    "shape: None": (lambda: parse_idx(RAW, None), TypeError, "shape"),
-    "shape: int": (lambda: parse_idx(RAW, 5), TypeError, "shape"),
-    "shape: str": (lambda: parse_idx(RAW, "5"), TypeError, "shape"),
-    "shape: bytes": (lambda: parse_idx(RAW, b"555"), TypeError, "shape"),
-    "shape: set": (lambda: parse_idx(RAW, {5, 28}), TypeError, "shape"),
-    "shape: array": (lambda: parse_idx(RAW, np.array([5, 28, 28])), TypeError, "shape"),
-    "shape: no axes": (lambda: parse_idx(RAW, ()), ValueError, "shape"),
-    "shape: many axes": (lambda: parse_idx(RAW, [1] * 300), ValueError, "shape"),
-    "shape: float": (lambda: parse_idx(RAW, (5.0, 28, 28)), TypeError, r"shape\[0\]"),
-    "shape: bool": (lambda: parse_idx(RAW, (5, True, 28)), TypeError, r"shape\[1\]"),
-    "shape: tuple": (lambda: parse_idx(RAW, (5, 28, (28,))), TypeError, r"shape\[2\]"),
-    "shape: zero": (lambda: parse_idx(RAW, (0, 28, 28)), ValueError, r"shape\[0\]"),
-    "shape: negative": (lambda: parse_idx(RAW, (-1, 28, 28)), ValueError, r"shape\[0\]"),
-    "source: None": (lambda: parse_idx(RAW, ANY_IMAGES, source=None), TypeError, "source"),
-    "source: path": (lambda: parse_idx(RAW, ANY_IMAGES, source=Path("x")), TypeError, "source"),
-    "verify data: str": (lambda: verify("labels", HASH, "x"), TypeError, "data"),
-    "verify data: None": (lambda: verify(None, HASH, "x"), TypeError, "data"),
-    "verify data: array": (lambda: verify(np.zeros(9), HASH, "x"), TypeError, "data"),
-    "sha256: bytes": (lambda: verify(RAW, HASH.encode(), "x"), TypeError, "sha256"),
-    "sha256: None": (lambda: verify(RAW, None, "x"), TypeError, "sha256"),
-    "sha256: hash": (lambda: verify(RAW, hashlib.sha256(RAW), "x"), TypeError, "sha256"),
-    "sha256: short": (lambda: verify(RAW, HASH[1:], "x"), ValueError, "sha256"),
-    "sha256: no digits": (lambda: verify(RAW, "x" * 64, "x"), ValueError, "sha256"),
-    "verify source": (lambda: verify(RAW, HASH, 3), TypeError, "source"),
-    "size: float": (lambda: verify(RAW, HASH, "x", size=1.5), TypeError, "size"),
-    "size: negative": (lambda: verify(RAW, HASH, "x", size=-1), ValueError, "size"),
-}
-
-
-@pytest.mark.parametrize(("call", "kind", "name"), WRONG_CALLS.values(), ids=WRONG_CALLS.keys())
-def test_arguments_of_another_type(call: Callable[[], object], kind: type, name: str) -> None:
-    with pytest.raises(kind, match=f"^(parse_idx|verify): expected {name} to ") as caught:
-        call()
-    assert caught.type is kind  # DatasetCorrupt is a ValueError, too
-
-
 # ------------------------------------------------------------------- a folder that the user names
 
 
@@ -577,24 +533,6 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, cache: Path)
     fill(Path())  # which the empty name must not stand for
     Path(FIRST).write_bytes(b"damaged")
     assert_loaded(load_data())
-
-
-@pytest.mark.parametrize("path", [3, 1.5, b"folder", ["folder"], True])
-def test_path_of_another_type(path: object) -> None:
-    message = f"expected path to be a str or os.PathLike .* received {re.escape(repr(path))}"
-    with pytest.raises(TypeError, match=message):
-        load_data(path)
-
-
-@pytest.mark.parametrize("path", ["nul\0byte", "surrogate\ud800"])
-def test_path_that_no_file_can_have(path: str) -> None:
-    with pytest.raises(ValueError, match=r"load_data: expected path to name a folder, received '"):
-        load_data(path)
-
-
-def test_empty_path() -> None:
-    with pytest.raises(ValueError, match=r"expected path to name a folder, received ''"):
-        load_data("")
 
 
 PACKED_FIRST = PACKED[FIRST]

@@ -119,40 +119,6 @@ def test_add_builds_as_it_goes_and_keeps_what_is_there():
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_layer_that_does_not_fit_leaves_the_model_as_it_was():
-    model = Sequential([Conv2D(2, 3, input_shape=(6, 6, 1))])
-    weights, vector = model.get_weights(), model.flat_params
-    with pytest.raises(ValueError, match="smaller windows"):
-        model.add(Conv2D(2, 5))
-    assert len(model.layers) == 1
-    assert model.flat_params is vector
-    for one, other in zip(weights, model.get_weights()):
-        np.testing.assert_array_equal(one, other)
-
-    unbuilt = Sequential([Dense(2), MaxPooling2D(2)])
-    with pytest.raises(ValueError, match="max_pooling2d.*expected input of shape"):
-        unbuilt.build((None, 5))
-    assert not unbuilt.built
-    assert all(layer.awaits_build for layer in unbuilt.layers)
-
-
-def test_wrong_layers():
-    model = Sequential()
-    with pytest.raises(ValueError, match="expected a layer"):
-        model.add("Dense")
-    with pytest.raises(ValueError, match="expected a layer"):
-        model.add(Dense)
-    with pytest.raises(TypeError, match="list of layers"):
-        Sequential(Dense(2))
-    model.add(Dense(2, name="one"))
-    with pytest.raises(ValueError, match="unique names, received a second 'one'"):
-        model.add(Dense(2, name="one"))
-    with pytest.raises(ValueError, match="Input to come first"):
-        model.add(Input((2,)))
-    with pytest.raises(ValueError, match="no layers"):
-        Sequential().build((None, 2))
-
-
 def test_a_layer_outlives_its_model():
     layer = small().layers[0]
     gc.collect()

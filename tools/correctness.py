@@ -190,7 +190,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         Row(
             "wrong calls: class and message of the error, the model unchanged",
             "what the error has to say",
-            "pytest --slow tests/test_bad_input.py",
+            "pytest --slow tests/refusals",
         ),
         Row(
             "damaged, cut, swapped and missing data files",

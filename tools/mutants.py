@@ -16,6 +16,7 @@ What is known is kept in ~/.cache/minicnn/mutants.json, so that a run that was s
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import importlib
 import json
@@ -58,27 +59,49 @@ COMPILER = "cache or compil or importing or disk"
 
 
 def stages(file: str) -> list[tuple[str, str]]:
-    """The tests of a file, those first that notice most: test files, and words for pytest's -k."""
-    part, stem = file.split("/")[1], Path(file).stem
+    """The tests of a file, the few that notice most first: test files, and words for -k."""
+    part, stem = file.split("/")[1].removesuffix(".py"), Path(file).stem
     if stem == "compiler":
         quick = "not (flipped or exchanged or processes or real_terminal)"
         words = "notice or cache_that_fails or threads"
         return [("compiler", quick), ("kernels", words), ("compiler kernels", COMPILER)]
     if part == "kernels":
         return [("kernel_lines", ""), ("kernels", f"not ({COMPILER})"), ("layers by_hand", "")]
-    if part in ("losses.py", "optimizers.py"):
+    own = " or ".join(public_classes(file))
+    if part in REFUSALS:
         return [
-            (f"doctest {stem} by_hand", ""),
-            ("keras_parity bad_input", QUICK),
+            (f"doctest {part} by_hand", ""),
+            (f"keras_parity refusals/{REFUSALS[part]}", QUICK),
             ("properties", "loss or optimizer or logits"),
-            ("models training", QUICK),
+            ("models training refusals", QUICK),
         ]
     return [
-        ("doctest layers by_hand", ""),
+        *([("doctest contract", own)] if own else []),
+        ("doctest layers by_hand refusals/layers refusals/weights", ""),
         ("contract keras_parity", QUICK),
-        ("bad_input models training weights", QUICK),
+        ("refusals models training weights", QUICK),
         ("properties", QUICK),
     ]
+
+
+REFUSALS = {"losses": "losses_and_metrics", "optimizers": "optimizers"}
+
+
+def public_classes(file: str) -> list[str]:
+    """Those of the file, whose names stand in the names of their cases."""
+    tree = ast.parse((ROOT / file).read_bytes())
+    names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    return [name for name in names if not name.startswith("_") and name != "Layer"]
+
+
+def path_of(name: str, file: str) -> str:
+    """The doctests of `file`, a test file, or a folder of them."""
+    if name == "doctest":
+        return file
+    folder, _, last = name.rpartition("/")
+    if (ROOT / "tests" / name).is_dir():
+        return f"tests/{name}"
+    return str(Path("tests", folder, f"test_{last}.py"))
 
 
 # -- one try --------------------------------------------------------------------------------------
@@ -121,10 +144,10 @@ def run_tests(tree: Path, file: str, left_out: list[str] | None) -> list[str]:
         options += ["-x", *(f"--deselect={name}" for name in left_out)]
     failed: list[str] = []
     for names, words in stages(file):
-        files = [file if n == "doctest" else f"tests/test_{n}.py" for n in names.split()]
+        files = [path_of(name, file) for name in names.split()]
         watcher = Watcher()
         code = pytest.main([*options, *files, "-k", words], plugins=[watcher])
-        if code:
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             failed += watcher.failed or [f"pytest ended with {code!r}"]
             if left_out is not None:
                 return failed
