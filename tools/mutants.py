@@ -2,6 +2,7 @@
 
     python -m tools.mutants                       all of it, and docs/mutants.md; hours
     python -m tools.mutants --files losses.py     some of it
+    python -m tools.mutants --sample 0.1 --seed 7 a tenth of each file's, drawn by that seed
     python -m tools.mutants --list                the changes, without trying them
     python -m tools.mutants --known               the page of what has been tried so far
 
@@ -22,6 +23,7 @@ import importlib
 import json
 import os
 import platform
+import random
 import resource
 import shutil
 import signal
@@ -267,12 +269,32 @@ def run(
 # -- the report -----------------------------------------------------------------------------------
 
 
+def drawn(mutants: list[Mutant], share: float, seed: int) -> list[Mutant]:
+    """A random sample that takes the same share of each file, and at least one mutant of it."""
+    chosen: list[Mutant] = []
+    for file in dict.fromkeys(m.file for m in mutants):
+        own = [m for m in mutants if m.file == file]
+        places = random.Random(f"{seed} {file}").sample(
+            range(len(own)), max(1, round(share * len(own)))
+        )
+        chosen += [own[place] for place in sorted(places)]
+    return chosen
+
+
 def report(
-    mutants: list[Mutant], results: dict[Mutant, str], left_out: set[str]
+    mutants: list[Mutant],
+    chosen: list[Mutant],
+    results: dict[Mutant, str],
+    left_out: set[str],
+    command: str,
 ) -> tuple[str, list[str]]:
-    """docs/mutants.md, and what is wrong with the figures on it."""
-    every, tried, late = (
+    """docs/mutants.md, and what is wrong with the figures on it.
+
+    `chosen` are those of all `mutants` that `command` tries.
+    """
+    every, asked, tried, late = (
         Counter(m.file for m in mutants),
+        Counter(m.file for m in chosen),
         Counter(m.file for m in results),
         Counter(),
     )
@@ -285,32 +307,34 @@ def report(
     stale = [key for key in EQUAL if key in tried_or_gone and key not in {m.key for m in lived}]
     total, killed = len(results), len(results) - len(lived)
     share = killed / max(total, 1)
-    waiting = len(mutants) - total
+    waiting = len(chosen) - total
     lines = [
         "# Tests of the tests",
         "",
-        f"Written by `make mutants` at {commit()}; do not edit.",
+        f"Written by `{command}` at {commit()}; do not edit.",
+        "",
+        f"Drawn: {len(chosen)} of {len(mutants)} mutants, the same share of each file.",
         "",
         *([f"**{waiting} mutants have not been tried yet.**", ""] if waiting else []),
         f"{total} small changes to the source, one at a time: the tests notice {killed} of them "
         f"({share:.1%}), {late.total()} of these because the changed program never ends. Of the "
         f"{len(lived)} that they do not notice, {len(lived) - len(unexplained)} are explained "
-        "below: no test could tell the changed program from the old one. A change is one operator, "
+        "below: the changed program does what the old one did. A change is one operator, "
         "number, condition, index, statement or named argument; imports, annotations and the texts "
         "of messages are left alone (`tools/changes.py`).",
         "",
-        "| file | mutants | tried | killed | of these by time | survivors | killed |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| file | mutants | drawn | tried | killed | of these by time | survivors | killed |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for file in sorted(every):
         n, alive = tried[file], left[file]
         lines.append(
-            f"| {file} | {every[file]} | {n} | {n - alive} | {late[file]} | {alive} "
-            f"| {(n - alive) / max(n, 1):.1%} |"
+            f"| {file} | {every[file]} | {asked[file]} | {n} | {n - alive} | {late[file]} "
+            f"| {alive} | {(n - alive) / max(n, 1):.1%} |"
         )
     lines.append(
-        f"| **all** | {len(mutants)} | {total} | {killed} | {late.total()} | {len(lived)} "
-        f"| {share:.1%} |"
+        f"| **all** | {len(mutants)} | {len(chosen)} | {total} | {killed} | {late.total()} "
+        f"| {len(lived)} | {share:.1%} |"
     )
     groups: dict[str, list[Mutant]] = {}
     for m in lived:
@@ -356,7 +380,14 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
     parser.add_argument("--known", action="store_true", help="try nothing, show what is known")
     parser.add_argument("--list", action="store_true", help="show the mutants and stop")
+    parser.add_argument("--sample", type=float, default=1.0, metavar="SHARE", help="of each file")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which ones it draws")
     given = parser.parse_args()
+    if not 0 < given.sample <= 1:
+        parser.error(f"--sample: expected a share in (0, 1], not {given.sample}")
+    command = "make mutants"
+    if given.sample < 1:
+        command = f"python -m tools.mutants --sample {given.sample} --seed {given.seed}"
     os.nice(19)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM; run it again to go on"))
     with tempfile.TemporaryDirectory(prefix="minicnn-mutants-") as folder:
@@ -368,11 +399,13 @@ def main() -> int:
         files = sorted(str(f.relative_to(tree)) for each in FILES for f in tree.glob(each))
         files = [f for f in files if f.endswith(tuple(given.files))]
         mutants = [m for f in files for m in mutants_of(f, (tree / f).read_bytes())]
+        chosen = mutants if given.sample == 1 else drawn(mutants, given.sample, given.seed)
         if given.list:
-            print(*mutants, sep="\n")
+            print(*chosen, sep="\n")
             return 0
         preload(Path(folder))
-        text, wrong = report(mutants, *run(mutants, tree, given.fresh, given.known))
+        results, left_out = run(chosen, tree, given.fresh, given.known)
+        text, wrong = report(mutants, chosen, results, left_out, command)
     if given.files == [""]:
         (ROOT / "docs" / "mutants.md").write_text(text)
         print(*wrong, "see docs/mutants.md", sep="\n")
