@@ -78,10 +78,10 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(autouse=True)
-def way(request, monkeypatch):
+def way(request):
     """How models run in this test, whatever they are compiled with."""
     way = getattr(request, "param", "engine")
     if way == "layers":
         walk = lambda model, layers: as_layers(layers, "walked by the tests")  # noqa: E731
-        monkeypatch.setattr(Sequential, "plan_of", walk)
+        request.getfixturevalue("monkeypatch").setattr(Sequential, "plan_of", walk)
     return way

@@ -1,5 +1,7 @@
 """The two ways through a network, fused stages and plain layers, give the same."""
 
+import functools
+
 import numpy as np
 import pytest
 from cases import Draw
@@ -164,17 +166,25 @@ def network(seed):
 
 @pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.__name__)
 def test_the_table_says_which_layers_are_part_of_a_fused_step(kind):
-    made = [Sequential(network(seed)[0]()) for seed in range(60)]
-    if kind not in FUSED:  # then only networks of any layers hold it
+    # what has no fused step is in networks of any layers only
+    fused = kinds_in_fused_steps(of_fused_layers=kind in FUSED)
+    assert (kind in fused) == bool(LAYERS[kind].fused), f"say so by `fused` of {kind.__name__}"
+
+
+@functools.cache
+def kinds_in_fused_steps(of_fused_layers):
+    """The classes of all layers that are part of a fused step in any of 60 networks."""
+    if of_fused_layers:
+        made = [Sequential(network(seed)[0]()) for seed in range(60)]
+    else:
         made = [drawn.model("float32") for drawn in map(any_network, range(60))]
-    fused = {
+    return {
         type(model.layers[k])
         for model in made
         for entry in model.plan().entries
         if entry.kind
         for k in entry.layers
     }
-    assert (kind in fused) == bool(LAYERS[kind].fused), f"say so by `fused` of {kind.__name__}"
 
 
 @draws(60)

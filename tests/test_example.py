@@ -22,13 +22,17 @@ from minicnn.utils import set_random_seed
 PATH = Path(__file__).parent.parent / "examples" / "fashion_mnist.py"
 
 
+@pytest.fixture(scope="module")
+def few():
+    return synthetic_fashion.load_data(n_train=600, n_test=100)
+
+
 @pytest.fixture
-def example(monkeypatch):
+def example(monkeypatch, few):
     """The example as a module, on so few drawn images that it takes a moment."""
     spec = importlib.util.spec_from_file_location("example", PATH)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    few = synthetic_fashion.load_data(n_train=600, n_test=100)
     monkeypatch.setattr(module.synthetic_fashion, "load_data", lambda: few)
     return module
 

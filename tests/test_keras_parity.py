@@ -175,10 +175,17 @@ NETWORKS = {
 }
 
 
+QUICK_CASES = [("tutorial_scaled", "float32"), ("deeper_scaled", "float32")]
+
+
 @pytest.mark.both_ways
 @pytest.mark.parametrize(
     ("case", "dtype"),
-    [(case, dtype) for case in STEP_CASES for dtype in STEP_CASES[case]["dtypes"]],
+    [
+        pytest.param(case, dtype, marks=() if (case, dtype) in QUICK_CASES else pytest.mark.slow)
+        for case in STEP_CASES
+        for dtype in STEP_CASES[case]["dtypes"]
+    ],
 )
 def test_steps_of_training(case, dtype):
     """From equal weights, without shuffling and dropout: the losses of 40 steps (10 deeper)."""

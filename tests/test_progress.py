@@ -244,8 +244,8 @@ except RuntimeError:
     ("call", "hook"),
     [
         ("fit", "on_train_batch_end"),
-        ("fit", "on_epoch_end"),
-        ("evaluate", "on_test_batch_end"),
+        pytest.param("fit", "on_epoch_end", marks=pytest.mark.slow),
+        pytest.param("evaluate", "on_test_batch_end", marks=pytest.mark.slow),
         ("predict", "on_predict_batch_end"),
     ],
 )

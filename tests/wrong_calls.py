@@ -761,15 +761,18 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=0, help="so many with two wrong arguments")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random")
     parser.add_argument("--show", help="only this value, and all that it ends in")
-    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.work:
+        work(*options.work)
+        return 0
     calls = generated(options.words, sample=options.sample, pairs=options.pairs, seed=options.seed)
     if options.show:
         calls = [call for call in calls if any(v == options.show for _, v in call.changes)]
-    if options.work:
-        work(calls, *options.work)
-        return 0
-    verdicts = by_workers(calls, [sys.executable, *sys.argv, "--work"])
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = pathlib.Path(folder, "calls")
+        drawn.write_text(json.dumps([[call.name, call.changes] for call in calls]))
+        verdicts = by_workers(calls, [sys.executable, sys.argv[0], "--work", str(drawn)])
     if options.show:
         for verdict in verdicts:
             print(verdict.fault or "right", verdict.call, verdict.text, sep=" | ")
@@ -777,10 +780,12 @@ def main() -> int:
     return int(any(verdict.fault for verdict in verdicts))
 
 
-def work(calls: list[Call], start: str, log: str) -> None:
-    """Make the calls from number `start` on, and write down each verdict."""
+def work(drawn: str, start: str, log: str) -> None:
+    """Make the calls of the file `drawn` from number `start` on, and write down each verdict."""
+    told = json.loads(pathlib.Path(drawn).read_text(encoding="utf-8"))
+    calls = [Call(name, tuple(map(tuple, changes))) for name, changes in told[int(start) :]]
     with open(log, "w", encoding="utf-8") as lines, harmless():
-        for verdict in judged(calls[int(start) :]):
+        for verdict in judged(calls):
             print(json.dumps([verdict.fault, verdict.text]), file=lines, flush=True)
 
 
