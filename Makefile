@@ -1,5 +1,5 @@
 # make tutorial   run the tutorial; options: make tutorial ARGS="--epochs 3"
-# make test       run the quick tests
+# make test       run the quick tests, in up to four processes; ARGS="-n 0" in one
 # make slow       run all tests, with their full counts
 # They set up what they need in .venv, from Python 3.10 or newer.
 
@@ -16,7 +16,7 @@ tutorial: $(VENV)/.package
 	$(RUN) examples/fashion_mnist.py $(ARGS)
 
 test: $(VENV)/.test
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 slow: $(VENV)/.test
 	$(RUN) -m pytest --slow $(ARGS)

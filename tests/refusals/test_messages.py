@@ -203,8 +203,11 @@ PUBLIC = [
     (Activation, ("relu",)),
     (Rescaling, (1.0,)),
     *[(kind, ()) for kind in (MaxPooling2D, AveragePooling2D, BatchNormalization, Flatten, Tanh)],
-    *[(kind, ()) for kind in {*optimizers.KNOWN.values(), *losses.KNOWN.values()}],
-    *[(kind, ()) for kind in {*metrics.KNOWN.values(), *initializers.KNOWN.values()}],
+    *[(kind, ()) for kind in dict.fromkeys([*optimizers.KNOWN.values(), *losses.KNOWN.values()])],
+    *[
+        (kind, ())
+        for kind in dict.fromkeys([*metrics.KNOWN.values(), *initializers.KNOWN.values()])
+    ],
 ]
 
 

@@ -136,7 +136,7 @@ KERAS_ARGUMENTS = {
     MeanSquaredError: LOSS,
     SparseCategoricalCrossentropy: {**LOSS, "from_logits": False, "ignore_class": None, "axis": -1},
     BinaryAccuracy: {"dtype": None, "threshold": 0.5},
-    **{kind: {"dtype": None} for kind in set(metrics.KNOWN.values()) - {BinaryAccuracy}},
+    **{kind: {"dtype": None} for kind in metrics.KNOWN.values() if kind is not BinaryAccuracy},
     Constant: {"value": 0.0},
     GlorotUniform: {"seed": None},
 }
