@@ -1,13 +1,13 @@
 """Every layer and every loss of the package, in many configurations, and whole models.
 
-Where the defaults of its arguments show all that a class does, its cases come by themselves; the
-others are listed here. A layer or loss without a case is a failure: see `missing`.
+A class whose defaults show all that it does is checked without being listed here. A layer or loss
+without a case is a failure: see `missing`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
+import copy
 import inspect
 import itertools
 from collections.abc import Callable, Iterator
@@ -22,12 +22,10 @@ from minicnn.gradcheck.result import CheckResult
 from minicnn.layers import (
     Activation,
     AveragePooling2D,
-    BatchNormalization,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
-    InputLayer,
     Layer,
     MaxPooling2D,
     Rescaling,
@@ -36,8 +34,13 @@ from minicnn.layers import (
 from minicnn.losses import Loss
 from minicnn.models import Sequential
 
+Shape = tuple[int, ...]
+Example = tuple[dict[str, Any], Shape]  # arguments, and the shape of x
+
 RANDOM_MODELS = 30
 ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")
+BOTH = ("valid", "same")
+SPARSE, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
 
 
 @dataclass(frozen=True)
@@ -51,25 +54,22 @@ class Case:
 
 def cases(random_models: int = RANDOM_MODELS) -> Iterator[Case]:
     """All cases, layers first, then losses and models."""
-    for name in layer_classes():
-        yield from LAYERS.get(name, _none)()
-    for name in loss_classes():
-        yield from LOSSES.get(name, _none)()
+    for name, layer in LAYERS.items():
+        for arguments, shape in EXAMPLES.get(name) or _by_default(layer):
+            yield _layer(name, layer, dict(arguments), shape)
+    for name, loss in LOSSES.items():
+        choices = (True, False) if "from_logits" in inspect.signature(loss).parameters else (None,)
+        for shape, logits in itertools.product(LOSS_SHAPES, choices):
+            yield _loss(name, loss, shape, logits)
     yield from _models()
     for number in range(random_models):
-        yield Case("Sequential", f"random network {number}", _random_check(number))
+        yield _random(number)
 
 
 def missing() -> list[str]:
     """Layers and losses of the package that no case covers."""
-    made = {**dict.fromkeys(layer_classes(), LAYERS), **dict.fromkeys(loss_classes(), LOSSES)}
-    return [name for name, table in made.items() if not list(table.get(name, _none)())]
-
-
-def _needs_arguments(cls: type) -> bool:
-    """Whether the constructor has an argument without a default."""
-    parameters = inspect.signature(cls).parameters.values()
-    return any(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters)
+    covered = {case.kind for case in cases(0)}
+    return [name for name in (*layer_classes(), *loss_classes()) if name not in covered]
 
 
 def layer_classes() -> dict[str, type[Layer]]:
@@ -94,248 +94,184 @@ def loss_classes() -> dict[str, type[Loss]]:
     }
 
 
+def _has_defaults(cls: type) -> bool:
+    """Whether the constructor does without arguments."""
+    parameters = inspect.signature(cls).parameters.values()
+    return all(p.default is not p.empty or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
 # -- layers ---------------------------------------------------------------------------------------
 
 
-def _none() -> Iterator[Case]:
-    return iter(())
+def _each(shape: Shape, **choices: Any) -> list[Example]:
+    """An example for each combination of these choices.
+
+    >>> _each((4, 10), rate=(0.2, 0.5))
+    [({'rate': 0.2}, (4, 10)), ({'rate': 0.5}, (4, 10))]
+    """
+    return [(dict(zip(choices, chosen)), shape) for chosen in itertools.product(*choices.values())]
 
 
-def _layer(make: Callable[[], Any], shape: tuple[int, ...], label: str, **options: Any) -> Case:
-    def run(seed: int) -> CheckResult:
-        return check_layer(make(), shape, seed=seed, **options)
-
-    kind = type(make()).__name__
-    return Case(kind, f"{label} x {shape}" if label else f"x {shape}", run)
-
-
-def _conv2d() -> Iterator[Case]:
-    kernels, strides = ((1, 1), (2, 2), (3, 3), (3, 2)), ((1, 1), (2, 2), (2, 1), (3, 2))
-    for K, S, padding in itertools.product(kernels, strides, ("valid", "same")):
-        label = f"{K[0]}x{K[1]} strides {S[0]},{S[1]} {padding}"
-        yield _layer(lambda K=K, S=S, p=padding: Conv2D(3, K, S, p), (2, 6, 5, 2), label)  # type: ignore[misc]
-    for name in ACTIVATIONS:
-        yield _layer(
-            lambda name=name: Conv2D(3, 3, 2, "same", activation=name),  # type: ignore[misc]
+POOLING = [
+    *_each(
+        (2, 7, 5, 2),
+        pool_size=((2, 2), (3, 3), (2, 3)),
+        strides=(None, (1, 1), (2, 2), (3, 1)),
+        padding=BOTH,
+    ),
+    ({"pool_size": 4, "strides": 1, "padding": "same"}, (2, 3, 2, 1)),  # larger than x
+    ({"pool_size": 2}, (4, 14, 14, 4)),
+]
+EXAMPLES: dict[str, list[Example]] = {
+    "Activation": _each((5, 4), activation=ACTIVATIONS),
+    "AveragePooling2D": POOLING,
+    "BatchNormalization": [
+        ({"training": training}, shape)
+        for shape in ((5, 4), (3, 4, 3, 2), (8, 8, 8, 4))
+        for training in (True, False)
+    ],
+    "Conv2D": [
+        *_each(
             (2, 6, 5, 2),
-            f"3x3 strides 2,2 same {name}",
-        )
-    yield _layer(lambda: Conv2D(2, 3, use_bias=False), (1, 5, 5, 1), "3x3 no bias")
-    yield _layer(lambda: Conv2D(2, 5, padding="same"), (2, 3, 2, 1), "5x5 same, larger than x")
-    yield _layer(lambda: Conv2D(8, 3, activation="relu"), (2, 16, 16, 3), "3x3 relu")
+            filters=(3,),
+            kernel_size=((1, 1), (2, 2), (3, 3), (3, 2)),
+            strides=((1, 1), (2, 2), (2, 1), (3, 2)),
+            padding=BOTH,
+        ),
+        *_each(
+            (2, 6, 5, 2),
+            filters=(3,),
+            kernel_size=(3,),
+            strides=(2,),
+            padding=("same",),
+            activation=ACTIVATIONS,
+        ),
+        ({"filters": 2, "kernel_size": 3, "use_bias": False}, (1, 5, 5, 1)),
+        ({"filters": 2, "kernel_size": 5, "padding": "same"}, (2, 3, 2, 1)),  # larger than x
+        ({"filters": 8, "kernel_size": 3, "activation": "relu"}, (2, 16, 16, 3)),
+    ],
+    "Dense": [
+        *_each((5, 3), units=(4,), activation=ACTIVATIONS),
+        ({"units": 3, "use_bias": False}, (4, 3)),
+        ({"units": 2, "activation": "relu"}, (2, 3, 2, 4)),
+        ({"units": 1}, (1, 1)),
+        ({"units": 32, "activation": "relu"}, (16, 784)),
+    ],
+    "Dropout": [
+        *_each((4, 10), rate=(0.0, 0.25, 0.5, 0.9)),
+        ({"rate": 0.5, "training": False}, (4, 10)),
+        ({"rate": 0.5}, (2, 4, 3, 2)),
+    ],
+    "InputLayer": [({"shape": (4, 3, 2)}, (2, 4, 3, 2))],
+    "MaxPooling2D": POOLING,
+    "Rescaling": [
+        ({"scale": 1 / 255, "offset": -0.5}, (5, 4)),
+        ({"scale": [0.5, -2.0, 3.0], "offset": [3.0, -2.0, 0.5]}, (2, 4, 3, 3)),
+    ],
+    "Softmax": [({}, shape) for shape in ((5, 4), (3, 1), (2, 3, 2, 4), (128, 10))],
+}
+LAYERS = {
+    name: cls for name, cls in layer_classes().items() if name in EXAMPLES or _has_defaults(cls)
+}
 
 
-def _pooling(make: Callable[..., Layer]) -> Iterator[Case]:
-    pools, strides = ((2, 2), (3, 3), (2, 3)), (None, (1, 1), (2, 2), (3, 1))
-    for K, S, padding in itertools.product(pools, strides, ("valid", "same")):
-        label = f"{K[0]}x{K[1]} strides {f'{S[0]},{S[1]}' if S else 'as pool'} {padding}"
-        yield _layer(lambda K=K, S=S, p=padding: make(K, S, p), (2, 7, 5, 2), label)  # type: ignore[misc]
-    yield _layer(lambda: make(4, 1, "same"), (2, 3, 2, 1), "4x4 same, larger than x")
-    yield _layer(lambda: make(2), (4, 14, 14, 4), "2x2")
-
-
-def _dense() -> Iterator[Case]:
-    for name in ACTIVATIONS:
-        yield _layer(lambda name=name: Dense(4, name), (5, 3), name)  # type: ignore[misc]
-    yield _layer(lambda: Dense(3, use_bias=False), (4, 3), "no bias")
-    yield _layer(lambda: Dense(2, "relu"), (2, 3, 2, 4), "relu")
-    yield _layer(lambda: Dense(1), (1, 1), "")
-    yield _layer(lambda: Dense(32, "relu"), (16, 784), "relu")
-
-
-def _dropout() -> Iterator[Case]:
-    for rate in (0.0, 0.25, 0.5, 0.9):
-        yield _layer(lambda rate=rate: Dropout(rate), (4, 10), f"rate {rate}")  # type: ignore[misc]
-    yield _layer(lambda: Dropout(0.5), (4, 10), "rate 0.5, inference", training=False)
-    yield _layer(lambda: Dropout(0.5), (2, 4, 3, 2), "rate 0.5")
-
-
-def _by_default(cls: type[Layer]) -> Iterator[Case]:
+def _by_default(cls: type[Layer]) -> Iterator[Example]:
     """Made without arguments, on numbers, vectors, sequences and images, if it takes them."""
     for shape in ((7,), (5, 4), (2, 5, 3), (2, 4, 3, 2), (4, 14, 14, 4)):
         with contextlib.suppress(TypeError, ValueError):
             cls().output_shape((None, *shape[1:]))
-            yield _layer(cls, shape, "")
+            yield {}, shape
 
 
-def _softmax() -> Iterator[Case]:
-    for shape in ((5, 4), (3, 1), (2, 3, 2, 4), (128, 10)):
-        yield _layer(Softmax, shape, "")
+def _layer(name: str, cls: type[Layer], arguments: dict[str, Any], shape: Shape) -> Case:
+    label = ", ".join(f"{key}={value}" for key, value in arguments.items())
+    training = arguments.pop("training", True)
 
+    def run(seed: int) -> CheckResult:
+        return check_layer(cls(**arguments), shape, training=training, seed=seed)
 
-def _activation() -> Iterator[Case]:
-    for name in ACTIVATIONS:
-        yield _layer(lambda name=name: Activation(name), (5, 4), name)  # type: ignore[misc]
-
-
-def _rescaling() -> Iterator[Case]:
-    yield _layer(lambda: Rescaling(1 / 255, -0.5), (5, 4), "")
-    channels = [0.5, -2.0, 3.0]
-    yield _layer(lambda: Rescaling(channels, channels[::-1]), (2, 4, 3, 3), "one for each channel")
-
-
-def _input() -> Iterator[Case]:
-    yield _layer(lambda: InputLayer((4, 3, 2)), (2, 4, 3, 2), "")
-
-
-def _batch_normalization() -> Iterator[Case]:
-    for shape in ((5, 4), (3, 4, 3, 2), (8, 8, 8, 4)):
-        yield _layer(BatchNormalization, shape, "")
-        yield _layer(BatchNormalization, shape, "inference", training=False)
-
-
-WITH_ARGUMENTS: dict[str, Callable[[], Iterator[Case]]] = {
-    "Activation": _activation,
-    "AveragePooling2D": lambda: _pooling(AveragePooling2D),
-    "BatchNormalization": _batch_normalization,
-    "Conv2D": _conv2d,
-    "Dense": _dense,
-    "Dropout": _dropout,
-    "InputLayer": _input,
-    "MaxPooling2D": lambda: _pooling(MaxPooling2D),
-    "Rescaling": _rescaling,
-    "Softmax": _softmax,
-}
-LAYERS: dict[str, Callable[[], Iterator[Case]]] = {
-    name: WITH_ARGUMENTS.get(name, functools.partial(_by_default, cls))
-    for name, cls in layer_classes().items()
-    if name in WITH_ARGUMENTS or not _needs_arguments(cls)
-}
+    return Case(name, f"{label} x {shape}".strip(), run)
 
 
 # -- losses ---------------------------------------------------------------------------------------
 
 
-def _loss(
-    make: Callable[[], Loss], draw: Callable[[np.random.Generator], tuple[Any, Any]], label: str
-) -> Case:
+LOSS_SHAPES: tuple[Shape, ...] = ((5, 3), (1, 2), (4, 2, 3), (2, 3, 2, 4))
+LOSSES = {name: cls for name, cls in loss_classes().items() if _has_defaults(cls)}
+
+
+def _loss(name: str, cls: type[Loss], shape: Shape, logits: bool | None) -> Case:
     def run(seed: int) -> CheckResult:
-        y_true, y_pred = draw(np.random.default_rng(seed))
-        return check_loss(make(), y_true, y_pred, seed=seed)
+        rng = np.random.default_rng(seed)
+        y_true: Any = rng.uniform(0.1, 0.9, shape) if logits is None else _targets(name, shape, rng)
+        # probabilities that do not sum to 1 exactly, nor come near the clip
+        y_pred = 3 * rng.normal(size=shape) if logits else rng.uniform(0.1, 0.9, shape)
+        loss = cls() if logits is None else cls(from_logits=logits)
+        return check_loss(loss, y_true, y_pred, seed=seed)
 
-    return Case(type(make()).__name__, label, run)
-
-
-SHAPES = ((5, 3), (1, 2), (4, 2, 3), (2, 3, 2, 4))
-
-
-def _sparse() -> Iterator[Case]:
-    for shape, logits in itertools.product(SHAPES, (True, False)):
-
-        def draw(rng: np.random.Generator, s: Any = shape, z: bool = logits) -> tuple[Any, Any]:
-            return rng.integers(s[-1], size=s[:-1]), _predictions(rng, s, z)
-
-        make = losses.SparseCategoricalCrossentropy
-        yield _loss(lambda z=logits, make=make: make(z), draw, _of(logits, shape))  # type: ignore[misc]
+    kinds = {True: "logits", False: "probabilities", None: "y_pred"}
+    return Case(name, f"{kinds[logits]} {shape}", run)
 
 
-def _categorical() -> Iterator[Case]:
-    for shape, logits in itertools.product(SHAPES, (True, False)):
-
-        def draw(rng: np.random.Generator, s: Any = shape, z: bool = logits) -> tuple[Any, Any]:
-            return rng.dirichlet(np.ones(s[-1]), size=s[:-1]), _predictions(rng, s, z)
-
-        make = losses.CategoricalCrossentropy
-        yield _loss(lambda z=logits, make=make: make(z), draw, _of(logits, shape))  # type: ignore[misc]
-
-
-def _any_targets(cls: type[Loss]) -> Iterator[Case]:
-    """Targets and predictions between 0 and 1, which numbers and probabilities may be alike."""
-    for shape in SHAPES:
-
-        def draw(rng: np.random.Generator, s: Any = shape) -> tuple[Any, Any]:
-            return rng.uniform(0.1, 0.9, s), rng.uniform(0.1, 0.9, s)
-
-        yield _loss(cls, draw, f"y_pred {shape}")
-
-
-def _predictions(rng: np.random.Generator, shape: tuple[int, ...], logits: bool) -> Any:
-    """Logits, or probabilities that do not sum to 1 exactly, nor come near the clip."""
-    return 3 * rng.normal(size=shape) if logits else rng.uniform(0.1, 0.9, shape)
-
-
-def _of(logits: bool, shape: tuple[int, ...]) -> str:
-    return f"{'logits' if logits else 'probabilities'} {shape}"
-
-
-OF_CLASSES: dict[str, Callable[[], Iterator[Case]]] = {
-    "CategoricalCrossentropy": _categorical,
-    "SparseCategoricalCrossentropy": _sparse,
-}
-LOSSES: dict[str, Callable[[], Iterator[Case]]] = {
-    name: OF_CLASSES.get(name, functools.partial(_any_targets, cls))
-    for name, cls in loss_classes().items()
-    if name in OF_CLASSES or not _needs_arguments(cls)
-}
+def _targets(loss: str, shape: Shape, rng: np.random.Generator) -> Any:
+    """Labels, or probabilities of the classes."""
+    if loss.lower().startswith("sparse"):
+        return rng.integers(shape[-1], size=shape[:-1])
+    return rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
 
 
 # -- models ---------------------------------------------------------------------------------------
 
 
 def _models() -> Iterator[Case]:
-    def tutorial() -> list[Layer]:
-        first = Conv2D(4, 3, activation="relu", input_shape=(12, 12, 1))
-        dense = [Flatten(), Dense(8, activation="relu"), Dropout(0.5)]
-        return [first, MaxPooling2D(2), Dropout(0.25), *dense, Dense(3, activation="softmax")]
+    dense = [Flatten(), Dense(8, "relu"), Dropout(0.5)]
+    tutorial = [Conv2D(4, 3, activation="relu"), MaxPooling2D(2), Dropout(0.25), *dense]
+    tutorial += [Dense(3, "softmax")]
+    strided = [Conv2D(3, 3, 2, "same", activation="tanh"), AveragePooling2D(3, 2, "same")]
+    strided += [Flatten(), Dense(4), Softmax()]
+    fused = [Rescaling(1 / 2, 0.1), Conv2D(4, 3, padding="same", activation="relu"), Dropout(0.2)]
+    fused += [Conv2D(5, 3, activation="relu"), MaxPooling2D(2), *dense, Dense(3), Softmax()]
+    regression: list[Layer] = [Dense(6, "sigmoid"), Dense(2)]
+    for label, sample, stack, loss, n in (
+        ("conv, pool, dropout, dense: softmax", (12, 12, 1), tutorial, SPARSE, 20),
+        ("strided conv, average pool, softmax layer", (7, 8, 2), strided, ONE_HOT, 5),
+        ("dense: mean squared error", (5,), regression, "mean_squared_error", 9),
+        ("all steps fused", (9, 10, 1), fused, SPARSE, 20),
+        ("all steps fused, several shards for each lane", (9, 10, 1), fused, SPARSE, 300),
+    ):
 
-    def strided() -> list[Layer]:
-        first = Conv2D(3, 3, 2, "same", activation="tanh", input_shape=(7, 8, 2))
-        return [first, AveragePooling2D(3, 2, "same"), Flatten(), Dense(4), Softmax()]
+        def run(seed: int, of: Any = (sample, stack, loss, n)) -> CheckResult:
+            sample, stack, loss, n = of
+            rng = np.random.default_rng(seed)
+            return _checked(_seeded(copy.deepcopy(stack), sample, rng), loss, n, rng, seed)
 
-    def fused() -> list[Layer]:
-        first = Rescaling(1 / 2, 0.1, input_shape=(9, 10, 1))
-        direct = Conv2D(4, 3, padding="same", activation="relu")
-        several = Conv2D(5, 3, activation="relu")
-        dense = [Flatten(), Dense(8, activation="relu"), Dropout(0.5)]
-        return [first, direct, Dropout(0.2), several, MaxPooling2D(2), *dense, Dense(3), Softmax()]
-
-    def regression() -> list[Layer]:
-        return [Dense(6, "sigmoid", input_shape=(5,)), Dense(2)]
-
-    sparse, one_hot = "sparse_categorical_crossentropy", "categorical_crossentropy"
-    yield _model("conv, pool, dropout, dense: softmax", tutorial, sparse, 20)
-    yield _model("strided conv, average pool, softmax layer", strided, one_hot, 5)
-    yield _model("dense: mean squared error", regression, "mean_squared_error", 9)
-    yield _model("all steps fused", fused, sparse, 20)
-    yield _model("all steps fused, several shards for each lane", fused, sparse, 300)
+        yield Case("Sequential", label, run)
 
 
-def _model(label: str, stack: Callable[[], list[Layer]], loss: str, n: int) -> Case:
-    def run(seed: int) -> CheckResult:
-        rng = np.random.default_rng(seed)
-        model = _seeded(stack(), rng)
-        x, y = rng.normal(size=(n, *model.input_shape[1:])), _targets(model, loss, n, rng)
-        return check_model(model, x, y, loss=loss, seed=seed)
-
-    return Case("Sequential", label, run)
-
-
-def _seeded(stack: list[Layer], rng: np.random.Generator) -> Sequential:
-    """A model whose first weights come from `rng`."""
-    declared, stack[0].declared_shape = stack[0].declared_shape, None
-    model = Sequential(stack)
-    model.rng = rng
-    model.build((None, *(declared or ())))
-    return model
-
-
-def _targets(model: Sequential, loss: str, n: int, rng: np.random.Generator) -> Any:
-    shape = model.output_shape[1:]
-    if loss == "sparse_categorical_crossentropy":
-        return rng.integers(shape[-1], size=(n, *shape[:-1]))
-    return rng.dirichlet(np.ones(shape[-1]), size=(n, *shape[:-1]))
-
-
-def _random_check(number: int) -> Callable[[int], CheckResult]:
+def _random(number: int) -> Case:
     def run(seed: int) -> CheckResult:
         rng = np.random.default_rng([seed, number])
         model = random_model(rng)
-        loss = str(rng.choice(["sparse_categorical_crossentropy", "categorical_crossentropy"]))
-        n = int(rng.integers(2, 12))
-        x, y = rng.normal(size=(n, *model.input_shape[1:])), _targets(model, loss, n, rng)
-        return check_model(model, x, y, loss=loss, seed=seed)
+        loss = str(rng.choice([SPARSE, ONE_HOT]))
+        return _checked(model, loss, int(rng.integers(2, 12)), rng, seed)
 
-    return run
+    return Case("Sequential", f"random network {number}", run)
+
+
+def _checked(
+    model: Sequential, loss: str, n: int, rng: np.random.Generator, seed: int
+) -> CheckResult:
+    x = rng.normal(size=(n, *model.input_shape[1:]))
+    y = _targets(loss, (n, *model.output_shape[1:]), rng)
+    return check_model(model, x, y, loss=loss, seed=seed)
+
+
+def _seeded(stack: list[Layer], sample: Shape, rng: np.random.Generator) -> Sequential:
+    """A model for samples of this shape, built; its first weights come from `rng`."""
+    model = Sequential(stack)
+    model.rng = rng
+    model.build((None, *sample))
+    return model
 
 
 def random_model(rng: np.random.Generator) -> Sequential:
@@ -363,7 +299,4 @@ def random_model(rng: np.random.Generator) -> Sequential:
     stack = [makers[rng.choice(len(makers) - (k > 0))]() for k in range(rng.integers(0, 5))]
     stack += [Flatten(), Dense(int(rng.integers(2, 5)), activation="softmax")]
     sample = (*(int(size) for size in rng.integers(4, 7, size=2)), int(rng.integers(1, 3)))
-    model = Sequential(stack)
-    model.rng = rng
-    model.build((None, *sample))
-    return model
+    return _seeded(stack, sample, rng)
