@@ -12,11 +12,10 @@ the same for a loss and for a whole model, and
 
 for every layer and loss of the package. Where to read on:
 
-    api.py, arguments.py      the three checks, and what they accept
+    api.py                    the three checks, and what they accept
     subjects.py, copies.py    what is checked: a float64 copy of a layer, loss or model
-    check.py                  the check of one subject, tensor by tensor
-    differences.py            how differences are taken, and what is done about kinks and rounding
-    localize.py               which numbers are wrong
+    differences.py            central differences, and what is done about kinks and rounding
+    check.py                  tolerance, verdict, and which numbers are wrong
     mistakes.py, windows.py   the mistakes that are known
     workers.py, engine.py     replicas that disturb each other; the float32 engine's gradients
     package.py                the library's own cases, which the command runs

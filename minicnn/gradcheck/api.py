@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, losses
-from minicnn.gradcheck import arguments
-from minicnn.gradcheck.check import TOO_MANY_KINKS, check, check_ties
+from minicnn.gradcheck.check import TOO_MANY_KINKS, Options, check, check_ties
 from minicnn.gradcheck.copies import move_apart
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.result import CheckResult
@@ -27,6 +28,8 @@ MODEL_BAR = 1e-6
 MAX_KINKS = 0.1  # part of the numbers that may be left out
 PRODUCTS, MODEL_PRODUCTS = 8, 4  # directions for a large tensor
 DRAWS = 4  # inputs that are tried, until one does not sit on kinks
+BATCH = 3  # samples, where the shape leaves it open; differs from the 2 in so many formulas
+LARGEST = 10_000_000  # numbers of an x that is drawn
 
 
 # -- layers ---------------------------------------------------------------------------------------
@@ -124,28 +127,109 @@ def check_layer(
     caller = "check_layer"
     training = checks.boolean(training, "training", caller)
     perturb = checks.boolean(perturb, "perturb", caller)
-    arguments.expect_layer(layer)
-    names = arguments.names(wrt, caller)
-    options = arguments.options(caller, PRODUCTS, eps, seed, bar, linear, max_elements, max_kinks)
-    rng, draws = options.rng, DRAWS
-    if (shape := arguments.as_shape(input_shape_or_x)) is None:
-        x, draws = arguments.as_batch(input_shape_or_x), 1
-    else:
-        full = arguments.full_shape(layer, shape)
-    for _ in range(draws):
-        if shape is not None:
-            x = arguments.spaced(full, rng)
-        subject = LayerSubject(layer, x, training=training, rng=rng, perturb=perturb)
-        chosen = arguments.chosen(subject, names, caller)
-        rows, problems, dy = check(subject, chosen, options)
+    _expect_layer(layer)
+    options = Options(
+        caller, PRODUCTS, eps, seed, bar, max_elements, max_kinks, linear=linear, wrt=wrt
+    )
+    x = input_shape_or_x
+    drawn = _is_shape(x)
+    shape = _full_shape(layer, x) if drawn else ()
+    if not drawn:
+        expected = "input_shape_or_x to be a shape such as (None, 28, 28, 1), or a batch of at "
+        x = _batch(x, "input_shape_or_x", caller, f"{expected}least one sample")
+    for _ in range(DRAWS if drawn else 1):
+        if drawn:
+            x = _spaced(shape, options.rng)
+        subject = LayerSubject(layer, x, training=training, rng=options.rng, perturb=perturb)
+        rows, problems, dy = check(subject, options)
         if not any(row.reason.startswith(TOO_MANY_KINKS) for row in rows):
             break
-    if "x" in chosen and rows[0].ok and x.size > 1:
+    if rows[0].name == "x" and rows[0].ok and x.size > 1:
         rows += check_ties(subject, dy, options)
     result = CheckResult(f"{subject.who}, x {x.shape}", tuple(rows), tuple(problems))
-    if shape is not None and not result.ok:
+    if drawn and not result.ok:
         result = _explained_by_smaller(result, layer, x.shape, training, seed)
     return result
+
+
+def _expect_layer(layer: Any) -> None:
+    received = ""
+    if isinstance(layer, type):
+        received = f"the class {layer.__name__}. Make an object of it: {layer.__name__}(...)"
+    elif isinstance(layer, Sequential):
+        received = f"{layer.who}. For models there is check_model"
+    elif isinstance(layer, losses.Loss):
+        received = f"the loss {layer.name}. There is check_loss for it"
+    if received:
+        raise TypeError(f"check_layer: expected a layer, received {received}")
+    _expect_passes(layer, "a layer with forward(x) and backward(dy)", "check_layer")
+
+
+def _expect_passes(thing: Any, expected: str, caller: str) -> None:
+    for method in ("forward", "backward"):
+        if not callable(getattr(thing, method, None)):
+            raise TypeError(
+                f"{caller}: expected {expected}, received {checks.shown(thing)}, which has no "
+                f"{method}"
+            )
+
+
+def _is_shape(value: Any) -> bool:
+    kinds = (numbers.Integral, type(None))
+    shape = isinstance(value, (tuple, list)) and all(isinstance(size, kinds) for size in value)
+    return shape and bool(value)
+
+
+def _full_shape(layer: Any, given: Sequence[Any]) -> Shape:
+    """The shape of a batch: the one given, or that with a batch axis before it."""
+    shape = checks.batch_shape(given, "input_shape_or_x", "check_layer")
+    if None in shape[1:]:
+        raise ValueError(
+            f"check_layer: expected input_shape_or_x to have None for the batch axis only, "
+            f"received {checks.shown(given)}. Give the other sizes as numbers, small ones do"
+        )
+    known = (BATCH, *shape[1:]) if shape[0] is None else shape
+    full: Shape = tuple(map(int, known))
+    output_shape: Any = getattr(layer, "output_shape", None)
+    try:
+        if callable(output_shape):
+            output_shape(full)
+    except ValueError as error:
+        if shape[0] is None:
+            raise
+        full = (BATCH, *full)
+        try:
+            output_shape(full)
+        except ValueError:
+            raise error from None
+    if math.prod(full) > LARGEST:
+        raise ValueError(
+            f"check_layer: expected input_shape_or_x to hold at most {LARGEST:,} numbers, received "
+            f"{shape}. Gradients are right or wrong on small inputs, too"
+        )
+    return full
+
+
+def _spaced(shape: Shape, rng: np.random.Generator) -> Array:
+    """Random numbers between -2 and 2, all apart from each other and from 0.
+
+    >>> x = _spaced((2, 3), np.random.default_rng(0))
+    >>> x.shape, bool(np.diff(np.sort(x.ravel())).min() > 0.3)
+    ((2, 3), True)
+    """
+    size = math.prod(shape)
+    grid = np.arange(size) + 0.5 - size / 2  # no whole number of steps from 0 ...
+    grid += 0.5 * (size % 2) + rng.uniform(-0.2, 0.2, size)  # ... for odd sizes too
+    return rng.permutation(grid * (4 / (size + 1))).reshape(shape)
+
+
+def _batch(value: Any, name: str, caller: str, expected: str, axes: int = 1) -> Array:
+    """`value` as an array in float64 that has samples, and numbers that are finite."""
+    array = checks.numeric(value, name, caller)
+    if array.ndim < axes or 0 in array.shape:
+        raise ValueError(f"{caller}: expected {expected}, received shape {array.shape}")
+    checks.finite(array, name, caller)
+    return array.astype(np.float64)
 
 
 def _explained_by_smaller(
@@ -231,15 +315,9 @@ def check_loss(
             f"{caller}: expected a loss, received {checks.shown(loss)}. There is check_layer for "
             "layers, and check_model for models"
         )
-    passes = "forward(y_true, y_pred) and backward(y_true, y_pred)"
-    arguments.expect_passes(loss, f"a loss with {passes}", caller)
-    options = arguments.options(caller, PRODUCTS, eps, seed, bar, None, max_elements, max_kinks)
-    predicted = checks.numeric(y_pred, "y_pred", caller).astype(np.float64)
-    if predicted.ndim < 2 or 0 in predicted.shape:
-        raise ValueError(
-            f"{caller}: expected y_pred of shape (N, ..., C), received {predicted.shape}"
-        )
-    checks.finite(predicted, "y_pred", caller)
+    _expect_passes(loss, "a loss with forward(y_true, y_pred) and backward(y_true, y_pred)", caller)
+    options = Options(caller, PRODUCTS, eps, seed, bar, max_elements, max_kinks)
+    predicted = _batch(y_pred, "y_pred", caller, "y_pred of shape (N, ..., C)", axes=2)
     true = checks.numeric(y_true, "y_true", caller)
     if callable(getattr(loss, "targets", None)):
         try:
@@ -256,7 +334,7 @@ def check_loss(
             f"({len(predicted)},), received shape {values.shape}. The mean over the batch is taken "
             "by fit"
         )
-    rows, problems, _ = check(subject, ["y_pred"], options)
+    rows, problems, _ = check(subject, options)
     return CheckResult(f"{subject.who}, y_pred {predicted.shape}", tuple(rows), tuple(problems))
 
 
@@ -335,15 +413,15 @@ def check_model(
         )
     if not model.layers:
         raise ValueError(f"{caller}: {model.who} has no layers")
-    names = arguments.names(wrt, caller)
-    options = arguments.options(
-        caller, MODEL_PRODUCTS, eps, seed, bar, False, max_elements, max_kinks
+    options = Options(
+        caller, MODEL_PRODUCTS, eps, seed, bar, max_elements, max_kinks, linear=False, wrt=wrt
     )
     rng = options.rng
+    x = _batch(x, "x", caller, "x to have a batch axis and no empty axis")
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)
     if perturb and len(np.unique(subject.x)) < subject.x.size:
         move_apart(subject.x, rng)
-    rows, problems, dy = check(subject, arguments.chosen(subject, names, caller), options)
+    rows, problems, dy = check(subject, options)
     result = CheckResult(f"{subject.who}, x {subject.x.shape}", tuple(rows), tuple(problems))
     confirmed = [row.name for row in rows if row.ok and row.name != "x"]
     if training and subject.dtype == np.float32 and confirmed:

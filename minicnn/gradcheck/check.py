@@ -11,17 +11,18 @@ share nothing but parameters and state: `Subject.problems`, `workers.shared_stat
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.gradcheck import differences, localize, mistakes
+from minicnn import checks
+from minicnn.gradcheck import differences, mistakes
 from minicnn.gradcheck.copies import unchanged
-from minicnn.gradcheck.differences import Differences, Probe
-from minicnn.gradcheck.result import Mistake, TensorCheck
+from minicnn.gradcheck.differences import Differences, Probe, slope
+from minicnn.gradcheck.result import Mistake, TensorCheck, Wrong
 from minicnn.gradcheck.subjects import ModelSubject, Subject
 from minicnn.gradcheck.workers import shared_state
 
@@ -33,26 +34,66 @@ TIE_TOLERANCE = 1e-3  # of the gradient's norm; one whole gradient too many is o
 KINK_TOLERANCE = 1e-6  # of the slopes on both sides of a kink
 TIE_PRODUCTS = 8  # directions
 TOO_MANY_KINKS = "too many kinks"
+SHOWN = 5  # wrong numbers that are listed
+SAMPLE = 32  # numbers of a large tensor that are looked at
 
 
-@dataclass(frozen=True)
 class Options:
-    """What all three checks share; see `check_layer`."""
+    """What all three checks share, checked; see `check_layer`."""
 
-    rng: np.random.Generator
-    eps: float
-    bar: float | None
-    linear: bool | None
-    max_elements: int
-    max_kinks: float
-    products: int  # directions for a large tensor
+    def __init__(
+        self,
+        caller: str,
+        products: int,
+        eps: Any,
+        seed: Any,
+        bar: Any,
+        max_elements: Any,
+        max_kinks: Any,
+        *,
+        linear: Any = None,
+        wrt: Any = None,
+    ) -> None:
+        """`products` directions are taken for a large tensor."""
+
+        def part(value: Any, name: str) -> float:
+            return checks.real(value, name, caller, low=0, high=0.1, open_low=True)
+
+        self.caller, self.products = caller, products
+        self.eps = part(eps, "eps")
+        self.bar = None if bar is None else part(bar, "bar")
+        self.linear = None if linear is None else checks.boolean(linear, "linear", caller)
+        self.max_elements = checks.integer(max_elements, "max_elements", caller, minimum=1)
+        self.max_kinks = checks.real(max_kinks, "max_kinks", caller, low=0, high=1)
+        self.rng = np.random.default_rng(checks.integer(seed, "seed", caller, minimum=0))
+        ordered = list(wrt) if isinstance(wrt, (set, frozenset)) else wrt
+        self._names = None if wrt is None else checks.listed(ordered, "wrt", caller)
+        for name in self._names or ():
+            if not isinstance(name, str):
+                raise TypeError(
+                    f"{caller}: expected wrt to be a list of names, received "
+                    f"{checks.shown(name)} in it"
+                )
+        if self._names == []:
+            raise ValueError(
+                f"{caller}: expected wrt to hold names, received none. None stands for all"
+            )
+
+    def names(self, subject: Subject) -> list[str]:
+        """The tensors of `subject` that are to be checked."""
+        for name in self._names or ():
+            if name not in subject.tensors:
+                known = ", ".join(subject.tensors)
+                raise ValueError(
+                    f"{self.caller}: expected wrt to name some of {known}; received "
+                    f"{checks.shown(name)}"
+                )
+        return [name for name in subject.tensors if self._names is None or name in self._names]
 
 
-def check(
-    subject: Subject, names: Iterable[str], options: Options
-) -> tuple[list[TensorCheck], list[Mistake], Array]:
-    """Rows for the tensors of these names, the problems beside them, and the dy used."""
-    rng = options.rng
+def check(subject: Subject, options: Options) -> tuple[list[TensorCheck], list[Mistake], Array]:
+    """Rows for the tensors that `options` name, the problems beside them, and the dy used."""
+    rng, names = options.rng, options.names(subject)
     y = _sound_forward(subject, names, rng)
     dy = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
     gradients = subject.backward(dy)
@@ -111,11 +152,12 @@ class Comparison:
         """The differences, and what the error may be: less if y is linear in the tensor."""
         probe, options = self.probe, self.options
         bar = options.bar or (LINEAR_TOLERANCE if linear else TOLERANCE)
-        if self.by_number:
-            return probe.by_number(self.dy, tolerance=bar, linear=linear), bar
-        longest = max(1.0, probe.unit) if linear else probe.unit
-        ways = differences.ways(self.tensor, options.rng, options.products, longest)
-        return probe.by_direction(self.dy, tolerance=bar, linear=linear, directions=ways), bar
+        directions = None
+        if not self.by_number:
+            longest = max(1.0, probe.unit) if linear else probe.unit
+            directions = differences.ways(self.tensor, options.rng, options.products, longest)
+        found = probe.measure(self.dy, tolerance=bar, linear=linear, directions=directions)
+        return found, bar
 
     def row(self) -> TensorCheck:
         """The verdict."""
@@ -146,9 +188,9 @@ class Comparison:
             more = {"wrong_count": int(off.sum()), "mistake": self._explained(off)}
         if off.any() and self.by_number:
             shape = self.tensor.shape
-            more["wrong"], more["where"] = localize.wrong_numbers(found, analytic, off, shape)
+            more["wrong"], more["where"] = _wrong_numbers(found, analytic, off, shape)
         elif off.any():
-            more["wrong"] = localize.sample_of_wrong(self.probe, self.dy, gradient, found.linear)
+            more["wrong"] = _sample_of_wrong(self.probe, self.dy, gradient, found.linear)
         kinks = found.left_out[0]
         return self._row(error, int(good.sum()), kinks, self._on_kinks(), off.any(), **more)
 
@@ -212,6 +254,76 @@ class Comparison:
             )
 
 
+# -- which numbers are wrong -----------------------------------------------------------------------
+
+
+def _wrong_numbers(
+    found: Differences, analytic: Array, off: Array, shape: tuple[int, ...]
+) -> tuple[tuple[Wrong, ...], str]:
+    """The numbers that are off the most, worst first, and what the places of all have in common."""
+    gap = np.where(off, np.nan_to_num(np.abs(analytic - found.numeric), nan=np.inf), -1)
+    listed = []
+    for k in np.argsort(-gap, kind="stable")[: min(SHOWN, int(off.sum()))]:
+        note = ""
+        if found.kinked[k]:
+            note = f" (on a kink, between {found.low[k]:.6g} and {found.high[k]:.6g})"
+        listed.append(Wrong(_index(k, shape), float(analytic[k]), float(found.numeric[k]), note))
+    return tuple(listed), _in_common(np.argwhere(off.reshape(shape)), shape)
+
+
+def _in_common(indices: Array, shape: tuple[int, ...]) -> str:
+    """What these places share, if they lie together."""
+    if len(indices) < 3:
+        return ""
+    said = []
+    for axis, size in enumerate(shape):
+        present = set(indices[:, axis].tolist())
+        if size > 2 and (len(present) == 1 or present == {0, size - 1}):
+            said.append(f"axis {axis} at {' or '.join(map(str, sorted(present)))} of {size}")
+    return f"all of them have {', '.join(said)}" if said else ""
+
+
+def _sample_of_wrong(probe: Probe, dy: Array, gradient: Array, linear: bool) -> tuple[Wrong, ...]:
+    """Some wrong numbers of a large tensor: the one that halving leads to, and a few others."""
+    tensor = probe.tensor
+    places = probe.rng.choice(tensor.size, size=min(SAMPLE, tensor.size), replace=False)
+    analytic, not_finite = gradient.reshape(-1), np.flatnonzero(~np.isfinite(gradient))
+    places[0] = not_finite[0] if not_finite.size else _halving(probe, dy, gradient, linear)
+    y_0 = probe.y()
+    lines = probe.lines(y_0, False, map(int, places))
+    numeric = np.array([dy.reshape(-1) @ slope(y, y_0, h).value for y, h in lines])
+    gap = np.nan_to_num(np.abs(analytic[places] - numeric), nan=np.inf)
+    least = 1e-6 * float(np.abs(numeric).max(initial=0))
+    return tuple(
+        Wrong(_index(places[n], tensor.shape), float(analytic[places[n]]), float(numeric[n]))
+        for n in np.argsort(-gap, kind="stable")[:SHOWN]
+        if gap[n] > least
+    )
+
+
+def _halving(probe: Probe, dy: Array, gradient: Array, linear: bool) -> int:
+    """The place of a wrong number: of two halves, again and again the one that is more wrong."""
+    begin, end = 0, probe.tensor.size
+    exact = copy.copy(probe)
+    exact.rounding = np.zeros(dy.size)
+    while end - begin > 1:
+        middle = (begin + end) // 2
+        ways = np.zeros((2, probe.tensor.size))
+        for way, half in zip(ways, (slice(begin, middle), slice(middle, end))):
+            way[half] = probe.rng.choice([-1.0, 1.0], size=half.stop - half.start)
+        found = exact.measure(dy, tolerance=1e-4, linear=linear, directions=ways)
+        gap = np.abs(probe.analytic(gradient, found) - found.numeric)
+        begin, end = (middle, end) if gap[1] > gap[0] else (begin, middle)
+    return begin
+
+
+def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(place, shape))
+
+
+# -- ties ------------------------------------------------------------------------------------------
+
+
 def check_ties(subject: Subject, dy: Array, options: Options) -> list[TensorCheck]:
     """A row for x with many equal numbers, if the gradient is wrong there.
 
@@ -226,9 +338,7 @@ def check_ties(subject: Subject, dy: Array, options: Options) -> list[TensorChec
         x[...] = levels[which]
         probe = Probe(subject, "x", rng, options.eps, unit=1.0)
         for linear in (True, False) if probe.is_linear() else (False,):
-            found = probe.by_direction(
-                dy, tolerance=TIE_TOLERANCE, linear=linear, directions=together
-            )
+            found = probe.measure(dy, tolerance=TIE_TOLERANCE, linear=linear, directions=together)
             if not found.left_out[0]:
                 break
         gradient, good = probe.backward(dy), ~found.kinked

@@ -52,11 +52,6 @@ def copy_of(thing: Any, who: str, dtype: Any = None) -> Any:
     return twin
 
 
-def fork(rng: np.random.Generator) -> np.random.Generator:
-    """Another generator, which may be wound back without touching `rng`."""
-    return np.random.default_rng(rng.integers(2**63))
-
-
 @contextmanager
 def unchanged(*arrays: Array) -> Iterator[list[Array]]:
     """Whatever is written into these arrays within is undone at the end; yields copies of them."""

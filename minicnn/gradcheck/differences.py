@@ -108,15 +108,16 @@ class Differences:
         self._noise = np.abs(self._weights) * rounding
         self.kept = np.tile(self._weights, (1 if directions is None else count, 1))
 
-    def put(self, k: int, s: Slope, smooth: Array | bool = True) -> None:
-        """Enter what `s` says about place `k`, without the outputs that are not `smooth`."""
-        weights = self._weights * smooth
+    def put(self, k: int, s: Slope, smooth: Array) -> None:
+        """Enter what `s` says about place `k`, where these outputs (bool) have been `smooth`."""
+        self.kinked[k], weights = not smooth.all(), self._weights
+        if self.directions is not None:
+            weights = self.kept[k] = self._weights * smooth
+            self.kinked[k] = not smooth.any()
         self.numeric[k] = weights @ s.value
         self.rounding[k] = SLOPE_NOISE * float(np.linalg.norm(self._noise[s.moved])) / s.step
         sides = weights * s.left, weights * s.right
         self.low[k], self.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
-        if self.directions is not None:
-            self.kept[k], self.kinked[k] = weights, not np.any(smooth)
 
     def jumps(self, s: Slope) -> Array:
         """What a kink adds to the slope, output by output; 0 where it may be rounding."""
@@ -359,59 +360,54 @@ class Probe:
                     return False
         return True
 
-    def lines(self, linear: bool, places: Iterable[int] | None = None) -> list[tuple[Line, float]]:
-        """A line along each number, or those at these places, and the first step on it."""
-        places = range(self.tensor.size) if places is None else places
-        lines = [self.line(int(k)) for k in places]
+    def lines(
+        self, y_0: Array, linear: bool, directions: Iterable[Any] | None = None
+    ) -> list[tuple[Line, float]]:
+        """A line along each number, or along these directions, and the first step on it."""
+        lines = []
         h, unit = (LINEAR_STEP, max(1.0, self.unit)) if linear else (self.eps, self.unit)
-        return [(y, y.step(h, unit)) for y in lines]
+        for direction in range(self.tensor.size) if directions is None else directions:
+            y = self.line(direction)
+            if isinstance(direction, int):
+                lines.append((y, y.step(h, unit)))
+            else:
+                lines.append((y, LINEAR_STEP if linear else _gentle(y, y_0, self.eps)))
+        return lines
 
-    def by_number(self, dy: Array, *, tolerance: float, linear: bool) -> Differences:
-        """Derivative of <dy, y> by every number of the tensor."""
-        y_0, lines = self.y(), self.lines(linear)
-        found = Differences(dy, self.rounding, len(lines), linear)
-        slopes = [slope(y, y_0, h, linear=linear) for y, h in lines]
-        for k, s in enumerate(slopes):
-            found.put(k, s)
-        largest = float(np.abs(found.numeric).max(initial=0))
-        for k, ((y, h), s) in enumerate(zip(lines, slopes)):
-            finer = s
-            while found.jumps(finer).max(initial=0) > VISIBLE_JUMP * tolerance * largest:
-                if linear or finer.step <= SHORTEST * h:
-                    found.kinked[k] = True
-                    break
-                finer = slope(y, y_0, finer.step * SHRINK)
-                found.put(k, finer)
-            found.add_hidden(k, y, y_0, s, tolerance * largest, self.unit)
-        return found
-
-    def by_direction(
-        self, dy: Array, *, tolerance: float, linear: bool, directions: Array
+    def measure(
+        self, dy: Array, *, tolerance: float, linear: bool, directions: Array | None = None
     ) -> Differences:
-        """Derivative of <dy, y> along `directions` (count, numbers).
+        """Derivative of <dy, y> by every number, or along `directions` (count, numbers).
 
-        An output that crosses a kink on the way is left out, by a 0 in its place of dy; a direction
-        counts as kinked if no output is left.
+        Where an output crosses a kink, shorter steps are tried. If the shortest crosses it too, the
+        number is left out; along a direction only the output is, by a 0 in its place of dy.
         """
         y_0, weights = self.y(), dy.reshape(-1)
-        found = Differences(dy, self.rounding, len(directions), linear, directions)
-        for k, direction in enumerate(directions):
-            y = self.line(direction)
-            first = LINEAR_STEP if linear else _gentle(y, y_0, self.eps)
-            for power in range(1 if linear else 4):
-                s = slope(y, y_0, first * 10.0**-power, linear=linear)
-                visible = VISIBLE_JUMP * tolerance * float(np.linalg.norm(weights * s.value))
-                smooth = found.jumps(s) <= visible
-                if smooth.all():
+        lines = self.lines(y_0, linear, directions)
+        found = Differences(dy, self.rounding, len(lines), linear, directions)
+        slopes = [slope(y, y_0, h, linear=linear) for y, h in lines]
+        largest = max((abs(float(weights @ s.value)) for s in slopes), default=0.0)
+        for k, ((y, h), first) in enumerate(zip(lines, slopes)):
+            s = first
+            while True:
+                size = (
+                    float(np.linalg.norm(weights * s.value)) if directions is not None else largest
+                )
+                smooth = found.jumps(s) <= VISIBLE_JUMP * tolerance * size
+                if smooth.all() or linear or s.step <= SHORTEST * h:
                     break
+                s = slope(y, y_0, s.step * SHRINK)
             found.put(k, s, smooth)
-            found.add_hidden(k, y, y_0, s, tolerance * abs(found.numeric[k]), 1.0)
+            if directions is None:
+                found.add_hidden(k, y, y_0, first, tolerance * largest, self.unit)
+            else:
+                found.add_hidden(k, y, y_0, s, tolerance * abs(found.numeric[k]), 1.0)
         return found
 
     def jacobian(self, *, linear: bool) -> Array:
         """dy_o / d(tensor)_k, shape (outputs, numbers)."""
         y_0, columns = self.y(), []
-        for y, h in self.lines(linear):
+        for y, h in self.lines(y_0, linear):
             s = slope(y, y_0, h, linear=linear)
             near_kink = s.kink > 1e-6 * np.abs(s.value).max()
             value = s.value

@@ -1,9 +1,9 @@
 """Which common mistake would explain a wrong gradient?
 
-Each suspicion is one function: it takes the `Evidence` and yields kind and text of the mistakes
-that fit. One fits only if the gradient with the mistake undone, or the right one with the mistake
-made, agrees with the differences to the tolerance. They are tried from the simplest on, and the
-first that fits is reported.
+Each suspicion is one function: it takes the `Evidence` and yields mistakes, each with whether it
+fits. One fits only if the gradient with the mistake undone, or the right one with the mistake made,
+agrees with the differences to the tolerance. They are tried from the simplest on, and the first
+that fits is reported.
 
 The simple ones look at the gradient as a whole. The others look at the two Jacobians, one row for
 each output: J from differences of forward, and B from backward, whose row o is the gradient for a
@@ -25,7 +25,7 @@ from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.differences import Differences, Probe
 from minicnn.gradcheck.result import Mistake
 from minicnn.gradcheck.subjects import LayerSubject
-from minicnn.gradcheck.windows import displaced_inputs, displaced_windows, one_window
+from minicnn.gradcheck.windows import displaced_inputs, displaced_windows, multiples, one_window
 
 Array = NDArray[Any]
 
@@ -92,14 +92,14 @@ class Evidence:
         return bool((np.abs(a - b) <= FIT * max(float(np.abs(self.J).max()), 1e-300)).all())
 
 
-Fitting = Iterator[tuple[str, str]]  # kind and text
+Fitting = Iterator[tuple[bool, str, str]]  # whether it fits, kind and text
 Suspicion = Callable[[Evidence], Fitting]
 
 
 def explain(e: Evidence) -> Mistake | None:
     """The first mistake that fits."""
     if e.given.shape != e.tensor.shape:
-        return _first(e, wrong_shape)
+        return _first(e, wrong_shape, transposed)
     mistake = _first(e, *SIMPLE)
     if mistake is None and e.small and e.same(e.B, e.J):  # one output at a time it is right
         return _first(e, not_linear_in_dy)
@@ -107,67 +107,64 @@ def explain(e: Evidence) -> Mistake | None:
 
 
 def _first(e: Evidence, *suspicions: Suspicion) -> Mistake | None:
-    fitting = (Mistake(*told) for suspicion in suspicions for told in suspicion(e))
-    return next(fitting, None)
+    found = itertools.chain.from_iterable(suspicion(e) for suspicion in suspicions)
+    return next((Mistake(kind, text) for fits, kind, text in found if fits), None)
 
 
 # -- the gradient as a whole ----------------------------------------------------------------------
 
 
 def wrong_shape(e: Evidence) -> Fitting:
-    """The right numbers in another shape: unsummed, transposed, uncropped."""
+    """The right numbers in another shape: unsummed, uncropped."""
     g, shape = e.given, e.tensor.shape
-    if g.size == e.tensor.size and e.agrees(g.reshape(shape)):
-        yield "shape", f"the numbers are right, but not the shape: reshape to {shape}"
+    if g.size == e.tensor.size:
+        told = f"the numbers are right, but not the shape: reshape to {shape}"
+        yield e.agrees(g.reshape(shape)), "shape", told
     for count in range(1, g.ndim + 1):
         for axes in itertools.combinations(range(g.ndim), count):
-            if e.agrees(g.sum(axis=axes)):
-                told = f"it is not summed over all the right axes: sum it over {_axes(axes)} too"
-                yield "not summed", told
-    for order in itertools.permutations(range(g.ndim)):
-        if e.agrees(g.transpose(order)):
-            yield "transposed", f"it is transposed: .transpose{order} of it is right"
+            told = f"it is not summed over all the right axes: sum it over {_axes(axes)} too"
+            yield e.agrees(g.sum(axis=axes)), "not summed", told
     if g.ndim == 4 and e.tensor.ndim == 4:
         (H_g, W_g), (H, W) = g.shape[1:3], shape[1:3]
         for top, left in itertools.product(range(H_g - H + 1), range(W_g - W + 1)):
-            if e.agrees(g[:, top : top + H, left : left + W]):
-                yield (
-                    "crop forgotten",
-                    "the padding is not cropped: the gradient of the image itself is "
-                    f"[:, {top}:{top + H}, {left}:{left + W}] of it",
-                )
+            yield (
+                e.agrees(g[:, top : top + H, left : left + W]),
+                "crop forgotten",
+                "the padding is not cropped: the gradient of the image itself is "
+                f"[:, {top}:{top + H}, {left}:{left + W}] of it",
+            )
 
 
 def nothing(e: Evidence) -> Fitting:
-    if not e.given.any():
-        yield "zero", "it is 0 everywhere: backward does not work it out, or not in place"
+    told = "it is 0 everywhere: backward does not work it out, or not in place"
+    yield not e.given.any(), "zero", told
 
 
 def single_precision(e: Evidence) -> Fitting:
     """Right, but for the digits that float32 has lost on the way."""
     near = np.abs(e.project(e.given) - e.numeric) <= 1e-6 * np.abs(e.numeric).max()
     with np.errstate(over="ignore"):
-        if near.all() and np.array_equal(e.given, e.given.astype(np.float32)):
-            yield "float32", "it is rounded to float32: make buffers with dtype=x.dtype"
+        rounded = near.all() and np.array_equal(e.given, e.given.astype(np.float32))
+    yield rounded, "float32", "it is rounded to float32: make buffers with dtype=x.dtype"
 
 
 def named_factor(e: Evidence) -> Fitting:
     """Off by a factor that is the size of something."""
     c = _factor(e)
     names = _names_of(abs(c), e.subject.sizes()) if c else []
-    if names or abs(c + 1) <= FIT:
-        minus = "-" if c < 0 else ""
-        listed = " = ".join([f"{minus}{name}" for name in names[:4]] or ["the wrong sign"])
-        share = e.name not in ("x", "y_pred") and any(name.startswith("1/") for name in names)
-        hint = ". A mean instead of a sum? The loss divides by N, once" if share else ""
-        yield "factor", f"it is {c:.6g} times the right one: {listed}{hint}"
+    minus = "-" if c < 0 else ""
+    listed = " = ".join([f"{minus}{name}" for name in names[:4]] or ["the wrong sign"])
+    share = e.name not in ("x", "y_pred") and any(name.startswith("1/") for name in names)
+    hint = ". A mean instead of a sum? The loss divides by N, once" if share else ""
+    told = f"it is {c:.6g} times the right one: {listed}{hint}"
+    yield bool(names) or abs(c + 1) <= FIT, "factor", told
 
 
 def any_factor(e: Evidence) -> Fitting:
     """Off by a factor that is the size of nothing; one number alone proves none."""
     c = _factor(e)
-    if np.isfinite(c) and len(e.numeric) >= 3 and not e.agrees(e.given):
-        yield "factor", f"it is {c:.6g} times the right one, a factor that is no size here"
+    fits = bool(np.isfinite(c)) and len(e.numeric) >= 3 and not e.agrees(e.given)
+    yield fits, "factor", f"it is {c:.6g} times the right one, a factor that is no size here"
 
 
 def _factor(e: Evidence) -> float:
@@ -194,18 +191,18 @@ def _names_of(c: float, sizes: dict[str, float]) -> list[str]:
 
 
 def transposed(e: Evidence) -> Fitting:
-    ndim = e.given.ndim
-    for order in itertools.permutations(range(ndim)) if 2 <= ndim <= 4 else ():
-        if order != tuple(range(ndim)) and e.agrees(e.given.transpose(order)):
-            how = ".T" if ndim == 2 else f".transpose{order}"
-            yield "transposed", f"it is transposed: {how} of it is right"
+    g = e.given
+    for order in itertools.permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
+        how = f".transpose{order}" + (" or .T" if g.ndim == 2 else "")
+        fits = order != tuple(range(g.ndim)) and e.agrees(g.transpose(order))
+        yield fits, "transposed", f"it is transposed: {how} of it is right"
 
 
 def flipped(e: Evidence) -> Fitting:
     a, b = (1, 2) if e.name == "x" else (0, 1)
     for axes in ((a, b), (a,), (b,)) if e.given.ndim == 4 else ():
-        if e.agrees(np.flip(e.given, axes)):
-            yield "flipped", f"it is flipped: np.flip(..., axis={axes}) of it is right"
+        told = f"it is flipped: np.flip(..., axis={axes}) of it is right"
+        yield e.agrees(np.flip(e.given, axes)), "flipped", told
 
 
 SIMPLE = (nothing, single_precision, named_factor, transposed, flipped)
@@ -215,21 +212,21 @@ SIMPLE = (nothing, single_precision, named_factor, transposed, flipped)
 
 
 def dy_ignored(e: Evidence) -> Fitting:
-    if e.same(e.given.reshape(-1), e.J.sum(axis=0)):
-        yield "dy ignored", "it does not depend on dy: it is the gradient of the sum of y"
+    fits = e.same(e.given.reshape(-1), e.J.sum(axis=0))
+    yield fits, "dy ignored", "it does not depend on dy: it is the gradient of the sum of y"
 
 
 def mask_missing(e: Evidence) -> Fitting:
     """What y = 0 has stopped on the way up is let through on the way down."""
     stopped = (e.y.reshape(-1) == 0) & ~e.J.any(axis=1)
     through = int((stopped & e.B.any(axis=1)).sum())
-    if through and e.same(e.B[~stopped], e.J[~stopped]):
-        what = "dropout's" if hasattr(getattr(e.subject, "layer", None), "rate") else "the ReLU's"
-        yield (
-            "mask missing",
-            f"{what} mask is missing: gradient passes through {through} outputs that are 0 "
-            "whatever moves. Multiply dy by the mask first",
-        )
+    what = "dropout's" if hasattr(getattr(e.subject, "layer", None), "rate") else "the ReLU's"
+    yield (
+        through > 0 and e.same(e.B[~stopped], e.J[~stopped]),
+        "mask missing",
+        f"{what} mask is missing: gradient passes through {through} outputs that are 0 "
+        "whatever moves. Multiply dy by the mask first",
+    )
 
 
 def activation_slope(e: Evidence) -> Fitting:
@@ -237,9 +234,8 @@ def activation_slope(e: Evidence) -> Fitting:
     y = e.y.reshape(-1, 1)
     slopes = {"tanh": ("(1 - y^2)", 1 - y * y), "sigmoid": ("y * (1 - y)", y * (1 - y))}
     for name, (formula, values) in slopes.items():
-        if e.same(e.B * values, e.J):
-            told = f"the slope of {name} is missing: dz = dy * {formula} is what goes further down"
-            yield "activation slope", told
+        told = f"the slope of {name} is missing: dz = dy * {formula} is what goes further down"
+        yield e.same(e.B * values, e.J), "activation slope", told
 
 
 def one_index(e: Evidence) -> Fitting:
@@ -249,12 +245,12 @@ def one_index(e: Evidence) -> Fitting:
         names = ["sample", *(f"index (axis {axis})" for axis in range(1, e.dy.ndim))]
     for axis, size in enumerate(e.dy.shape):
         for index in {0, size - 1} if size > 1 else ():
-            if e.same(e.B, e.J * (e.places[axis] == index)[:, None]):
-                yield (
-                    "not summed",
-                    f"only {names[axis]} {index} of dy is counted: sum over axis {axis} too, or "
-                    "add up (+=) where each overwrites what the one before it left",
-                )
+            yield (
+                e.same(e.B, e.J * (e.places[axis] == index)[:, None]),
+                "not summed",
+                f"only {names[axis]} {index} of dy is counted: sum over axis {axis} too, or "
+                "add up (+=) where each overwrites what the one before it left",
+            )
 
 
 def wrong_axes(e: Evidence) -> Fitting:
@@ -262,14 +258,13 @@ def wrong_axes(e: Evidence) -> Fitting:
     if e.tensor.ndim != 1 or e.name == "x":
         return
     dz = e.J.sum(axis=1)[:, None]  # each output has one bias
-    if e.tensor.size > 1 and e.same(e.B, np.repeat(dz, e.tensor.size, axis=1)):
-        yield "not summed", "it is summed over all axes: keep the axis of the bias apart"
+    over_all = e.tensor.size > 1 and e.same(e.B, np.repeat(dz, e.tensor.size, axis=1))
+    yield over_all, "not summed", "it is summed over all axes: keep the axis of the bias apart"
     for axis, size in enumerate(e.dy.shape):
         kept = e.places[axis][:, None] == np.arange(size)
-        if size == e.tensor.size and e.same(e.B, dz * kept):
-            right = _axes(tuple(range(e.dy.ndim - 1)))
-            told = f"it is summed over the wrong axes, all but {axis}: sum over {right}"
-            yield "not summed", told
+        right = _axes(tuple(range(e.dy.ndim - 1)))
+        told = f"it is summed over the wrong axes, all but {axis}: sum over {right}"
+        yield size == e.tensor.size and e.same(e.B, dz * kept), "not summed", told
 
 
 def parameter_turned(e: Evidence) -> Fitting:
@@ -287,18 +282,17 @@ def parameter_turned(e: Evidence) -> Fitting:
             with unchanged(parameter):
                 parameter[...] = turned
                 other = e.probe.jacobian(linear=e.found.linear)
-            if _proportional_rows(e, other):
-                yield kind, f"it is worked out with {name} {how}: forward uses {name} as is"
+            told = f"it is worked out with {name} {how}: forward uses {name} as is"
+            yield _proportional_rows(e, other), kind, told
 
 
 def _turns(p: Array) -> Iterator[tuple[str, str, Array]]:
     if p.ndim == 4:
         for axes in ((0, 1), (0,), (1,)):
             yield "flipped", f"flipped along {_axes(axes)}", np.flip(p, axes)
-        if p.shape[0] == p.shape[1]:
-            yield "transposed", "transposed along axes (0, 1)", p.transpose(1, 0, 2, 3)
-    if p.ndim >= 2 and p.shape[-1] == p.shape[-2]:
-        yield "transposed", "transposed along its last two axes", p.swapaxes(-1, -2)
+    for a, b in sorted({(0, 1), (p.ndim - 2, p.ndim - 1)}) if p.ndim >= 2 else ():
+        if p.shape[a] == p.shape[b]:
+            yield "transposed", f"transposed along axes {a, b}", p.swapaxes(a, b)
 
 
 def _proportional_rows(e: Evidence, other: Array) -> bool:
@@ -307,20 +301,19 @@ def _proportional_rows(e: Evidence, other: Array) -> bool:
     if both.sum() * 8 < e.B.any(axis=1).sum() or both.sum() < 2:  # a ReLU may be open in one only
         return False
     B, other = e.B[both], other[both]
-    ratio = (B * other).sum(axis=1) / (other * other).sum(axis=1)
-    return e.same(B, other * ratio[:, None])
+    return e.same(B, other * multiples(B, other)[:, None])
 
 
 def cross_terms(e: Evidence) -> Fitting:
     """Each output's gradient goes to its own cell only, though forward mixes the cells."""
     if e.name == "x" and e.y.shape == e.x.shape:
         own = e.J * np.eye(e.x.size, dtype=bool)
-        if e.same(e.B, own) and not e.same(e.J, own):
-            yield (
-                "cross terms",
-                "each cell of dy is sent to its own cell of x only, but forward mixes the cells: "
-                "the terms dy_q * dy_q/dx_p with q != p are missing",
-            )
+        yield (
+            e.same(e.B, own) and not e.same(e.J, own),
+            "cross terms",
+            "each cell of dy is sent to its own cell of x only, but forward mixes the cells: "
+            "the terms dy_q * dy_q/dx_p with q != p are missing",
+        )
 
 
 def statistics(e: Evidence) -> Fitting:
@@ -333,54 +326,49 @@ def statistics(e: Evidence) -> Fitting:
     if e.name != "x" or e.y.shape != e.x.shape or e.x.ndim < 2 or m < 3:
         return
     wrong = (e.B - e.J).reshape(m, C, m, C)
-    if not e.same(wrong * ~np.eye(C, dtype=bool)[:, None, :], np.zeros(())):
-        return  # one channel's gradient is sent to another
-    shares = np.zeros(2)
+    explained, shares = np.zeros_like(wrong), np.zeros(2)  # one channel's goes to no other
     for c in range(C):
-        v, missing = e.y.reshape(m, C)[:, c], wrong[:, c, :, c].ravel()
+        v = e.y.reshape(m, C)[:, c]
         v = v - v.mean()
         basis = np.stack([np.ones(m * m), np.outer(v, v).ravel()], axis=1)
-        share, *_ = np.linalg.lstsq(basis, missing, rcond=None)
-        if not e.same(basis @ share, missing):
-            return
+        share, *_ = np.linalg.lstsq(basis, wrong[:, c, :, c].ravel(), rcond=None)
+        explained[:, c, :, c] = (basis @ share).reshape(m, m)
         shares = np.maximum(shares, np.abs(share * basis.max(axis=0)))
     seen = shares > 1e3 * FIT * np.abs(e.J).max()
-    if seen.any():
-        names = itertools.compress(("the mean", "the variance"), seen)
-        yield (
-            "statistics",
-            f"the gradient that flows through {' and '.join(names)} is missing: x moves the "
-            "batch's statistics, and they move every cell of the channel",
-        )
+    names = itertools.compress(("the mean", "the variance"), seen)
+    yield (
+        bool(seen.any()) and e.same(wrong, explained),
+        "statistics",
+        f"the gradient that flows through {' and '.join(names)} is missing: x moves the "
+        "batch's statistics, and they move every cell of the channel",
+    )
 
 
 def output_factors(e: Evidence) -> Fitting:
     """Each output's part is a multiple of the right one, but not all the same multiple."""
-    square = (e.J * e.J).sum(axis=1)
-    factors = (e.B * e.J).sum(axis=1) / np.where(square, square, 1)
-    distinct = np.unique(factors[square > 0].round(6))
+    factors = multiples(e.B, e.J)
+    distinct = np.unique(factors[e.J.any(axis=1)].round(6))
     one_number_each = (np.count_nonzero(e.J, axis=1) <= 1).all()  # any wrong number is a multiple
     if len(distinct) < 2 or (one_number_each and len(distinct) > 3):
         return
-    if e.same(e.B, e.J * factors[:, None]):
-        listed = " or ".join(f"{c:g}" for c in distinct)
-        if len(distinct) > 3:
-            listed = f"{distinct[0]:g} to {distinct[-1]:g}"
-        yield (
-            "output factor",
-            f"what each output sends back is a multiple of the right one, by {listed}: is the "
-            "slope of an activation wrong for some, or the number of cells in the windows at the "
-            "edge?",
-        )
+    listed = " or ".join(f"{c:g}" for c in distinct)
+    if len(distinct) > 3:
+        listed = f"{distinct[0]:g} to {distinct[-1]:g}"
+    yield (
+        e.same(e.B, e.J * factors[:, None]),
+        "output factor",
+        f"what each output sends back is a multiple of the right one, by {listed}: is the slope "
+        "of an activation wrong for some, or the number of cells in the windows at the edge?",
+    )
 
 
 def not_linear_in_dy(e: Evidence) -> Fitting:
-    if not e.same(e.B.T @ e.dy.reshape(-1), e.given.reshape(-1)):
-        yield (
-            "not linear in dy",
-            "backward does more with dy than to multiply and add (is a mask taken from dy instead "
-            "of x?): its answer to a sum of two dy is not the sum of its answers",
-        )
+    yield (
+        not e.same(e.B.T @ e.dy.reshape(-1), e.given.reshape(-1)),
+        "not linear in dy",
+        "backward does more with dy than to multiply and add (is a mask taken from dy instead "
+        "of x?): its answer to a sum of two dy is not the sum of its answers",
+    )
 
 
 BY_JACOBIAN = (

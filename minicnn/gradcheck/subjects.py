@@ -17,15 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks, losses
 from minicnn.engine.shards import before_softmax
-from minicnn.gradcheck.copies import (
-    Rewind,
-    copy_of,
-    fork,
-    is_float,
-    move_constants,
-    parts,
-    tables,
-)
+from minicnn.gradcheck.copies import Rewind, copy_of, is_float, move_constants, parts, tables
 from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
 from minicnn.layers.base import Layer
@@ -176,27 +168,24 @@ class LayerSubject(Subject):
         return [(self.layer, self.x)] if isinstance(self.layer, Layer) else []
 
     def sizes(self) -> dict[str, float]:
-        x_shape, y_shape = self.x.shape, self.forward().shape
-        sizes: dict[str, float] = {"N": x_shape[0]}
-        if len(x_shape) == 4 and len(y_shape) == 4:
-            (_, H_in, W_in, C_in), (_, H_out, W_out, C_out) = x_shape, y_shape
-            sizes |= {"H_out*W_out": H_out * W_out, "N*H_out*W_out": x_shape[0] * H_out * W_out}
-            sizes |= {"H_in*W_in": H_in * W_in, "C_in": C_in, "C_out": C_out}
-            sizes |= {"H_in": H_in, "W_in": W_in, "H_out": H_out, "W_out": W_out}
-        elif len(x_shape) > 1 and len(y_shape) > 1:
-            sizes |= {"inputs": x_shape[-1], "outputs": y_shape[-1]}
-        sizes["the numbers in y"] = math.prod(y_shape)
-        sizes["the numbers in a sample of y"] = math.prod(y_shape[1:])
-
-        window = getattr(self.layer, "kernel_size", getattr(self.layer, "pool_size", None))
-        kernels = [p.shape[:2] for p in self.params.values() if np.ndim(p) == 4]
-        strides = getattr(self.layer, "strides", None)
-        for letter, pairs in (("K", (window, *kernels)), ("S", (strides,))):
-            for pair in pairs:
-                if isinstance(pair, tuple) and len(pair) == 2:
-                    h, w = f"{letter}_h", f"{letter}_w"
-                    sizes |= {f"{h}*{w}": pair[0] * pair[1], h: pair[0], w: pair[1]}
-
+        x, y = self.x.shape, self.forward().shape
+        sizes: dict[str, float] = {"N": x[0]}
+        if len(x) == 4 and len(y) == 4:
+            sizes |= zip(("H_in", "W_in", "C_in", "H_out", "W_out", "C_out"), (*x[1:], *y[1:]))
+        elif len(x) > 1 and len(y) > 1:
+            sizes |= {"inputs": x[-1], "outputs": y[-1]}
+        settings = (("K", "kernel_size"), ("K", "pool_size"), ("S", "strides"))
+        pairs = [(letter, getattr(self.layer, name, None)) for letter, name in settings]
+        pairs += [("K", p.shape[:2]) for p in self.params.values() if np.ndim(p) == 4]
+        for letter, pair in pairs:
+            if isinstance(pair, tuple) and len(pair) == 2:
+                sizes |= {f"{letter}_h": pair[0], f"{letter}_w": pair[1]}
+        for product in ("K_h*K_w", "S_h*S_w", "H_in*W_in", "H_out*W_out", "N*H_out*W_out"):
+            factors = product.split("*")
+            if sizes.keys() >= set(factors):
+                sizes[product] = math.prod(sizes[factor] for factor in factors)
+        sizes["the numbers in y"] = math.prod(y)
+        sizes["the numbers in a sample of y"] = math.prod(y[1:])
         for name, value in getattr(self.layer, "__dict__", {}).items():
             if isinstance(value, float) and 0 < value < 1:  # a rate, a momentum
                 name = name.removeprefix("_")  # behind a property
@@ -233,7 +222,7 @@ def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
         return
     for part in parts(layer):
         if isinstance(part, Layer) and part.rng is None:
-            part.rng = fork(rng)
+            part.rng = np.random.default_rng(rng.integers(2**63))
     layer.build((None, *x_shape[1:]))
     if isinstance(layer, Layer) and not layer.built:
         raise ValueError(
@@ -310,7 +299,7 @@ class ModelSubject(Subject):
     def __init__(
         self,
         model: Sequential,
-        x: Any,
+        x: Array,
         y: Any,
         loss: Any,
         *,
@@ -324,17 +313,10 @@ class ModelSubject(Subject):
             raise ValueError(
                 f"check_model: {model.who} has no loss. Compile it with one, or give loss=..."
             )
-        x = checks.numeric(x, "x", "check_model")
-        if x.ndim < 1 or 0 in x.shape:
-            raise ValueError(
-                "check_model: expected x to have a batch axis and no empty axis, received shape "
-                f"{x.shape}"
-            )
-        checks.finite(x, "x", "check_model")
         self.given = given
         if not model.built:
             model = copy_of(model, model.who)
-            model.rng = fork(rng)
+            model.rng = np.random.default_rng(rng.integers(2**63))
             model.build((None, *x.shape[1:]))
         self.dtype = model.dtype
         self.model = as_type(model, np.float64)

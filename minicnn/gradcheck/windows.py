@@ -1,7 +1,7 @@
 """Mistakes with the windows of a convolution or pooling: overlap, stride, padding.
 
-As in `mistakes.py`, each function yields kind and text of what fits; they look at the Jacobians J
-and B, one row for each output, so that each window stands by itself.
+As in `mistakes.py`, each function yields mistakes and whether they fit. They look at the Jacobians
+J and B, one row for each output, so that each window stands by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from minicnn.gradcheck.mistakes import Evidence
 
 Array = NDArray[Any]
-Fitting = Iterator[tuple[str, str]]
+Fitting = Iterator[tuple[bool, str, str]]
 Sizes = tuple[int, ...]  # of the two axes of images
 
 FAR = 3  # rows and columns by which a window may be displaced
@@ -35,12 +35,12 @@ def one_window(e: Evidence) -> Fitting:
         last = np.where(windows, places, -1).max(axis=0)
         first = np.where(windows, places, len(places)).min(axis=0)
         for only in (last, first):
-            if e.same(e.B.reshape(J.shape), J * (places == only)[:, None, :]):
-                yield (
-                    "overlap",
-                    "where windows overlap, one overwrites what the others sent back: "
-                    "add with += (np.add.at for index arrays) instead of =",
-                )
+            yield (
+                e.same(e.B.reshape(J.shape), J * (places == only)[:, None, :]),
+                "overlap",
+                "where windows overlap, one overwrites what the others sent back: add with += "
+                "(np.add.at for index arrays) instead of =",
+            )
 
 
 def _reach(e: Evidence) -> Array:
@@ -80,25 +80,32 @@ def displaced_windows(e: Evidence) -> Fitting:
         if not e.same(moved[inside], B[inside]):
             continue
         shifted = f"shifted by {d_h:+d} rows and {d_w:+d} columns"
-        if D_h or D_w:
-            extra = f" (and all are {shifted})" if d_h or d_w else ""
-            yield (
-                "stride forgotten",
-                "the stride is forgotten: from one window to the next, what goes back moves "
-                f"{-D_h} rows and {-D_w} columns too few{extra}. Window (i, j) begins at row "
-                "i*S_h, column j*S_w",
-            )
-        elif d_h or d_w:
-            yield (
-                "crop forgotten",
-                f"it is {shifted}: the padding before the image (P_top, P_left) has to be cut "
-                "off on the way back, or the wrong end of it was",
-            )
+        extra = f" (and all are {shifted})" if d_h or d_w else ""
+        yield (
+            bool(D_h or D_w),
+            "stride forgotten",
+            "the stride is forgotten: from one window to the next, what goes back moves "
+            f"{-D_h} rows and {-D_w} columns too few{extra}. Window (i, j) begins at row i*S_h, "
+            "column j*S_w",
+        )
+        yield (
+            bool(d_h or d_w),
+            "crop forgotten",
+            f"it is {shifted}: the padding before the image (P_top, P_left) has to be cut "
+            "off on the way back, or the wrong end of it was",
+        )
         return
 
 
 def _smallest_first(*ranges: Iterable[int]) -> list[tuple[int, ...]]:
     return sorted(itertools.product(*ranges), key=lambda numbers: sum(map(abs, numbers)))
+
+
+def multiples(rows: Array, others: Array, axis: Any = 1) -> Array:
+    """For each row, which multiple of the same row of `others` comes nearest to it."""
+    square = (others * others).sum(axis=axis)
+    factors: Array = (rows * others).sum(axis=axis) / np.where(square, square, 1)
+    return factors
 
 
 def displaced_inputs(e: Evidence) -> Fitting:
@@ -114,13 +121,14 @@ def displaced_inputs(e: Evidence) -> Fitting:
     used, _ = _find_windows(e, B, slopes) if right else (None, None)
     if right is None or used is None or used == right:
         return
-    if used[:2] != right[:2]:
-        yield (
-            "stride forgotten",
-            f"the stride is forgotten: it is worked out from windows {used[0]}x{used[1]} apart, "
-            f"where forward's are {right[0]}x{right[1]} apart",
-        )
     yield (
+        used[:2] != right[:2],
+        "stride forgotten",
+        f"the stride is forgotten: it is worked out from windows {used[0]}x{used[1]} apart, "
+        f"where forward's are {right[0]}x{right[1]} apart",
+    )
+    yield (
+        True,
         "crop forgotten",
         f"it is worked out from windows that are shifted by {used[2] - right[2]:+d} rows and "
         f"{used[3] - right[3]:+d} columns: take the padding (P_top, P_left) into account",
@@ -139,10 +147,7 @@ def _find_windows(
     begins = _smallest_first(*(range(1 - K, K) for K in kernel))
     for S_h, S_w, begin in itertools.product(STRIDES, STRIDES, begins):
         windows = _windows(e.x, out, kernel, (S_h, S_w), begin)[:, :, :, None]
-        at = slopes
-        if at is None:
-            square = (windows * windows).sum(axis=(4, 5, 6))
-            at = (rows * windows).sum(axis=(4, 5, 6)) / np.where(square, square, 1)
+        at = multiples(rows, windows, axis=(4, 5, 6)) if slopes is None else slopes
         if e.same(rows, windows * at[..., None, None, None]):
             return (S_h, S_w, *begin), at
     return None, None
