@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.gradcheck.copies import move_apart, unchanged
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck
-from minicnn.gradcheck.subjects import ModelSubject, Undisturbed, as_type, gradients
+from minicnn.gradcheck.subjects import ModelSubject, as_type, gradients
 from minicnn.inputs import Data
 from minicnn.layers import Layer
 from minicnn.layers.contents import OF_ONE_PASS, layers_inside
@@ -71,7 +71,7 @@ class _Engine:
     """The engine's way through a model, beside that of `subject`, on the same numbers."""
 
     def __init__(self, subject: ModelSubject, rng: np.random.Generator) -> None:
-        self.subject, self.rng, self.noise = subject, rng, Noise(rng)
+        self.subject, self.rng = subject, rng
         self.model = as_type(subject.model, subject.dtype)
         self.runner = Runner(self.model, subject.given, [], True)
         self.mixes = any(layer.mixes_samples for layer in subject.layers)
@@ -94,8 +94,11 @@ class _Engine:
         steady = np.ones(len(dy), bool)
         while True:
             weights = dy if self.mixes else dy * steady
+            # the gradient by logits is a difference of numbers as large as the weights
+            size = float(np.abs(weights).max()) if self.subject.loss.from_logits else 0.0
             dx = self.subject.walk_back(weights)["x"].reshape(len(dy), -1)
-            shaken = [self.subject.walk_back(weights, self.noise) for _ in range(WALKS)]
+            layers = with_noise(self.subject.layers, self.rng, size)
+            shaken = [self.subject.walk_back(weights, layers) for _ in range(WALKS)]
             largest = np.abs(dx).max(axis=1)
             jumps = [np.abs(one["x"].reshape(dx.shape) - dx).max(axis=1) for one in shaken]
             still = steady & (np.max(jumps, axis=0) <= JUMP * largest)
@@ -152,9 +155,10 @@ class _Engine:
             for k in entry.layers:
                 found |= {f"d{key}": array for key, array in replicas[k].grads.items()}
 
+            layers = [self.subject.layers[k] for k in entry.layers]
             expected, *shaken = (
-                self._passes(entry.layers, shard.start, x, dy, noise)
-                for noise in (Undisturbed(), *[self.noise] * WALKS)
+                self._passes(one, shard.start, x, dy)
+                for one in (layers, *[with_noise(layers, self.rng)] * WALKS)
             )
             off = [
                 f"{name} is {said}"
@@ -167,14 +171,9 @@ class _Engine:
                     what = f"the fused stage {entry.kind.__name__}, for {what},"
                 yield f"{what} is wrong by itself, held to float64: its {', its '.join(off)}"
 
-    def _passes(
-        self, numbers: Any, sample: int, x: Array, dy: Array, noise: Undisturbed
-    ) -> dict[str, Array]:
+    def _passes(self, layers: list[Any], sample: int, x: Array, dy: Array) -> dict[str, Array]:
         """y, dx and the gradients ("dW") of these layers in float64."""
-        layers = [self.subject.layers[k] for k in numbers]
-        found = self.subject.passes(
-            layers, sample, x.astype(float), lambda y: noise.handed_on(dy.astype(float)), noise
-        )
+        found = self.subject.passes(layers, sample, x.astype(float), lambda y: dy.astype(float))
         return {f"d{n.rpartition('/')[2]}" if "/" in n else n: a for n, a in found.items()}
 
     def _wrong_loss(self) -> Iterator[str]:
@@ -197,26 +196,44 @@ class _Engine:
                 yield f"the {name}, {kind}, is wrong by itself: its {what} is {difference}"
 
 
-class Noise(Undisturbed):
-    """A pass in which all that layers return and keep is off by as much as float32 may round."""
+def with_noise(layers: list[Layer], rng: np.random.Generator, size: float = 0.0) -> list[Any]:
+    """`layers` with noise before, between and after them; `size` goes to what comes last."""
+    noisy: list[Any] = [Noise(rng)]
+    for layer in layers:
+        noisy += [layer, Noise(rng, layer)]
+    noisy[-1].size = size
+    return noisy
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
 
-    def handed_on(self, array: Array, size: float = 0.0) -> Array:
+class Noise:
+    """Stands between two layers: what one hands to the other is off as float32 may round it.
+
+    So is what the layer before has kept for its backward. `size` is that of the numbers of which
+    the dy that comes back is a difference.
+    """
+
+    def __init__(self, rng: np.random.Generator, before: Layer | None = None) -> None:
+        self._rng, self._before, self.size = rng, before, 0.0
+        self.name = ""
+        self.grads: dict[str, Array] = {}
+
+    def forward(self, x: Array, training: bool) -> Array:
+        for one in layers_inside(self._before):
+            for name in OF_ONE_PASS:
+                setattr(one, name, self._rounded(getattr(one, name)))
+        return self._disturbed(x, 0.0)
+
+    def backward(self, dy: Array) -> Array:
+        return self._disturbed(dy, self.size)
+
+    def _disturbed(self, array: Array, size: float) -> Array:
         """What is 0, since a ReLU is closed or a cell dropped, is 0 in any float type."""
         width = max(NOISE * float(np.abs(array).max(initial=0)), 8 * ROUNDING * size)
         noise = self._rng.uniform(-width, width, array.shape)
-        disturbed: Array = np.where(array == 0, 0, array + noise)
-        return disturbed
-
-    def kept(self, layer: Layer) -> None:
-        """Rounded as in float32, which leaves no digits of 1 - y where y is saturated."""
-        for one in layers_inside(layer):
-            for name in OF_ONE_PASS:
-                setattr(one, name, self._rounded(getattr(one, name)))
+        return np.asarray(np.where(array == 0, 0, array + noise))
 
     def _rounded(self, cache: Any) -> Any:
+        """As in float32, which leaves no digits of 1 - y where y is saturated."""
         if type(cache) is tuple:
             return tuple(self._rounded(part) for part in cache)
         if not isinstance(cache, np.ndarray) or cache.dtype.kind != "f":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -274,20 +274,6 @@ def _by_sample(weights: Array, array: Array) -> Array:
 # -- a model --------------------------------------------------------------------------------------
 
 
-class Undisturbed:
-    """A pass in which nothing is added to what the layers return and keep; see `engine.Noise`."""
-
-    def handed_on(self, array: Array, size: float = 0.0) -> Array:
-        """What the next layer gets; `array` may be a difference of numbers of that `size`."""
-        return array
-
-    def kept(self, layer: Any) -> None:
-        """`layer` has kept what its backward needs."""
-
-
-UNDISTURBED = Undisturbed()
-
-
 class ModelSubject(Subject):
     """A model as a function of x and all its parameters; y is the loss of each sample.
 
@@ -355,45 +341,35 @@ class ModelSubject(Subject):
         n = len(self.x)
         return self._runner.network.shards(n) if self.training else [slice(0, n)]
 
-    def _up(
-        self, layers: list[Layer], sample: int, x: Array, noise: Undisturbed = UNDISTURBED
-    ) -> list[Array]:
+    def _up(self, layers: Sequence[Any], sample: int, x: Array) -> list[Array]:
         self._rewind(sample)
-        walk = [noise.handed_on(x.copy())]
+        walk = [x.copy()]
         for layer in layers:
-            walk.append(noise.handed_on(layer.forward(walk[-1], self.training)))
-            noise.kept(layer)
+            walk.append(layer.forward(walk[-1], self.training))
         return walk
 
     def passes(
-        self,
-        layers: list[Layer],
-        sample: int,
-        x: Array,
-        dy: Callable[[Array], Array],
-        noise: Undisturbed = UNDISTURBED,
+        self, layers: Sequence[Any], sample: int, x: Array, dy: Callable[[Array], Array]
     ) -> dict[str, Array]:
         """y, dx and the gradients ("layer name/key") of some of its layers, one after the other.
 
         x begins at number `sample` of the batch; `dy` is a function of y.
         """
-        y = self._up(layers, sample, x, noise)[-1]
+        y = self._up(layers, sample, x)[-1]
         dx = dy(y)
         for layer in reversed(layers):
-            dx = noise.handed_on(layer.backward(dx))
+            dx = layer.backward(dx)
         return {"y": y, "dx": dx, **_named_gradients(layers)}
 
-    def walk_back(self, dy: Array, noise: Undisturbed = UNDISTURBED) -> dict[str, Array]:
-        """The gradients by the layers' own backward, that of x among them."""
-        of_probabilities = float(np.abs(dy).max()) if self.loss.from_logits else 0.0
+    def walk_back(self, dy: Array, layers: Sequence[Any] | None = None) -> dict[str, Array]:
+        """The gradients by the backward of `layers`, or the model's; that of x among them."""
         found = []
         for shard in self._shards():
 
             def of_loss(y: Array, shard: slice = shard) -> Array:
-                gradient = self.loss.backward(self.y_true[shard], y)
-                return noise.handed_on(gradient * _by_sample(dy[shard], y), of_probabilities)
+                return self.loss.backward(self.y_true[shard], y) * _by_sample(dy[shard], y)
 
-            found.append(self.passes(self.layers, shard.start, self.x[shard], of_loss, noise))
+            found.append(self.passes(layers or self.layers, shard.start, self.x[shard], of_loss))
         sums: dict[str, Any] = {
             name: sum(one[name] for one in found) for name in found[0] if "/" in name
         }
@@ -422,7 +398,7 @@ def gradients(
     return _named_gradients(model.leaves)
 
 
-def _named_gradients(layers: list[Layer]) -> dict[str, Array]:
+def _named_gradients(layers: Iterable[Any]) -> dict[str, Array]:
     return {f"{one.name}/{key}": np.array(g) for one in layers for key, g in one.grads.items()}
 
 
