@@ -13,11 +13,12 @@ collide within a pass.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,7 @@ def _first_error(*turns: Callable[[], Any]) -> str:
 _switching = threading.Lock()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quick_switches() -> Iterator[None]:
     """Switch between threads as often as possible, unless another check is doing so already."""
     if not _switching.acquire(blocking=False):
@@ -161,33 +162,24 @@ def _quick_switches() -> Iterator[None]:
 
 def _in_threads(workers: list[_Worker]) -> str:
     """What is wrong after passes at the same time."""
-    wrong: list[str] = []
     start = threading.Barrier(len(workers))
 
-    def work(worker: _Worker) -> None:
-        try:
+    def work(worker: _Worker) -> str:
+        with contextlib.suppress(threading.BrokenBarrierError), np.errstate(all="ignore"):
             start.wait()
-        except threading.BrokenBarrierError:
-            return
-        with np.errstate(all="ignore"):
             for _ in range(ROUNDS):
                 turns = worker.begin, worker.forward, worker.backward
-                found = _first_error(*turns) or worker.difference()
-                wrong.extend([found] if found else [])
+                if wrong := _first_error(*turns) or worker.difference():
+                    return wrong
+        return ""
 
-    with _quick_switches():
-        started = []
-        for worker in workers:
-            thread = threading.Thread(target=work, args=(worker,))
-            try:
-                thread.start()
-            except RuntimeError:  # the system gives no more of them
-                start.abort()
-                break
-            started.append(thread)
-        for thread in started:
-            thread.join()
-    return wrong[0] if wrong else ""
+    with _quick_switches(), ThreadPoolExecutor(len(workers)) as pool:
+        try:
+            running = [pool.submit(work, worker) for worker in workers]
+        except RuntimeError:  # the system gives no more threads
+            start.abort()
+            return ""
+        return next((wrong for each in running if (wrong := each.result())), "")
 
 
 # -- what two replicas both reach -----------------------------------------------------------------
