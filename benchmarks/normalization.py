@@ -129,9 +129,9 @@ def race(place: str, x: Any, y: Any, rounds: int, steps: int) -> list[float]:
     minicnn.utils.set_random_seed(1)
     model = minicnn_model(place, 0.0)
     peer = Torch(place, 0.0, model)
-    for batch in batches[:3]:
+    for batch, rtol in zip(batches, (1e-5, 1e-2, 1e-2)):  # Adam's first steps are all one size,
         ours, theirs = model.train_on_batch(x[batch], y[batch]), peer.train(x[batch], y[batch])
-        np.testing.assert_allclose(ours, theirs, rtol=2e-3)
+        np.testing.assert_allclose(ours, theirs, rtol=rtol)  # so rounding of tiny gradients shows
     model = minicnn_model(place, 0.25)
     peer = Torch(place, 0.25, model)
 

@@ -243,7 +243,8 @@ def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(factor, channel
 
     def off(self, dy):
         dx = backward(self, dy)
-        self.conv.grads["W"][0, 0, 0, 0] *= np.float32(factor)
+        dW = self.conv.grads["W"].reshape(-1)  # its largest: others may be below the tolerance
+        dW[np.abs(dW).argmax()] *= np.float32(factor)
         return dx
 
     def make():
@@ -487,8 +488,7 @@ def test_batch_normalization_between_fused_steps():
     fused, plain = pair_of(make)
     assert kinds(fused) == [
         "DirectConvolution",
-        "layer",
-        "layer",
+        "NormalizationStage",
         "WinogradConvolution",
         "DenseStage",
     ]

@@ -17,8 +17,7 @@ variances", 1979.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -35,182 +34,171 @@ def combine(count: int, mean: Any, squares: Any, more: int, its_mean: Any, its_s
     return total
 
 
-class NormalizationKernels(NamedTuple):
-    """For C channels, with or without 2x2 max-pooling. Images are (n, H, W, C).
-
-    measure(x, mean, squares)
-        Mean (C,) and sum of squared deviations (C,) in float64, over all cells of x (n, cells, C).
-    normalize(x, mean, scale, shift, relu, y, argmax, keys.., first, dropped, dropout_scale)
-        y = dropout(pool(relu((x - mean) * scale + shift))).
-    sums(dy, y, argmax, x, mean, inverse, relu, dropout_scale, sums)
-        sums (2, C) in float64: of d and of d * x_hat.
-    gradients(dy, y, argmax, x, mean, inverse, factor, mean_d, mean_dx_hat, relu, dropout_scale, dx)
-        dx by the formula above; factor is gamma * inverse.
-    """
-
-    measure: Any
-    normalize: Any
-    sums: Any
-    gradients: Any
-
-
-@cache
-def normalization_kernels(C: int, pool: bool) -> NormalizationKernels:
-    """Made for C channels; with their number folded in they are vectorized."""
-
-    @jit_fma
-    def measure(x: Any, mean: Any, squares: Any) -> None:
-        middle, total = np.empty(C, np.float32), np.empty(C, np.float32)
-        square = np.empty(C, np.float32)
-        mean[:], squares[:] = 0, 0
-        cells = x.shape[1]
-        for n in range(len(x)):
-            for c in range(C):
-                middle[c], total[c], square[c] = 0, 0, 0
-            for k in range(cells):
-                for c in range(C):
-                    middle[c] += x[n, k, c]
-            for c in range(C):
-                middle[c] /= np.float32(cells)
-            for k in range(cells):
-                for c in range(C):
-                    d = x[n, k, c] - middle[c]
-                    total[c] += d
-                    square[c] += d * d
-            for c in range(C):  # as in `combine`, n images of the same size being in already
-                rest = np.float64(total[c]) / cells
-                delta = middle[c] + rest - mean[c]
-                mean[c] += delta / (n + 1)
-                own = square[c] - total[c] * rest
-                squares[c] += own + delta * delta * (cells * n / (n + 1))
-
-    @jit_fma
-    def normalize(
-        x: Any,
-        mean: Any,
-        scale: Any,
-        shift: Any,
-        relu: bool,
-        y: Any,
-        argmax: Any,
-        key_1: int,
-        key_2: int,
-        first: int,
-        dropped: int,
-        dropout_scale: Any,
-    ) -> None:
-        zero = np.float32(0)
-        N, H, W = y.shape[:3]
-        z = np.empty((4, C), np.float32)
-        for n in range(N):
-            for h in range(H):
-                for w in range(W):
-                    if pool:
-                        for k in range(4):
-                            p, q = 2 * h + k // 2, 2 * w + k % 2
-                            for c in range(C):
-                                z[k, c] = (x[n, p, q, c] - mean[c]) * scale[c] + shift[c]
-                        for c in range(C):
-                            best, won = z[0, c], np.int8(0)
-                            if z[1, c] > best:
-                                best, won = z[1, c], np.int8(1)
-                            if z[2, c] > best:
-                                best, won = z[2, c], np.int8(2)
-                            if z[3, c] > best:
-                                best, won = z[3, c], np.int8(3)
-                            dead = relu and best <= 0
-                            y[n, h, w, c] = zero if dead else best
-                            argmax[n, h, w, c] = np.int8(-1) if dead else won
-                    else:
-                        for c in range(C):
-                            value = (x[n, h, w, c] - mean[c]) * scale[c] + shift[c]
-                            y[n, h, w, c] = zero if relu and value <= 0 else value
-                    if dropped > 0:
-                        counter = first + ((n * H + h) * W + w) * C
-                        for c in range(C):
-                            stays = keep(key_1, key_2, counter + c, dropped)
-                            y[n, h, w, c] = y[n, h, w, c] * dropout_scale if stays else zero
-                            if pool:
-                                argmax[n, h, w, c] = argmax[n, h, w, c] if stays else np.int8(-1)
-
-    @jit_fma
-    def sums(
-        dy: Any,
-        y: Any,
-        argmax: Any,
-        x: Any,
-        mean: Any,
-        inverse: Any,
-        relu: bool,
-        dropout_scale: Any,
-        sums: Any,
-    ) -> None:
-        zero = np.float32(0)
-        N, H, W = dy.shape[:3]
-        of_d, of_dx = np.empty(C, np.float32), np.empty(C, np.float32)
-        sums[:] = 0
-        for n in range(N):
-            for h in range(H):
-                for c in range(C):
-                    of_d[c], of_dx[c] = 0, 0
-                for w in range(W):
-                    if pool:
-                        for c in range(C):
-                            won = argmax[n, h, w, c]
-                            d = zero if won < 0 else dy[n, h, w, c] * dropout_scale
-                            upper = x[n, 2 * h, 2 * w + 1, c] if won == 1 else x[n, 2 * h, 2 * w, c]
-                            i = 2 * h + 1
-                            lower = x[n, i, 2 * w + 1, c] if won == 3 else x[n, i, 2 * w, c]
-                            of_d[c] += d
-                            of_dx[c] += d * ((lower if won > 1 else upper) - mean[c])
-                    else:
-                        for c in range(C):
-                            dead = relu and y[n, h, w, c] <= 0
-                            d = zero if dead else dy[n, h, w, c] * dropout_scale
-                            of_d[c] += d
-                            of_dx[c] += d * (x[n, h, w, c] - mean[c])
-                for c in range(C):  # the sums of a row are short enough for float32
-                    sums[0, c] += of_d[c]
-                    sums[1, c] += of_dx[c] * inverse[c]
-
-    @jit_fma
-    def gradients(
-        dy: Any,
-        y: Any,
-        argmax: Any,
-        x: Any,
-        mean: Any,
-        inverse: Any,
-        factor: Any,
-        mean_d: Any,
-        mean_dx_hat: Any,
-        relu: bool,
-        dropout_scale: Any,
-        dx: Any,
-    ) -> None:
-        zero = np.float32(0)
-        N, H, W = x.shape[:3]
-        slope = np.empty(C, np.float32)
+@jit_fma
+def measure(x: Any, mean: Any, squares: Any) -> None:
+    """Mean and sum of squared deviations (C,), in float64, over the cells of x (n, cells, C)."""
+    cells, C = x.shape[1:]
+    middle, total = np.empty(C, np.float32), np.empty(C, np.float32)
+    square = np.empty(C, np.float32)
+    mean[:], squares[:] = 0, 0
+    for n in range(len(x)):
         for c in range(C):
-            slope[c] = mean_dx_hat[c] * inverse[c]
-        for n in range(N):
-            for h in range(H):
-                for w in range(W):
-                    if pool:
-                        i, j = h // 2, w // 2
-                        inside = i < dy.shape[1] and j < dy.shape[2]
-                        here = 2 * (h % 2) + w % 2
-                        for c in range(C):
-                            d = zero
-                            if inside:
-                                d = dy[n, i, j, c] if argmax[n, i, j, c] == here else zero
-                            deviation = (x[n, h, w, c] - mean[c]) * slope[c]
-                            dx[n, h, w, c] = factor[c] * (d * dropout_scale - mean_d[c] - deviation)
-                    else:
-                        for c in range(C):
-                            dead = relu and y[n, h, w, c] <= 0
-                            d = zero if dead else dy[n, h, w, c] * dropout_scale
-                            deviation = (x[n, h, w, c] - mean[c]) * slope[c]
-                            dx[n, h, w, c] = factor[c] * (d - mean_d[c] - deviation)
+            middle[c], total[c], square[c] = 0, 0, 0
+        for k in range(cells):
+            for c in range(C):
+                middle[c] += x[n, k, c]
+        for c in range(C):
+            middle[c] /= np.float32(cells)
+        for k in range(cells):
+            for c in range(C):
+                d = x[n, k, c] - middle[c]
+                total[c] += d
+                square[c] += d * d
+        for c in range(C):  # as in `combine`, n images of the same size being in already
+            rest = np.float64(total[c]) / cells
+            delta = middle[c] + rest - mean[c]
+            mean[c] += delta / (n + 1)
+            own = square[c] - total[c] * rest
+            squares[c] += own + delta * delta * (cells * n / (n + 1))
 
-    return NormalizationKernels(measure, normalize, sums, gradients)
+
+@jit_fma
+def normalize(
+    x: Any,
+    mean: Any,
+    scale: Any,
+    shift: Any,
+    pool: bool,
+    relu: bool,
+    y: Any,
+    argmax: Any,
+    key_1: int,
+    key_2: int,
+    first: int,
+    dropped: int,
+    dropout_scale: Any,
+) -> None:
+    """y = dropout(pool(relu((x - mean) * scale + shift))) for images x (n, H, W, C).
+
+    pool is 2x2 max-pooling or nothing, relu or nothing; dropped 0 means no dropout. argmax is that
+    of each pooled window, -1 where ReLU or dropout left 0.
+    """
+    zero = np.float32(0)
+    N, H, W, C = y.shape
+    z = np.empty((4, C), np.float32)
+    for n in range(N):
+        for h in range(H):
+            for w in range(W):
+                if pool:
+                    for k in range(4):
+                        p, q = 2 * h + k // 2, 2 * w + k % 2
+                        for c in range(C):
+                            z[k, c] = (x[n, p, q, c] - mean[c]) * scale[c] + shift[c]
+                    for c in range(C):
+                        best, won = z[0, c], np.int8(0)
+                        if z[1, c] > best:
+                            best, won = z[1, c], np.int8(1)
+                        if z[2, c] > best:
+                            best, won = z[2, c], np.int8(2)
+                        if z[3, c] > best:
+                            best, won = z[3, c], np.int8(3)
+                        dead = relu and best <= 0
+                        y[n, h, w, c] = zero if dead else best
+                        argmax[n, h, w, c] = np.int8(-1) if dead else won
+                else:
+                    for c in range(C):
+                        value = (x[n, h, w, c] - mean[c]) * scale[c] + shift[c]
+                        y[n, h, w, c] = zero if relu and value <= 0 else value
+                if dropped > 0:
+                    counter = first + ((n * H + h) * W + w) * C
+                    for c in range(C):
+                        stays = keep(key_1, key_2, counter + c, dropped)
+                        y[n, h, w, c] = y[n, h, w, c] * dropout_scale if stays else zero
+                        if pool:
+                            argmax[n, h, w, c] = argmax[n, h, w, c] if stays else np.int8(-1)
+
+
+@jit_fma
+def sums(
+    dy: Any,
+    y: Any,
+    argmax: Any,
+    x: Any,
+    mean: Any,
+    inverse: Any,
+    pool: bool,
+    relu: bool,
+    dropout_scale: Any,
+    totals: Any,
+) -> None:
+    """totals (2, C) in float64: the sums of d and of d * x_hat."""
+    zero = np.float32(0)
+    N, H, W, C = dy.shape
+    of_d, of_dx = np.empty(C, np.float32), np.empty(C, np.float32)
+    totals[:] = 0
+    for n in range(N):
+        for h in range(H):
+            for c in range(C):
+                of_d[c], of_dx[c] = 0, 0
+            for w in range(W):
+                if pool:
+                    for c in range(C):
+                        won = argmax[n, h, w, c]
+                        d = zero if won < 0 else dy[n, h, w, c] * dropout_scale
+                        upper = x[n, 2 * h, 2 * w + 1, c] if won == 1 else x[n, 2 * h, 2 * w, c]
+                        i = 2 * h + 1
+                        lower = x[n, i, 2 * w + 1, c] if won == 3 else x[n, i, 2 * w, c]
+                        of_d[c] += d
+                        of_dx[c] += d * ((lower if won > 1 else upper) - mean[c])
+                else:
+                    for c in range(C):
+                        dead = relu and y[n, h, w, c] <= 0
+                        d = zero if dead else dy[n, h, w, c] * dropout_scale
+                        of_d[c] += d
+                        of_dx[c] += d * (x[n, h, w, c] - mean[c])
+            for c in range(C):  # the sums of a row are short enough for float32
+                totals[0, c] += of_d[c]
+                totals[1, c] += of_dx[c] * inverse[c]
+
+
+@jit_fma
+def gradients(
+    dy: Any,
+    y: Any,
+    argmax: Any,
+    x: Any,
+    mean: Any,
+    inverse: Any,
+    factor: Any,
+    mean_d: Any,
+    mean_dx_hat: Any,
+    pool: bool,
+    relu: bool,
+    dropout_scale: Any,
+    dx: Any,
+) -> None:
+    """dx by the formula above; factor is gamma * inverse, the means are those of the sums."""
+    zero = np.float32(0)
+    N, H, W, C = x.shape
+    slope = np.empty(C, np.float32)
+    for c in range(C):
+        slope[c] = mean_dx_hat[c] * inverse[c]
+    for n in range(N):
+        for h in range(H):
+            for w in range(W):
+                if pool:
+                    i, j = h // 2, w // 2
+                    inside = i < dy.shape[1] and j < dy.shape[2]
+                    here = 2 * (h % 2) + w % 2
+                    for c in range(C):
+                        d = zero
+                        if inside:
+                            d = dy[n, i, j, c] if argmax[n, i, j, c] == here else zero
+                        deviation = (x[n, h, w, c] - mean[c]) * slope[c]
+                        dx[n, h, w, c] = factor[c] * (d * dropout_scale - mean_d[c] - deviation)
+                else:
+                    for c in range(C):
+                        dead = relu and y[n, h, w, c] <= 0
+                        d = zero if dead else dy[n, h, w, c] * dropout_scale
+                        deviation = (x[n, h, w, c] - mean[c]) * slope[c]
+                        dx[n, h, w, c] = factor[c] * (d - mean_d[c] - deviation)

@@ -276,7 +276,6 @@ class NormalizationStage(FusedStage):
         self.pool = "MaxPooling2D" in kinds
         self.relu = "ReLU" in kinds or "Activation" in kinds
         self.channels = len(layer.state["moving_mean"])
-        self.kernels = normalization.normalization_kernels(self.channels, self.pool)
         self._ones = np.ones(self.channels, np.float32)
         self._zeros = np.zeros(self.channels, np.float32)
         self.measured = np.zeros((2, self.channels))  # mean and sum of squared deviations
@@ -290,7 +289,7 @@ class NormalizationStage(FusedStage):
         """Measure the shard."""
         rows = x.reshape(len(x) if x.ndim > 2 else 1, -1, self.channels)
         self.cells = x.size // self.channels
-        self.kernels.measure(rows, *self.measured)
+        normalization.measure(rows, *self.measured)
 
     @staticmethod
     def agree(stages: Sequence[NormalizationStage]) -> None:
@@ -326,8 +325,17 @@ class NormalizationStage(FusedStage):
         y = self.buffer("y", shape)
         argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
         *drawn, self._scale = self.drawn(training, y[0].size)
-        self.kernels.normalize(
-            images, self.mean, self._scale_of_x, shift, self.relu, y, argmax, *drawn, self._scale
+        normalization.normalize(  # type: ignore[call-arg]
+            images,
+            self.mean,
+            self._scale_of_x,
+            shift,
+            self.pool,
+            self.relu,
+            y,
+            argmax,
+            *drawn,
+            self._scale,
         )
         self._x, self._y, self._argmax, self._shape = images, y, argmax, x.shape
         return y if self.pool else y.reshape(x.shape)
@@ -335,9 +343,9 @@ class NormalizationStage(FusedStage):
     def begin_backward(self, dy: Array) -> None:
         """Sum up the shard's d and d * x_hat, which are its parts of dbeta and dgamma."""
         dy = dy.reshape(self._y.shape)
-        self.kernels.sums(
-            dy, self._y, self._argmax, self._x, self.mean, self.inverse, self.relu, self._scale,
-            self.sums,
+        normalization.sums(
+            dy, self._y, self._argmax, self._x, self.mean, self.inverse, self.pool, self.relu,
+            self._scale, self.sums,
         )  # fmt: skip
         self.sums[1] -= self.sums[0] * self.rest * self.inverse
         for key, total in (("beta", self.sums[0]), ("gamma", self.sums[1])):
@@ -362,9 +370,10 @@ class NormalizationStage(FusedStage):
         dx = self.buffer("dx", self._x.shape)
         mean_d, mean_dx_hat = self.mean_sums
         mean_d = mean_d - self.rest * self.inverse * mean_dx_hat
-        self.kernels.gradients(
+        normalization.gradients(
             dy.reshape(self._y.shape), self._y, self._argmax, self._x, self.mean, self.inverse,
-            self._scale_of_x, mean_d, mean_dx_hat, self.relu, self._scale, dx,
+            self._scale_of_x, mean_d, mean_dx_hat, self.pool, self.relu,
+            self._scale, dx,
         )  # fmt: skip
         return dx.reshape(self._shape)
 

@@ -469,6 +469,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         draw=some_normalization,
         weight=2,
         built_when_made=False,
+        fused=lambda draw, sample: {"momentum": 0.9},
     ),
     Conv2D: LayerCase(
         examples={
