@@ -68,9 +68,9 @@ def size_of(shape: Shape) -> int:
 
 
 def checks_shapes(output_shape: Callable[..., Shape]) -> Callable[..., Shape]:
-    """`output_shape`, with an error that names the layer if it is asked for what is no shape.
+    """`output_shape`, with an error that names the layer if it is not given a shape.
 
-    Numbers that are no sizes come to the layer first, which may have more to say about them.
+    Numbers that cannot be sizes reach the layer first, whose own message may say more.
     """
 
     def a_size(n: Any) -> bool:

@@ -55,7 +55,7 @@ def training_curves(
             f"{who}: expected a History or its history dict, received {type(history).__name__}. "
             "Pass what fit() returned"
         )
-    curves = {  # a callback may have noted what is no number: there is nothing to draw of it
+    curves = {  # a callback may have recorded texts, which cannot be drawn
         name: checks.numeric(values, name, f"{who}, in history")
         for name, values in record.items()
         if isinstance(name, str) and (name == "loss" or not _is_text(values))
