@@ -12,6 +12,7 @@ from typing import Any
 from minicnn import (
     callbacks,
     config,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -20,6 +21,7 @@ from minicnn import (
     model_selection,
     models,
     optimizers,
+    regularizers,
     utils,
 )
 from minicnn.config import show_config
@@ -42,6 +44,7 @@ __all__ = [
     "Sequential",
     "callbacks",
     "config",
+    "constraints",
     "datasets",
     "get_num_threads",
     "initializers",
@@ -51,6 +54,7 @@ __all__ = [
     "model_selection",
     "models",
     "optimizers",
+    "regularizers",
     "set_num_threads",
     "show_config",
     "utils",

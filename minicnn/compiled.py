@@ -19,6 +19,7 @@ from minicnn.inputs import Data
 from minicnn.items import unchanged_on_error
 from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape
+from minicnn.layers.regularization import OutputPenalty, with_penalties
 from minicnn.metrics import Metric
 from minicnn.settings import Setting
 from minicnn.stack import Stack, serve, served_by
@@ -62,6 +63,7 @@ class Compiled(Stack):
         self.history: History | None = None
         self.stop_training = False
         self.steps_taken = 0
+        self._penalties: dict[Layer, OutputPenalty] = {}  # on outputs of the last forward
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("loss", "optimizer", "jit_compile"):  # what `fit` has chosen its way by
@@ -146,7 +148,7 @@ class Compiled(Stack):
         `print(model.plan())` shows it. Raises ValueError before the model is built.
         """
         self._needs_build("plan")
-        return self.plan_of(before_softmax(self.leaves)[0])
+        return self.plan_of(before_softmax(with_penalties(self.leaves))[0])
 
     def plan_of(self, layers: list[Layer]) -> Plan:
         """The plan for `layers`, these or these without their softmax."""
@@ -283,7 +285,7 @@ class Compiled(Stack):
                 _in_fit.discard(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_in_fit": (0, 0)}
+        return {**super().__getstate__(), "_in_fit": (0, 0), "_penalties": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

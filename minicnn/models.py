@@ -17,6 +17,7 @@ from minicnn.compiled import Compiled
 from minicnn.console import say
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.layers.base import Layer, Shape
+from minicnn.layers.regularization import OutputPenalty
 from minicnn.progress import checked_verbose
 from minicnn.training import loop
 from minicnn.training.finite import expect_finite
@@ -164,8 +165,13 @@ class Sequential(Compiled):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Output for one batch x: every layer's `forward`, first to last."""
         training = checks.boolean(training, "training", self.who)
+        self._penalties = {}
         for layer in self.leaves:
             x = layer.forward(x, training)
+            if layer.activity_regularizer is not None:
+                penalty = self._penalties[layer] = OutputPenalty(layer)
+                x = penalty.forward(x)
+                layer._activity = penalty.penalty
         return x
 
     def backward(self, dy: Array) -> Array:
@@ -174,6 +180,8 @@ class Sequential(Compiled):
         Fills `flat_grads`, and with it every `layer.grads`.
         """
         for layer in reversed(self.leaves):
+            if layer in self._penalties:
+                dy = self._penalties[layer].backward(dy)
             dy = layer.backward(dy)
         self.store.collect_gradients()
         return dy

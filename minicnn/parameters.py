@@ -11,16 +11,16 @@ one layer after the other does not copy everything each time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import checks
+from minicnn import checks, constraints, regularizers
 from minicnn.layers.arrays import replacement
 from minicnn.layers.base import Layer
-from minicnn.layers.contents import replace_arrays
+from minicnn.layers.contents import layers_inside, replace_arrays
 
 Array = NDArray[Any]
 
@@ -33,6 +33,29 @@ class View(NamedTuple):
     place: slice
     param: Array
     grad: Array
+
+
+class Ruled(NamedTuple):
+    """A parameter with a regularizer or a constraint."""
+
+    place: slice
+    shape: tuple[int, ...]
+    rule: Any
+    who: str
+
+    def penalty(self, w: Array) -> float:
+        """What the regularizer makes of the parameter in the vector w."""
+        return regularizers.penalty(self.rule, w[self.place].reshape(self.shape), self.who)
+
+    def add_gradient(self, w: Array, g: Array) -> None:
+        """Add the gradient of the penalty to the vector g."""
+        w, g = w[self.place].reshape(self.shape), g[self.place].reshape(self.shape)
+        g += regularizers.slope(self.rule, w, self.who)
+
+    def constrain(self, w: Array) -> None:
+        """Hold the parameter in the vector w to its constraint."""
+        w = w[self.place].reshape(self.shape)
+        w[...] = constraints.applied(self.rule, w, self.who)
 
 
 class FlatParameters:
@@ -118,17 +141,23 @@ class FlatParameters:
                 view.layer.grads[view.key] = view.grad
 
     def parts(self, layers: Iterable[Layer]) -> list[slice]:
-        """Where the trainable ones of `layers` lie; neighbours joined."""
+        """Where the parameters of the trainable ones of `layers` lie, one slice for each."""
         chosen = {id(layer) for layer in layers if layer.trainable}
-        parts: list[slice] = []
-        for view in self._views:
-            if id(view.layer) not in chosen:
-                continue
-            if parts and parts[-1].stop == view.place.start:
-                parts[-1] = slice(parts[-1].start, view.place.stop)
-            else:
-                parts.append(view.place)
-        return parts
+        return [view.place for view in self._views if id(view.layer) in chosen]
+
+    def ruled(self, table: str, parts: Iterable[slice]) -> list[Ruled]:
+        """The parameters at these `parts` that have a regularizer, or a constraint.
+
+        `table` is the layers' attribute, "regularizers" or "constraints". A layer inside another
+        may share the array that the outer one shows; its rules count.
+        """
+        starts = {part.start for part in parts}
+        return [
+            Ruled(view.place, view.param.shape, rule, f"{view.layer.who}: {view.key}")
+            for view in self._views
+            if view.place.start in starts
+            for rule in _rules(view, table)
+        ]
 
     def _values(self, view: View, given: Any) -> Array:
         name = f"params[{checks.shown(view.key)}]"
@@ -180,6 +209,13 @@ class FlatParameters:
 
     def _resize(self, size: int) -> None:
         self.params, self.grads = self._all_params[:size], self._all_grads[:size]
+
+
+def _rules(view: View, table: str) -> Iterator[Any]:
+    for layer in layers_inside(view.layer):
+        for key, rule in getattr(layer, table).items():
+            if layer.params.get(key) is view.layer.params[view.key]:
+                yield rule
 
 
 def _size(layer: Layer) -> int:

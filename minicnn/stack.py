@@ -30,7 +30,7 @@ from minicnn.items import (
 )
 from minicnn.layers import contents
 from minicnn.layers.arrays import checked_weights
-from minicnn.layers.base import Layer, Shape
+from minicnn.layers.base import Layer, Shape, penalties
 from minicnn.layers.input import InputLayer
 from minicnn.layers.names import unique_name
 from minicnn.layers.subclassing import checked_init
@@ -133,8 +133,21 @@ class Stack(HasWeights):
 
     @property
     def trainable_parts(self) -> list[slice]:
-        """Where the parameters lie in the vector that training changes, by the last `compile`."""
-        return self._trainable_parts or []
+        """Where the parameters lie in the vector that training changes, by the last `compile`.
+
+        One slice for each parameter.
+        """
+        if self._trainable_parts is None:
+            return self._store.parts(self._leaves)
+        return self._trainable_parts
+
+    @property
+    def losses(self) -> list[float]:
+        """The penalties now: on the outputs of the last call, then on the parameters.
+
+        Those of frozen layers do not count. See `regularizers.py`.
+        """
+        return penalties(self.leaves)
 
     @property
     def input_shape(self) -> Shape:

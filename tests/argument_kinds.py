@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import initializers, losses, metrics, optimizers
+from minicnn import constraints, initializers, losses, metrics, optimizers, regularizers
 from minicnn.callbacks import Callback, History
 from minicnn.checks import LARGEST_SIZE
 from minicnn.layers import ActivationLayer, Layer
@@ -162,6 +162,8 @@ ACTIVATION = named_class(activation_layers.KNOWN, ActivationLayer).or_(is_none)
 INITIALIZER = named_class(initializers.KNOWN, initializers.Initializer).or_(
     lambda value: isinstance(value, (np.ndarray, np.generic)) and as_numbers(value) is not None
 )
+REGULARIZER = named_class(regularizers.KNOWN, regularizers.Regularizer).or_(is_none)
+CONSTRAINT = named_class(constraints.KNOWN, constraints.Constraint).or_(is_none).or_(callable)
 OPTIMIZER = named_class(optimizers.KNOWN, Optimizer)
 LOSS = named_class(losses.KNOWN, losses.Loss)
 VERBOSE = Kind(
@@ -228,6 +230,29 @@ SPLIT = Kind(
 KINDS: dict[str, Kind] = {
     # layers
     "activation": ACTIVATION,
+    **dict.fromkeys(
+        (
+            "activity_regularizer",
+            "beta_regularizer",
+            "bias_regularizer",
+            "gamma_regularizer",
+            "kernel_regularizer",
+            "regularizer",
+        ),
+        REGULARIZER,
+    ),
+    **dict.fromkeys(
+        (
+            "beta_constraint",
+            "bias_constraint",
+            "constraint",
+            "gamma_constraint",
+            "kernel_constraint",
+        ),
+        CONSTRAINT,
+    ),
+    "layers.regularization.*.l1": reals(0),
+    "layers.regularization.*.l2": reals(0),
     "axis": integers(-1),
     "bias_initializer": INITIALIZER.named("initializer"),
     "center": BOOLEAN,

@@ -10,7 +10,16 @@ import pytest
 from cases.layers import LAYERS
 from cases.optimizers import OPTIMIZERS
 
-from minicnn import Sequential, initializers, layers, losses, metrics, optimizers
+from minicnn import (
+    Sequential,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+)
 from minicnn.callbacks import Callback, History
 from minicnn.checks import real
 from minicnn.initializers import Constant, GlorotUniform, Zeros
@@ -84,6 +93,18 @@ for kind, case in {**LAYERS, **OPTIMIZERS}.items():  # the others as the table o
     fullest = max((getattr(e, "kwargs", e) for e in case.examples.values()), key=len)
     MADE.setdefault(kind, functools.partial(kind, **fullest))
 
+MADE |= {
+    regularizers.Regularizer: lambda: regularizers.Regularizer(),
+    regularizers.L1: lambda: regularizers.L1(0.5),
+    regularizers.L2: lambda: regularizers.L2(np.float32(0.5)),
+    regularizers.L1L2: lambda: regularizers.L1L2(0.5, 2),
+    constraints.Constraint: lambda: constraints.Constraint(),
+    constraints.MaxNorm: lambda: constraints.MaxNorm(3, [0, 1, 2]),
+    constraints.MinMaxNorm: lambda: constraints.MinMaxNorm(0.5, 2, 0.25, -1),
+    constraints.NonNeg: lambda: constraints.NonNeg(),
+    constraints.UnitNorm: lambda: constraints.UnitNorm((0,)),
+}
+
 
 kinds = pytest.mark.parametrize("kind", MADE, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 
@@ -97,9 +118,10 @@ def vars_of(kind):
 
 
 def test_every_public_class_is_here():
-    modules = (layers, losses, metrics, optimizers, initializers)
+    modules = (layers, losses, metrics, optimizers, initializers, regularizers, constraints)
     public = [one for module in modules for one in vars(module).values()]
     bases = (layers.Layer, losses.Loss, metrics.Metric, optimizers.Optimizer)
+    bases += (regularizers.Regularizer, constraints.Constraint)
     missing = [
         one.__name__
         for one in public
@@ -119,8 +141,11 @@ def test_a_config_goes_through_json_and_makes_an_equal_object(kind):
     again = kind.from_config(json.loads(json.dumps(config)))
     assert type(again) is kind
     assert again.get_config() == config
+    rules = (regularizers.Regularizer, constraints.Constraint)
     for name in settings_of(kind):
-        if name in arguments(kind) and not isinstance(
+        if isinstance(value := getattr(thing, name, None), rules):
+            assert getattr(again, name).get_config() == value.get_config()
+        elif name in arguments(kind) and not isinstance(
             getattr(thing, name), (layers.Layer, np.ndarray)
         ):
             mine, other = getattr(thing, name), getattr(again, name)
@@ -134,7 +159,8 @@ def test_a_config_goes_through_json_and_makes_an_equal_object(kind):
 def test_a_config_holds_the_constructor_s_arguments(kind):
     config = MADE[kind]().get_config()
     assert set(config) <= set(arguments(kind))
-    assert set(arguments(kind)) - set(config) <= {"input_shape"}
+    without = {"activity_regularizer"} if kind is layers.ActivityRegularization else set()
+    assert set(arguments(kind)) - set(config) <= {"input_shape", *without}
 
 
 @kinds
@@ -164,10 +190,15 @@ def test_users_own_attributes_are_free(kind):
     mine.stride, mine.lr, mine.beta1, mine.on_epoch_ends = 1, 2, 3, 4
 
 
+REGULARIZED = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
+
 FIXED = {
-    Conv2D: {"filters", "kernel_size", "strides", "padding", "use_bias"},
-    Dense: {"units", "use_bias"},
-    BatchNormalization: {"axis", "center", "scale"},
+    Conv2D: {"filters", "kernel_size", "strides", "padding", "use_bias", *REGULARIZED},
+    Dense: {"units", "use_bias", *REGULARIZED},
+    BatchNormalization: {
+        *("axis", "center", "scale", "beta_regularizer", "gamma_regularizer"),
+        *("beta_constraint", "gamma_constraint"),
+    },
     MaxPooling2D: {"pool_size", "strides", "padding"},
     layers.AveragePooling2D: {"pool_size", "strides", "padding"},
     layers.GlobalAveragePooling2D: {"keepdims"},

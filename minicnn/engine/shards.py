@@ -26,6 +26,7 @@ from minicnn.engine.plan import Plan
 from minicnn.engine.stages import NormalizationStage
 from minicnn.layers import Activation, Conv2D, Dense, Layer, Linear, Softmax
 from minicnn.layers.contents import Streams, layers_inside, replicas
+from minicnn.layers.regularization import OutputPenalty
 
 Array = NDArray[Any]
 
@@ -72,6 +73,7 @@ class Lane:
         self.fuses = plan.fuses
         # fused stages reuse their buffers; a layer keeps new arrays for its backward
         self._caching = [stage for stage in self.stages if isinstance(stage, Layer)]
+        self._penalties = [one for one in self.layers if isinstance(one, OutputPenalty)]
         inner = [one for layer in self.layers for one in layers_inside(layer)[1:]]
         self._seek = [part.seek for part in (*self.stages, *inner) if type(part).seek != Layer.seek]
         self._seek.append(Streams(self.layers).seek)
@@ -116,6 +118,15 @@ class Lane:
         for seek in self._seek:
             seek(step, sample)
 
+    def begin(self, n: int) -> None:
+        """What comes are shards of a batch of `n` samples."""
+        for one in self._penalties:
+            one.samples = n
+
+    def penalty(self) -> float:
+        """The last shard's part of the penalties on outputs; see `layers/regularization.py`."""
+        return sum(one.penalty for one in self._penalties)
+
     def forget(self) -> None:
         """Release the activations of the last forward."""
         for layer in self._caching:
@@ -136,13 +147,15 @@ class ShardedNetwork:
 
     def __init__(self, plan: Plan, dtype: Any, *, training: bool) -> None:
         self.plan = plan
+        penalties = [one for one in plan.layers if isinstance(one, OutputPenalty)]
+        self.penalizes_batches = any(one.mixes_samples for one in penalties)
         mixing = {
             k
             for k, layer in enumerate(plan.layers)
             if any(one.mixes_samples for one in layers_inside(layer))
         }
         known = {entry.layers[0] for entry in plan.entries if entry.kind is NormalizationStage}
-        self.whole = training and bool(mixing - known)
+        self.whole = bool(training and mixing - known) or self.penalizes_batches
         self.in_phases = training and bool(mixing) and not self.whole
         size = sum(array.size for layer in plan.layers for array in layer.params.values())
         self._vectors = np.zeros((LANES, size), dtype) if training else None
@@ -161,6 +174,7 @@ class ShardedNetwork:
                 lane = self._free.pop()
             except IndexError:
                 lane = Lane(self.plan, None)
+            lane.begin(n)
             _walk(lane, [shard], work)
             self._free.append(lane)
 
@@ -178,7 +192,7 @@ class ShardedNetwork:
         """
         shards = self.shards(n)
         if self.in_phases:
-            self._ready(len(shards))
+            self._ready(len(shards), n)
             self._run_in_phases([*zip(self._lanes, shards)], work, other_jobs)
             return
         several = len(shards) > LANES
@@ -199,13 +213,13 @@ class ShardedNetwork:
             if shard.start in ends:
                 lane.gradient[...] = lane.sum
 
-        self._ready(min(LANES, len(shards)))
+        self._ready(min(LANES, len(shards)), n)
         lanes = zip(self._lanes, (shards[k::LANES] for k in range(len(self._summands))))
         jobs = [partial(_walk, lane, share, add) for lane, share in lanes]
         threads.run(lambda job: job(), [*jobs, *other_jobs])
 
-    def _ready(self, count: int) -> None:
-        """Have `count` lanes, each with its gradient vector."""
+    def _ready(self, count: int, n: int) -> None:
+        """Have `count` lanes for a batch of `n` samples, each with its gradient vector."""
         if self._vectors is None:
             raise ValueError("this network was made without training=True")
         if len(self._vectors) < count:
@@ -214,6 +228,8 @@ class ShardedNetwork:
         self._summands = self._vectors[:count]
         while len(self._lanes) < count:
             self._lanes.append(Lane(self.plan, self._vectors[len(self._lanes)]))
+        for lane in self._lanes:
+            lane.begin(n)
 
     def _run_in_phases(
         self,

@@ -432,12 +432,15 @@ def check_model(
 
 
 def _wrong_parts(subject: ModelSubject, seed: int) -> list[str]:
-    """Which layers, or the loss, fail by themselves."""
-    *inputs, logits = subject.outputs()
+    """Which layers, or regularizers, or the loss, fail by themselves."""
+    logits = subject.outputs()[-1]
     parts = [
         check_layer(layer, x.shape, training=subject.training, seed=seed)
-        for layer, x in zip(subject.layers, inputs)
+        for layer, x in subject.layers_and_inputs()
     ]
+    for layer, x in subject.penalties_and_inputs():
+        found = check_layer(layer, x.shape, seed=seed)  # not on x, where L1 has kinks: zero biases
+        parts.append(replace(found, title=f"the regularizer of {layer.who}, x {x.shape}"))
     parts.append(check_loss(subject.loss, subject.y_true, logits, seed=seed))
     failed = [part for part in parts if not part.ok]
     if not failed:

@@ -30,6 +30,7 @@ from minicnn.gradcheck.subjects import ModelSubject, as_type, gradients
 from minicnn.inputs import Data
 from minicnn.layers import Layer
 from minicnn.layers.contents import OF_ONE_PASS, layers_inside
+from minicnn.layers.regularization import OutputPenalty
 from minicnn.training.step import Runner
 
 Array = NDArray[Any]
@@ -51,6 +52,7 @@ def check_engine(
     Its problems, of the kind "engine", say which step is wrong. `subject` is left as it is.
     """
     engine = _Engine(subject, rng)
+    dy = subject.of_samples(dy)
     result = CheckResult(
         f"{engine.title}, not compared: rounding changes most samples' too much", ()
     )
@@ -144,6 +146,9 @@ class _Engine:
         shard = self.runner.network.shards(len(subject.x))[-1]
         inputs = [x[shard] for x in subject.outputs()]
         replicas = [layer.replica() for layer in plan.layers]
+        for one in replicas:
+            if isinstance(one, OutputPenalty):
+                one.samples = len(subject.x)
         for entry, stage in zip(plan.entries, plan.stages(replicas)):
             x = inputs[entry.layers[0]].astype(subject.dtype)
             dy = self.rng.normal(size=inputs[entry.layers[-1] + 1].shape).astype(subject.dtype)

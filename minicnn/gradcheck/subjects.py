@@ -21,6 +21,8 @@ from minicnn.gradcheck.copies import Rewind, copy_of, is_float, move_constants, 
 from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
 from minicnn.layers.base import Layer
+from minicnn.layers.contents import layers_inside, replicas
+from minicnn.layers.regularization import OutputPenalty, with_penalties
 from minicnn.layers.subclassing import checked_init
 from minicnn.models import Sequential
 from minicnn.training.step import Runner
@@ -274,8 +276,29 @@ def _by_sample(weights: Array, array: Array) -> Array:
 # -- a model --------------------------------------------------------------------------------------
 
 
+class _Weighted:
+    """A regularizer whose gradient counts with `weight`, as that of each sample's loss does."""
+
+    weight = 1.0
+
+    def __init__(self, rule: Any) -> None:
+        self.rule = rule
+        self.additive = getattr(rule, "additive", False)
+
+    def __call__(self, x: Array) -> Any:
+        return self.rule(x)
+
+    def gradient(self, x: Array) -> Array:
+        return self.weight * np.asarray(self.rule.gradient(x))
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> _Weighted:
+        return self  # one weight for all copies of the model
+
+
 class ModelSubject(Subject):
     """A model as a function of x and all its parameters; y is the loss of each sample.
+
+    Where there are regularizers, y has one more number: the sum of the penalties.
 
     The gradients of the parameters are those which `fit` would give to the optimizer: from
     `training.Runner`, through shards and the loss on logits, with `dy` as weights of the samples.
@@ -320,20 +343,51 @@ class ModelSubject(Subject):
         if perturb:
             move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
 
-        layers, softmax = before_softmax(self.model.leaves)
+        self._rules = self._weighted_rules()
+        walk = with_penalties(self.model.leaves)
+        layers, softmax = before_softmax(walk)
         on_logits = softmax and self.given.from_logits is not None
         self.loss = self.given.on_logits() if on_logits else self.given
         # replicas, as those which the runner makes, so that neither draws the other's numbers
-        self.layers = [one.replica() for one in (layers if on_logits else self.model.leaves)]
+        self.layers = replicas(layers if on_logits else walk)
+        self._on_outputs = [one for one in self.layers if isinstance(one, OutputPenalty)]
+        for one in self._on_outputs:
+            one.samples = len(self.x)
+        self._penalty = 0.0  # on the outputs of the last walk
         self._runner = Runner(self.model, self.given, [], True)
         self._rewind = Rewind(self.layers)
 
+    def _weighted_rules(self) -> list[_Weighted]:
+        """Put a weight on each regularizer of the copy, so that a wrong gradient is seen."""
+        found = []
+        for layer in layers_inside(self.model.leaves):
+            if layer.activity_regularizer is not None:
+                found.append(_Weighted(layer.activity_regularizer))
+                layer.activity_regularizer = found[-1]
+            for key, rule in layer.regularizers.items():
+                layer.regularizers[key] = _Weighted(rule)
+                found.append(layer.regularizers[key])
+        return found
+
+    def of_samples(self, dy: Array) -> Array:
+        """The part of dy that weighs the samples' losses; the rest weighs the penalties."""
+        for rule in self._rules if len(dy) > len(self.x) else ():
+            rule.weight = float(dy[-1])
+        return dy[: len(self.x)]
+
     def forward(self) -> Array:
-        return np.array(self.loss.forward(self.y_true, self.outputs()[-1]))
+        losses = np.array(self.loss.forward(self.y_true, self.outputs()[-1]))
+        if not self._rules:
+            return losses
+        w = self.model.flat_params
+        return np.append(losses, self._penalty + sum(r.penalty(w) for r in self._runner.penalized))
 
     def outputs(self) -> list[Array]:
         """x, and what each layer up to the logits makes of it."""
-        walks = [self._up(self.layers, shard.start, self.x[shard]) for shard in self._shards()]
+        walks, self._penalty = [], 0.0
+        for shard in self._shards():
+            walks.append(self._up(self.layers, shard.start, self.x[shard]))
+            self._penalty += sum(one.penalty for one in self._on_outputs)
         return [np.concatenate(parts) for parts in zip(*walks)]
 
     def _shards(self) -> list[slice]:
@@ -370,22 +424,54 @@ class ModelSubject(Subject):
                 return self.loss.backward(self.y_true[shard], y) * _by_sample(dy[shard], y)
 
             found.append(self.passes(layers or self.layers, shard.start, self.x[shard], of_loss))
+        self.model.flat_grads[...] = 0
+        for one in self._runner.penalized:
+            one.add_gradient(self.model.flat_params, self.model.flat_grads)
+        of_rules = _named_gradients(self.model.leaves)
         sums: dict[str, Any] = {
-            name: sum(one[name] for one in found) for name in found[0] if "/" in name
+            name: sum((one[name] for one in found), of_rules[name])
+            for name in found[0]
+            if "/" in name
         }
         return {"x": np.concatenate([one["dx"] for one in found]), **sums}
 
     def backward(self, dy: Array) -> dict[str, Any]:
+        dy = self.of_samples(dy)
         found = self.walk_back(dy)
         if self.training:
             found |= gradients(self._runner, self.model, self.x, self.y_true, dy)
         return found
 
     def layers_and_inputs(self) -> Iterable[tuple[Layer, Array]]:
-        return zip(self.layers, self.outputs())
+        pairs = zip(self.layers, self.outputs())
+        return [(one, x) for one, x in pairs if not isinstance(one, OutputPenalty)]
+
+    def penalties_and_inputs(self) -> Iterator[tuple[PenaltyAlone, Array]]:
+        """Each regularizer as a layer, and what it is applied to."""
+        for layer, x in zip(self.layers, self.outputs()):
+            if isinstance(layer, OutputPenalty):
+                yield PenaltyAlone(layer.regularizer, f"{layer.layer_name}: its output"), x
+        w = self.model.flat_params
+        for one in self._runner.penalized:
+            yield PenaltyAlone(one.rule, one.who), w[one.place].reshape(one.shape)
 
     def sizes(self) -> dict[str, float]:
         return {"N": len(self.x), "C": self.model.output_shape[-1]}
+
+
+class PenaltyAlone:
+    """A regularizer as a layer whose output is the penalty."""
+
+    def __init__(self, rule: _Weighted, who: str) -> None:
+        self.rule, self.who = rule.rule, who
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return np.reshape(np.asarray(self.rule(x), np.float64), (1,))
+
+    def backward(self, dy: Array) -> Array:
+        gradient: Array = dy[0] * np.asarray(self.rule.gradient(self.x))
+        return gradient
 
 
 def gradients(
@@ -395,6 +481,8 @@ def gradients(
     (batch,) = Data(x, y_true, dy * len(dy)).batches(len(x))
     runner.train(batch, 0)
     runner.network.sum(slice(None), model.flat_grads)
+    for one in runner.penalized:
+        one.add_gradient(model.flat_params, model.flat_grads)
     return _named_gradients(model.leaves)
 
 

@@ -20,6 +20,7 @@ from minicnn.layers.dropout import Dropout
 from minicnn.layers.flatten import Flatten
 from minicnn.layers.input import Input, InputLayer
 from minicnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from minicnn.layers.regularization import ActivityRegularization
 from minicnn.layers.rescaling import Rescaling
 
 # Keras's other names for the same classes
@@ -31,6 +32,7 @@ GlobalAvgPool2D = GlobalAveragePooling2D
 __all__ = [
     "Activation",
     "ActivationLayer",
+    "ActivityRegularization",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",

@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import checks, config, initializers, seeds
+from minicnn import checks, config, constraints, initializers, regularizers, seeds
 from minicnn.layers.arrays import checked_weights, is_float_array, nearest_float, replacement
 from minicnn.layers.contents import Replicable, layers_inside, replace_arrays
 from minicnn.layers.names import unique_name
@@ -97,7 +97,8 @@ class Layer(Replicable, Configured, HasWeights):
     """
 
     name = Setting(checks.text)
-    ignored = {"activity_regularizer": (None,), "autocast": (True,)}
+    activity_regularizer = Setting(regularizers.setting)
+    ignored = {"autocast": (True,)}
     _trainable: bool
     mixes_samples = False
     built_when_made = False
@@ -120,6 +121,7 @@ class Layer(Replicable, Configured, HasWeights):
         dtype: Any = None,
         input_shape: Shape | None = None,
         trainable: bool = True,
+        activity_regularizer: Any = None,
         **keras: Any,
     ) -> None:
         kind = type(self).__name__
@@ -130,6 +132,9 @@ class Layer(Replicable, Configured, HasWeights):
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
+        self.activity_regularizer = activity_regularizer
+        self.regularizers: dict[str, Any] = {}  # of the parameters that have one, by their keys
+        self.constraints: dict[str, Any] = {}
         self._ready_made = self.built_when_made and not of_the_user(definer(type(self), "build"))
         self.built = self._ready_made
         self.rng: np.random.Generator | None = None  # of the initial values; a model sets its own
@@ -137,6 +142,7 @@ class Layer(Replicable, Configured, HasWeights):
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}  # by table and key
         self._cache: Any = None
         self._y_shape: Shape | None = None
+        self._activity: float | None = None  # penalty on y of the last call
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what could not take the place of a table or of an inner layer."""
@@ -221,12 +227,31 @@ class Layer(Replicable, Configured, HasWeights):
 
     # -- what a subclass calls --------------------------------------------------------------------
 
-    def add_param(self, key: str, shape: tuple[int, ...], initializer: Any) -> None:
+    def add_param(
+        self,
+        key: str,
+        shape: tuple[int, ...],
+        initializer: Any,
+        *,
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> None:
         """Create `params[key]` with its first values, and `grads[key]` full of zeros.
 
         The initializer may be given by its name, as an array of the values, or as any function
-        (shape, dtype, rng) that returns them.
+        (shape, dtype, rng) that returns them. The regularizer's penalty on the parameter is added
+        to the loss, by the model: `backward` knows nothing of it. The constraint is what training
+        holds the parameter to.
         """
+        name = f"the {{}} of params[{checks.shown(key)}]"
+        regularizer = regularizers.get(regularizer, self.who, name.format("regularizer"))
+        constraint = constraints.get(constraint, self.who, name.format("constraint"))
+        if isinstance(constraint, constraints.Constraint):
+            constraint.check(tuple(shape), name.format("constraint"), self.who)
+        for table, rule in ((self.regularizers, regularizer), (self.constraints, constraint)):
+            table.pop(key, None)
+            if rule is not None:
+                table[key] = rule
         self.params[key] = self._initial(key, shape, initializer)
         self.grads[key] = np.zeros_like(self.params[key])
         self._shapes = {**self._shapes, ("params", key): self.params[key].shape}
@@ -325,7 +350,20 @@ class Layer(Replicable, Configured, HasWeights):
                 f"{self.who}: expected x to be an array, received the layer {x.who}. There is no "
                 "functional API: put layers together as Sequential([Input(shape), Dense(10)])"
             )
-        return self.forward(x, checks.boolean(training, "training", self.who))
+        y = self.forward(x, checks.boolean(training, "training", self.who))
+        self._activity = None
+        if self.activity_regularizer is not None:
+            penalty = regularizers.penalty(self.activity_regularizer, y, self.who)
+            self._activity = penalty / len(y)
+        return y
+
+    @property
+    def losses(self) -> list[float]:
+        """The penalties now: on y of the last call, if there was one, then on the parameters.
+
+        A frozen layer's parameters have none. See `regularizers.py`.
+        """
+        return penalties([self])
 
     def count_params(self) -> int:
         """Numbers that this layer holds, trainable and not."""
@@ -422,3 +460,14 @@ class Layer(Replicable, Configured, HasWeights):
 
         A layer that draws random numbers takes them from that place of its stream.
         """
+
+
+def penalties(layers: list[Layer]) -> list[float]:
+    """The penalties of layers and of those inside them: on outputs, then on parameters."""
+    inside = [one for layer in layers for one in layers_inside(layer)]
+    regular = [one for one in inside if one.activity_regularizer is not None]
+    found = [one._activity for one in regular if one._activity is not None]
+    for one in inside:
+        for key, regularizer in one.regularizers.items() if one.trainable else ():
+            found.append(regularizers.penalty(regularizer, one.params[key], one.who))
+    return found

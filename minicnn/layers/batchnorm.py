@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, initializers
+from minicnn import checks, constraints, initializers, regularizers
 from minicnn.layers.base import Array, Layer, Shape, checked_shape
 from minicnn.settings import Setting
 
@@ -52,6 +52,10 @@ class BatchNormalization(Layer):
         Added to the variance.
     center, scale : bool
         Whether there are beta and gamma.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+        A penalty on beta or gamma that is added to the loss.
+    beta_constraint, gamma_constraint : str, Constraint or function, optional
+        What beta or gamma is held to after each step.
 
     Raises
     ------
@@ -76,14 +80,14 @@ class BatchNormalization(Layer):
     epsilon = Setting(partial(checks.real, low=0, open_low=True))
     center = Setting(checks.boolean, fixed=True)
     scale = Setting(checks.boolean, fixed=True)
+    beta_regularizer = Setting(regularizers.setting, fixed=True)
+    gamma_regularizer = Setting(regularizers.setting, fixed=True)
+    beta_constraint = Setting(constraints.setting, fixed=True)
+    gamma_constraint = Setting(constraints.setting, fixed=True)
 
     ignored = {
-        "beta_constraint": (None,),
         "beta_initializer": ("zeros", "Zeros"),
-        "beta_regularizer": (None,),
-        "gamma_constraint": (None,),
         "gamma_initializer": ("ones", "Ones"),
-        "gamma_regularizer": (None,),
         "moving_mean_initializer": ("zeros", "Zeros"),
         "moving_variance_initializer": ("ones", "Ones"),
         "renorm": (False,),
@@ -100,6 +104,10 @@ class BatchNormalization(Layer):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -108,6 +116,10 @@ class BatchNormalization(Layer):
         self.epsilon = epsilon
         self.center = center
         self.scale = scale
+        self.beta_regularizer = beta_regularizer
+        self.gamma_regularizer = gamma_regularizer
+        self.beta_constraint = beta_constraint
+        self.gamma_constraint = gamma_constraint
 
     @property
     def mixes_samples(self) -> bool:  # type: ignore[override]
@@ -117,9 +129,21 @@ class BatchNormalization(Layer):
         self.output_shape(checked_shape(input_shape, self.who))
         C = (input_shape[-1],)
         if self.scale:
-            self.add_param("gamma", C, initializers.Ones())
+            self.add_param(
+                "gamma",
+                C,
+                initializers.Ones(),
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
         if self.center:
-            self.add_param("beta", C, initializers.Zeros())
+            self.add_param(
+                "beta",
+                C,
+                initializers.Zeros(),
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
         self.add_state("moving_mean", C, initializers.Zeros())
         self.add_state("moving_variance", C, initializers.Ones())
         super().build(input_shape)

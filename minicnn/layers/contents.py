@@ -41,7 +41,7 @@ R = TypeVar("R", bound="Replicable")
 
 PLAIN = (type(None), bool, int, float, str, np.dtype)  # never changed, so never copied
 SEQUENCES = (list, tuple, set, frozenset, deque)
-OF_ONE_PASS = ("_cache", "_y_shape")
+OF_ONE_PASS = ("_cache", "_y_shape", "_activity")
 # what training and the place in the batch change, unlike settings
 CHANGING = ("params", "grads", "state", "rng", "_step", "_sample", *OF_ONE_PASS)
 WORKER = "worker"  # key in deepcopy's memo, whose other keys are ids: the copy is for a worker
@@ -211,6 +211,8 @@ def replicas(layers: Iterable[R]) -> list[R]:
             memo[id(table)] = table
             memo.update((id(array), array) for array in table.values())
         memo.update((id(array), np.zeros_like(array)) for array in one.grads.values())
+        for rules in (one.regularizers, one.constraints, {"": one.activity_regularizer}):
+            memo.update((id(rule), rule) for rule in rules.values())  # so that changes reach all
     return [copy.deepcopy(layer, memo) for layer in layers]
 
 

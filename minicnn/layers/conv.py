@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, initializers, kernels
+from minicnn import checks, constraints, initializers, kernels, regularizers
 from minicnn.layers import activations
 from minicnn.layers.base import Array, Shape, checked_shape
 from minicnn.layers.windows import checked_padding, windows
@@ -52,6 +52,12 @@ class Conv2D(activations.ActivatedLayer):
         What is applied to z: "relu", "softmax", ... None leaves it.
     use_bias : bool
     kernel_initializer, bias_initializer : str, Initializer, or array of the parameter's values
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        A penalty on W or b that is added to the loss: "l2", L1(0.001), ...
+    activity_regularizer : str or Regularizer, optional
+        A penalty on y, divided by N.
+    kernel_constraint, bias_constraint : str, Constraint or function, optional
+        What W or b is held to after each step: MaxNorm(2, axis=[0, 1, 2]), ...
     input_shape : (H_in, W_in, C_in), optional
         On the first layer of a model: builds it at once.
 
@@ -87,15 +93,15 @@ class Conv2D(activations.ActivatedLayer):
     use_bias = Setting(checks.boolean, fixed=True)
     kernel_initializer = Setting(initializers.setting)
     bias_initializer = Setting(initializers.setting)
+    kernel_regularizer = Setting(regularizers.setting, fixed=True)
+    bias_regularizer = Setting(regularizers.setting, fixed=True)
+    kernel_constraint = Setting(constraints.setting, fixed=True)
+    bias_constraint = Setting(constraints.setting, fixed=True)
 
     ignored = {
-        "bias_constraint": (None,),
-        "bias_regularizer": (None,),
         "data_format": (None, "channels_last"),
         "dilation_rate": (1, (1, 1)),
         "groups": (1,),
-        "kernel_constraint": (None,),
-        "kernel_regularizer": (None,),
         "lora_alpha": (None,),
         "lora_rank": (None,),
     }
@@ -111,9 +117,14 @@ class Conv2D(activations.ActivatedLayer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
@@ -122,13 +133,29 @@ class Conv2D(activations.ActivatedLayer):
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer
+        self.kernel_regularizer = kernel_regularizer
+        self.bias_regularizer = bias_regularizer
+        self.kernel_constraint = kernel_constraint
+        self.bias_constraint = bias_constraint
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))
         C_in = input_shape[-1]
-        self.add_param("W", (*self.kernel_size, C_in, self.filters), self.kernel_initializer)
+        self.add_param(
+            "W",
+            (*self.kernel_size, C_in, self.filters),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
         if self.use_bias:
-            self.add_param("b", (self.filters,), self.bias_initializer)
+            self.add_param(
+                "b",
+                (self.filters,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
         super().build(input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, initializers
+from minicnn import checks, constraints, initializers, regularizers
 from minicnn.layers import activations
 from minicnn.layers.base import Array, Shape, checked_shape
 from minicnn.settings import Setting
@@ -43,6 +43,12 @@ class Dense(activations.ActivatedLayer):
         What is applied to z: "relu", "softmax", ... None leaves it.
     use_bias : bool
     kernel_initializer, bias_initializer : str, Initializer, or array of the parameter's values
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        A penalty on W or b that is added to the loss: "l2", L1(0.001), ...
+    activity_regularizer : str or Regularizer, optional
+        A penalty on y, divided by N.
+    kernel_constraint, bias_constraint : str, Constraint or function, optional
+        What W or b is held to after each step: "non_neg", MaxNorm(2), ...
     input_shape : tuple of int, optional
         Shape of one sample; on the first layer of a model it builds the model at once.
 
@@ -71,12 +77,12 @@ class Dense(activations.ActivatedLayer):
     use_bias = Setting(checks.boolean, fixed=True)
     kernel_initializer = Setting(initializers.setting)
     bias_initializer = Setting(initializers.setting)
+    kernel_regularizer = Setting(regularizers.setting, fixed=True)
+    bias_regularizer = Setting(regularizers.setting, fixed=True)
+    kernel_constraint = Setting(constraints.setting, fixed=True)
+    bias_constraint = Setting(constraints.setting, fixed=True)
 
     ignored = {
-        "bias_constraint": (None,),
-        "bias_regularizer": (None,),
-        "kernel_constraint": (None,),
-        "kernel_regularizer": (None,),
         "lora_alpha": (None,),
         "lora_rank": (None,),
         "quantization_config": (None,),
@@ -89,20 +95,41 @@ class Dense(activations.ActivatedLayer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = units
         self.activation = activation
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer
+        self.kernel_regularizer = kernel_regularizer
+        self.bias_regularizer = bias_regularizer
+        self.kernel_constraint = kernel_constraint
+        self.bias_constraint = bias_constraint
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))
-        self.add_param("W", (input_shape[-1], self.units), self.kernel_initializer)
+        self.add_param(
+            "W",
+            (input_shape[-1], self.units),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
         if self.use_bias:
-            self.add_param("b", (self.units,), self.bias_initializer)
+            self.add_param(
+                "b",
+                (self.units,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
         super().build(input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:

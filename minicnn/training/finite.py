@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from minicnn.inputs import Batch
 from minicnn.layers import Layer
 from minicnn.layers.contents import layers_inside, replicas
+from minicnn.layers.regularization import OutputPenalty
 from minicnn.protocols import Model
 
 Array = NDArray[Any]
@@ -54,6 +55,8 @@ def first_not_finite(
             x = layer.forward(x, step is not None)
             if not np.isfinite(x).all():
                 return f"the output of {layer.who}", x
+            if isinstance(layer, OutputPenalty) and not np.isfinite(layer.penalty):
+                return f"the penalty of {layer.layer_name}: its output", x
     return "", x
 
 

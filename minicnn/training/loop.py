@@ -127,6 +127,7 @@ def evaluate(
     with single_threaded_blas(), progress:
         hooks.on_test_begin({})
         one_by_one = bool(callbacks) or any(metric.by_batch for metric in runner.metrics)
+        one_by_one = one_by_one or runner.network.penalizes_batches
         for steps, batch in _blocks(data, batch_size, one_by_one=one_by_one):
             hooks.on_test_batch_begin(progress.done, {})
             logs = means.add(runner.test(batch))

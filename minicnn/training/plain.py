@@ -1,9 +1,9 @@
 """The training loop without everything that makes it fast or safe: read this one first.
 
     y_pred   = the layers' forward, first to last
-    loss     = mean of the samples' losses
-    gradient = the layers' backward, last to first, from dL/dy_pred / B
-    w        = the optimizer's step along the gradient
+    loss     = mean of the samples' losses, and the penalties of regularizers
+    gradient = the layers' backward, last to first, from dL/dy_pred / B, and the penalties'
+    w        = the optimizer's step along the gradient, then held to the constraints
 
 `model.fit` does the same on several threads, takes back a step that fails, and calls callbacks. On
 one shard (a batch of at most 8) and with `jit_compile=False` its weights are equal to the last bit
@@ -42,6 +42,8 @@ def fit(model: Any, x: Array, y: Array, batch_size: int = 32, epochs: int = 1) -
     True
     """
     history = []
+    penalized = model.store.ruled("regularizers", model.trainable_parts)
+    constrained = model.store.ruled("constraints", model.trainable_parts)
     for _ in range(epochs):
         order, losses = model.rng.permutation(len(x)), []
         for start in range(0, len(x), batch_size):
@@ -49,10 +51,15 @@ def fit(model: Any, x: Array, y: Array, batch_size: int = 32, epochs: int = 1) -
             for layer in model.leaves:
                 layer.seek(model.steps_taken, 0)  # dropout has other masks in each step
             y_pred = model.forward(x[rows], training=True)
-            losses.extend(model.loss.forward(y[rows], y_pred))
+            penalty = sum(model.losses)
+            losses.extend(model.loss.forward(y[rows], y_pred) + penalty)
             dy = model.loss.backward(y[rows], y_pred) / y_pred.dtype.type(len(rows))
             model.backward(dy)  # fills flat_grads
+            for one in penalized:
+                one.add_gradient(model.flat_params, model.flat_grads)
             model.optimizer.update(model.flat_params, model.flat_grads, model.trainable_parts)
+            for one in constrained:
+                one.constrain(model.flat_params)
             model.steps_taken += 1
         history.append(float(np.mean(losses)))
     return history

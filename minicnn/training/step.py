@@ -1,9 +1,9 @@
 """One step of training, on a batch of B samples:
 
     y_pred   = the layers' forward, one after the other
-    loss     = mean of the samples' losses
-    gradient = the layers' backward, last to first, from dL/dy_pred / B
-    w        = the optimizer's step along the gradient
+    loss     = mean of the samples' losses, and the penalties of regularizers
+    gradient = the layers' backward, last to first, from dL/dy_pred / B, and the penalties'
+    w        = the optimizer's step along the gradient, then held to the constraints
 
 Here the engine does it: the batch in shards on several threads, the update in pieces, and all of it
 taken back if anything fails. `plain.py` is the same step in a few lines.
@@ -27,6 +27,7 @@ from minicnn.engine.updates import single_pass
 from minicnn.inputs import Batch
 from minicnn.kernels import LazyModule
 from minicnn.layers import Softmax
+from minicnn.layers.regularization import with_penalties
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
 from minicnn.protocols import Model
@@ -66,7 +67,8 @@ class Runner:
     """A compiled model, ready for steps: its plan up to the logits, its loss and its metrics."""
 
     def __init__(self, model: Model, loss: Loss, metrics: list[Metric], training: bool):
-        layers, ends_in_softmax = before_softmax(model.leaves)
+        walk = with_penalties(model.leaves)
+        layers, ends_in_softmax = before_softmax(walk)
         takes_logits = ends_in_softmax and loss.from_logits is not None
         self.loss = loss.on_logits() if takes_logits else loss
         self.metrics = metrics
@@ -76,11 +78,14 @@ class Runner:
             else None
         )
         self.sample_shape = model.input_shape[1:]
-        plan = model.plan_of(layers if takes_logits else model.leaves)
+        plan = model.plan_of(layers if takes_logits else walk)
         self.network = ShardedNetwork(plan, model.dtype, training=training)
         self.single_pass = single_pass(model.optimizer, model.dtype) if plan.fuses else None
         sparse = type(self.loss) is SparseCategoricalCrossentropy and self.loss.from_logits
         self.single_pass_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
+        self.penalized = model.store.ruled("regularizers", model.trainable_parts)
+        self.constrained = model.store.ruled("constraints", model.trainable_parts)
+        self.store = model.store
         self.snapshot = Snapshot()
         self._running = threading.Lock()  # held during a step
         self._process = os.getpid()
@@ -100,14 +105,16 @@ class Runner:
     def test(self, batch: Batch) -> Array:
         """Loss and metrics of each sample, shape (1 + metrics, B)."""
         losses, out = np.empty(len(batch)), _Outputs(len(batch))
+        penalties: dict[int, float] = {}  # on outputs, by where the shard begins
 
         def work(lane: Lane, shard: slice) -> None:
             y_pred = lane.forward(batch.inputs(shard, self.sample_shape, lane))
             out.put(shard, y_pred)
+            penalties[shard.start] = lane.penalty()
             losses[shard] = self.loss.forward(batch.y[shard], y_pred)  # type: ignore[index]
 
         self.network.run(len(batch), work)
-        return self._values(batch, losses, out)
+        return self._values(batch, losses, out, self.penalty(penalties))
 
     def train(
         self, batch: Batch, step: int, other_jobs: Iterable[Callable[[], None]] = ()
@@ -117,16 +124,27 @@ class Runner:
         shard left do the jobs that are given as `other_jobs`.
         """
         losses, out = np.empty(len(batch)), _Outputs(len(batch))
+        penalties: dict[int, float] = {}
 
         def work(lane: Lane, shard: slice) -> Phases[None]:
             lane.seek(step, shard.start)
             inputs = batch.inputs(shard, self.sample_shape, lane)
             y_pred = yield from lane.forward_in_phases(inputs)
             out.put(shard, y_pred)
+            penalties[shard.start] = lane.penalty()
             yield from lane.backward_in_phases(self.loss_backward(batch, shard, y_pred, losses))
 
         self.network.gradient(len(batch), work, other_jobs)
-        return self._values(batch, losses, out), bool(np.isfinite(losses).all())
+        penalty = self.penalty(penalties)
+        finite = bool(np.isfinite(losses).all() and np.isfinite(penalty))
+        return self._values(batch, losses, out, penalty), finite
+
+    def penalty(self, on_outputs: dict[int, float]) -> float:
+        """All penalties of a step: those on outputs, of each shard, and those on parameters."""
+        w = self.store.params
+        return sum(on_outputs[start] for start in sorted(on_outputs)) + sum(
+            one.penalty(w) for one in self.penalized
+        )
 
     def loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
         """Write the losses of the shard; returns the gradient of their part of the mean."""
@@ -142,9 +160,10 @@ class Runner:
             dy *= batch.weight[shard].reshape(-1, *[1] * (dy.ndim - 1)).astype(dy.dtype)
         return dy
 
-    def _values(self, batch: Batch, losses: Array, out: _Outputs) -> Array:
+    def _values(self, batch: Batch, losses: Array, out: _Outputs, penalty: float) -> Array:
         values = np.empty((1 + len(self.metrics), len(batch)))
         values[0] = losses if batch.weight is None else losses * batch.weight
+        values[0] += penalty  # whatever the samples' weights: the mean then has it once
         if self.metrics:
             y_pred = out.all if self.softmax is None else self.softmax.forward(out.all)
             for row, metric in zip(values[1:], self.metrics):
@@ -165,6 +184,9 @@ class Runner:
             return where
         if not np.isfinite(self.loss.forward(batch.y, y_pred)).all():  # type: ignore[arg-type]
             return "the loss"
+        for one in self.penalized:
+            if not np.isfinite(one.penalty(self.store.params)):
+                return f"the penalty of {one.who}"
         largest = {
             f"the gradient of {key} in {layer.who}": float(np.abs(array).max())
             for layer in reversed(model.leaves)
@@ -245,6 +267,9 @@ class Runner:
         Works through the vectors piece by piece, so that each thread can take the next.
         """
         optimizer, w, g = model.optimizer, model.store.params, model.store.grads
+        if self.penalized:
+            self.network.sum(slice(0, len(w)), g)
+            threads.run(lambda one: one.add_gradient(w, g), self.penalized)
         optimizer.begin(w)
         vectors = [w, *(optimizer.state[slot] for slot in optimizer.slots)]
         move = self.single_pass or optimizer.step
@@ -253,7 +278,8 @@ class Runner:
         def work(piece: tuple[slice, list[slice]]) -> None:
             whole, moving = piece
             with np.errstate(all="ignore"):  # each thread has its own
-                self.network.sum(whole, g)
+                if not self.penalized:
+                    self.network.sum(whole, g)
                 finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
                 for part in moving if finite[-1] else ():
                     params, *slots = (vector[part] for vector in vectors)
@@ -265,7 +291,10 @@ class Runner:
             work((slice(0, len(w)), model.trainable_parts))
         else:
             threads.run(work, _pieces(len(w), model.trainable_parts))
-        return all(finite)
+        if not all(finite):
+            return False
+        threads.run(lambda one: one.constrain(w), self.constrained)
+        return True
 
 
 def _pieces(size: int, moving: list[slice]) -> list[tuple[slice, list[slice]]]:
@@ -277,11 +306,27 @@ def _pieces(size: int, moving: list[slice]) -> list[tuple[slice, list[slice]]]:
     """
     count = -(-size // PIECE)
     pieces = []
+    runs = _joined(moving)
     for k in range(count):
         start, stop = size * k // count, size * (k + 1) // count
-        cuts = [slice(max(start, part.start), min(stop, part.stop)) for part in moving]
+        cuts = [slice(max(start, run.start), min(stop, run.stop)) for run in runs]
         pieces.append((slice(start, stop), [cut for cut in cuts if cut.start < cut.stop]))
     return pieces
+
+
+def _joined(parts: list[slice]) -> list[slice]:
+    """Neighbours as one.
+
+    >>> _joined([slice(0, 2), slice(2, 5), slice(7, 9)])
+    [slice(0, 5, None), slice(7, 9, None)]
+    """
+    runs: list[slice] = []
+    for part in parts:
+        if runs and runs[-1].stop == part.start:
+            runs[-1] = slice(runs[-1].start, part.stop)
+        else:
+            runs.append(part)
+    return runs
 
 
 class _Outputs:

@@ -13,6 +13,7 @@ from cases import Draw, Example, LayerCase, Shape, public
 from minicnn.initializers import GlorotUniform
 from minicnn.layers import (
     Activation,
+    ActivityRegularization,
     AveragePooling2D,
     BatchNormalization,
     Conv2D,
@@ -431,6 +432,15 @@ LAYERS: dict[type[Layer], LayerCase] = {
         side=activation_side,
         inside=lambda draw, sample: {"activation": some_activation(draw)},
     ),
+    ActivityRegularization: LayerCase(  # y is x; what it adds to the loss: test_regularizers.py
+        examples={"vectors": Example({"l1": 0.25, "l2": 0.5}, (4, 5))},
+        definition=each_number(lambda v: v),
+        torch=lambda torch, layer, params, x, training: x,
+        keras={"vectors": Example({"l1": 0.25, "l2": 0.5}, (3, 4))},
+        draw=lambda draw: ({"l1": draw.number(0, 2), "l2": draw.number(0, 2)}, draw.shape()),
+        linear={},
+        inside=lambda draw, sample: {"l1": draw.number(0, 0.1), "l2": draw.number(0, 0.1)},
+    ),
     AveragePooling2D: LayerCase(
         examples={
             "overlapping": Example({"pool_size": (2, 3), "strides": 1}, (3, 5, 6, 2)),
@@ -450,7 +460,17 @@ LAYERS: dict[type[Layer], LayerCase] = {
         examples={
             "of images": Example({}, (6, 3, 2, 5)),
             "all arguments": Example(
-                {"axis": 1, "momentum": 0.5, "epsilon": 0.01, "center": False, "scale": False},
+                {
+                    "axis": 1,
+                    "momentum": 0.5,
+                    "epsilon": 0.01,
+                    "center": False,
+                    "scale": False,
+                    "beta_regularizer": "l1",
+                    "gamma_regularizer": "l2",
+                    "beta_constraint": "non_neg",
+                    "gamma_constraint": "max_norm",
+                },
                 (8, 3),
             ),
         },
@@ -484,6 +504,11 @@ LAYERS: dict[type[Layer], LayerCase] = {
                 use_bias=True,
                 kernel_initializer="he_normal",
                 bias_initializer=GlorotUniform(seed=3),
+                kernel_regularizer="l2",
+                bias_regularizer="l1",
+                activity_regularizer="l1l2",
+                kernel_constraint="unit_norm",
+                bias_constraint="non_neg",
             ),
             "without bias": conv(2, 1, (3, 3, 3, 4), use_bias=False),
             "strides beyond the kernel": conv(2, (2, 1), (3, 6, 7, 1), strides=3, activation=Tanh),
@@ -534,6 +559,11 @@ LAYERS: dict[type[Layer], LayerCase] = {
                     "use_bias": False,
                     "kernel_initializer": "he_uniform",
                     "bias_initializer": "ones",
+                    "kernel_regularizer": "l2",
+                    "bias_regularizer": "l1",
+                    "activity_regularizer": "l1l2",
+                    "kernel_constraint": "unit_norm",
+                    "bias_constraint": "non_neg",
                 },
                 (5, 2, 3),
             ),

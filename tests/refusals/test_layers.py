@@ -459,7 +459,6 @@ def test_dtype_refuses_an_object_that_only_has_one(wrong):
         ("groups", [1, np.int64(1)], [True, 1.0, np.True_, [1], "1", 2]),
         ("dilation_rate", [1, (1, 1), [1, 1]], [True, (True, 1), (1, 1, 1), (1, 1.0), 2]),
         ("data_format", [None, "channels_last"], ["channels_first", False, ["channels_last"]]),
-        ("kernel_regularizer", [None], [0, False, "", ()]),
     ],
 )
 def test_an_argument_that_asks_for_nothing_is_of_the_right_kind(name, right, wrong):
@@ -634,7 +633,6 @@ def test_batch_normalization_refuses_wrong_arguments():
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", 1, 2),
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", (1, 1), (2, 1)),
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", (1, 1), (1, 2)),
-        (lambda **words: Dense(2, **words), "kernel_regularizer", None, "l2"),
         (lambda **words: Dropout(0.5, **words), "noise_shape", None, (None, 1)),
     ],
 )
