@@ -21,6 +21,7 @@ from minicnn import checks, constraints, regularizers
 from minicnn.layers.arrays import replacement
 from minicnn.layers.base import Layer
 from minicnn.layers.contents import layers_inside, replace_arrays
+from minicnn.weights import KERAS_NAMES
 
 Array = NDArray[Any]
 
@@ -144,6 +145,15 @@ class FlatParameters:
         """Where the parameters of the trainable ones of `layers` lie, one slice for each."""
         chosen = {id(layer) for layer in layers if layer.trainable}
         return [view.place for view in self._views if id(view.layer) in chosen]
+
+    def paths(self, parts: Iterable[slice]) -> list[str]:
+        """The parameters at these `parts` by Keras's names: "dense/kernel"."""
+        starts = {part.start for part in parts}
+        return [
+            f"{view.layer.name}/{KERAS_NAMES.get(view.key, view.key)}"
+            for view in self._views
+            if view.place.start in starts
+        ]
 
     def ruled(self, table: str, parts: Iterable[slice]) -> list[Ruled]:
         """The parameters at these `parts` that have a regularizer, or a constraint.

@@ -78,6 +78,10 @@ class Setting(Generic[T]):
             return self
         raise AttributeError(f"{owner.__name__} has no {self.name} yet")
 
+    def given(self, thing: Any) -> Any:
+        """What stands for the setting in `get_config` and `repr`."""
+        return getattr(thing, self.name)
+
     def __set__(self, thing: Any, value: Any) -> None:
         held = vars(thing)
         who = getattr(thing, "who", type(thing).__name__)
@@ -127,7 +131,11 @@ class Configured:
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        written = ", ".join(f"{k}={checks.shown(v)}" for k, v in _settings(self).items())
+        return self._written()
+
+    def _written(self, without: Iterable[str] = ()) -> str:
+        settings = {k: v for k, v in _settings(self).items() if k not in without}
+        written = ", ".join(f"{k}={checks.shown(v)}" for k, v in settings.items())
         return f"{type(self).__name__}({written})"
 
     def get_config(self) -> dict[str, Any]:
@@ -231,7 +239,8 @@ def _settings(thing: Configured) -> dict[str, Any]:
     """The constructor's arguments that are settings, with their values."""
     kind = type(thing)
     names = [name for name in arguments(kind) if _is_setting(kind, name)]
-    return {name: getattr(thing, name) for name in names if hasattr(thing, name)}
+    settings = {name: inspect.getattr_static(kind, name) for name in names if hasattr(thing, name)}
+    return {name: setting.given(thing) for name, setting in settings.items()}
 
 
 @functools.lru_cache(1000)

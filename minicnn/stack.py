@@ -285,7 +285,7 @@ class Stack(HasWeights):
         """The vector is longer or shorter: the slots of an optimizer that serves it follow."""
         self._kept = {}
         if served_by(self.optimizer) is self:
-            self.optimizer.resize(self._store.params.size)
+            self.optimizer.resize(self._store.params)
 
     # -- build ------------------------------------------------------------------------------------
 

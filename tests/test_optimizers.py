@@ -77,7 +77,8 @@ def test_get():
     assert isinstance(optimizers.get(RMSprop), RMSprop)
     own = SGD()
     assert optimizers.get(own) is own
-    with pytest.raises(ValueError, match="one of adam, adamw, rmsprop, sgd; received 'adm'"):
+    known = "adadelta, adagrad, adam, adamax, adamw, lion, nadam, rmsprop, sgd"
+    with pytest.raises(ValueError, match=f"one of {known}; received 'adm'"):
         optimizers.get("adm")
     with pytest.raises(TypeError, match="one of"):
         optimizers.get(0.01)

@@ -173,7 +173,8 @@ def test_repr_names_the_class(kind):
 
 def test_repr_is_a_call():
     assert repr(Adam()) == (
-        "Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, name='adam')"
+        "Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False, "
+        "name='adam')"
     )
     assert repr(GlorotUniform(3)) == "GlorotUniform(seed=3)"
     assert repr(MeanSquaredError()) == "MeanSquaredError(name='mean_squared_error')"

@@ -32,10 +32,6 @@ def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
         least = (epsilon * 2.0**-60, (epsilon * UNSEEN) ** 2)
         passes.adam(w, g, m, v, *map(number, (*factors, *least)))
 
-    def adamw(w: Any, g: Any, m: Any, v: Any, o: Any = optimizer) -> None:
-        w -= number(o.learning_rate * o.weight_decay) * w
-        adam(w, g, m, v)
-
     def rmsprop(w: Any, g: Any, v: Any, o: Any = optimizer) -> None:
         factors = (o.rho, 1 - o.rho, o.learning_rate, o.epsilon, o.epsilon * UNSEEN)
         passes.rmsprop(w, g, v, *map(number, factors))
@@ -46,9 +42,11 @@ def single_pass(optimizer: Optimizer, dtype: Any) -> Callable[..., None] | None:
 
     known: dict[type[Optimizer], Callable[..., None]] = {
         Adam: adam,
-        AdamW: adamw,
+        AdamW: adam,
         RMSprop: rmsprop,
     }
-    if type(optimizer) is SGD and optimizer.slots:
-        return momentum
+    if type(optimizer) is SGD:
+        return momentum if optimizer.slots else None
+    if len(optimizer.slots) != {Adam: 2, AdamW: 2, RMSprop: 1}.get(type(optimizer)):
+        return None  # amsgrad, centered, momentum
     return known.get(type(optimizer))

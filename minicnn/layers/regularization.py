@@ -39,13 +39,13 @@ class ActivityRegularization(Layer):
     l2 = Setting(regularizers.factor)
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         if kwargs.get("activity_regularizer") is not None:
             raise TypeError(
                 "ActivityRegularization: expected l1 and l2, received activity_regularizer="
                 f"{checks.shown(kwargs['activity_regularizer'])}. That is for other layers, this "
                 "one's is L1L2(l1, l2)"
             )
-        super().__init__(**kwargs)
         self.l1 = l1
         self.l2 = l2
 

@@ -101,6 +101,7 @@ def fit(
             pause()
             if model.stop_training:
                 break
+        model.optimizer.finalize(model.store.params, model.trainable_parts)
         hooks.on_train_end(logs)
     return history
 

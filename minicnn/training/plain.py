@@ -42,8 +42,9 @@ def fit(model: Any, x: Array, y: Array, batch_size: int = 32, epochs: int = 1) -
     True
     """
     history = []
-    penalized = model.store.ruled("regularizers", model.trainable_parts)
-    constrained = model.store.ruled("constraints", model.trainable_parts)
+    parts = model.trainable_parts
+    paths = model.store.paths(parts)
+    penalized, constrained = (model.store.ruled(t, parts) for t in ("regularizers", "constraints"))
     for _ in range(epochs):
         order, losses = model.rng.permutation(len(x)), []
         for start in range(0, len(x), batch_size):
@@ -57,9 +58,10 @@ def fit(model: Any, x: Array, y: Array, batch_size: int = 32, epochs: int = 1) -
             model.backward(dy)  # fills flat_grads
             for one in penalized:
                 one.add_gradient(model.flat_params, model.flat_grads)
-            model.optimizer.update(model.flat_params, model.flat_grads, model.trainable_parts)
+            model.optimizer.update(model.flat_params, model.flat_grads, parts, paths)
             for one in constrained:
                 one.constrain(model.flat_params)
             model.steps_taken += 1
         history.append(float(np.mean(losses)))
+    model.optimizer.finalize(model.flat_params, parts)
     return history

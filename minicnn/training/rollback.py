@@ -30,7 +30,9 @@ class Snapshot:
         """Begin a step. Copies the contents of the `states`, and of the optimizer its count and
         which slots it has.
         """
-        self._undo = [partial(setattr, optimizer, "iterations", optimizer.iterations)]
+        self._undo = [optimizer.end]
+        for count in ("iterations", "waiting"):
+            self._undo.append(partial(setattr, optimizer, count, getattr(optimizer, count)))
         for name in self._copies.keys() - self._kept:
             del self._copies[name]
         self._kept = set()

@@ -11,6 +11,7 @@ taken back if anything fails. `plain.py` is the same step in a few lines.
 
 from __future__ import annotations
 
+import bisect
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -267,38 +268,77 @@ class Runner:
         Works through the vectors piece by piece, so that each thread can take the next.
         """
         optimizer, w, g = model.optimizer, model.store.params, model.store.grads
-        if self.penalized:
-            self.network.sum(slice(0, len(w)), g)
-            threads.run(lambda one: one.add_gradient(w, g), self.penalized)
+        parts = model.trainable_parts
         optimizer.begin(w)
-        vectors = [w, *(optimizer.state[slot] for slot in optimizer.slots)]
-        move = self.single_pass or optimizer.step
-        finite = []
+        try:
+            whole = bool(self.penalized or optimizer.limits_norms)
+            if whole:  # the gradient has to be there before any of it is used
+                self._sum(model)
+            rules = self._rules(model)
+            finite = []
 
-        def work(piece: tuple[slice, list[slice]]) -> None:
-            whole, moving = piece
-            with np.errstate(all="ignore"):  # each thread has its own
-                if not self.penalized:
-                    self.network.sum(whole, g)
-                finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
-                for part in moving if finite[-1] else ():
-                    params, *slots = (vector[part] for vector in vectors)
-                    move(params, g[part], *slots)
+            def work(piece: tuple[slice, list[slice]]) -> None:
+                place, moving = piece
+                with np.errstate(all="ignore"):  # each thread has its own
+                    if not whole:
+                        self.network.sum(place, g)
+                    finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
+                    for part in moving if finite[-1] else ():
+                        optimizer.move(w, g, part, *rules(part), self.single_pass)
 
-        if (
-            self.single_pass is None
-        ):  # a step of the user's own may want to see each part as a whole
-            work((slice(0, len(w)), model.trainable_parts))
-        else:
-            threads.run(work, _pieces(len(w), model.trainable_parts))
+            if (
+                self.single_pass is None
+            ):  # a step of the user's own may want to see whole parameters
+                work((slice(0, len(w)), parts))
+            else:
+                threads.run(work, _pieces(len(w), parts, join=not self._by_parameter(model)))
+        finally:
+            optimizer.end()
         if not all(finite):
             return False
         threads.run(lambda one: one.constrain(w), self.constrained)
         return True
 
+    def _sum(self, model: Model) -> None:
+        """The whole gradient of the batch, with that of the penalties."""
+        w, g = model.store.params, model.store.grads
+        threads.run(lambda piece: self.network.sum(piece[0], g), _pieces(len(w), []))
+        threads.run(lambda one: one.add_gradient(w, g), self.penalized)
 
-def _pieces(size: int, moving: list[slice]) -> list[tuple[slice, list[slice]]]:
+    def _by_parameter(self, model: Model) -> bool:
+        """Whether the optimizer treats the parameters differently."""
+        return model.optimizer.limits_norms or model.optimizer.excludes
+
+    def _rules(self, model: Model) -> Callable[[slice], tuple[float, bool]]:
+        """A function of a part of the vector: the factor on its gradient, and whether it decays."""
+        optimizer, g, parts = model.optimizer, model.store.grads, model.trainable_parts
+        if not self._by_parameter(model):
+            return lambda part: (1.0, True)
+        norms = np.zeros(len(parts))
+
+        def measure(k: int) -> None:
+            with np.errstate(all="ignore"):
+                norms[k] = optimizer.norm(g, parts[k])
+
+        if optimizer.limits_norms:
+            threads.run(measure, range(len(parts)))
+        factors = optimizer.factors(norms.tolist())
+        decays = [optimizer.decays(path) for path in model.store.paths(parts)]
+        starts = [part.start for part in parts]
+
+        def rules(part: slice) -> tuple[float, bool]:
+            k = bisect.bisect_right(starts, part.start) - 1
+            return factors[k], decays[k]
+
+        return rules
+
+
+def _pieces(
+    size: int, moving: list[slice], *, join: bool = True
+) -> list[tuple[slice, list[slice]]]:
     """A vector cut into pieces of at most `PIECE`, each with what is `moving` in it.
+
+    Neighbours in it count as one, unless `join` is False.
 
     >>> _pieces(400_000, [slice(0, 100), slice(190_000, 400_000)])
     [(slice(0, 200000, None), [slice(0, 100, None), slice(190000, 200000, None)]),
@@ -306,7 +346,7 @@ def _pieces(size: int, moving: list[slice]) -> list[tuple[slice, list[slice]]]:
     """
     count = -(-size // PIECE)
     pieces = []
-    runs = _joined(moving)
+    runs = _joined(moving) if join else moving
     for k in range(count):
         start, stop = size * k // count, size * (k + 1) // count
         cuts = [slice(max(start, run.start), min(stop, run.stop)) for run in runs]

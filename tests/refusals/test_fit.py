@@ -125,8 +125,8 @@ def test_arguments_that_ask_for_nothing_are_taken_and_others_named():
     Adam(amsgrad=False, clipnorm=None)
     with pytest.raises(ValueError, match=r"dilation_rate can only be 1 or \(1, 1\) here"):
         Conv2D(2, 3, dilation_rate=2)
-    with pytest.raises(ValueError, match="clipnorm can only be None here, received 1.0"):
-        Adam(clipnorm=1.0)
+    with pytest.raises(ValueError, match="loss_scale_factor can only be None here, received 1.0"):
+        Adam(loss_scale_factor=1.0)
     model = compiled()
     model.fit(X, Y, steps_per_epoch=None, verbose=0)
     with pytest.raises(ValueError, match="steps_per_epoch"):

@@ -48,10 +48,10 @@ def test_epsilon_has_to_be_positive(make, value):
 def test_keras_s_arguments_of_optimizers_are_of_the_right_kind():
     Adam(amsgrad=np.False_, clipnorm=None)
     RMSprop(momentum=0)
-    for name, wrong in (("amsgrad", 0), ("clipnorm", 0), ("use_ema", None)):
-        with refused(ValueError, f"Adam: {name} can only be", f"received {wrong!r}"):
+    for name, wrong in (("amsgrad", 0), ("clipnorm", False), ("use_ema", None)):
+        with refused(TypeError, f"Adam: expected {name} to be", f"received {wrong!r}"):
             Adam(**{name: wrong})
-    with refused(ValueError, "RMSprop: momentum can only be", "received False"):
+    with refused(TypeError, "RMSprop: expected momentum to be", "received False"):
         RMSprop(momentum=False)
 
 
@@ -189,22 +189,11 @@ def test_an_optimizer_serves_one_model():
     assert optimizer.iterations == 1
 
 
-@pytest.mark.parametrize(
-    ("make", "name", "nothing", "something"),
-    [
-        (Adam, "amsgrad", False, True),
-        (Adam, "use_ema", False, True),
-        (RMSprop, "centered", False, True),
-        (RMSprop, "momentum", 0.0, 1.0),
-        (SGD, "weight_decay", None, 0.1),
-    ],
-)
-def test_an_argument_of_keras_is_taken_only_where_it_asks_for_nothing(
-    make, name, nothing, something
-):
-    make(**{name: nothing})
-    with pytest.raises(ValueError, match=f"{name} can only be"):
-        make(**{name: something})
+@pytest.mark.parametrize("make", [Adam, RMSprop, SGD])
+def test_an_argument_of_keras_is_taken_only_where_it_asks_for_nothing(make):
+    make(loss_scale_factor=None)
+    with pytest.raises(ValueError, match="loss_scale_factor can only be None"):
+        make(loss_scale_factor=2.0)
 
 
 @pytest.mark.parametrize("name", ["beta_1", "beta_2"])
