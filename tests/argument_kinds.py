@@ -325,9 +325,23 @@ KINDS: dict[str, Kind] = {
     "y_true": arrays(lambda y, right: y.size > 0).named("y"),
     "beta_1": SHARE,
     "beta_2": SHARE,
-    "weight_decay": reals(0),
+    "weight_decay": reals(0).or_(is_none),
+    "optimizers.adam.AdamW*.weight_decay": reals(0),
+    "optimizers.adam.Lion*.beta_1": reals(0, 1, without=(0,)),
+    "amsgrad": BOOLEAN,
+    "centered": BOOLEAN,
+    "clipnorm": reals(0).or_(is_none),
+    "clipvalue": reals(0).or_(is_none),
+    "global_clipnorm": reals(0).or_(is_none),
+    "use_ema": BOOLEAN,
+    "ema_momentum": reals(0, 1),
+    "ema_overwrite_frequency": integers(1).or_(is_none),
+    "gradient_accumulation_steps": integers(2).or_(is_none),
+    "initial_accumulator_value": reals(0),
     "from_logits": BOOLEAN,
-    "learning_rate": reals(0),
+    "learning_rate": reals(0).or_(
+        lambda value: isinstance(value, optimizers.schedules.LearningRateSchedule)
+    ),
     "loss": LOSS,
     "nesterov": BOOLEAN,
     "rho": SHARE,
@@ -337,9 +351,11 @@ KINDS: dict[str, Kind] = {
     "losses.get.identifier": LOSS.named("loss"),
     "metrics.get.identifier": METRIC.named("metric"),
     "optimizers.get.identifier": OPTIMIZER.named("optimizer"),
-    "optimizers.Optimizer.update.w": PASSED_BACK,
-    "optimizers.Optimizer.update.g": PASSED_BACK,
-    "optimizers.Optimizer.update.parts": Kind(
+    "optimizers.base.Optimizer.update.w": PASSED_BACK,
+    "optimizers.base.Optimizer.update.g": PASSED_BACK,
+    "optimizers.base.Optimizer.update.names": NAMES,
+    "optimizers.base.Optimizer.exclude_from_weight_decay.*": NAMES.or_(is_none),
+    "optimizers.base.Optimizer.update.parts": Kind(
         lambda value, right: all(isinstance(part, slice) for part in value)
     ),
     # models

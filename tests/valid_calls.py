@@ -249,7 +249,10 @@ def _of_optimizers() -> Iterator[tuple[str, Callable[[], Valid]]]:
     for kind, case in OPTIMIZERS.items():
         fullest = max(case.examples.values(), key=len)  # of each class the one with most arguments
         make = functools.partial(kind, **fullest)
-        yield name_of(kind), lambda kind=kind: Valid(kind, {}, None, ignored(kind))
+        yield (
+            name_of(kind),
+            lambda kind=kind: Valid(kind, {}, None, ignored(kind), also=(Optimizer,)),
+        )
         settings = [
             name
             for name, parameter in inspect.signature(kind).parameters.items()
@@ -283,8 +286,9 @@ def _optimizer_setting(optimizer: Optimizer, name: str) -> Valid:
 def _slot(optimizer: Optimizer) -> Valid:
     optimizer.update(**_vectors())
     use = lambda: optimizer.update(**_vectors())  # noqa: E731
-    right = optimizer.state["v"].copy()
-    return Valid(Assign(entry(optimizer.state, "v"), use), {"v": right}, optimizer)
+    slot = optimizer.slots[0]
+    right = optimizer.state[slot].copy()
+    return Valid(Assign(entry(optimizer.state, slot), use), {"v": right}, optimizer)
 
 
 def _setting_in_model(optimizer: Optimizer, name: str) -> Valid:
@@ -301,7 +305,8 @@ def _updating() -> Valid:
     optimizer = SGD(0.1, momentum=0.5)
     vectors = _vectors()
     watched = [optimizer, vectors["w"]]
-    return Valid(optimizer.update, {**vectors, "parts": [slice(0, 2)]}, watched)
+    given = {**vectors, "parts": [slice(0, 2)], "names": ["dense/kernel"]}
+    return Valid(optimizer.update, given, watched)
 
 
 def _model_setting(name: str, right: Any) -> Callable[[], Valid]:
@@ -483,9 +488,12 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             loss=losses.get(SPARSE),
             output_shape=(None, 3),
         ),
-        "optimizers.Optimizer": lambda: Valid(Optimizer, {}, None, ignored(Optimizer)),
+        "optimizers.base.Optimizer": lambda: Valid(Optimizer, {}, None, ignored(Optimizer)),
+        "optimizers.base.Optimizer.exclude_from_weight_decay": of_object(
+            SGD, "exclude_from_weight_decay", var_list=[], var_names=["bias"]
+        ),
         **dict(_of_optimizers()),
-        "optimizers.Optimizer.update": _updating,
+        "optimizers.base.Optimizer.update": _updating,
         "optimizers.get": of_function(optimizers.get, "who", identifier="adam"),
         # data
         "datasets.idx.parse_idx": of_function(idx.parse_idx, data=IDX, shape=(None,)),
@@ -624,9 +632,11 @@ NOT_CALLED: dict[str, str] = {
     "losses.checked_outputs": "the check itself",
     "metrics.*.check": "the check itself",
     "optimizers.*.step": "what a subclass defines: it gets what update or fit has checked",
-    "optimizers.Optimizer.begin": "of the engine",
-    "optimizers.Optimizer.check": "the check itself",
-    "optimizers.Optimizer.resize": "of the engine",
+    **{
+        f"optimizers.base.Optimizer.{name}": "of the engine"
+        for name in ("begin", "decays", "factors", "finalize", "gathered", "move", "norm", "resize")
+    },
+    "optimizers.base.Optimizer.check": "the check itself",
     "stack.Stack.bind": "of gradcheck",
     "stack.Stack.shapes": "of inputs, which are checked",
     "stack.Stack.expect_at_rest": "the check itself",

@@ -383,7 +383,7 @@ def mutation() -> str:
     if at is None or total is None:
         raise SystemExit("docs/mutants.md is not as make mutants writes it")
     mutants, tried, killed, _, survivors, share = total[1].split(" | ")
-    files = ["minicnn/layers", "minicnn/losses.py", "minicnn/optimizers.py", "minicnn/kernels"]
+    files = ["minicnn/layers", "minicnn/losses.py", "minicnn/optimizers", "minicnn/kernels"]
     same = subprocess.run(["git", "diff", "--quiet", at[1], "--", *files], cwd=ROOT).returncode == 0
     since = "" if same else " These files have changed since: run it again."
     if tried != mutants:

@@ -48,7 +48,7 @@ LEAST_KILLED = 0.95
 FILES = (
     "minicnn/layers/*.py",
     "minicnn/losses.py",
-    "minicnn/optimizers.py",
+    "minicnn/optimizers/*.py",
     "minicnn/kernels/*.py",
 )
 INTERPRETED = ("minicnn/kernels/__init__.py", "minicnn/kernels/fast.py")  # the others are Python

@@ -243,11 +243,12 @@ class Layer(Replicable, Configured, HasWeights):
         to the loss, by the model: `backward` knows nothing of it. The constraint is what training
         holds the parameter to.
         """
-        name = f"the {{}} of params[{checks.shown(key)}]"
-        regularizer = regularizers.get(regularizer, self.who, name.format("regularizer"))
-        constraint = constraints.get(constraint, self.who, name.format("constraint"))
+        place = f"of params[{checks.text(key, 'key', self.who)!r}]"
+        regularizer = regularizers.get(regularizer, self.who, f"the regularizer {place}")
+        constraint = constraints.get(constraint, self.who, f"the constraint {place}")
         if isinstance(constraint, constraints.Constraint):
-            constraint.check(tuple(shape), name.format("constraint"), self.who)
+            shape = checks.shape(shape, "shape", self.who)
+            constraint.check(shape, f"the constraint {place}", self.who)
         for table, rule in ((self.regularizers, regularizer), (self.constraints, constraint)):
             table.pop(key, None)
             if rule is not None:

@@ -11,6 +11,7 @@ Letters: s step, L initial learning rate.
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 from functools import partial
@@ -454,9 +455,22 @@ def _checked(value: Any, name: str, who: str) -> Any:
             f"{who}: expected {name} to be a number or a schedule, received the class "
             f"{value.__name__}. Make an object of it: {value.__name__}(...)"
         )
-    if callable(value) and not isinstance(value, type):
+    if isinstance(value, LearningRateSchedule) or _takes_nothing(value):
         return value
     return checks.real(value, name, who, low=0)
+
+
+def _takes_nothing(value: Any) -> bool:
+    """Whether it is a function that can be called without arguments."""
+    if not callable(value) or isinstance(value, type):
+        return False
+    try:
+        inspect.signature(value).bind()
+    except TypeError:
+        return False
+    except ValueError:  # of a builtin that does not say
+        return True
+    return True
 
 
 class Rate(Setting[Any]):

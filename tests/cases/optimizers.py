@@ -126,7 +126,12 @@ def torch_nadam(torch: Any, o: Any, w: Any, gradients: Any) -> list[Any]:
     theirs = torch.optim.NAdam(
         [w], o.learning_rate, (o.beta_1, o.beta_2), eps=o.epsilon, momentum_decay=1.0
     )
-    return followed(theirs, w, gradients)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(w.dtype)  # of the product of their u
+    try:
+        return followed(theirs, w, gradients)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def adagrad(o: Any, w: float, g: float, t: int, s: Any) -> float:
@@ -183,6 +188,25 @@ def torch_lion(torch: Any, o: Any, w: Any, gradients: Any) -> list[Any]:
             steps.append(w.clone())
     return steps
 
+
+# what every optimizer takes, in numbers that float32 holds exactly
+OPTIONS: dict[str, dict[str, Any]] = {
+    "weight decay": {"weight_decay": 0.25},
+    "clipnorm": {"clipnorm": 0.5},
+    "global clipnorm": {"global_clipnorm": 0.5},
+    "clipvalue": {"clipvalue": 0.25},
+    "average": {"use_ema": True, "ema_momentum": 0.75},
+    "average written back": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
+    "summed gradients": {"gradient_accumulation_steps": 2},
+    "several": {
+        "weight_decay": 0.125,
+        "clipnorm": 0.5,
+        "use_ema": True,
+        "ema_momentum": 0.5,
+        "ema_overwrite_frequency": 2,
+        "gradient_accumulation_steps": 2,
+    },
+}
 
 OPTIMIZERS: dict[type[Optimizer], OptimizerCase] = {
     Adadelta: OptimizerCase(
@@ -302,10 +326,10 @@ OPTIMIZERS: dict[type[Optimizer], OptimizerCase] = {
         step=rmsprop,
         draw=lambda draw: {
             "learning_rate": draw.number(0, 10),
-            "rho": share(draw),
+            "rho": (rho := share(draw)),
             "momentum": draw.one_of(0.0, share(draw)),
             "epsilon": 10 ** draw.number(-8, 0),
-            "centered": draw.flag(),
+            "centered": rho > 0 and draw.flag(),  # with 0, v - a^2 is nothing but rounding
         },
         torch=torch_rmsprop,
     ),

@@ -202,7 +202,10 @@ UNKNOWN = {
     "activation": (lambda name: Dense(2, activation=name), "linear, relu, sigmoid, softmax, tanh"),
     "initializer": (lambda name: Dense(2, kernel_initializer=name), "glorot_normal, glorot_unif"),
     "initializer of the bias": (lambda name: Conv2D(2, 2, bias_initializer=name), "zeros"),
-    "optimizer": (lambda name: Sequential().compile(name, "mse"), "adam, adamw, rmsprop, sgd"),
+    "optimizer": (
+        lambda name: Sequential().compile(name, "mse"),
+        "adam, adamax, adamw, lion, nadam, rmsprop, sgd",
+    ),
     "loss": (lambda name: Sequential().compile("sgd", name), "mean_squared_error, mse, sparse_c"),
     "metric": (
         lambda name: Sequential().compile("sgd", "mse", metrics=[name]),
