@@ -33,8 +33,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`minicnn.plotting` and `minicnn.gradcheck`, imported when they are first asked for."""
-    if name in ("gradcheck", "plotting"):
+    """`minicnn.plotting` and its like, imported when they are first asked for."""
+    if name in ("gradcheck", "plotting", "tuning"):
         return import_module(f"minicnn.{name}")
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
 

@@ -341,7 +341,7 @@ KINDS: dict[str, Kind] = {
     "from_logits": BOOLEAN,
     "learning_rate": reals(0).or_(
         lambda value: isinstance(value, optimizers.schedules.LearningRateSchedule)
-    ),
+    ),  # a function without arguments, too, which is none of the wrong values
     "loss": LOSS,
     "nesterov": BOOLEAN,
     "rho": SHARE,
@@ -476,7 +476,7 @@ KINDS: dict[str, Kind] = {
     "state": TABLE,
     "optimizers.*.state": Kind(
         lambda value, right: all(
-            isinstance(slot, str) and PASSED_BACK.takes(vector, right["v"])
+            isinstance(slot, str) and PASSED_BACK.takes(vector, next(iter(right.values())))
             for slot, vector in value.items()
         )
     ),

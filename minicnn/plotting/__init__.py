@@ -13,7 +13,13 @@ classes of a heatmap, 100 metrics, 1,000 letters a text; a width of 0.1 (a heatm
 inches, and 10,000 square inches.
 """
 
-from minicnn.plotting.charts import confusion_heatmap, training_curves
+from minicnn.plotting.charts import confusion_heatmap, learning_rate_range, training_curves
 from minicnn.plotting.grids import image_grid, prediction_grid
 
-__all__ = ["confusion_heatmap", "image_grid", "prediction_grid", "training_curves"]
+__all__ = [
+    "confusion_heatmap",
+    "image_grid",
+    "learning_rate_range",
+    "prediction_grid",
+    "training_curves",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from minicnn.reports import confusion_matrix
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from minicnn.tuning import LearningRateRange
 
 _TRAINING, _VALIDATION = "tab:blue", "tab:orange"
 _NO_METRIC = ("learning_rate", "lr")  # callbacks write these into a history
@@ -106,6 +108,58 @@ def training_curves(
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend()
+    return figure
+
+
+def learning_rate_range(
+    found: LearningRateRange, *, ax: Axes | None = None, suptitle: str | None = None
+) -> Figure:
+    """Draw what `tuning.find_learning_rate` has seen: the loss over the rates, the suggestion.
+
+    Parameters
+    ----------
+    found : LearningRateRange
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+    suptitle : str, optional
+        Over the whole picture.
+
+    Raises
+    ------
+    TypeError
+        `found` is none, or `ax` no Axes.
+    ValueError
+        No step had a finite loss: there is nothing to draw.
+    """
+    from matplotlib.axes import Axes
+
+    who = "learning_rate_range"
+    suptitle = arguments.suptitle(suptitle, who)
+    if not all(hasattr(found, name) for name in ("learning_rates", "losses", "smoothed")):
+        raise TypeError(
+            f"{who}: expected found to be what find_learning_rate returned, received "
+            f"{checks.shown(found)}"
+        )
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(f"{who}: expected ax to be a matplotlib Axes, received {checks.shown(ax)}")
+    if not len(found.losses):
+        raise ValueError(f"{who}: expected at least one step with a finite loss, received {found}")
+    if ax is None:
+        figure, (axis,) = _panels(1, 6, 4, suptitle)
+    else:
+        figure, axis = cast("Figure", ax.figure), ax
+    axis.plot(found.learning_rates, _drawable(found.losses), color=_TRAINING, alpha=0.3)
+    axis.plot(found.learning_rates, _drawable(found.smoothed), color=_TRAINING, label="Smoothed")
+    if found.suggestion is not None:
+        label = f"Suggestion {found.suggestion:.2g}"
+        axis.axvline(found.suggestion, color=_VALIDATION, linestyle="--", label=label)
+    low, high = float(np.min(found.smoothed)), float(np.max(found.smoothed[:1]))
+    if high > low and found.diverged:  # the last losses would flatten all others
+        axis.set_ylim(low - 0.1 * (high - low), high + 0.5 * (high - low))
+    axis.set(xscale="log", xlabel="Learning rate", ylabel="Loss")
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend()
     return figure
 
 

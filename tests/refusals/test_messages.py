@@ -73,7 +73,8 @@ TAKES_NONE_OF_THEM = {
     "nesterov": lambda value: SGD(nesterov=value),
     "amsgrad": lambda value: Adam(amsgrad=value),
     "clipnorm": lambda value: Adam(clipnorm=value),
-    "learning_rate": lambda value: Adam(value),
+    # a function without arguments is a learning rate
+    "learning_rate": lambda value: Adam(abs if callable(value) else value),
     "iterations": lambda value: setattr(Adam(), "iterations", value),
     "parts": lambda value: Adam().update(np.ones(2), np.ones(2), value),
     "optimizer": lambda value: optimizers.get(value),
