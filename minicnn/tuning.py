@@ -184,7 +184,10 @@ def find_learning_rate(
 
 
 def _diverged(smoothed: list[float], divergence: float) -> bool:
-    """Whether the last mean is too far above the smallest; below 0, the first is the unit."""
+    """Whether the last mean is too far above the smallest.
+
+    Losses below 0 are measured by the size of the first.
+    """
     best, last = min(smoothed), smoothed[-1]
     if best > 0:
         return last > divergence * best and last > smoothed[0]

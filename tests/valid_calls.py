@@ -21,7 +21,7 @@ from cases.optimizers import OPTIMIZERS
 from strategies import CASES
 
 import minicnn
-from minicnn import initializers, losses, metrics, optimizers
+from minicnn import initializers, losses, metrics, optimizers, tuning
 from minicnn.callbacks import Callback
 from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
@@ -309,6 +309,12 @@ def _updating() -> Valid:
     return Valid(optimizer.update, given, watched)
 
 
+def _finding() -> Valid:
+    x, y = samples()
+    subject = model()
+    return Valid(tuning.find_learning_rate, {"model": subject, "x": x, "y": y, "steps": 3}, subject)
+
+
 def _model_setting(name: str, right: Any) -> Callable[[], Valid]:
     def make() -> Valid:
         subject = model()
@@ -540,6 +546,11 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             rows=1,
             columns=3,
         ),
+        "plotting.charts.learning_rate_range": of_function(
+            minicnn.plotting.charts.learning_rate_range,
+            found=tuning.LearningRateRange(*np.array([[0.1, 1], [2, 1], [2, 1]]), False),
+        ),
+        "tuning.find_learning_rate": lambda: _finding(),
         "plotting.charts.training_curves": of_function(
             minicnn.plotting.training_curves, history=HISTORY
         ),
@@ -605,6 +616,7 @@ MODULES = (
     "optimizers",
     "plotting",
     "reports",
+    "tuning",
     "utils",
 )
 
@@ -618,6 +630,7 @@ NOT_CALLED: dict[str, str] = {
     "reports.class_labels": "the check itself",
     "datasets.fashion_mnist.DataFile": "the table of the files",
     "gradcheck.result.*": "results, which the checks make",
+    "tuning.LearningRateRange*": "a result, which find_learning_rate makes",
     "layers.*.seek": "of the engine",
     "layers.dropout.Dropout.draw": "of the engine",
     "layers.base.Layer.*": "of every layer by itself",
