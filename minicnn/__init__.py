@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from minicnn import (
+    activations,
     callbacks,
     config,
     constraints,
@@ -42,6 +43,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "Input",
     "Sequential",
+    "activations",
     "callbacks",
     "config",
     "constraints",

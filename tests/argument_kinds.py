@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn import constraints, initializers, losses, metrics, optimizers, regularizers
 from minicnn.callbacks import Callback, History
-from minicnn.checks import LARGEST_SIZE
+from minicnn.checks import LARGEST_SIZE, MOST_AXES
 from minicnn.layers import ActivationLayer, Layer
 from minicnn.layers import activations as activation_layers
 from minicnn.models import Sequential
@@ -65,6 +65,10 @@ def is_real(value: Any) -> bool:
 
 def is_size(value: Any) -> bool:
     return is_integer(value) and 1 <= value <= LARGEST_SIZE
+
+
+def is_axis(value: Any) -> bool:
+    return is_integer(value) and 1 <= value <= MOST_AXES
 
 
 def is_none(value: Any) -> bool:
@@ -294,6 +298,28 @@ KINDS: dict[str, Kind] = {
     "layers.batchnorm.*.forward.training": BOOLEAN,
     "layers.dropout.*.forward.training": BOOLEAN,
     "layers.*.backward.dy": PASSED_BACK,
+    "alpha": reals(),
+    "layers.*.CELU*.alpha": reals(0, without=(0,)),
+    "activations.celu.alpha": reals(0, without=(0,)),
+    "alpha_initializer": INITIALIZER.named("initializer"),
+    "approximate": BOOLEAN,
+    "max_value": reals(0).or_(is_none),
+    "threshold": reals(0),
+    "shared_axes": Kind(
+        lambda value, right: value is None or is_axis(value) or is_list_of(is_axis)(value)
+    ),
+    "layers.*.Squareplus*.b": reals(0),
+    "layers.activations.softmax.*.axis": Kind(
+        lambda value, right: is_integer(value) or (is_list_of(is_integer)(value) and value)
+    ),
+    "activations.squareplus.b": reals(0),
+    "activations.*softmax.axis": Kind(
+        lambda value, right: is_integer(value) or (is_list_of(is_integer)(value) and value)
+    ),
+    "activations.*.x": arrays(lambda x, right: True, finite=False),
+    "activations.get.identifier": ACTIVATION,
+    "layers.*.Function*.function": Kind(lambda value, right: callable(value), called_back=True),
+    "layers.*.Function*.derivative": Kind(lambda value, right: callable(value), called_back=True),
     "layers.*.build.input_shape": BATCH_SHAPE.named("input"),
     "layers.*.output_shape.input_shape": BATCH_SHAPE.named("input"),
     "layers.base.Layer.add_*.key": NAME,

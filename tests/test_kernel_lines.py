@@ -61,6 +61,14 @@ def test_keep_mask():
     assert 10 < masks[0].sum() < 40
 
 
+def test_normal_cdf():
+    x, shares = np.array([-9.0, -1.0, 0.0, 2.5]), np.full((2, 4), np.nan)
+    for module, share in zip((kernels, reference), shares):
+        module.normal_cdf(x, share)
+    np.testing.assert_allclose(*shares, rtol=1e-14)
+    np.testing.assert_allclose(shares[0, 1:3], [0.15865525393145707, 0.5], rtol=1e-14)
+
+
 def networks():
     for channels in (1, 4):
         for padding in ("same", "valid"):

@@ -21,7 +21,8 @@ import types
 import numpy as np
 import pytest
 from cases import Draw
-from cases.layers import LAYERS, softmax, windows
+from cases.activations import softmax
+from cases.layers import LAYERS, windows
 from cases.losses import LOSSES as ALL_LOSSES
 from cases.losses import examples as examples_of_losses
 from cases.losses import pair

@@ -203,6 +203,7 @@ FIXED = {
     MaxPooling2D: {"pool_size", "strides", "padding"},
     layers.AveragePooling2D: {"pool_size", "strides", "padding"},
     layers.GlobalAveragePooling2D: {"keepdims"},
+    layers.PReLU: {"shared_axes"},
 }
 
 

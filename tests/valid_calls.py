@@ -21,11 +21,12 @@ from cases.optimizers import OPTIMIZERS
 from strategies import CASES
 
 import minicnn
-from minicnn import initializers, losses, metrics, optimizers, tuning
+from minicnn import activations, initializers, losses, metrics, optimizers, tuning
 from minicnn.callbacks import Callback
 from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
+from minicnn.layers.activations import Function
 from minicnn.models import IGNORED, Sequential
 from minicnn.optimizers import SGD, Optimizer
 from minicnn.settings import ignored
@@ -185,6 +186,17 @@ def _of_layers() -> Iterator[tuple[str, Callable[[], Valid]]]:
         for table in ("params", "grads", "state"):
             for key in getattr(case.layer(), table):
                 yield f"{name}.{table}[{key}] =", lambda c=case, t=table, k=key: _entry(c, t, k)
+
+
+def _of_activations() -> Iterator[tuple[str, Callable[[], Valid]]]:
+    """The functions of `minicnn.activations`, with an example of their layer's arguments."""
+    for function in activations.FUNCTIONS:
+        layer = type(activations.layers.get(function))
+        given = next((case.kwargs for case in CASES.values() if case.kind is layer), {})
+        given = {k: v for k, v in given.items() if k in inspect.signature(function).parameters}
+        given = {"x": RNG(1).standard_normal((3, 4)), **given}
+        yield name_of(function), lambda f=function, g=given: Valid(f, g)
+    yield "activations.get", lambda: Valid(activations.get, {"identifier": "relu"})
 
 
 def _passing(case: Any, method: str) -> Valid:
@@ -392,7 +404,15 @@ def _calls() -> dict[str, Callable[[], Valid]]:
     return {
         **dict(_of_layers()),
         "layers.base.Layer": lambda: Valid(Layer, {}, None, ignored(Layer)),
-        "layers.activations.ActivationLayer": lambda: Valid(
+        **dict(_of_activations()),
+        "layers.activations.base.Function": lambda: Valid(
+            Function,
+            {"function": np.sin, "derivative": np.cos},
+            None,
+            ignored(Function),
+            also=(Layer,),
+        ),
+        "layers.activations.base.ActivationLayer": lambda: Valid(
             ActivationLayer, {}, None, ignored(Layer)
         ),
         "layers.input.Input": lambda: Valid(Input, {"shape": (4,)}, None, ignored(InputLayer)),
@@ -600,6 +620,7 @@ def _checking_a_model() -> Valid:
 
 MODULES = (
     "minicnn",
+    "activations",
     "callbacks",
     "config",
     "datasets",
@@ -631,7 +652,12 @@ NOT_CALLED: dict[str, str] = {
     "datasets.fashion_mnist.DataFile": "the table of the files",
     "gradcheck.result.*": "results, which the checks make",
     "tuning.LearningRateRange*": "a result, which find_learning_rate makes",
+    "activations.named": "of the package",
     "layers.*.seek": "of the engine",
+    "layers.activations.*.value": "what a subclass defines",
+    "layers.activations.*.slope": "what a subclass defines",
+    "layers.activations.*.applied": "of the package",
+    "layers.activations.base.Function.*": "of every layer, by its cases",
     "layers.dropout.Dropout.draw": "of the engine",
     "layers.base.Layer.*": "of every layer by itself",
     "initializers.*.draw": "what a subclass defines: it gets what __call__ has checked",

@@ -113,7 +113,12 @@ def _needs_dx(layers: Sequence[Layer], k: int) -> bool:
 
 
 def _known_activation(layer: Conv2D | Dense) -> bool:
-    return type(layer.activation) in (ReLU, Linear)
+    return type(layer.activation) is Linear or _is_relu(layer.activation)
+
+
+def _is_relu(activation: Layer) -> bool:
+    """Whether it is max(x, 0), without the arguments that ReLU also takes."""
+    return type(activation) is ReLU and activation.plain
 
 
 def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
@@ -124,7 +129,7 @@ def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int)
     if _pools(layers, shapes, k + 1):
         run.append(k + 1)
         what.append("2x2 max-pooling")
-    relu = type(conv.activation) is ReLU  # then a 0 in y tells backward what dropout did
+    relu = _is_relu(conv.activation)  # then a 0 in y tells backward what dropout did
     if _is(layers, run[-1] + 1, Dropout) and (relu or len(run) == 2):
         run.append(run[-1] + 1)
         what.append("dropout")
@@ -171,7 +176,7 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
         return None
     run.append(place)
     what = [f"matrix product, bias, {type(dense.activation).__name__}"]
-    if type(dense.activation) is ReLU and _is(layers, place + 1, Dropout):
+    if _is_relu(dense.activation) and _is(layers, place + 1, Dropout):
         run.append(place + 1)
         what.append("dropout")
     return Entry(tuple(run), DenseStage, ", ".join(what))

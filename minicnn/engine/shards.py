@@ -282,16 +282,21 @@ def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:
     while len(layers) > 1 and _changes_nothing(layers[-1]):
         layers.pop()
     *first, last = layers
-    if _runs(last, Softmax):
+    if _is_softmax(last):
         return first, True
     activated: Any = last
     kinds = (Dense, Conv2D, Activation)
     plain = any(_runs(last, kind, ["forward"]) for kind in kinds)
-    if plain and _runs(activated.activation, Softmax):
+    if plain and _is_softmax(activated.activation):
         linear = activated.replica()
         linear.activation = Linear(name="linear")
         return [*first, linear], True
     return layers, False
+
+
+def _is_softmax(layer: Any) -> bool:
+    """Whether it is a softmax over the classes, which the losses have on the last axis."""
+    return _runs(layer, Softmax) and layer.axis == -1
 
 
 def _changes_nothing(layer: Any) -> bool:
