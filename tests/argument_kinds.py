@@ -297,6 +297,15 @@ KINDS: dict[str, Kind] = {
     "layers.*.forward.training": ANYTHING,  # most layers do the same whatever it is
     "layers.batchnorm.*.forward.training": BOOLEAN,
     "layers.dropout.*.forward.training": BOOLEAN,
+    "layers.noise.*.forward.training": BOOLEAN,
+    "layers.noise.*Dropout*.rate": SHARE,
+    "stddev": reals(0, 1),
+    "noise_shape": Kind(
+        lambda value, right: (
+            value is None
+            or (is_list_of(lambda size: size is None or is_size(size))(value) and value)
+        )
+    ),
     "layers.*.backward.dy": PASSED_BACK,
     "alpha": reals(),
     "layers.*.CELU*.alpha": reals(0, without=(0,)),
@@ -317,7 +326,9 @@ KINDS: dict[str, Kind] = {
         lambda value, right: is_integer(value) or (is_list_of(is_integer)(value) and value)
     ),
     "activations.*.x": arrays(lambda x, right: True, finite=False),
-    "activations.get.identifier": ACTIVATION,
+    "activations.get.identifier": ACTIVATION.named("activation"),
+    "layers.activations.piecewise.PReLU.params[[]alpha[]] =.alpha": PASSED_BACK,
+    "layers.activations.piecewise.PReLU.grads[[]alpha[]] =.alpha": PASSED_BACK,
     "layers.*.Function*.function": Kind(lambda value, right: callable(value), called_back=True),
     "layers.*.Function*.derivative": Kind(lambda value, right: callable(value), called_back=True),
     "layers.*.build.input_shape": BATCH_SHAPE.named("input"),

@@ -61,6 +61,15 @@ def test_keep_mask():
     assert 10 < masks[0].sum() < 40
 
 
+def test_normal():
+    numbers = np.full((2, 2000), np.nan)
+    for module, z in zip((kernels, reference), numbers):
+        module.normal(2**32 - 5, 12345, 2**33, z)
+    np.testing.assert_allclose(*numbers, rtol=1e-13, atol=1e-14)
+    assert abs(numbers[0].mean()) < 0.1
+    assert abs(numbers[0].std() - 1) < 0.1
+
+
 def test_normal_cdf():
     x, shares = np.array([-9.0, -1.0, 0.0, 2.5]), np.full((2, 4), np.nan)
     for module, share in zip((kernels, reference), shares):

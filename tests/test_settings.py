@@ -52,7 +52,7 @@ MADE = {
         np.int64(4), 3, (2, 1), "SAME", activation="relu", kernel_initializer=np.ones((3, 3, 1, 4))
     ),
     Dense: lambda: Dense(3, "softmax", bias_initializer=Constant(0.5), input_shape=(4,)),
-    Dropout: lambda: Dropout(np.float32(0.25), seed=7, trainable=False),
+    Dropout: lambda: Dropout(np.float32(0.25), (None, 1), seed=7, trainable=False),
     Flatten: lambda: Flatten(name="rows"),
     InputLayer: lambda: InputLayer((28, 28, 1), dtype="float64"),
     layers.Layer: lambda: layers.Layer(),

@@ -107,6 +107,12 @@ def _is(layers: Sequence[Layer], k: int, kind: type[Layer]) -> bool:
     return k < len(layers) and type(layers[k]) is kind
 
 
+def _is_dropout(layers: Sequence[Layer], k: int) -> bool:
+    """Whether layer k drops each cell by itself."""
+    layer = layers[k] if _is(layers, k, Dropout) else None
+    return isinstance(layer, Dropout) and layer.noise_shape is None
+
+
 def _needs_dx(layers: Sequence[Layer], k: int) -> bool:
     """Whether a layer before layer k has parameters, whose gradients need the dx of layer k."""
     return any(layer.params for layer in layers[:k])
@@ -116,9 +122,9 @@ def _known_activation(layer: Conv2D | Dense) -> bool:
     return type(layer.activation) is Linear or _is_relu(layer.activation)
 
 
-def _is_relu(activation: Layer) -> bool:
+def _is_relu(activation: Layer | None) -> bool:
     """Whether it is max(x, 0), without the arguments that ReLU also takes."""
-    return type(activation) is ReLU and activation.plain
+    return isinstance(activation, ReLU) and type(activation) is ReLU and activation.plain
 
 
 def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
@@ -130,7 +136,7 @@ def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int)
         run.append(k + 1)
         what.append("2x2 max-pooling")
     relu = _is_relu(conv.activation)  # then a 0 in y tells backward what dropout did
-    if _is(layers, run[-1] + 1, Dropout) and (relu or len(run) == 2):
+    if _is_dropout(layers, run[-1] + 1) and (relu or len(run) == 2):
         run.append(run[-1] + 1)
         what.append("dropout")
     direct = shapes[k][3] == 1
@@ -154,7 +160,7 @@ def _normalization(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: in
         return None
     run, what = [k], ["batch normalization in two phases"]
     after = layers[k + 1] if k + 1 < len(layers) else None
-    relu = type(after.activation if type(after) is Activation else after) is ReLU
+    relu = _is_relu(after.activation if type(after) is Activation else after)
     if relu:
         run.append(k + 1)
         what.append("ReLU")
@@ -162,7 +168,7 @@ def _normalization(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: in
     if pools:
         run.append(run[-1] + 1)
         what.append("2x2 max-pooling")
-    if _is(layers, run[-1] + 1, Dropout) and (relu or pools):
+    if _is_dropout(layers, run[-1] + 1) and (relu or pools):
         run.append(run[-1] + 1)
         what.append("dropout")
     return Entry(tuple(run), NormalizationStage, ", ".join(what))
@@ -176,7 +182,7 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
         return None
     run.append(place)
     what = [f"matrix product, bias, {type(dense.activation).__name__}"]
-    if _is_relu(dense.activation) and _is(layers, place + 1, Dropout):
+    if _is_relu(dense.activation) and _is_dropout(layers, place + 1):
         run.append(place + 1)
         what.append("dropout")
     return Entry(tuple(run), DenseStage, ", ".join(what))

@@ -161,7 +161,17 @@ EXAMPLES: dict[str, list[Example]] = {
         *_each((4, 10), rate=(0.0, 0.25, 0.5, 0.9)),
         ({"rate": 0.5, "training": False}, (4, 10)),
         ({"rate": 0.5}, (2, 4, 3, 2)),
+        ({"rate": 0.5, "noise_shape": (None, 1, 1, 2)}, (2, 4, 3, 2)),  # whole channels
     ],
+    **{
+        kind: [({argument: value}, shape) for shape in ((4, 10), (2, 4, 3, 2))]
+        for kind, argument, value in (
+            ("AlphaDropout", "rate", 0.3),
+            ("GaussianDropout", "rate", 0.3),
+            ("GaussianNoise", "stddev", 0.5),
+        )
+    },
+    "SpatialDropout2D": [({"rate": 0.5}, (2, 4, 3, 2))],
     "InputLayer": [({"shape": (4, 3, 2)}, (2, 4, 3, 2))],
     "MaxPooling2D": POOLING,
     "Rescaling": [

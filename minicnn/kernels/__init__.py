@@ -17,6 +17,8 @@ __all__ = [
     "keep_mask",
     "max_pool",
     "max_pool_backward",
+    "normal",
+    "normal_cdf",
 ]
 
 
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
         keep_mask,
         max_pool,
         max_pool_backward,
+        normal,
+        normal_cdf,
     )
 else:
     fast = LazyModule("minicnn.kernels.fast")

@@ -155,13 +155,27 @@ def normal_cdf(x: Array, share: Array) -> None:
 
 
 @jit
-def keep(key_1: int, key_2: int, counter: int, dropped: int) -> bool:
-    """One cell of `keep_mask`; for the engine's kernels too. All in 32 bits, which wrap."""
+def hashed(key_1: int, key_2: int, counter: int) -> int:
+    """32 random bits of a counter. All in 32 bits, which wrap."""
     h = uint32(uint32(uint32(counter) * uint32(GOLDEN)) + uint32(key_1))
     h = uint32(h ^ uint32(key_2))
     h = uint32(uint32(h ^ uint32(h >> uint32(16))) * uint32(0x85EBCA6B))
     h = uint32(uint32(h ^ uint32(h >> uint32(13))) * uint32(0xC2B2AE35))
-    return uint32(h ^ uint32(h >> uint32(16))) >= uint32(dropped)
+    return uint32(h ^ uint32(h >> uint32(16)))
+
+
+@jit
+def keep(key_1: int, key_2: int, counter: int, dropped: int) -> bool:
+    """One cell of `keep_mask`; for the engine's kernels too."""
+    return hashed(key_1, key_2, counter) >= uint32(dropped)
+
+
+@jit
+def normal(key_1: int, key_2: int, first: int, z: Array) -> None:
+    for i in range(len(z)):
+        u = (hashed(key_1, key_2, first + i) + 1.0) / 4294967296.0
+        v = hashed(key_2, key_1, first + i) / 4294967296.0
+        z[i] = math.sqrt(-2.0 * math.log(u)) * math.cos(2.0 * math.pi * v)
 
 
 @jit

@@ -152,7 +152,23 @@ def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep: Array) -> 
     order. The hash is the finalizer of MurmurHash3 (Appleby, 2011) on counter and keys.
     """
     for i in range(len(keep)):
-        h = ((first + i) * GOLDEN + key_1) & WORD ^ key_2
-        h = (h ^ (h >> 16)) * 0x85EBCA6B & WORD
-        h = (h ^ (h >> 13)) * 0xC2B2AE35 & WORD
-        keep[i] = h ^ (h >> 16) >= dropped
+        keep[i] = _hashed(key_1, key_2, first + i) >= dropped
+
+
+def _hashed(key_1: int, key_2: int, counter: int) -> int:
+    h = (counter * GOLDEN + key_1) & WORD ^ key_2
+    h = (h ^ (h >> 16)) * 0x85EBCA6B & WORD
+    h = (h ^ (h >> 13)) * 0xC2B2AE35 & WORD
+    return h ^ (h >> 16)
+
+
+def normal(key_1: int, key_2: int, first: int, z: Array) -> None:
+    """Random numbers of mean 0 and variance 1 by counter, into the flat `z`.
+
+    Two hashes of the counter, the second with the keys exchanged, are two uniform numbers, of which
+    Box and Muller's formula makes a normal one. The first is never 0, whose logarithm there is not.
+    """
+    for i in range(len(z)):
+        u = (_hashed(key_1, key_2, first + i) + 1) / 2**32
+        v = _hashed(key_2, key_1, first + i) / 2**32
+        z[i] = math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v)

@@ -30,9 +30,10 @@ from minicnn.layers.base import Layer
 from minicnn.layers.batchnorm import BatchNormalization
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.dense import Dense
-from minicnn.layers.dropout import Dropout
+from minicnn.layers.dropout import Dropout, SpatialDropout2D
 from minicnn.layers.flatten import Flatten
 from minicnn.layers.input import Input, InputLayer
+from minicnn.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
 from minicnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
 from minicnn.layers.regularization import ActivityRegularization
 from minicnn.layers.rescaling import Rescaling
@@ -51,6 +52,7 @@ __all__ = [
     "Activation",
     "ActivationLayer",
     "ActivityRegularization",
+    "AlphaDropout",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
@@ -60,6 +62,8 @@ __all__ = [
     "Dropout",
     "Exponential",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
     "HardSiLU",
@@ -81,6 +85,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "SpatialDropout2D",
     "Squareplus",
     "Tanh",
 ]

@@ -150,7 +150,9 @@ def some_prelu(draw: Draw) -> tuple[dict[str, Any], tuple[int, ...]]:
 ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
     CELU: elementwise(
         lambda layer, v: v if v > 0 else layer.alpha * math.expm1(v / layer.alpha),
-        lambda torch, layer, x: torch.nn.functional.celu(x, layer.alpha),
+        lambda torch, layer, x: (  # PyTorch's own has 1 / alpha in float32
+            torch.relu(x) + layer.alpha * torch.expm1(torch.clamp(x, max=0) / layer.alpha)
+        ),
         examples={"vectors": Example({"alpha": 0.5}, (4, 5))},
         draw=lambda draw: ({"alpha": draw.number(0.2, 2)}, draw.shape()),
     ),
@@ -179,12 +181,12 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
     ),
     HardSigmoid: elementwise(
         lambda layer, v: min(max(v + 3, 0), 6) / 6,
-        lambda torch, layer, x: torch.nn.functional.hardsigmoid(x),
+        lambda torch, layer, x: torch.clamp(x + 3, 0, 6) / 6,  # PyTorch's own has float32's 1 / 6
         side=lambda layer, y: np.stack([y > 0, y < 1]),
     ),
     HardSiLU: elementwise(
         lambda layer, v: v * min(max(v + 3, 0), 6) / 6,
-        lambda torch, layer, x: torch.nn.functional.hardswish(x),
+        lambda torch, layer, x: x * (torch.clamp(x + 3, 0, 6) / 6),
         side=lambda layer, y: np.stack([y != 0, y < 3]),
     ),
     LeakyReLU: elementwise(

@@ -11,6 +11,7 @@ import numpy as np
 import minicnn.layers
 from cases import Draw, Example, LayerCase, Shape, public
 from cases.activations import ACTIVATION_CASES
+from cases.noise import RANDOM_CASES
 from minicnn.initializers import GlorotUniform
 from minicnn.layers import (
     Activation,
@@ -19,7 +20,6 @@ from minicnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
-    Dropout,
     Flatten,
     GlobalAveragePooling2D,
     InputLayer,
@@ -347,30 +347,6 @@ def some_normalization(draw: Draw) -> tuple[dict[str, Any], Shape]:
     return kwargs, shape
 
 
-def dropped(case: Any, layer: Any, x: Any) -> Any:
-    """What a mask of 0 and 1/(1-rate) leaves; which cells it takes is no question of x."""
-    if not case.training:
-        return x
-    rate = case.kwargs["rate"]
-    mask = case.forward(case.layer(), np.ones(case.shape))
-    kept = {1 / (1 - rate)} if rate < 1 else set()
-    assert set(mask.ravel().tolist()) <= {0.0} | kept
-    return [v * m for v, m in zip(np.ravel(x).tolist(), mask.ravel().tolist())]
-
-
-def torch_dropped(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
-    """PyTorch draws its masks in its own way: the mask is ours, the rest is compared."""
-    if not training:
-        return x
-    layer.seek(0, 0)
-    ones = np.ones(x.shape, str(x.dtype).removeprefix("torch."))
-    return x * torch.tensor(layer.forward(ones, training=True))
-
-
-def some_dropout(draw: Draw) -> tuple[dict[str, Any], Shape]:
-    return {"rate": draw.one_of(0, 0.1, 0.5, 0.9, 1), "seed": draw.size(0, 2**32)}, draw.shape()
-
-
 def rescaled(case: Any, layer: Any, x: Any) -> Any:
     C = case.shape[-1]
     scale, offset = (
@@ -407,6 +383,7 @@ def some_input(draw: Draw) -> tuple[dict[str, Any], Shape]:
 
 LAYERS: dict[type[Layer], LayerCase] = {
     **ACTIVATION_CASES,
+    **RANDOM_CASES,
     Activation: LayerCase(
         examples={
             "softmax": Example({"activation": "softmax"}, (4, 5)),
@@ -582,22 +559,6 @@ LAYERS: dict[type[Layer], LayerCase] = {
         weight=7,
         fused=dense_fused,
         built_when_made=False,
-    ),
-    Dropout: LayerCase(
-        examples={
-            "0.4": Example({"rate": 0.4, "seed": 1}, (4, 5)),
-            "its own seed": Example({"rate": 0.6}, (4, 2, 3)),
-            "of nothing": Example({"rate": 0}, (4, 5)),
-            "of everything": Example({"rate": 1}, (4, 5)),
-        },
-        definition=dropped,
-        torch=torch_dropped,
-        keras="its masks are random, and drawn in another way",
-        draw=some_dropout,
-        linear={},
-        inside=lambda draw, sample: {"rate": draw.one_of(0.2, 0.5), "seed": draw.size(0, 2**32)},
-        weight=2,
-        fused=lambda draw, sample: {"rate": draw.one_of(0.3, 0.5)},
     ),
     Flatten: LayerCase(
         examples={

@@ -16,9 +16,7 @@ from minicnn.layers import (
     Input,
     Layer,
     MaxPooling2D,
-    ReLU,
     Rescaling,
-    Softmax,
     Tanh,
 )
 from minicnn.optimizers import SGD, Adam, RMSprop
@@ -199,7 +197,7 @@ def test_a_rescaling_that_the_float_type_cannot_hold():
 UNKNOWN = {
     "padding": (lambda name: Conv2D(2, 3, padding=name), "same, valid"),
     "padding of a pool": (lambda name: AveragePooling2D(2, padding=name), "same, valid"),
-    "activation": (lambda name: Dense(2, activation=name), "linear, relu, sigmoid, softmax, tanh"),
+    "activation": (lambda name: Dense(2, activation=name), "softmax, softplus"),
     "initializer": (lambda name: Dense(2, kernel_initializer=name), "glorot_normal, glorot_unif"),
     "initializer of the bias": (lambda name: Conv2D(2, 2, bias_initializer=name), "zeros"),
     "optimizer": (
@@ -526,7 +524,7 @@ def test_unknown_padding_lists_the_known(make):
 
 
 def test_unknown_activation_and_initializer_list_the_known():
-    with pytest.raises(ValueError, match="linear, relu, sigmoid, softmax, tanh; received 'rleu'"):
+    with pytest.raises(ValueError, match="linear, .*softmax, .*tanh; received 'rleu'"):
         Dense(2, activation="rleu")
     with pytest.raises(TypeError, match="activation"):
         Activation(3)
@@ -630,13 +628,10 @@ def test_batch_normalization_refuses_wrong_arguments():
 @pytest.mark.parametrize(
     ("make", "name", "nothing", "something"),
     [
-        (Softmax, "axis", -1, 1),
-        (ReLU, "negative_slope", 0.0, 0.1),
         (lambda **words: Conv2D(2, 3, **words), "groups", 1, 2),
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", 1, 2),
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", (1, 1), (2, 1)),
         (lambda **words: Conv2D(2, 3, **words), "dilation_rate", (1, 1), (1, 2)),
-        (lambda **words: Dropout(0.5, **words), "noise_shape", None, (None, 1)),
     ],
 )
 def test_an_argument_of_keras_is_taken_only_where_it_asks_for_nothing(

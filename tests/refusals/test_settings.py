@@ -149,6 +149,10 @@ FIRST = {
     Conv2D: (4, 3),
     Dense: (3,),
     Dropout: (0.5,),
+    layers.AlphaDropout: (0.5,),
+    layers.GaussianDropout: (0.5,),
+    layers.GaussianNoise: (0.5,),
+    layers.SpatialDropout2D: (0.5,),
     InputLayer: ((4,),),
     Rescaling: (1.0,),
 }
