@@ -229,6 +229,15 @@ SPLIT = Kind(
     lambda value, right: is_real(value) and (0 <= value < 1 or (is_integer(value) and value < 12))
 )
 
+SIDES = Kind(
+    lambda value, right: (
+        (is_integer(value) and value >= 0)
+        or (
+            len(value) == 2 and all(np.min(side) >= 0 and np.size(side) in (1, 2) for side in value)
+        )
+    )
+)
+
 # By the name of the argument, which means the same wherever it occurs; or, where it does not, by
 # the name of the callable and the argument.
 KINDS: dict[str, Kind] = {
@@ -300,6 +309,24 @@ KINDS: dict[str, Kind] = {
     "layers.noise.*.forward.training": BOOLEAN,
     "layers.noise.*Dropout*.rate": SHARE,
     "stddev": reals(0, 1),
+    "layers.padding.*.padding": SIDES,
+    "cropping": SIDES,
+    "crop_to_aspect_ratio": BOOLEAN,
+    "dims": Kind(lambda value, right: sorted(value) == list(range(1, len(value) + 1))),
+    "fill_value": reals(),
+    "height": SIZE,
+    "interpolation": words("bilinear", "nearest"),
+    "invert": BOOLEAN,
+    "layers.reshaping.RepeatVector*.n": SIZE,
+    "layers.resizing.UpSampling2D*.size": PAIR,
+    "layers.standardize.*.axis": Kind(
+        lambda value, right: value is None or is_integer(value) or is_list_of(is_integer)(value)
+    ),
+    "layers.standardize.*.mean": arrays(lambda x, right: True).or_(is_none),
+    "layers.standardize.*.variance": arrays(lambda x, right: (x >= 0).all()).or_(is_none),
+    "layers.standardize.Normalization.adapt.data": Kind(lambda value, right: True),
+    "target_shape": Kind(lambda value, right: is_list_of(is_integer)(value)),
+    "width": SIZE,
     "noise_shape": Kind(
         lambda value, right: (
             value is None

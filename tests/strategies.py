@@ -128,7 +128,7 @@ class Case:
         for array in layer.params.values():
             array[...] = draw.standard_normal(array.shape)
         for key, array in layer.state.items():
-            spread = (0.5, 2.0) if key == "moving_variance" else (-1.0, 1.0)
+            spread = (0.5, 2.0) if key.endswith("variance") else (-1.0, 1.0)
             array[...] = draw.uniform(*spread, array.shape)
         return layer
 

@@ -199,6 +199,11 @@ def _of_activations() -> Iterator[tuple[str, Callable[[], Valid]]]:
     yield "activations.get", lambda: Valid(activations.get, {"identifier": "relu"})
 
 
+def _adapting() -> Valid:
+    layer = minicnn.layers.Normalization()
+    return Valid(layer.adapt, {"data": RNG(3).standard_normal((5, 3))}, layer)
+
+
 def _passing(case: Any, method: str) -> Valid:
     layer = case.layer()
     return Valid(getattr(layer, method), {"x": case.x()}, layer)
@@ -412,6 +417,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             ignored(Function),
             also=(Layer,),
         ),
+        "layers.standardize.Normalization.adapt": lambda: _adapting(),
         "layers.activations.base.ActivationLayer": lambda: Valid(
             ActivationLayer, {}, None, ignored(Layer)
         ),

@@ -122,6 +122,9 @@ POOLING = [
     ({"pool_size": 4, "strides": 1, "padding": "same"}, (2, 3, 2, 1)),  # larger than x
     ({"pool_size": 2}, (4, 14, 14, 4)),
 ]
+SIZES: list[Example] = [
+    ({"height": height, "width": width}, (2, 5, 4, 3)) for height, width in ((3, 2), (7, 6), (3, 6))
+]
 EXAMPLES: dict[str, list[Example]] = {
     "Activation": _each((5, 4), activation=ACTIVATIONS),
     "AveragePooling2D": POOLING,
@@ -171,6 +174,19 @@ EXAMPLES: dict[str, list[Example]] = {
             ("GaussianNoise", "stddev", 0.5),
         )
     },
+    "CenterCrop": SIZES,
+    "Permute": [({"dims": (3, 1, 2)}, (2, 5, 4, 3))],
+    "RepeatVector": [({"n": 3}, (4, 5))],
+    "Reshape": [({"target_shape": (4, -1)}, (2, 5, 4, 3))],
+    "Resizing": [
+        ({**size, "interpolation": how}, shape)
+        for size, shape in SIZES
+        for how in ("bilinear", "nearest")
+    ]
+    + [
+        ({"height": 4, "width": 8, how: True}, (2, 5, 4, 3))
+        for how in ("crop_to_aspect_ratio", "pad_to_aspect_ratio")
+    ],
     "SpatialDropout2D": [({"rate": 0.5}, (2, 4, 3, 2))],
     "InputLayer": [({"shape": (4, 3, 2)}, (2, 4, 3, 2))],
     "MaxPooling2D": POOLING,

@@ -34,15 +34,25 @@ from minicnn.layers.dropout import Dropout, SpatialDropout2D
 from minicnn.layers.flatten import Flatten
 from minicnn.layers.input import Input, InputLayer
 from minicnn.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
-from minicnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from minicnn.layers.padding import Cropping2D, ZeroPadding2D
+from minicnn.layers.pooling import (
+    AveragePooling2D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    MaxPooling2D,
+)
 from minicnn.layers.regularization import ActivityRegularization
 from minicnn.layers.rescaling import Rescaling
+from minicnn.layers.reshaping import Identity, Permute, RepeatVector, Reshape
+from minicnn.layers.resizing import CenterCrop, Resizing, UpSampling2D
+from minicnn.layers.standardize import Normalization, UnitNormalization
 
 # Keras's other names for the same classes
 Convolution2D = Conv2D
 MaxPool2D = MaxPooling2D
 AvgPool2D = AveragePooling2D
 GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalMaxPool2D = GlobalMaxPooling2D
 
 __all__ = [
     "CELU",
@@ -56,8 +66,10 @@ __all__ = [
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
+    "CenterCrop",
     "Conv2D",
     "Convolution2D",
+    "Cropping2D",
     "Dense",
     "Dropout",
     "Exponential",
@@ -66,8 +78,11 @@ __all__ = [
     "GaussianNoise",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
+    "GlobalMaxPooling2D",
     "HardSiLU",
     "HardSigmoid",
+    "Identity",
     "Input",
     "InputLayer",
     "Layer",
@@ -77,9 +92,14 @@ __all__ = [
     "MaxPool2D",
     "MaxPooling2D",
     "Mish",
+    "Normalization",
     "PReLU",
+    "Permute",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
+    "Reshape",
+    "Resizing",
     "SiLU",
     "Sigmoid",
     "Softmax",
@@ -88,4 +108,7 @@ __all__ = [
     "SpatialDropout2D",
     "Squareplus",
     "Tanh",
+    "UnitNormalization",
+    "UpSampling2D",
+    "ZeroPadding2D",
 ]

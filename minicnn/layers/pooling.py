@@ -186,7 +186,23 @@ class AveragePooling2D(_Pooling2D):
         return dx
 
 
-class GlobalAveragePooling2D(Layer):
+class _GlobalPooling2D(Layer):
+    """Shapes and arguments, which both kinds of global pooling share."""
+
+    built_when_made = True
+    keepdims = Setting(checks.boolean, fixed=True)
+    ignored = {"data_format": (None, "channels_last")}
+
+    def __init__(self, keepdims: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keepdims = keepdims
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        *_, C = image_shape(input_shape, self.who)
+        return (input_shape[0], 1, 1, C) if self.keepdims else (input_shape[0], C)
+
+
+class GlobalAveragePooling2D(_GlobalPooling2D):
     """The mean of each channel over the whole image.
 
     Shapes
@@ -219,18 +235,6 @@ class GlobalAveragePooling2D(Layer):
            [1., 1.]])
     """
 
-    built_when_made = True
-    keepdims = Setting(checks.boolean, fixed=True)
-    ignored = {"data_format": (None, "channels_last")}
-
-    def __init__(self, keepdims: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.keepdims = keepdims
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        *_, C = image_shape(input_shape, self.who)
-        return (input_shape[0], 1, 1, C) if self.keepdims else (input_shape[0], C)
-
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
         self._cache = x.shape
@@ -242,4 +246,49 @@ class GlobalAveragePooling2D(Layer):
         N, H, W, C = x_shape
         dx = np.empty(x_shape, dy.dtype)
         dx[...] = dy.reshape(N, 1, 1, C) / (H * W)
+        return dx
+
+
+class GlobalMaxPooling2D(_GlobalPooling2D):
+    """The largest number of each channel over the whole image.
+
+    Shapes
+        x   (N, H, W, C)
+        y   (N, C), or (N, 1, 1, C) with keepdims
+
+    Forward
+        y[n,c] = max over h,w of x[n,h,w,c]
+
+    Backward
+        dx[cell] = dy[n,c] / (cells that are as large) for these cells, 0 for the others
+
+    Why: only the largest cell's change reaches the output. Of several that are equal each takes
+    the same share, as in Keras; in MaxPooling2D, in Keras and here, the first takes all.
+
+    Parameters
+    ----------
+    keepdims : bool
+        Whether height and width stay, with one cell.
+
+    Examples
+    --------
+    >>> layer = GlobalMaxPooling2D()
+    >>> layer.forward(np.array([[1.0, 7], [7, 2]]).reshape(1, 2, 2, 1))
+    array([[7.]])
+    >>> layer.backward(np.array([[4.0]]))[0, :, :, 0]
+    array([[0., 2.],
+           [2., 0.]])
+    """
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = self._input(x)
+        y: Array = x.max(axis=(1, 2), keepdims=True)
+        self._cache = x == y
+        return y if self.keepdims else y[:, 0, 0]
+
+    def backward(self, dy: Array) -> Array:
+        dy, winners = self._recall(dy)
+        N, _, _, C = winners.shape
+        shares = dy.reshape(N, 1, 1, C) / np.maximum(winners.sum(axis=(1, 2), keepdims=True), 1)
+        dx: Array = winners * shares.astype(dy.dtype)
         return dx

@@ -42,7 +42,7 @@ class Snapshot:
             for key, array in state.items():
                 self.keep((number, key), array)
 
-    def keep(self, name: Any, array: Array, part: slice = slice(None)) -> None:
+    def keep(self, name: Any, array: Array, part: Any = ...) -> None:
         """Copy that part of the array; different parts may be kept by different threads."""
         copy = self._copies.get(name)
         if copy is None or (copy.shape, copy.dtype) != (array.shape, array.dtype):

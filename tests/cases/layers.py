@@ -12,6 +12,7 @@ import minicnn.layers
 from cases import Draw, Example, LayerCase, Shape, public
 from cases.activations import ACTIVATION_CASES
 from cases.noise import RANDOM_CASES
+from cases.shapes import SHAPE_CASES
 from minicnn.initializers import GlorotUniform
 from minicnn.layers import (
     Activation,
@@ -384,6 +385,7 @@ def some_input(draw: Draw) -> tuple[dict[str, Any], Shape]:
 LAYERS: dict[type[Layer], LayerCase] = {
     **ACTIVATION_CASES,
     **RANDOM_CASES,
+    **SHAPE_CASES,
     Activation: LayerCase(
         examples={
             "softmax": Example({"activation": "softmax"}, (4, 5)),

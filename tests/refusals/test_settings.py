@@ -153,6 +153,11 @@ FIRST = {
     layers.GaussianDropout: (0.5,),
     layers.GaussianNoise: (0.5,),
     layers.SpatialDropout2D: (0.5,),
+    layers.CenterCrop: (3, 4),
+    layers.Permute: ((2, 1),),
+    layers.RepeatVector: (3,),
+    layers.Reshape: ((3, 4),),
+    layers.Resizing: (3, 4),
     InputLayer: ((4,),),
     Rescaling: (1.0,),
 }
