@@ -10,10 +10,19 @@ import pytest
 
 from minicnn import kernels
 from minicnn.engine import passes
-from minicnn.engine.shards import Lane
+from minicnn.engine.shards import Lane, ShardedNetwork
 from minicnn.engine.updates import single_pass
 from minicnn.kernels import reference
-from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
+from minicnn.layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    MaxPooling2D,
+    ReLU,
+)
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.models import Sequential
 from minicnn.optimizers import SGD, Adam, RMSprop
@@ -112,6 +121,8 @@ def test_steps_against_their_layers(channels, padding, activation, pool, rate):
     gradient = np.full(model.flat_params.size, np.nan, np.float32)
     lane = Lane(model.plan(), gradient)
     lane.seek(5, 0)
+    np.testing.assert_allclose(lane.forward(x), model.forward(x), rtol=1e-4, atol=1e-5)
+    lane.seek(5, 0)
     y = lane.forward(x, True).copy()
     for layer in model.layers:
         layer.seek(5, 0)
@@ -119,6 +130,37 @@ def test_steps_against_their_layers(channels, padding, activation, pool, rate):
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
     dy = rng.standard_normal(y.shape).astype(np.float32)
     assert list(lane.backward_in_phases(dy)) == []  # no stage has to wait for other shards
+    model.backward(dy)
+    np.testing.assert_allclose(gradient, model.flat_grads, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("pool", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+def test_normalization_against_its_layers(pool, relu):
+    behind = [*([ReLU()] if relu else []), *([MaxPooling2D()] if pool else [])]
+    behind += [Dropout(0.5, seed=3)] if behind else []
+    inputs = Conv2D(3, 1, input_shape=(5, 4, 3))  # something that learns from dx
+    model = Sequential([inputs, BatchNormalization(), *behind, Flatten(), Dense(2)])
+    model.layers[1].params["gamma"][:] = [1, -0.5, 2]
+    assert len(model.plan().entries) == 3
+    x = rng.standard_normal((20, 5, 4, 3)).astype(np.float32)
+    dy = rng.standard_normal((20, 2)).astype(np.float32)
+    network = ShardedNetwork(model.plan(), np.float32, training=True)
+    outputs = {}
+
+    def work(lane, shard):
+        lane.seek(5, shard.start)
+        outputs[shard.start] = (yield from lane.forward_in_phases(x[shard])).copy()
+        yield from lane.backward_in_phases(dy[shard])
+
+    network.gradient(len(x), work)
+    gradient = np.empty(model.flat_params.size, np.float32)
+    network.sum(slice(0, len(gradient)), gradient)
+    for layer in model.layers:
+        layer.seek(5, 0)
+    expected = model.forward(x, training=True)
+    y = np.concatenate([outputs[start] for start in sorted(outputs)])
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
     model.backward(dy)
     np.testing.assert_allclose(gradient, model.flat_grads, rtol=1e-3, atol=1e-4)
 

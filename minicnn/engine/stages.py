@@ -246,14 +246,13 @@ class WinogradConvolution(ConvolutionStage):
     def _add_apart(self, dz: Array, down: int, across: int) -> None:
         """Adds to dW what the tiles that are set apart give; dz (16 of each, F)."""
         dW = self.conv.grads["W"].reshape(9 * self.channels, self.filters)
-        chosen = np.where(self._marks & winograd.APART, winograd.ALL_WINDOWS, 0)
         total, size = len(self._x) * down * across, 16 * winograd.TILES
         for start in range(0, total, size):
-            near = chosen[start : min(start + size, total)]
-            k = 16 * int(np.count_nonzero(near))
+            marks = self._marks[start : min(start + size, total)]
+            k = 16 * int(np.count_nonzero(marks & winograd.APART))
             if k:
                 d = self.buffer("windows", (k, 9 * self.channels))
-                self.input.windows(self._x, self.P, down, across, start, len(near), near, d)
+                self.input.windows(self._x, self.P, down, across, start, len(marks), marks, d)
                 here, dz = dz[:k], dz[k:]
                 dW += d.T @ here
 

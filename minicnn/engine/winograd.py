@@ -220,8 +220,8 @@ class InputKernels(NamedTuple):
         an image need.
     patches(x, P, tiles_h, tiles_w, t_0, count, left_out, V)
         V of the tiles t_0 to t_0 + count; 0 for those that are apart in left_out.
-    windows(x, P, tiles_h, tiles_w, t_0, count, chosen, rows)
-        rows (k, 9 C): the windows of the chosen bits. Returns k.
+    windows(x, P, tiles_h, tiles_w, t_0, count, marks, rows)
+        rows (16 for each tile that is set apart, 9 C): its windows.
     scatter(dV, P, tiles_h, tiles_w, t_0, count, marks, small, dx)
         Adds up their dd in dx (n, H, W, C), but for cells that are small or reached by no gradient.
         The first tile that has a cell writes it: the tiles have to come in their order.
@@ -376,17 +376,15 @@ def input_kernels(C: int) -> InputKernels:
 
     @jit_fma
     def windows(
-        x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, chosen: Any, rows: Any
-    ) -> int:
+        x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, marks: Any, rows: Any
+    ) -> None:
         row = 0
         for t in range(count):
-            if chosen[t] == 0:
+            if not marks[t] & APART:
                 continue
             n, place = divmod(t_0 + t, tiles_h * tiles_w)
             i, j = divmod(place, tiles_w)
             for k in range(16):
-                if not chosen[t] >> (6 * (k // 4) + k % 4) & 1:
-                    continue
                 for tap in range(9):
                     h = 4 * i + k // 4 + tap // 3 - P
                     w = 4 * j + k % 4 + tap % 3 - P
@@ -394,7 +392,6 @@ def input_kernels(C: int) -> InputKernels:
                     for c in range(C):
                         rows[row, tap * C + c] = x[n, h, w, c] if inside else np.float32(0)
                 row += 1
-        return row
 
     @jit_fma
     def add_cells(
