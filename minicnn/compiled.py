@@ -150,11 +150,11 @@ class Compiled(Stack):
         self._needs_build("plan")
         return self.plan_of(before_softmax(with_penalties(self.leaves))[0])
 
-    def plan_of(self, layers: list[Layer]) -> Plan:
+    def plan_of(self, layers: list[Layer], *, training: bool = True) -> Plan:
         """The plan for `layers`, these or these without their softmax."""
         if not self.jit_compile:
             return as_layers(layers, "compiled with jit_compile=False")
-        return lower(layers, self.input_shape[1:], self.dtype)
+        return lower(layers, self.input_shape[1:], self.dtype, training=training)
 
     def runner(self, *, training: bool, arrays: bool = True) -> Runner:
         """The runner of this model's steps; raises ValueError if it was compiled without a loss.
@@ -178,7 +178,7 @@ class Compiled(Stack):
 
         def make() -> tuple[ShardedNetwork, bool]:
             layers, ends_in_softmax = before_softmax(self.leaves)
-            plan = self.plan_of(layers)
+            plan = self.plan_of(layers, training=False)
             return ShardedNetwork(plan, self.dtype, training=False), ends_in_softmax
 
         return self._keep("predict", make)

@@ -82,6 +82,6 @@ def way(request):
     """How models run in this test, whatever they are compiled with."""
     way = getattr(request, "param", "engine")
     if way == "layers":
-        walk = lambda model, layers: as_layers(layers, "walked by the tests")  # noqa: E731
+        walk = lambda model, layers, training=True: as_layers(layers, "walked by the tests")  # noqa: E731
         request.getfixturevalue("monkeypatch").setattr(Sequential, "plan_of", walk)
     return way

@@ -79,8 +79,10 @@ def as_layers(layers: Sequence[Layer], why: str) -> Plan:
     return Plan(layers, [Entry((k,), None, why) for k in range(len(layers))])
 
 
-def lower(layers: Sequence[Layer], sample_shape: tuple[int, ...], dtype: Any) -> Plan:
-    """The plan for `layers` on samples of `sample_shape`."""
+def lower(
+    layers: Sequence[Layer], sample_shape: tuple[int, ...], dtype: Any, *, training: bool
+) -> Plan:
+    """The plan for `layers` on samples of `sample_shape`, to train them or to predict alone."""
     if np.dtype(dtype) != np.float32:
         return as_layers(layers, f"the fused stages are for float32, this model is {dtype}")
     shapes: list[tuple[Any, ...]] = [(None, *sample_shape)]
@@ -91,7 +93,7 @@ def lower(layers: Sequence[Layer], sample_shape: tuple[int, ...], dtype: Any) ->
     while k < len(layers):
         needs_dx = _needs_dx(layers, k)
         entry = (
-            _convolution(layers, shapes, k)
+            _convolution(layers, shapes, k, training=training)
             or _dense(layers, shapes, k)
             or _normalization(layers, shapes, k)
         )
@@ -127,16 +129,25 @@ def _is_relu(activation: Layer | None) -> bool:
     return isinstance(activation, ReLU) and type(activation) is ReLU and activation.plain
 
 
-def _convolution(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
+def _convolution(
+    layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int, *, training: bool
+) -> Entry | None:
     conv = layers[k]
     if type(conv) is not Conv2D or _why_not(conv, shapes[k], _needs_dx(layers, k)):
         return None
     run, what = [k], [f"3x3 convolution, {type(conv.activation).__name__}"]
-    if _pools(layers, shapes, k + 1):
-        run.append(k + 1)
-        what.append("2x2 max-pooling")
     relu = _is_relu(conv.activation)  # then a 0 in y tells backward what dropout did
-    if _is_dropout(layers, run[-1] + 1) and (relu or len(run) == 2):
+    if not training and not relu and _normalizes(layers, shapes, k + 1):
+        run.append(k + 1)
+        what.append("batch normalization in its kernel")
+        if _relu_behind(layers, k + 1):
+            run.append(k + 2)
+            what.append("ReLU")
+            relu = True
+    if _pools(layers, shapes, run[-1] + 1):
+        run.append(run[-1] + 1)
+        what.append("2x2 max-pooling")
+    if _is_dropout(layers, run[-1] + 1) and (relu or what[-1] == "2x2 max-pooling"):
         run.append(run[-1] + 1)
         what.append("dropout")
     direct = shapes[k][3] == 1
@@ -155,12 +166,22 @@ def _pools(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> bo
     )
 
 
+def _normalizes(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> bool:
+    """Whether layer k is a batch normalization that a fused stage knows."""
+    known = _is(layers, k, BatchNormalization)
+    return known and not _why_not(layers[k], shapes[k], needs_dx=True)
+
+
+def _relu_behind(layers: Sequence[Layer], k: int) -> bool:
+    after = layers[k + 1] if k + 1 < len(layers) else None
+    return _is_relu(after.activation if type(after) is Activation else after)
+
+
 def _normalization(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
-    if not _is(layers, k, BatchNormalization) or _why_not(layers[k], shapes[k], needs_dx=True):
+    if not _normalizes(layers, shapes, k):
         return None
     run, what = [k], ["batch normalization in two phases"]
-    after = layers[k + 1] if k + 1 < len(layers) else None
-    relu = _is_relu(after.activation if type(after) is Activation else after)
+    relu = _relu_behind(layers, k)
     if relu:
         run.append(k + 1)
         what.append("ReLU")

@@ -84,7 +84,10 @@ class RescalingStage(FusedStage):
 
 
 class ConvolutionStage(FusedStage):
-    """A 3x3 convolution of stride 1 with ReLU or nothing, 2x2 max-pooling and dropout behind it."""
+    """A 3x3 convolution of stride 1 with ReLU or nothing, 2x2 max-pooling and dropout behind it.
+
+    To predict, a batch normalization in between is part of the kernel and the bias.
+    """
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
@@ -93,7 +96,8 @@ class ConvolutionStage(FusedStage):
             raise TypeError(f"expected a Conv2D first, received {conv.who}")
         self.conv = conv
         self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
-        self.relu = isinstance(conv.activation, ReLU)
+        self.relu = isinstance(conv.activation, ReLU) or _has_relu(layers[1:])
+        self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
         self.P = 1 if conv.padding == "same" else 0
         self.filters = conv.filters
         self._no_bias = np.zeros(conv.filters, np.float32)
@@ -107,9 +111,14 @@ class ConvolutionStage(FusedStage):
         argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
         return H, W, self.buffer("y", shape), argmax
 
-    @property
-    def bias(self) -> Array:
-        return self.conv.params.get("b", self._no_bias)
+    def weights(self) -> tuple[Array, Array]:
+        """The kernel (9, C_in * filters) and the bias."""
+        W = self.conv.params["W"].reshape(9, -1, self.filters)
+        b = self.conv.params.get("b", self._no_bias)
+        if self.norm is not None:
+            mean, scale, shift = of_inference(self.norm)
+            W, b = W * scale, (b - mean) * scale + shift
+        return W.reshape(9, -1), b
 
 
 class DirectConvolution(ConvolutionStage):
@@ -122,10 +131,10 @@ class DirectConvolution(ConvolutionStage):
     def forward(self, x: Array, training: bool = False) -> Array:
         x = x[..., 0]
         _, _, y, argmax = self.outputs(x)
-        W = self.conv.params["W"].reshape(9, self.filters)
+        W, bias = self.weights()
         *drawn, self._scale = self.drawn(training, y[0].size)
         kernel = self.kernels.forward if training else self.kernels.infer
-        kernel(x, W, self.bias, self.P, self.relu, y, argmax, *drawn, self._scale)
+        kernel(x, W, bias, self.P, self.relu, y, argmax, *drawn, self._scale)
         self._x, self._y, self._argmax = x, y, argmax
         return y
 
@@ -167,7 +176,7 @@ class WinogradConvolution(ConvolutionStage):
         C, F = self.channels, self.filters
         tiles = (len(x) * down * across,)
         marks, small = self.buffer("marks", tiles, np.int64), self.buffer("small", tiles, np.int64)
-        g = self.conv.params["W"].reshape(9, -1)
+        g, bias = self.weights()
         wide = self._wide = winograd.is_wide(g)
         U = self.buffer("U", (36, C * F))
         np.matmul(winograd.GG, g, out=U)
@@ -175,7 +184,6 @@ class WinogradConvolution(ConvolutionStage):
         V, V3 = self._flat("V", C)
         M, M3 = self._flat("M", F)
         *drawn, self._scale = self.drawn(training, y[0].size)
-        bias = self.bias
         cells = np.zeros((4 * down + 2, 4 * across + 2), np.float32)
         kernel, measured = g.reshape(9 * C, F), 0
         for start, count in chunks:
@@ -257,6 +265,18 @@ class WinogradConvolution(ConvolutionStage):
                 dW += d.T @ here
 
 
+def of_inference(layer: BatchNormalization) -> tuple[Array, Array, Array]:
+    """mean, scale and shift (C,): in inference y = (x - mean) * scale + shift."""
+    mean, variance = layer.state["moving_mean"], layer.state["moving_variance"]
+    inverse = 1 / np.sqrt(variance + variance.dtype.type(layer.epsilon))
+    scale = layer.params["gamma"] * inverse if layer.scale else inverse
+    return mean, scale, layer.params["beta"] if layer.center else np.zeros_like(mean)
+
+
+def _has_relu(layers: Sequence[Layer]) -> bool:
+    return any(type(layer).__name__ in ("ReLU", "Activation") for layer in layers)
+
+
 class NormalizationStage(FusedStage):
     """Batch normalization with ReLU, 2x2 max-pooling and dropout behind it: `normalization.py`.
 
@@ -271,9 +291,8 @@ class NormalizationStage(FusedStage):
             raise TypeError(f"expected a BatchNormalization first, received {layer.who}")
         self.layer = layer
         self.together = layer.trainable  # frozen, it does the same in training as in inference
-        kinds = [type(layer).__name__ for layer in layers]
-        self.pool = "MaxPooling2D" in kinds
-        self.relu = "ReLU" in kinds or "Activation" in kinds
+        self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
+        self.relu = _has_relu(layers)
         self.channels = len(layer.state["moving_mean"])
         self._ones = np.ones(self.channels, np.float32)
         self._zeros = np.zeros(self.channels, np.float32)
@@ -312,8 +331,7 @@ class NormalizationStage(FusedStage):
         if not (training and self.together):
             moving = self.layer.state
             self.mean, self.rest = moving["moving_mean"], self._zeros
-            variance = moving["moving_variance"] + np.float32(self.layer.epsilon)
-            self.inverse = 1 / np.sqrt(variance)
+            self.inverse = 1 / np.sqrt(moving["moving_variance"] + np.float32(self.layer.epsilon))
         gamma = self.layer.params.get("gamma", self._ones)
         beta = self.layer.params.get("beta", self._zeros)
         self._scale_of_x = gamma * self.inverse

@@ -79,7 +79,7 @@ class Runner:
             else None
         )
         self.sample_shape = model.input_shape[1:]
-        plan = model.plan_of(layers if takes_logits else walk)
+        plan = model.plan_of(layers if takes_logits else walk, training=training)
         self.network = ShardedNetwork(plan, model.dtype, training=training)
         self.single_pass = single_pass(model.optimizer, model.dtype) if plan.fuses else None
         sparse = type(self.loss) is SparseCategoricalCrossentropy and self.loss.from_logits
