@@ -7,6 +7,7 @@ because ReLU passes half of what comes.
 
     glorot  variance 2 / (fan_in + fan_out)   Glorot and Bengio, 2010
     he      variance 2 / fan_in               He et al., 2015
+    lecun   variance 1 / fan_in               LeCun et al., 1998
 
     uniform U(-L, L) with L = sqrt(3 * variance)
     normal  N(0, s^2) cut off at 2 s, with s widened so that the variance holds after the cut
@@ -15,6 +16,7 @@ because ReLU passes half of what comes.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -113,14 +115,21 @@ class Initializer(Copied, Configured):
         raise NotImplementedError(f"{type(self).__name__} has to define draw(shape, rng)")
 
 
-class Zeros(Initializer):
+class _Fixed(Initializer):
+    """Base of those that draw nothing: `seed` has no meaning, and is no part of their config."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class Zeros(_Fixed):
     """All 0."""
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return np.zeros(shape)
 
 
-class Ones(Initializer):
+class Ones(_Fixed):
     """All 1."""
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -135,7 +144,7 @@ def _constant(value: Any, name: str, who: str) -> Array:
     return numbers
 
 
-class Constant(Initializer):
+class Constant(_Fixed):
     """The same number everywhere, or the numbers of an array of the parameter's own shape.
 
     An array by itself, in the place of an initializer, means this too.
@@ -146,8 +155,8 @@ class Constant(Initializer):
 
     value = Setting(_constant)
 
-    def __init__(self, value: Any = 0.0, **unknown: Any) -> None:
-        super().__init__(**unknown)
+    def __init__(self, value: Any = 0.0) -> None:
+        super().__init__()
         self.value = value
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -159,6 +168,160 @@ class Constant(Initializer):
         return np.broadcast_to(self.value, shape)
 
 
+class Identity(_Fixed):
+    """gain on the diagonal of a matrix, 0 elsewhere.
+
+    >>> Identity()((2, 3))
+    array([[1., 0., 0.],
+           [0., 1., 0.]], dtype=float32)
+    """
+
+    gain = Setting(checks.real)
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        if len(shape) != 2:
+            raise ValueError(f"Identity: expected the shape of a matrix, received {shape}")
+        return self.gain * np.eye(*shape)
+
+
+class RandomNormal(Initializer):
+    """N(mean, stddev^2)."""
+
+    mean = Setting(checks.real)
+    stddev = Setting(partial(checks.real, low=0))
+
+    def __init__(
+        self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None, **unknown: Any
+    ) -> None:
+        super().__init__(seed, **unknown)
+        self.mean = mean
+        self.stddev = stddev
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return rng.normal(self.mean, self.stddev, shape)
+
+
+class TruncatedNormal(RandomNormal):
+    """N(mean, stddev^2), drawn anew beyond two stddev from the mean: a little narrower, then."""
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return self.mean + self.stddev * _truncated(shape, rng)
+
+
+class RandomUniform(Initializer):
+    """U(minval, maxval)."""
+
+    minval = Setting(checks.real)
+    maxval = Setting(checks.real)
+
+    def __init__(
+        self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None, **unknown: Any
+    ) -> None:
+        super().__init__(seed, **unknown)
+        self.minval = minval
+        self.maxval = maxval
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        if self.minval > self.maxval:
+            raise ValueError(
+                f"RandomUniform: expected minval of at most maxval, {self.maxval}, received "
+                f"{self.minval}"
+            )
+        return rng.uniform(self.minval, self.maxval, shape)
+
+
+def _truncated(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """A unit normal, drawn anew beyond -2 and 2."""
+    z = rng.standard_normal(shape)
+    while (outside := np.abs(z) > 2).any():
+        z[outside] = rng.standard_normal(np.count_nonzero(outside))
+    return z
+
+
+class Orthogonal(Initializer):
+    """gain times a random matrix whose rows, or columns if these are fewer, are orthonormal.
+
+    A kernel of more than two axes is such a matrix with all axes but the last in one.
+
+    Source: Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in
+    deep linear neural networks", 2013.
+    """
+
+    gain = Setting(checks.real)
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None, **unknown: Any) -> None:
+        super().__init__(seed, **unknown)
+        self.gain = gain
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal: expected a shape of at least two axes, received {shape}")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+        q *= np.sign(np.diag(r))  # so that every such matrix is as likely as any other
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
+
+
+MODES = ("fan_in", "fan_out", "fan_avg")
+DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
+
+
+def _distribution(value: Any, name: str, who: str) -> str:
+    if isinstance(value, str) and value.lower() == "normal":
+        value = "truncated_normal"  # Keras's older name
+    return checks.one_of(value, DISTRIBUTIONS, name, who)
+
+
+class VarianceScaling(Initializer):
+    """Random numbers of variance scale / fan: what glorot, he and lecun are cases of.
+
+    Parameters
+    ----------
+    scale : float > 0
+    mode : "fan_in", "fan_out" or "fan_avg"
+        Which fan: the mean of both is fan_avg.
+    distribution : "truncated_normal", "untruncated_normal" or "uniform"
+    """
+
+    ignored = {"input_axes": (None,), "output_axes": (None,)}
+    scale = Setting(partial(checks.real, low=0, open_low=True))
+    mode = Setting(lambda value, name, who: checks.one_of(value, MODES, name, who))
+    distribution = Setting(_distribution)
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+        **unknown: Any,
+    ) -> None:
+        super().__init__(seed, **unknown)
+        self.scale = scale
+        self.mode = mode
+        self.distribution = distribution
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        fan_in, fan_out = fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        return _drawn(self.distribution, self.scale / max(1.0, fan), shape, rng)
+
+
+def _drawn(
+    distribution: str, variance: float, shape: tuple[int, ...], rng: np.random.Generator
+) -> Array:
+    if distribution == "uniform":
+        limit = math.sqrt(3 * variance)
+        return rng.uniform(-limit, limit, shape)
+    if distribution == "untruncated_normal":
+        return rng.normal(0, math.sqrt(variance), shape)
+    return _truncated(shape, rng) * math.sqrt(variance) / STD_OF_TRUNCATED_NORMAL
+
+
 class _Scaled(Initializer):
     ignored = {"input_axes": (None,), "output_axes": (None,)}
 
@@ -168,16 +331,12 @@ class _Scaled(Initializer):
 
 class _Uniform(_Scaled):
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        limit = math.sqrt(3 * self.variance(*fans(shape)))
-        return rng.uniform(-limit, limit, shape)
+        return _drawn("uniform", self.variance(*fans(shape)), shape, rng)
 
 
 class _Normal(_Scaled):
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        z = rng.standard_normal(shape)
-        while (outside := np.abs(z) > 2).any():
-            z[outside] = rng.standard_normal(np.count_nonzero(outside))
-        return z * math.sqrt(self.variance(*fans(shape))) / STD_OF_TRUNCATED_NORMAL
+        return _drawn("truncated_normal", self.variance(*fans(shape)), shape, rng)
 
 
 class _Glorot:
@@ -206,6 +365,22 @@ class HeNormal(_He, _Normal):
     """Normal of variance 2 / fan_in, cut off at two standard deviations."""
 
 
+class _Lecun:
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        return 1 / fan_in
+
+
+class LecunUniform(_Lecun, _Uniform):
+    """U(-L, L), L = sqrt(3 / fan_in)."""
+
+
+class LecunNormal(_Lecun, _Normal):
+    """Normal of variance 1 / fan_in, cut off at two standard deviations: for SELU."""
+
+
+IdentityInitializer = Identity  # Keras has both names
+
+
 KNOWN: dict[str, type[Initializer]] = {
     "constant": Constant,
     "zeros": Zeros,
@@ -214,6 +389,23 @@ KNOWN: dict[str, type[Initializer]] = {
     "glorot_normal": GlorotNormal,
     "he_uniform": HeUniform,
     "he_normal": HeNormal,
+    "identity": Identity,
+    "lecun_normal": LecunNormal,
+    "lecun_uniform": LecunUniform,
+    "orthogonal": Orthogonal,
+    "random_normal": RandomNormal,
+    "random_uniform": RandomUniform,
+    "truncated_normal": TruncatedNormal,
+    "variance_scaling": VarianceScaling,
+}
+# Keras's other names
+ALIASES = {
+    "IdentityInitializer": "identity",
+    "OrthogonalInitializer": "orthogonal",
+    "normal": "random_normal",
+    "one": "ones",
+    "uniform": "random_uniform",
+    "zero": "zeros",
 }
 
 
@@ -243,6 +435,8 @@ def get(identifier: Any, who: str = "initializers", name: str = "initializer") -
         return Constant(numbers)
     if isinstance(identifier, dict):
         return restored(identifier, KNOWN.values(), name, who)
+    if isinstance(identifier, str):
+        identifier = ALIASES.get(identifier, identifier)
     by_class = {cls.__name__: cls for cls in KNOWN.values()}
     if isinstance(identifier, str) and identifier in by_class:
         return by_class[identifier]()

@@ -312,6 +312,7 @@ KINDS: dict[str, Kind] = {
     "layers.padding.*.padding": SIDES,
     "cropping": SIDES,
     "crop_to_aspect_ratio": BOOLEAN,
+    "pad_to_aspect_ratio": BOOLEAN,
     "dims": Kind(lambda value, right: sorted(value) == list(range(1, len(value) + 1))),
     "fill_value": reals(),
     "height": SIZE,
@@ -334,7 +335,9 @@ KINDS: dict[str, Kind] = {
         )
     ),
     "layers.*.backward.dy": PASSED_BACK,
-    "alpha": reals(),
+    "alpha": PASSED_BACK,
+    "layers.*.ELU*.alpha": reals(),
+    "activations.elu.alpha": reals(),
     "layers.*.CELU*.alpha": reals(0, without=(0,)),
     "activations.celu.alpha": reals(0, without=(0,)),
     "alpha_initializer": INITIALIZER.named("initializer"),
@@ -354,8 +357,6 @@ KINDS: dict[str, Kind] = {
     ),
     "activations.*.x": arrays(lambda x, right: True, finite=False),
     "activations.get.identifier": ACTIVATION.named("activation"),
-    "layers.activations.piecewise.PReLU.params[[]alpha[]] =.alpha": PASSED_BACK,
-    "layers.activations.piecewise.PReLU.grads[[]alpha[]] =.alpha": PASSED_BACK,
     "layers.*.Function*.function": Kind(lambda value, right: callable(value), called_back=True),
     "layers.*.Function*.derivative": Kind(lambda value, right: callable(value), called_back=True),
     "layers.*.build.input_shape": BATCH_SHAPE.named("input"),
@@ -374,6 +375,14 @@ KINDS: dict[str, Kind] = {
         ("arrays", "W", "b", "gamma", "beta", "moving_mean", "moving_variance"),
     ),
     # initializers
+    "distribution": words("truncated_normal", "untruncated_normal", "uniform", "normal"),
+    "gain": reals(),
+    "maxval": reals(),
+    "mean": reals(),
+    "minval": reals(),
+    "mode": words("fan_in", "fan_out", "fan_avg"),
+    "initializers.*.stddev": reals(0),
+    "initializers.VarianceScaling*.scale": reals(0, without=(0,)),
     "initializers.Constant.value": Kind(
         lambda value, right: is_real(value) or as_numbers(value) is not None
     ),

@@ -112,3 +112,61 @@ def test_arrays_as_first_values_of_layers():
     assert not (W == 7).any()
     conv = Conv2D(2, 2, kernel_initializer=np.ones((2, 2, 1, 2)), bias_initializer=np.float32(0.5))
     assert (conv.forward(np.ones((1, 3, 3, 1))) == 4.5).all()
+
+
+def test_random_normal_and_orthogonal():
+    w = initializers.RandomNormal(2.0, 0.5, seed=1)((300, 400), "float64")
+    assert w.mean() == pytest.approx(2, abs=0.01)
+    assert w.std() == pytest.approx(0.5, rel=0.01)
+    assert ((w - 2) ** 4).mean() / w.var() ** 2 == pytest.approx(3, abs=0.1)
+    for shape in ((5, 3), (3, 5), (2, 3, 4, 6), (2, 1, 3, 7)):
+        q = initializers.Orthogonal(2.0, seed=3)(shape, "float64").reshape(-1, shape[-1]) / 2
+        product = q.T @ q if len(q) >= q.shape[1] else q @ q.T
+        np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-12)
+    np.testing.assert_array_equal(initializers.Identity(3.0)((2, 3)), 3 * np.eye(2, 3))
+    with pytest.raises(ValueError, match="shape of a matrix"):
+        initializers.Identity()((3, 3, 1, 1))
+    with pytest.raises(ValueError, match="at least two axes"):
+        initializers.Orthogonal()((3,))
+    with pytest.raises(ValueError, match="minval of at most maxval"):
+        initializers.RandomUniform(1.0, 0.0)((3,))
+
+
+@pytest.mark.parametrize("mode", initializers.MODES)
+@pytest.mark.parametrize("distribution", initializers.DISTRIBUTIONS)
+def test_variance_scaling(mode, distribution):
+    w = initializers.VarianceScaling(3.0, mode, distribution, seed=2)(CONV, "float64")
+    fan = {"fan_in": FANS[0], "fan_out": FANS[1], "fan_avg": sum(FANS) / 2}[mode]
+    assert w.var() == pytest.approx(3 / fan, rel=0.02)
+    furthest = {"uniform": 3**0.5, "truncated_normal": 2 / 0.8796, "untruncated_normal": 6}
+    assert np.abs(w).max() < furthest[distribution] * np.sqrt(3 / fan) * 1.001
+    assert (np.abs(w).max() > 2.5 * w.std()) == (distribution == "untruncated_normal")
+
+
+@kinds(lambda case: case.constant is None)
+def test_a_seed_gives_the_same_numbers_at_each_call(kind):
+    one = kind(seed=3) if kind is not initializers.Identity else kind()
+    np.testing.assert_array_equal(one((4, 5)), one((4, 5)))
+    if kind is not initializers.Identity:
+        assert (one((4, 5)) != kind(seed=4)((4, 5))).any()
+
+
+@pytest.mark.parametrize("name", [*initializers.KNOWN, *initializers.ALIASES])
+def test_names_in_keras_spellings(name):
+    kind = type(initializers.get(name))
+    assert type(initializers.get(kind.__name__)) is kind
+    config = initializers.get(name).get_config()
+    assert kind.from_config(config).get_config() == config
+
+
+def test_those_that_draw_nothing_have_no_seed_in_their_config():
+    assert Zeros().get_config() == Ones().get_config() == {}
+    assert Constant(0.5).get_config() == {"value": 0.5}
+    assert initializers.Identity().get_config() == {"gain": 1.0}
+    assert initializers.VarianceScaling(2.0).get_config() == {
+        "scale": 2.0,
+        "mode": "fan_in",
+        "distribution": "truncated_normal",
+        "seed": None,
+    }
+    assert initializers.RandomNormal().get_config() == {"mean": 0.0, "stddev": 0.05, "seed": None}

@@ -83,7 +83,15 @@ MADE = {
     GlorotUniform: lambda: GlorotUniform(1),
     initializers.HeNormal: lambda: initializers.HeNormal(1),
     initializers.HeUniform: lambda: initializers.HeUniform(1),
+    initializers.Identity: lambda: initializers.Identity(2.0),
+    initializers.LecunNormal: lambda: initializers.LecunNormal(1),
+    initializers.LecunUniform: lambda: initializers.LecunUniform(1),
     initializers.Ones: lambda: initializers.Ones(),
+    initializers.Orthogonal: lambda: initializers.Orthogonal(2.0, seed=1),
+    initializers.RandomNormal: lambda: initializers.RandomNormal(1.0, 2.0, seed=1),
+    initializers.RandomUniform: lambda: initializers.RandomUniform(-1.0, 2.0, seed=1),
+    initializers.TruncatedNormal: lambda: initializers.TruncatedNormal(1.0, 2.0, seed=1),
+    initializers.VarianceScaling: lambda: initializers.VarianceScaling(2.0, "fan_avg", "uniform"),
     Zeros: lambda: Zeros(),
     Callback: lambda: Callback(),
     History: lambda: History(),
@@ -287,7 +295,7 @@ def test_configs_of_what_is_inside_a_layer():
     assert config["strides"] == [1, 1]
     assert Dense(2, kernel_initializer=np.eye(2)).get_config()["kernel_initializer"] == {
         "class_name": "Constant",
-        "config": {"value": [[1.0, 0.0], [0.0, 1.0]], "seed": None},
+        "config": {"value": [[1.0, 0.0], [0.0, 1.0]]},
     }
     inner = Dense(2, Activation("tanh", name="a")).get_config()["activation"]
     assert inner["class_name"] == "Activation"

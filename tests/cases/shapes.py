@@ -255,6 +255,9 @@ SHAPE_CASES: dict[type[Layer], LayerCase] = {
         },
         draw=some_cropping,
         linear={},
+        inside=lambda draw, sample: (
+            {"cropping": ((0, 1), (1, 0))} if len(sample) == 3 and min(sample[:2]) > 2 else None
+        ),
         built_when_made=False,
     ),
     GlobalMaxPooling2D: LayerCase(
@@ -377,7 +380,12 @@ SHAPE_CASES: dict[type[Layer], LayerCase] = {
             "2d": Example({}, (4, 5)),
             "4d": Example({"axis": [1, 2]}, (2, 3, 4, 2)),
         },
-        draw=lambda draw: ({"axis": draw.one_of(-1, 1, [1])}, draw.shape()),
+        # vectors of some length: central differences are far off where |x| is as small as 0.01
+        draw=lambda draw: (
+            {"axis": draw.one_of(1, [1], (1, -1))},
+            (draw.size(1, 3), draw.size(6, 8), draw.size(1, 3)),
+        ),
+        inside=lambda draw, sample: None,
     ),
     UpSampling2D: LayerCase(
         examples={
