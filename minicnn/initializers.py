@@ -16,6 +16,7 @@ because ReLU passes half of what comes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -102,13 +103,16 @@ class Initializer(Copied, Configured):
             rng = np.random.default_rng(self.seed)
         elif rng is None:
             rng = seeds.new_generator()
-        values = checks.numeric(self.draw(shape, rng), "its values", who)
+        values = checks.numeric(self._values(shape, kind, rng), "its values", who)
         if values.shape != shape:
             raise ValueError(
                 f"{who}: expected draw to return values of shape {shape}, received {values.shape}"
             )
         checks.finite(values, "its values", who, dtype=kind)
         return values.astype(kind)
+
+    def _values(self, shape: tuple[int, ...], dtype: Any, rng: np.random.Generator) -> Any:
+        return self.draw(shape, rng)
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Values of `shape` in float64."""
@@ -378,6 +382,23 @@ class LecunNormal(_Lecun, _Normal):
     """Normal of variance 1 / fan_in, cut off at two standard deviations: for SELU."""
 
 
+class _FromFunction(_Fixed):
+    """A user's function of (shape, dtype), in the place of an initializer."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def _values(self, shape: tuple[int, ...], dtype: Any, rng: np.random.Generator) -> Any:
+        return self._function(shape, dtype=dtype.name)
+
+    def get_config(self) -> dict[str, Any]:
+        raise TypeError(
+            f"expected an initializer that JSON can hold, received the function "
+            f"{checks.shown(self._function)}. Derive a class from Initializer"
+        )
+
+
 IdentityInitializer = Identity  # Keras has both names
 
 
@@ -417,7 +438,8 @@ def setting(value: Any, name: str, who: str) -> Initializer:
 def get(identifier: Any, who: str = "initializers", name: str = "initializer") -> Initializer:
     """The initializer of that name ("glorot_uniform", "GlorotUniform"), class or object.
 
-    An array stands for its own numbers, {"class_name": ..., "config": ...} for the object that it
+    An array stands for its own numbers, a function for what it returns for (shape, dtype=...),
+    {"class_name": ..., "config": ...} for the object that it
     describes. Raises ValueError for an unknown name, TypeError for
     anything else.
     """
@@ -433,6 +455,8 @@ def get(identifier: Any, who: str = "initializers", name: str = "initializer") -
             )
         checks.finite(numbers, name, who)
         return Constant(numbers)
+    if callable(identifier) and not isinstance(identifier, type):
+        return _FromFunction(identifier)
     if isinstance(identifier, dict):
         return restored(identifier, KNOWN.values(), name, who)
     if isinstance(identifier, str):

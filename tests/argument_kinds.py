@@ -49,10 +49,11 @@ class Kind:
             return False
 
     def or_(self, takes: Callable[[Any], bool]) -> Kind:
-        return Kind(lambda value, right: takes(value) or self.takes(value, right), self.called)
+        both = lambda value, right: takes(value) or self.takes(value, right)  # noqa: E731
+        return Kind(both, self.called, self.called_back)
 
     def named(self, *called: str) -> Kind:
-        return Kind(self.takes, called)
+        return Kind(self.takes, called, self.called_back)
 
 
 def is_integer(value: Any) -> bool:
@@ -164,7 +165,12 @@ BATCH_SHAPE = Kind(
 DTYPE = Kind(lambda value, right: np.dtype(value) in (np.dtype("f"), np.dtype("d")))
 ACTIVATION = named_class(activation_layers.KNOWN, ActivationLayer).or_(is_none)
 INITIALIZER = named_class(initializers.KNOWN, initializers.Initializer).or_(
-    lambda value: isinstance(value, (np.ndarray, np.generic)) and as_numbers(value) is not None
+    lambda value: (
+        value in initializers.ALIASES
+        if isinstance(value, str)
+        else (isinstance(value, (np.ndarray, np.generic)) and as_numbers(value) is not None)
+        or (callable(value) and not isinstance(value, type))
+    )
 )
 REGULARIZER = named_class(regularizers.KNOWN, regularizers.Regularizer).or_(is_none)
 CONSTRAINT = named_class(constraints.KNOWN, constraints.Constraint).or_(is_none).or_(callable)

@@ -170,3 +170,17 @@ def test_those_that_draw_nothing_have_no_seed_in_their_config():
         "seed": None,
     }
     assert initializers.RandomNormal().get_config() == {"mean": 0.0, "stddev": 0.05, "seed": None}
+
+
+def test_a_function_in_the_place_of_an_initializer():
+    def ramp(shape, dtype=None):
+        assert dtype == "float64"
+        return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+
+    layer = Dense(2, kernel_initializer=ramp, dtype="float64")
+    layer.build((None, 3))
+    np.testing.assert_array_equal(layer.params["W"], [[0, 1], [2, 3], [4, 5]])
+    with pytest.raises(TypeError, match="that JSON can hold, received the function"):
+        layer.get_config()
+    with pytest.raises(ValueError, match=r"draw to return values of shape \(3, 2\)"):
+        Dense(2, kernel_initializer=lambda shape, dtype: np.ones(4)).build((None, 3))
