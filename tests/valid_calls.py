@@ -29,6 +29,7 @@ from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, L
 from minicnn.layers.activations import Function
 from minicnn.models import IGNORED, Sequential
 from minicnn.optimizers import SGD, Optimizer
+from minicnn.settings import arguments as settings_of
 from minicnn.settings import ignored
 
 
@@ -469,7 +470,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "weights.Weight.assign": _assigning,
         # initializers, losses, metrics, optimizers
         **{
-            name_of(kind): of_function(kind, seed=3)
+            name_of(kind): of_function(kind, **({"seed": 3} if "seed" in settings_of(kind) else {}))
             for kind in (initializers.Initializer, *initializers.KNOWN.values())
         },
         "initializers.Constant": of_function(initializers.Constant, value=0.5),
