@@ -347,7 +347,7 @@ def test_prelu_is_named_as_in_keras():
     assert (weight.name, weight.value.shape) == ("alpha", (1, 1, 3))
     assert layer.get_config()["shared_axes"] == [1, 2]
     assert layer.output_shape((None, 9, 4, 3)) == (None, 9, 4, 3)  # its images may be of any size
-    with pytest.raises(ValueError, match="as it was built"):
+    with pytest.raises(ValueError, match="for which it was built"):
         layer.forward(np.ones((1, 5, 6, 4)))
 
 

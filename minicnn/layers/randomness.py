@@ -1,6 +1,6 @@
 """Random numbers by counter: what the layers that draw in training share.
 
-Each number is the hash of (seed, step, its place in the batch): every step has numbers of its own,
+Each number is the hash of (seed, step, its place in the batch): each step has others,
 and no thread or order of work can change them (`kernels/reference.py`).
 """
 

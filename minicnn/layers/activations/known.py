@@ -76,7 +76,7 @@ def named(function: F) -> F:
 
 
 def _by_name(name: str) -> ActivationLayer:
-    # a name of its own keeps it out of the automatic count
+    # a given name keeps it out of the automatic count
     return KNOWN[name](**BY_NAME.get(name, {}), name=name)
 
 

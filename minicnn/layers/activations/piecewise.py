@@ -269,8 +269,8 @@ class PReLU(Layer):
         shape = self._shape(input_shape)
         if self.built and shape != self.params["alpha"].shape:
             raise ValueError(
-                f"{self.who}: expected input with alpha of shape {self.params['alpha'].shape}, as "
-                f"it was built, received input of shape {tuple(input_shape)}"
+                f"{self.who}: expected input with alpha of shape {self.params['alpha'].shape}, for "
+                f"which it was built, received input of shape {tuple(input_shape)}"
             )
         return tuple(input_shape)
 
