@@ -103,6 +103,12 @@ class Loss(Copied, Configured):
         told.from_logits = True
         return told
 
+    def on_probabilities(self) -> Loss:
+        """The same loss, told that y_pred are probabilities."""
+        told = twin(self)
+        told.from_logits = False
+        return told
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         """Mean over the samples, each times its weight where weights are given, as in Keras.
 

@@ -160,6 +160,26 @@ def test_a_step_that_fails_changes_nothing(option):
     model.train_on_batch(x, y)
 
 
+@pytest.mark.parametrize("kind", [Adam, RMSprop, SGD])
+def test_a_subclass_may_have_slots_of_its_own(kind):
+    class ByClass(kind):
+        slots = ("q",)
+
+        def step(self, w, g, *slots):
+            (q,) = slots
+            q += g
+
+    class ByObject(ByClass):
+        def __init__(self):
+            super().__init__()
+            self.slots = ("r",)
+
+    for optimizer, slot in ((ByClass(), "q"), (ByObject(), "r")):
+        optimizer.update(np.ones(4), G)
+        np.testing.assert_array_equal(optimizer.state[slot], G)
+        assert list(optimizer.state) == [slot]
+
+
 def test_at_most_one_limit():
     given = {"clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0}
     for without in given:

@@ -6,6 +6,7 @@ Golden numbers are Keras 3.15.1's; formulas are followed in plain loops.
 import copy
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from minicnn.layers import (
     MaxPooling2D,
     ReLU,
 )
+from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import SGD, Adam
 from minicnn.regularizers import L1, L1L2, L2, Regularizer
 from minicnn.training import plain
@@ -354,6 +356,25 @@ def test_no_fused_step_hides_an_output_that_is_penalized():
     expected = -np.mean(np.log(y_pred[np.arange(20), y])) + sum(model.losses)
     assert len(model.losses) == 4
     assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_softmax_whose_output_is_penalized_gives_probabilities_to_any_loss():
+    """Not its logits, which the penalty does not concern."""
+    x, y = data(20)
+    found = []
+    for from_logits in (False, True):
+        loss = SparseCategoricalCrossentropy(from_logits=from_logits)
+        row = [
+            Flatten(input_shape=(6, 6, 1)),
+            Dense(3, "softmax", kernel_initializer="ones", activity_regularizer=L2(0.5)),
+        ]
+        row[1].bias_initializer = np.arange(3.0)
+        model = Sequential(row)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.compile(SGD(0.1), loss)
+        found.append((model.train_on_batch(x, y), model.evaluate(x, y, verbose=0)))
+    assert found[0] == pytest.approx(found[1])
 
 
 def test_a_penalty_on_a_layer_inside_another_is_refused():

@@ -347,7 +347,6 @@ class ModelSubject(Subject):
         walk = with_penalties(self.model.leaves)
         layers, softmax = before_softmax(walk)
         on_logits = softmax and self.given.from_logits is not None
-        self.loss = self.given.on_logits() if on_logits else self.given
         # replicas, as those which the runner makes, so that neither draws the other's numbers
         self.layers = replicas(layers if on_logits else walk)
         self._on_outputs = [one for one in self.layers if isinstance(one, OutputPenalty)]
@@ -355,6 +354,7 @@ class ModelSubject(Subject):
             one.samples = len(self.x)
         self._penalty = 0.0  # on the outputs of the last walk
         self._runner = Runner(self.model, self.given, [], True)
+        self.loss = self._runner.loss
         self._rewind = Rewind(self.layers)
 
     def _weighted_rules(self) -> list[_Weighted]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks
-from minicnn.optimizers.base import Array, Optimizer, positive, share
+from minicnn.optimizers.base import Array, Optimizer, from_settings, positive, share
 from minicnn.settings import Setting
 
 
@@ -67,8 +67,8 @@ class Adam(Optimizer):
         self.epsilon = epsilon
         self.amsgrad = amsgrad
 
-    @property
-    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
+    @from_settings
+    def slots(self) -> tuple[str, ...]:
         """m and v, and the largest v so far where amsgrad asks for it."""
         return ("m", "v", "v_hat") if self.amsgrad else ("m", "v")
 

@@ -46,6 +46,17 @@ NOTHING = {  # the settings below where they ask for nothing: `repr` leaves them
 }
 
 
+class from_settings:
+    """`slots` that follow from the settings; what a subclass or an object sets takes its place."""
+
+    def __init__(self, names: Callable[[Any], tuple[str, ...]]) -> None:
+        self.names = names
+        self.__doc__ = names.__doc__
+
+    def __get__(self, thing: Any, owner: type) -> Any:
+        return self if thing is None else self.names(thing)
+
+
 def _slots(state: Any, name: str, who: str) -> dict[str, Array]:
     good = isinstance(state, dict) and all(
         isinstance(slot, str)

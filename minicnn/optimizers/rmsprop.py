@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks
-from minicnn.optimizers.base import Array, Optimizer, positive, share
+from minicnn.optimizers.base import Array, Optimizer, from_settings, positive, share
 from minicnn.settings import Setting
 
 
@@ -64,8 +64,8 @@ class RMSprop(Optimizer):
         self.epsilon = epsilon
         self.centered = centered
 
-    @property
-    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
+    @from_settings
+    def slots(self) -> tuple[str, ...]:
         """v, and what the settings ask for."""
         return ("v", *("a",) * self.centered, *("b",) * bool(self.momentum))
 

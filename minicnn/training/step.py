@@ -72,6 +72,8 @@ class Runner:
         layers, ends_in_softmax = before_softmax(walk)
         takes_logits = ends_in_softmax and loss.from_logits is not None
         self.loss = loss.on_logits() if takes_logits else loss
+        if loss.from_logits and not takes_logits and before_softmax(model.leaves)[1]:
+            self.loss = loss.on_probabilities()  # which a penalty on the softmax's output needs
         self.metrics = metrics
         self.softmax = (
             Softmax(name="softmax")
