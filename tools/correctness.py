@@ -140,6 +140,9 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         Row("Keras, layers, float64", "stored arrays", KERAS, "Keras, (layers|normalization)"),
         Row("Keras, losses, float64", "stored arrays", KERAS, "Keras, losses float64"),
         Row("Keras, optimizers, 25 steps, float64", "stored arrays", KERAS, "Keras, opt.*64"),
+        Row(
+            "Keras, Nadam (TensorFlow rounds), float64", "stored arrays", KERAS, "Keras, Nadam.*64"
+        ),
         Row("Keras, loss after each of 40 steps, float64", "stored arrays", KERAS, "Keras, tr.*64"),
         Row("the same, float32", "stored arrays", KERAS, "Keras, tr.*32"),
     ),
