@@ -28,6 +28,7 @@ class ActivityRegularization(Layer):
 
     Examples
     --------
+    >>> import numpy as np
     >>> layer = ActivityRegularization(l2=0.01)
     >>> y = layer(np.full((3, 5), 2.0))
     >>> [round(loss, 6) for loss in layer.losses]       # 0.01 * 5 * 4, whatever N is

@@ -32,6 +32,7 @@ class SGD(Optimizer):
 
     Examples
     --------
+    >>> import numpy as np
     >>> w = np.array([1.0])
     >>> SGD(learning_rate=0.1).update(w, np.array([2.0]))
     >>> w
