@@ -474,6 +474,8 @@ KINDS: dict[str, Kind] = {
     "models.Sequential.*.x": SAMPLES,
     "models.Sequential.__call__.x": SAMPLES,
     "models.Sequential.*.y": LABELS,
+    "tuning.find_learning_rate.x": SAMPLES,
+    "tuning.find_learning_rate.y": LABELS,
     "models.Sequential.backward.dy": PASSED_BACK,
     "stack.Stack.build.input_shape": BATCH_SHAPE,
     # data
