@@ -407,7 +407,7 @@ import numpy as np
 from minicnn import kernels
 for dtype in (np.float32, np.float64):
     cols = np.empty((1, 1, 1, 2, 2, 1), dtype)
-    kernels.im2col(np.ones((1, 2, 2, 1), dtype), 1, 1, 0, 0, cols)
+    kernels.im2col(np.ones((1, 2, 2, 1), dtype), 1, 1, 0, 0, 1, 1, cols)
 """
 
 

@@ -101,7 +101,7 @@ def conv_dx(self, dy, strides=None, padding=None):
     dx = np.empty(x_shape)
     S = strides or (win.S_h, win.S_w)
     P = (win.P_top, win.P_left) if padding is None else padding
-    kernels.col2im(dcols, *S, *P, dx)
+    kernels.col2im(dcols, *S, *P, 1, 1, dx)
     return dx, dcols
 
 
@@ -110,7 +110,7 @@ def conv_dW(self, dy, strides=None, shift=(0, 0)):
     dz = self.activation.backward(dy).reshape(-1, self.filters)
     cols = np.empty((*dy.shape[:3], win.K_h, win.K_w, x_shape[3]))
     S = strides or (win.S_h, win.S_w)
-    kernels.im2col(self.x, *S, win.P_top - shift[0], win.P_left - shift[1], cols)
+    kernels.im2col(self.x, *S, win.P_top - shift[0], win.P_left - shift[1], 1, 1, cols)
     return (cols.reshape(-1, self.params["W"][..., 0].size).T @ dz).reshape(self.params["W"].shape)
 
 

@@ -19,22 +19,25 @@ import minicnn
 from minicnn import kernels
 from minicnn.kernels import compiler, reference
 from minicnn.layers import Dropout
-from minicnn.layers.windows import along
+from minicnn.layers.windows import along, reach
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 
 
 @st.composite
-def geometries(draw):
-    """N, C, sizes, windows, strides and padding, with everything that fits."""
+def geometries(draw, gaps=False):
+    """N, C, sizes, windows, strides, gaps and padding, with everything that fits."""
     K_h, K_w = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    D_h, D_w = (draw(st.integers(1, 3)) for _ in range(2)) if gaps else (1, 1)
     padding = draw(st.sampled_from(["valid", "same"]))
-    low_h, low_w = (K_h, K_w) if padding == "valid" else (1, 1)
-    H_in, W_in = draw(st.integers(low_h, 8)), draw(st.integers(low_w, 8))
+    k_h, k_w = reach(K_h, D_h), reach(K_w, D_w)
+    low_h, low_w = (k_h, k_w) if padding == "valid" else (1, 1)
+    H_in, W_in = draw(st.integers(low_h, low_h + 8)), draw(st.integers(low_w, low_w + 8))
     S_h, S_w = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    H_out, P_top = along(H_in, K_h, S_h, padding)
-    W_out, P_left = along(W_in, K_w, S_w, padding)
+    H_out, P_top = along(H_in, k_h, S_h, padding)
+    W_out, P_left = along(W_in, k_w, S_w, padding)
     return {
+        "gaps": (D_h, D_w),
         "image": (draw(st.integers(1, 3)), H_in, W_in, draw(st.integers(1, 5))),
         "window": (K_h, K_w),
         "strides": (S_h, S_w),
@@ -63,35 +66,57 @@ def both(name, dtype_of_out, shape, *args):
 
 
 @draws(60)
-@given(geometries(), DTYPES)
+@given(geometries(gaps=True), DTYPES)
 def test_im2col(g, dtype):
     N, _, _, C = g["image"]
     x = values(g["seed"], g["image"], dtype)
-    fast, plain = both(
-        "im2col", dtype, (N, *g["out"], *g["window"], C), x, *g["strides"], *g["padding"]
-    )
+    steps = *g["strides"], *g["padding"], *g["gaps"]
+    fast, plain = both("im2col", dtype, (N, *g["out"], *g["window"], C), x, *steps)
     np.testing.assert_array_equal(fast, plain)
 
 
 @draws(60)
-@given(geometries(), DTYPES)
+@given(geometries(gaps=True), DTYPES)
 def test_col2im(g, dtype):
     N, _, _, C = g["image"]
     dcols = values(g["seed"], (N, *g["out"], *g["window"], C), dtype)
-    fast, plain = both("col2im", dtype, g["image"], dcols, *g["strides"], *g["padding"])
+    steps = *g["strides"], *g["padding"], *g["gaps"]
+    fast, plain = both("col2im", dtype, g["image"], dcols, *steps)
     np.testing.assert_array_equal(fast, plain)
 
 
 @draws(60)
-@given(geometries(), DTYPES)
+@given(geometries(gaps=True), DTYPES)
 def test_col2im_is_the_transpose_of_im2col(g, dtype):
     N, _, _, C = g["image"]
     x = values(g["seed"], g["image"], np.float64)
     dcols = values(g["seed"] + 1, (N, *g["out"], *g["window"], C), np.float64)
     cols, dx = np.empty_like(dcols), np.empty_like(x)
-    kernels.im2col(x, *g["strides"], *g["padding"], cols)
-    kernels.col2im(dcols, *g["strides"], *g["padding"], dx)
+    steps = *g["strides"], *g["padding"], *g["gaps"]
+    kernels.im2col(x, *steps, cols)
+    kernels.col2im(dcols, *steps, dx)
     assert np.vdot(cols, dcols) == pytest.approx(np.vdot(x, dx), rel=1e-12, abs=1e-12)
+
+
+@draws(60)
+@given(geometries(gaps=True), DTYPES)
+def test_depthwise_and_its_backward(g, dtype):
+    shape = (*g["image"][:1], *g["out"], *g["image"][3:])
+    x, dy = values(g["seed"], g["image"], dtype), values(g["seed"] + 1, shape, dtype)
+    W = values(g["seed"] + 2, (*g["window"], g["image"][3]), dtype)
+    steps = *g["strides"], *g["padding"], *g["gaps"]
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == np.float32 else {"atol": 1e-13}
+    fast, plain = both("depthwise", dtype, shape, x, W, *steps)
+    np.testing.assert_allclose(fast, plain, **tolerance)
+    results = []
+    for module in (kernels, reference):
+        dx, dW = np.full_like(x, np.nan), np.full(W.shape, np.nan)
+        module.depthwise_backward(x, W, dy, *steps, dx, dW)
+        results.append((dx, dW))
+        assert np.vdot(plain, dy) == pytest.approx(np.vdot(dx, x), rel=1e-4, abs=1e-3)
+        assert np.vdot(plain, dy) == pytest.approx(np.vdot(dW, W), rel=1e-4, abs=1e-3)
+    for fast, plain in zip(*results):
+        np.testing.assert_allclose(fast, plain, **tolerance)
 
 
 @draws(60)
@@ -208,7 +233,7 @@ import minicnn
 from minicnn import kernels
 for dtype in (np.float32, np.float64):
     cols = np.empty((1, 1, 1, 2, 2, 1), dtype)
-    kernels.im2col(np.ones((1, 2, 2, 1), dtype), 1, 1, 0, 0, cols)
+    kernels.im2col(np.ones((1, 2, 2, 1), dtype), 1, 1, 0, 0, 1, 1, cols)
     assert cols.sum() == 4
 """
 

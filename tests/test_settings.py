@@ -202,7 +202,16 @@ def test_users_own_attributes_are_free(kind):
 REGULARIZED = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
 
 FIXED = {
-    Conv2D: {"filters", "kernel_size", "strides", "padding", "use_bias", *REGULARIZED},
+    Conv2D: {
+        "filters",
+        "kernel_size",
+        "strides",
+        "padding",
+        "dilation_rate",
+        "groups",
+        "use_bias",
+        *REGULARIZED,
+    },
     Dense: {"units", "use_bias", *REGULARIZED},
     BatchNormalization: {
         *("axis", "center", "scale", "beta_regularizer", "gamma_regularizer"),

@@ -214,6 +214,8 @@ def _why_not(layer: Layer, shape: tuple[Any, ...], needs_dx: bool) -> str:
     if type(layer) is Conv2D:
         if layer.kernel_size != (3, 3) or layer.strides != (1, 1):
             return "only 3x3 kernels of stride 1 have a fused stage"
+        if layer.dilation_rate != (1, 1) or layer.groups != 1:
+            return "no fused stage has a dilation_rate or groups"
         if not _known_activation(layer):
             return f"no fused stage has the activation {type(layer.activation).__name__}"
         if shape[3] == 1 and needs_dx:

@@ -19,16 +19,18 @@ Array = NDArray[Any]
 
 
 @jit
-def im2col(x: Array, S_h: int, S_w: int, P_top: int, P_left: int, cols: Array) -> None:
+def im2col(
+    x: Array, S_h: int, S_w: int, P_top: int, P_left: int, D_h: int, D_w: int, cols: Array
+) -> None:
     N, H_out, W_out, K_h, K_w, C = cols.shape
     H_in, W_in = x.shape[1], x.shape[2]
     for n in range(N):
         for i in range(H_out):
             for j in range(W_out):
                 for a in range(K_h):
-                    h = i * S_h + a - P_top
+                    h = i * S_h + a * D_h - P_top
                     for b in range(K_w):
-                        w = j * S_w + b - P_left
+                        w = j * S_w + b * D_w - P_left
                         if 0 <= h < H_in and 0 <= w < W_in:
                             for c in range(C):
                                 cols[n, i, j, a, b, c] = x[n, h, w, c]
@@ -38,7 +40,9 @@ def im2col(x: Array, S_h: int, S_w: int, P_top: int, P_left: int, cols: Array) -
 
 
 @jit
-def col2im(dcols: Array, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array) -> None:
+def col2im(
+    dcols: Array, S_h: int, S_w: int, P_top: int, P_left: int, D_h: int, D_w: int, dx: Array
+) -> None:
     N, H_out, W_out, K_h, K_w, C = dcols.shape
     H_in, W_in = dx.shape[1], dx.shape[2]
     for n in range(N):
@@ -46,14 +50,70 @@ def col2im(dcols: Array, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array)
         for i in range(H_out):
             for j in range(W_out):
                 for a in range(K_h):
-                    h = i * S_h + a - P_top
+                    h = i * S_h + a * D_h - P_top
                     if h < 0 or h >= H_in:
                         continue
                     for b in range(K_w):
-                        w = j * S_w + b - P_left
+                        w = j * S_w + b * D_w - P_left
                         if 0 <= w < W_in:
                             for c in range(C):
                                 dx[n, h, w, c] += dcols[n, i, j, a, b, c]
+
+
+@jit
+def depthwise(
+    x: Array, W: Array, S_h: int, S_w: int, P_top: int, P_left: int, D_h: int, D_w: int, y: Array
+) -> None:
+    N, H_out, W_out, C = y.shape
+    H_in, W_in = x.shape[1], x.shape[2]
+    K_h, K_w = W.shape[0], W.shape[1]
+    for n in range(N):
+        y[n] = 0
+        for i in range(H_out):
+            for a in range(K_h):
+                h = i * S_h + a * D_h - P_top
+                if h < 0 or h >= H_in:
+                    continue
+                for j in range(W_out):
+                    for b in range(K_w):
+                        w = j * S_w + b * D_w - P_left
+                        if 0 <= w < W_in:
+                            for c in range(C):
+                                y[n, i, j, c] += x[n, h, w, c] * W[a, b, c]
+
+
+@jit
+def depthwise_backward(
+    x: Array,
+    W: Array,
+    dy: Array,
+    S_h: int,
+    S_w: int,
+    P_top: int,
+    P_left: int,
+    D_h: int,
+    D_w: int,
+    dx: Array,
+    dW: Array,
+) -> None:
+    N, H_out, W_out, C = dy.shape
+    H_in, W_in = x.shape[1], x.shape[2]
+    K_h, K_w = W.shape[0], W.shape[1]
+    dW[:] = 0
+    for n in range(N):
+        dx[n] = 0
+        for i in range(H_out):
+            for a in range(K_h):
+                h = i * S_h + a * D_h - P_top
+                if h < 0 or h >= H_in:
+                    continue
+                for j in range(W_out):
+                    for b in range(K_w):
+                        w = j * S_w + b * D_w - P_left
+                        if 0 <= w < W_in:
+                            for c in range(C):
+                                dx[n, h, w, c] += dy[n, i, j, c] * W[a, b, c]
+                                dW[a, b, c] += x[n, h, w, c] * dy[n, i, j, c]
 
 
 @jit

@@ -4,7 +4,8 @@ The twins in `fast.py` have the same names and arguments and give the same resul
 hold them to that. Every kernel fills the buffer that its last arguments name and returns nothing.
 
 Letters: image `x` (N, H_in, W_in, C); windows of K_h x K_w cells, S_h and S_w apart, the first of
-them P_top rows above and P_left columns left of the image. Sizes are read off the arrays.
+them P_top rows above and P_left columns left of the image. The cells of a window lie D_h rows and
+D_w columns apart, 1 where nothing else is said. Sizes are read off the arrays.
 """
 
 from __future__ import annotations
@@ -22,38 +23,93 @@ GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: spreads neighbouring counters over a
 
 
 def _cells(
-    i: int, j: int, K_h: int, K_w: int, S_h: int, S_w: int, P_top: int, P_left: int
+    i: int,
+    j: int,
+    K_h: int,
+    K_w: int,
+    S_h: int,
+    S_w: int,
+    P_top: int,
+    P_left: int,
+    D_h: int = 1,
+    D_w: int = 1,
 ) -> Iterator[tuple[int, int, int, int]]:
     """Cells of window (i, j), row by row: place in the window (a, b), place in the image (h, w)."""
     for a in range(K_h):
         for b in range(K_w):
-            yield a, b, i * S_h + a - P_top, j * S_w + b - P_left
+            yield a, b, i * S_h + a * D_h - P_top, j * S_w + b * D_w - P_left
 
 
 def _inside(h: int, w: int, image: Array) -> bool:
     return 0 <= h < image.shape[1] and 0 <= w < image.shape[2]
 
 
-def im2col(x: Array, S_h: int, S_w: int, P_top: int, P_left: int, cols: Array) -> None:
+def im2col(
+    x: Array, S_h: int, S_w: int, P_top: int, P_left: int, D_h: int, D_w: int, cols: Array
+) -> None:
     """Copy each window of `x` into `cols` (N, H_out, W_out, K_h, K_w, C); padding is 0."""
     N, H_out, W_out, K_h, K_w, _ = cols.shape
     for n in range(N):
         for i in range(H_out):
             for j in range(W_out):
-                for a, b, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left):
+                for a, b, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left, D_h, D_w):
                     cols[n, i, j, a, b] = x[n, h, w] if _inside(h, w, x) else 0
 
 
-def col2im(dcols: Array, S_h: int, S_w: int, P_top: int, P_left: int, dx: Array) -> None:
+def col2im(
+    dcols: Array, S_h: int, S_w: int, P_top: int, P_left: int, D_h: int, D_w: int, dx: Array
+) -> None:
     """Transpose of `im2col`: a cell of `dx` sums what all the windows that saw it send back."""
     N, H_out, W_out, K_h, K_w, _ = dcols.shape
     dx[...] = 0
     for n in range(N):
         for i in range(H_out):
             for j in range(W_out):
-                for a, b, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left):
+                for a, b, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left, D_h, D_w):
                     if _inside(h, w, dx):
                         dx[n, h, w] += dcols[n, i, j, a, b]
+
+
+def depthwise(
+    x: Array, W: Array, S_h: int, S_w: int, P_top: int, P_left: int, D_h: int, D_w: int, y: Array
+) -> None:
+    """Each channel of `x` under its own window of weights `W` (K_h, K_w, C); padding is 0."""
+    N, H_out, W_out, _ = y.shape
+    K_h, K_w, _ = W.shape
+    y[...] = 0
+    for n in range(N):
+        for i in range(H_out):
+            for j in range(W_out):
+                for a, b, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left, D_h, D_w):
+                    if _inside(h, w, x):
+                        y[n, i, j] += x[n, h, w] * W[a, b]
+
+
+def depthwise_backward(
+    x: Array,
+    W: Array,
+    dy: Array,
+    S_h: int,
+    S_w: int,
+    P_top: int,
+    P_left: int,
+    D_h: int,
+    D_w: int,
+    dx: Array,
+    dW: Array,
+) -> None:
+    """What each pair of cell and weight sends back; `dW`, a long sum, is best of float64."""
+    N, H_out, W_out, _ = dy.shape
+    K_h, K_w, _ = W.shape
+    dx[...] = 0
+    dW[...] = 0
+    for n in range(N):
+        for i in range(H_out):
+            for j in range(W_out):
+                for a, b, h, w in _cells(i, j, K_h, K_w, S_h, S_w, P_top, P_left, D_h, D_w):
+                    if _inside(h, w, x):
+                        dx[n, h, w] += dy[n, i, j] * W[a, b]
+                        dW[a, b] += x[n, h, w] * dy[n, i, j]
 
 
 def max_pool(

@@ -11,6 +11,7 @@ Notation, here and in every layer file:
     C_in, C_out       channels of the input and of the output
     K_h, K_w          height and width of the window (kernel or pool)
     S_h, S_w          strides: rows and columns from one window to the next
+    D_h, D_w          dilation: rows and columns from one cell of a window to the next
     P_top, P_left     rows and columns of padding before the image
     a, b              row and column within a window, where they are indices
     i, j              row and column of a window, that is, of the output

@@ -70,7 +70,10 @@ def some_activation(draw: Draw) -> Any:
 
 
 def starts(n: int, k: int, s: int, padding: str) -> list[int]:
-    """Where the windows along an axis of n cells begin; a negative start lies in the padding."""
+    """Where the windows along an axis of n cells begin; a negative start lies in the padding.
+
+    k is what a window reaches over, gaps and all.
+    """
     if padding == "valid":
         return [start for start in range(0, n, s) if start + k <= n]
     count = math.ceil(n / s)
@@ -78,18 +81,26 @@ def starts(n: int, k: int, s: int, padding: str) -> list[int]:
     return [i * s - total // 2 for i in range(count)]
 
 
+def reaches(layer: Any) -> tuple[int, int]:
+    """Rows and columns from the first to the last cell of a window, which may have gaps."""
+    window = getattr(layer, "pool_size", None) or layer.kernel_size
+    gaps = getattr(layer, "dilation_rate", (1, 1))
+    return tuple((K - 1) * d + 1 for K, d in zip(window, gaps))  # type: ignore[return-value]
+
+
 def windows(layer: Any, shape: Shape) -> Any:
     """Place (i, j) of each window, and its cells inside the image: (a, b, h, w), row by row."""
     _, H_in, W_in, _ = shape
-    K_h, K_w = getattr(layer, "pool_size", None) or layer.kernel_size
+    k_h, k_w = reaches(layer)
+    D_h, D_w = getattr(layer, "dilation_rate", (1, 1))
     S_h, S_w = layer.strides
-    for i, top in enumerate(starts(H_in, K_h, S_h, layer.padding)):
-        for j, left in enumerate(starts(W_in, K_w, S_w, layer.padding)):
+    for i, top in enumerate(starts(H_in, k_h, S_h, layer.padding)):
+        for j, left in enumerate(starts(W_in, k_w, S_w, layer.padding)):
             yield (
                 (i, j),
                 [
-                    (a, b, top + a, left + b)
-                    for a, b in itertools.product(range(K_h), range(K_w))
+                    (a // D_h, b // D_w, top + a, left + b)
+                    for a, b in itertools.product(range(0, k_h, D_h), range(0, k_w, D_w))
                     if 0 <= top + a < H_in and 0 <= left + b < W_in
                 ],
             )
@@ -145,9 +156,8 @@ def torch_padded(torch: Any, layer: Any, x: Any, value: float) -> Any:
     padding="same" refuses with strides and its padding=1 puts on both sides."""
     if layer.padding == "valid":
         return x
-    window = getattr(layer, "pool_size", None) or layer.kernel_size
     before_and_after = []  # width first, as F.pad has it
-    for n, k, s in zip(x.shape[:1:-1], window[::-1], layer.strides[::-1]):
+    for n, k, s in zip(x.shape[:1:-1], reaches(layer)[::-1], layer.strides[::-1]):
         total = max(0, (math.ceil(n / s) - 1) * s + k - n)
         before_and_after += [total // 2, total - total // 2]
     return torch.nn.functional.pad(x, before_and_after, value=value)
@@ -157,16 +167,24 @@ def torch_padded(torch: Any, layer: Any, x: Any, value: float) -> Any:
 
 
 def convolution(case: Any, layer: Any, x: Any) -> Any:
-    C_in, filters = case.shape[3], layer.filters
+    filters, groups = layer.filters, layer.groups
+    seen = case.shape[3] // groups  # channels that one filter sees
     W = layer.params["W"].tolist()
     bias = layer.params["b"].tolist() if "b" in layer.params else [0.0] * filters
 
     def value(n: int, cells: Any) -> list[float]:
-        return [
-            bias[f]
-            + math.fsum(x[n][h][w][c] * W[a][b][c][f] for a, b, h, w in cells for c in range(C_in))
-            for f in range(filters)
-        ]
+        y = []
+        for f in range(filters):
+            first = f // (filters // groups) * seen
+            y.append(
+                bias[f]
+                + math.fsum(
+                    x[n][h][w][first + c] * W[a][b][c][f]
+                    for a, b, h, w in cells
+                    for c in range(seen)
+                )
+            )
+        return y
 
     return activated(layer, by_window(layer, case.shape, value))
 
@@ -174,13 +192,42 @@ def convolution(case: Any, layer: Any, x: Any) -> Any:
 def torch_convolution(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
     kernel = params["W"].permute(3, 2, 0, 1).contiguous()  # (C_out, C_in, K_h, K_w)
     x = torch_padded(torch, layer, images_first(x), 0.0)
-    z = torch.nn.functional.conv2d(x, kernel, params.get("b"), stride=layer.strides)
+    z = torch.nn.functional.conv2d(
+        x,
+        kernel,
+        params.get("b"),
+        stride=layer.strides,
+        dilation=layer.dilation_rate,
+        groups=layer.groups,
+    )
     return torch_activated(torch, layer, channels_last(z))
+
+
+def some_gaps(draw: Draw, kwargs: dict[str, Any], shape: Shape) -> tuple[dict[str, Any], Shape]:
+    """A dilation_rate beside some windows, and an image that has room for it."""
+    gaps = draw.pair(3)
+    K, D = (
+        side if isinstance(side, tuple) else (side, side) for side in (kwargs["kernel_size"], gaps)
+    )
+    if kwargs["padding"] == "valid":
+        H, W = (max(n, (k - 1) * d + 1) for n, k, d in zip(shape[1:3], K, D))
+        shape = (shape[0], H, W, shape[3])
+    return {**kwargs, "dilation_rate": gaps}, shape
+
+
+def without_strides(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if name != "strides"}
 
 
 def some_convolution(draw: Draw) -> tuple[dict[str, Any], Shape]:
     kwargs, shape = some_windows(draw, "kernel_size")
     kwargs |= {"filters": draw.size(1, 3), "use_bias": draw.flag()}
+    if draw.flag():
+        kwargs, shape = some_gaps(draw, without_strides(kwargs), shape)
+    if draw.flag():
+        kwargs["groups"] = groups = draw.size(1, 3)
+        kwargs["filters"] = groups * draw.size(1, 2)
+        shape = (*shape[:3], groups * draw.size(1, 2))
     return {**kwargs, "activation": some_activation(draw)}, shape
 
 
@@ -193,7 +240,12 @@ def convolution_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     if kwargs is None:
         return None
     activation = draw.one_of(None, "relu", "relu", "tanh", "sigmoid")
-    return {**kwargs, "filters": draw.one_of(1, 2, 4, 5), "activation": activation}
+    kwargs |= {"filters": draw.one_of(1, 2, 4, 5), "activation": activation}
+    if draw.size(0, 3) == 0 and sample[2] % 2 == 0:
+        kwargs |= {"groups": 2, "filters": 4}
+    if draw.size(0, 3) == 0 and kwargs["strides"] == (1, 1):
+        kwargs |= {"dilation_rate": 2, "padding": "same"}
+    return kwargs
 
 
 def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
@@ -483,6 +535,8 @@ LAYERS: dict[type[Layer], LayerCase] = {
                 bias_constraint="non_neg",
             ),
             "without bias": conv(2, 1, (3, 3, 3, 4), use_bias=False),
+            "dilated": conv(2, (3, 2), (2, 7, 6, 2), dilation_rate=(2, 3), padding="same"),
+            "groups": conv(6, 2, (2, 4, 3, 4), groups=2, dilation_rate=2, activation="tanh"),
             "strides beyond the kernel": conv(2, (2, 1), (3, 6, 7, 1), strides=3, activation=Tanh),
             "kernel beyond the image": conv(
                 2, (4, 5), (2, 3, 2, 1), padding="same", activation="softmax"
@@ -512,6 +566,22 @@ LAYERS: dict[type[Layer], LayerCase] = {
             "no bias": conv(4, 3, (2, 5, 5, 1), use_bias=False),
             "no bias, relu": conv(4, 3, (1, 5, 6, 2), use_bias=False, activation="relu"),
             "tanh": conv(2, 3, (2, 5, 5, 2), activation="tanh"),
+            "dilated": conv(3, 3, (2, 7, 8, 2), dilation_rate=2),
+            "dilated 2x3": conv(3, [2, 3], (2, 7, 8, 2), dilation_rate=[2, 3], activation="relu"),
+            "dilated, same": conv(3, 3, (2, 6, 7, 2), dilation_rate=2, padding="same"),
+            "dilated, same, even kernel": conv(
+                2, [2, 4], (2, 6, 5, 2), dilation_rate=[3, 1], padding="same"
+            ),
+            "dilated, same, beyond the image": conv(
+                2, 3, (2, 3, 4, 2), dilation_rate=4, padding="same"
+            ),
+            "2 groups": conv(4, 3, (2, 5, 6, 6), groups=2, activation="relu"),
+            "3 groups, same, stride 2": conv(
+                6, 3, (2, 6, 5, 3), groups=3, padding="same", strides=2
+            ),
+            "2 groups, dilated, no bias": conv(
+                2, 2, (2, 5, 6, 4), groups=2, dilation_rate=[1, 2], use_bias=False
+            ),
         },
         draw=some_convolution,
         linear={"activation": None},
