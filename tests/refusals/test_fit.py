@@ -123,7 +123,7 @@ def test_validation_of_another_shape_is_refused_before_an_unbuilt_model_is_built
 def test_arguments_that_ask_for_nothing_are_taken_and_others_named():
     Conv2D(2, 3, data_format="channels_last", dilation_rate=1, groups=1, kernel_regularizer=None)
     Adam(amsgrad=False, clipnorm=None)
-    with pytest.raises(ValueError, match="data_format can only be None or channels_last here"):
+    with pytest.raises(ValueError, match="data_format can only be None or 'channels_last' here"):
         Conv2D(2, 3, data_format="channels_first")
     with pytest.raises(ValueError, match="loss_scale_factor can only be None here, received 1.0"):
         Adam(loss_scale_factor=1.0)
