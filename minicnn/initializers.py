@@ -119,22 +119,21 @@ class Initializer(Copied, Configured):
         raise NotImplementedError(f"{type(self).__name__} has to define draw(shape, rng)")
 
 
-class _Fixed(Initializer):
-    """Base of those that draw nothing: `seed` has no meaning, and is no part of their config."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-
-class Zeros(_Fixed):
+class Zeros(Initializer):
     """All 0."""
+
+    def __init__(self) -> None:  # nothing is drawn, so no seed
+        super().__init__()
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return np.zeros(shape)
 
 
-class Ones(_Fixed):
+class Ones(Initializer):
     """All 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return np.ones(shape)
@@ -148,7 +147,7 @@ def _constant(value: Any, name: str, who: str) -> Array:
     return numbers
 
 
-class Constant(_Fixed):
+class Constant(Initializer):
     """The same number everywhere, or the numbers of an array of the parameter's own shape.
 
     An array by itself, in the place of an initializer, means this too.
@@ -172,7 +171,7 @@ class Constant(_Fixed):
         return np.broadcast_to(self.value, shape)
 
 
-class Identity(_Fixed):
+class Identity(Initializer):
     """gain on the diagonal of a matrix, 0 elsewhere.
 
     >>> Identity()((2, 3))
@@ -382,7 +381,7 @@ class LecunNormal(_Lecun, _Normal):
     """Normal of variance 1 / fan_in, cut off at two standard deviations: for SELU."""
 
 
-class _FromFunction(_Fixed):
+class _FromFunction(Initializer):
     """A user's function of (shape, dtype), in the place of an initializer."""
 
     def __init__(self, function: Callable[..., Any]) -> None:

@@ -172,7 +172,11 @@ INITIALIZER = named_class(initializers.KNOWN, initializers.Initializer).or_(
         or (callable(value) and not isinstance(value, type))
     )
 )
-REGULARIZER = named_class(regularizers.KNOWN, regularizers.Regularizer).or_(is_none)
+REGULARIZER = (
+    named_class(regularizers.KNOWN, regularizers.Regularizer)
+    .or_(is_none)
+    .or_(lambda value: callable(value) and hasattr(value, "gradient"))
+)
 CONSTRAINT = named_class(constraints.KNOWN, constraints.Constraint).or_(is_none).or_(callable)
 OPTIMIZER = named_class(optimizers.KNOWN, Optimizer)
 LOSS = named_class(losses.KNOWN, losses.Loss)
@@ -421,8 +425,10 @@ KINDS: dict[str, Kind] = {
     "initial_accumulator_value": reals(0),
     "from_logits": BOOLEAN,
     "learning_rate": reals(0).or_(
-        lambda value: isinstance(value, optimizers.schedules.LearningRateSchedule)
-    ),  # a function without arguments, too, which is none of the wrong values
+        lambda value: (
+            callable(value) or isinstance(value, optimizers.schedules.LearningRateSchedule)
+        )
+    ),
     "loss": LOSS,
     "nesterov": BOOLEAN,
     "rho": SHARE,

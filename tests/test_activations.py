@@ -220,11 +220,11 @@ def test_a_plain_relu_is_fused_and_one_that_is_changed_no_longer():
     model = Sequential([Input((5,)), Dense(4, activation="relu"), Dense(2)])
     model.compile("sgd", "mse")
     assert "ReLU" in str(model.plan())
-    assert "no fused step has the activation ReLU" not in str(model.plan())
+    assert "no fused stage has the activation ReLU" not in str(model.plan())
     x = np.random.default_rng(1).standard_normal((9, 5))
     before = model.predict(x, verbose=0)
     model.layers[0].activation.max_value = 0.1
-    assert "no fused step has the activation ReLU" in str(model.plan())
+    assert "no fused stage has the activation ReLU" in str(model.plan())
     assert np.abs(model.predict(x, verbose=0) - before).max() > 1e-3
 
 

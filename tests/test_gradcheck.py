@@ -832,6 +832,9 @@ def test_correct_layer_is_not_refused_for_its_numbers(name, seeds):
     failures = []
     for kind, perturb in (pairs[k] for k in range(len(pairs)) if (k + first) % 9 in seeds):
         x = numbers(kind, (4, 5) if axes == 2 else (2, 6, 6, 2))
+        with np.errstate(all="ignore"):
+            if not np.isfinite(make().forward(x, True)).all():
+                continue  # as exp of a large number is not: nothing to compare
         result = check_layer(make(), x, perturb=perturb)
         wrong = [row.name for row in result.rows if row.wrong_count]
         if wrong or (not result.ok and not any("kinks" in row.reason for row in result.rows)):

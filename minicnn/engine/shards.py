@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from minicnn.engine import threads
 from minicnn.engine.plan import Plan
-from minicnn.engine.stages import NormalizationStage
+from minicnn.engine.stages import NormalizationStage, Stage
 from minicnn.layers import Activation, Conv2D, Dense, Layer, Linear, Softmax
 from minicnn.layers.contents import Streams, layers_inside, replicas
 from minicnn.layers.regularization import OutputPenalty
@@ -50,6 +50,38 @@ def cut(n: int) -> list[slice]:
     """
     size = min(LARGEST, max(MIN_SHARD, -(-n // 2)))
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def forward_in_phases(stages: Sequence[Stage], x: Array) -> Phases[Array]:
+    """Through these stages in training; yields where all shards of the batch have to agree."""
+    for stage in stages:
+        if isinstance(stage, NormalizationStage) and stage.together:
+            stage.begin(x)
+            yield stage.agree, stage
+        x = stage.forward(x, True)
+    return x
+
+
+def backward_in_phases(stages: Sequence[Stage], dy: Array | None) -> Phases[Array | None]:
+    """Back through these stages, as far as anything learns; returns the first one's dx."""
+    for stage in reversed(stages):
+        if dy is None:
+            break
+        if isinstance(stage, NormalizationStage) and stage.together:
+            stage.begin_backward(dy)
+            yield stage.agree_backward, stage
+        dy = stage.backward(dy)
+    return dy
+
+
+def alone(phases: Phases[T]) -> T:
+    """What `phases` return where the shard is the whole batch."""
+    while True:
+        try:
+            agree, stage = next(phases)
+        except StopIteration as end:
+            return end.value
+        agree([stage])
 
 
 class Lane:
@@ -91,22 +123,11 @@ class Lane:
 
     def forward_in_phases(self, x: Array) -> Phases[Array]:
         """`forward` in training; yields where all shards of the batch have to agree."""
-        for stage in self.stages:
-            if isinstance(stage, NormalizationStage) and stage.together:
-                stage.begin(x)
-                yield stage.agree, stage
-            x = stage.forward(x, True)
-        return x
+        return forward_in_phases(self.stages, x)
 
     def backward_in_phases(self, dy: Array | None) -> Phases[None]:
         """Fill `gradient` with that of the last forward."""
-        for stage in reversed(self.stages):
-            if dy is None:
-                break
-            if isinstance(stage, NormalizationStage) and stage.together:
-                stage.begin_backward(dy)
-                yield stage.agree_backward, stage
-            dy = stage.backward(dy)
+        yield from backward_in_phases(self.stages, dy)
         for layer, views in self._views:
             for key, view in views.items():
                 if layer.grads[key] is not view:  # a user's layer that put in an array of its own
@@ -156,7 +177,7 @@ class ShardedNetwork:
         }
         known = {entry.layers[0] for entry in plan.entries if entry.kind is NormalizationStage}
         self.whole = bool(training and mixing - known) or self.penalizes_batches
-        self.in_phases = training and bool(mixing) and not self.whole
+        self.in_phases = training and bool(mixing & known)
         size = sum(array.size for layer in plan.layers for array in layer.params.values())
         self._vectors = np.zeros((LANES, size), dtype) if training else None
         self._summands = np.zeros((0, size), dtype)  # the vectors of the lanes that ran last

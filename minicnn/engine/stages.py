@@ -300,7 +300,7 @@ class NormalizationStage(FusedStage):
         self.sums = np.zeros((2, self.channels))  # of d and of d * x_hat
         self.cells = 0  # a channel's, in the shard; in the batch
         self.all_cells = 0
-        self.mean = self.inverse = self._zeros
+        self.mean = self.rest = self.inverse = self._zeros
         self.mean_sums = np.zeros((2, self.channels), np.float32)
 
     def begin(self, x: Array) -> None:

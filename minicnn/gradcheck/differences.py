@@ -67,6 +67,7 @@ class Slope:
     right: Array
     kink: Array  # what no smooth output has: bend(h) - 2 bend(h/2), mean(h) far from mean(h/2)
     moved: Array  # whether the output moved at all
+    unsettled: Array  # what half the step still changes; of the order of h where y'' jumps
     step: float
 
 
@@ -81,12 +82,12 @@ def slope(y: Callable[[float], Array], y_0: Array, h: float, *, linear: bool = F
     mean, bend = (right + left) / 2, right - left
     moved = (right != 0) | (left != 0)
     if linear:
-        return Slope(mean, left, right, np.abs(bend), moved, h)
+        return Slope(mean, left, right, np.abs(bend), moved, np.zeros_like(mean), h)
     right, left = (y(h / 2) - y_0) / (h / 2), (y_0 - y(-h / 2)) / (h / 2)
     half, kink = (right + left) / 2, np.abs(bend - 2 * (right - left))
     change = np.abs(half - mean)
     kink = np.where(change > UNRESOLVED * np.abs(half), np.maximum(kink, change), kink)
-    return Slope((4 * half - mean) / 3, left, right, kink, moved, h)
+    return Slope((4 * half - mean) / 3, left, right, kink, moved, change, h)
 
 
 class Differences:
@@ -116,6 +117,7 @@ class Differences:
             self.kinked[k] = not smooth.any()
         self.numeric[k] = weights @ s.value
         self.rounding[k] = SLOPE_NOISE * float(np.linalg.norm(self._noise[s.moved])) / s.step
+        self.rounding[k] += float(np.abs(weights) @ s.unsettled)
         sides = weights * s.left, weights * s.right
         self.low[k], self.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
 

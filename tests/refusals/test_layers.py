@@ -339,7 +339,10 @@ def test_activation_and_trainable_are_checked_when_they_are_set():
     model = trained()
     with refused(ValueError, "expected activation to be one of", "received 'tahn'", model=model):
         model.layers[0].activation = "tahn"
-    for wrong in (np.tanh, Dense, Dense(3), 3, np.ones(2), [Tanh()]):
+    unknown = "received <ufunc 'tanh'>, whose derivative is not known"
+    with refused(TypeError, unknown, "activations.Function", model=model):
+        model.layers[0].activation = np.tanh
+    for wrong in (Dense, Dense(3), 3, np.ones(2), [Tanh()]):
         for layer in (model.layers[0], model.layers[-1]):
             words = "expected activation to be one of", f"received {wrong!r}"
             with refused(TypeError, *words, model=model):
