@@ -142,12 +142,13 @@ def sums(
                 of_d[c], of_dx[c] = 0, 0
             for w in range(W):
                 if pool:
-                    for c in range(C):
-                        won = argmax[n, h, w, c]
-                        d = zero if won < 0 else dy[n, h, w, c] * dropout_scale
-                        upper = x[n, 2 * h, 2 * w + 1, c] if won == 1 else x[n, 2 * h, 2 * w, c]
-                        i = 2 * h + 1
-                        lower = x[n, i, 2 * w + 1, c] if won == 3 else x[n, i, 2 * w, c]
+                    p, q = 2 * h, 2 * w
+                    for c in range(C):  # all four are read, so that the choice is vectorized
+                        x_0, x_1 = x[n, p, q, c], x[n, p, q + 1, c]
+                        x_2, x_3 = x[n, p + 1, q, c], x[n, p + 1, q + 1, c]
+                        won, d = argmax[n, h, w, c], dy[n, h, w, c] * dropout_scale
+                        upper, lower = x_1 if won == 1 else x_0, x_3 if won == 3 else x_2
+                        d = zero if won < 0 else d
                         of_d[c] += d
                         of_dx[c] += d * ((lower if won > 1 else upper) - mean[c])
                 else:
