@@ -158,6 +158,27 @@ def test_steps_against_their_layers(channels, padding, activation, pool, rate):
 
 
 @pytest.mark.parametrize("pool", [True, False])
+@pytest.mark.parametrize("behind", [True, False])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_inference_with_a_normalization_in_the_same_pass(channels, behind, pool):
+    conv = Conv2D(3, 3, activation="relu" if behind else None, input_shape=(7, 6, channels))
+    model = Sequential([conv, BatchNormalization(), *([] if behind else [ReLU()])])
+    for layer in [*([MaxPooling2D()] if pool else []), Flatten(), Dense(2)]:
+        model.add(layer)
+    norm = model.layers[1]
+    norm.params["gamma"][:] = [1, -0.5, 2]
+    norm.params["beta"][:] = [0.5, -1, 0.25]
+    norm.state["moving_mean"][:] = [0.1, -0.2, 0.3]
+    norm.state["moving_variance"][:] = [0.5, 2, 1]
+    network, _ = model.network()
+    fused = len(network.plan.entries[0].layers)
+    assert fused == (1 if channels == 1 and behind and pool else 2 + pool + (not behind))
+    x = rng.standard_normal((3, 7, 6, channels)).astype(np.float32)
+    y = Lane(network.plan, None).forward(x)
+    np.testing.assert_allclose(y, model.forward(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pool", [True, False])
 @pytest.mark.parametrize("relu", [True, False])
 def test_normalization_against_its_layers(pool, relu):
     behind = [*([ReLU()] if relu else []), *([MaxPooling2D()] if pool else [])]

@@ -29,24 +29,27 @@ class Direct(NamedTuple):
 
 
 @cache
-def direct_convolution(F: int, pool: bool, dropout: bool) -> Direct:
+def direct_convolution(F: int, pool: bool, dropout: bool, normalized: bool = False) -> Direct:
     """Kernels for F filters, made for that number: with it folded in they are vectorized best.
 
-    `pool` says whether max-pooling is in them, `dropout` whether dropout is, while training.
+    `pool` says whether max-pooling is in them, `dropout` whether dropout is, while training, and
+    `normalized` whether a scale and a shift come behind ReLU, in inference and without pooling.
 
     forward(x, W, b, P, relu, y, argmax, key_1, key_2, first, dropped, scale)
         x (n, H, W), W (9, F), b (F,), P rows and columns of zeros around the image. Writes
         y (n, H_out, W_out, F), halved by the pooling; and with it argmax, of the same shape: which
         of the four cells won, -1 where ReLU or dropout left 0.
     infer
-        The same without dropout; writes no argmax.
+        The same without dropout; writes no argmax. Without pooling, it and `forward` take after
+        (2, F), the scale and the shift, too.
     backward(x, dy, y, argmax, P, relu, scale, dW, db)
         Writes dW (9, F) and db (F,). Without pooling, y says where ReLU or dropout left 0.
     """
     if pool:
         forward, infer = _pooled_forward(F, dropout, True), _pooled_forward(F, False, False)
         return Direct(forward, infer, _pooled_backward(F))
-    return Direct(_plain_forward(F, dropout), _plain_forward(F, False), _plain_backward(F))
+    infer = _plain_forward(F, False, normalized)
+    return Direct(_plain_forward(F, dropout, False), infer, _plain_backward(F))
 
 
 def _pooled_forward(F: int, dropout: bool, training: bool) -> Any:
@@ -171,7 +174,7 @@ def _pooled_backward(F: int) -> Any:
     return backward
 
 
-def _plain_forward(F: int, dropout: bool) -> Any:
+def _plain_forward(F: int, dropout: bool, normalized: bool) -> Any:
     @jit_fma
     def forward(
         x: Any,
@@ -186,6 +189,7 @@ def _plain_forward(F: int, dropout: bool) -> Any:
         first: int,
         dropped: int,
         scale: Any,
+        after: Any,
     ) -> None:
         wide_vectors()
         n_images, H_out, W_out, _ = y.shape
@@ -212,7 +216,10 @@ def _plain_forward(F: int, dropout: bool) -> Any:
                             cell = uint32(counter + uint32(f))
                             dead |= not keep(key_1, key_2, cell, dropped)
                             z *= scale
-                        y[n, i, j, f] = zero if dead else z
+                        z = zero if dead else z
+                        if normalized:
+                            z = z * after[0, f] + after[1, f]
+                        y[n, i, j, f] = z
 
     return forward
 

@@ -137,10 +137,12 @@ def _convolution(
         return None
     run, what = [k], [f"3x3 convolution, {type(conv.activation).__name__}"]
     relu = _is_relu(conv.activation)  # then a 0 in y tells backward what dropout did
-    if not training and not relu and _normalizes(layers, shapes, k + 1):
+    direct = shapes[k][3] == 1
+    normalizes = not training and _normalizes(layers, shapes, k + 1)
+    if normalizes and not (relu and direct and _pools(layers, shapes, k + 2)):
         run.append(k + 1)
-        what.append("batch normalization in its kernel")
-        if _relu_behind(layers, k + 1):
+        what.append("batch normalization in the same pass")
+        if not relu and _relu_behind(layers, k + 1):
             run.append(k + 2)
             what.append("ReLU")
             relu = True
@@ -150,7 +152,6 @@ def _convolution(
     if _is_dropout(layers, run[-1] + 1) and (relu or what[-1] == "2x2 max-pooling"):
         run.append(run[-1] + 1)
         what.append("dropout")
-    direct = shapes[k][3] == 1
     kind = DirectConvolution if direct else WinogradConvolution
     way = "in one pass" if direct else "by Winograd's F(4x4, 3x3)"
     return Entry(tuple(run), kind, f"{', '.join(what)} {way}")

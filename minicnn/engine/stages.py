@@ -86,7 +86,8 @@ class RescalingStage(FusedStage):
 class ConvolutionStage(FusedStage):
     """A 3x3 convolution of stride 1 with ReLU or nothing, 2x2 max-pooling and dropout behind it.
 
-    To predict, a batch normalization in between is part of the kernel and the bias.
+    To predict, a batch normalization before ReLU is part of the kernel and the bias, and one behind
+    it is a scale and a shift in the same pass.
     """
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
@@ -98,6 +99,7 @@ class ConvolutionStage(FusedStage):
         self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
         self.relu = isinstance(conv.activation, ReLU) or _has_relu(layers[1:])
         self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
+        self.norm_behind = self.norm is not None and isinstance(conv.activation, ReLU)
         self.P = 1 if conv.padding == "same" else 0
         self.filters = conv.filters
         self._no_bias = np.zeros(conv.filters, np.float32)
@@ -111,14 +113,20 @@ class ConvolutionStage(FusedStage):
         argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
         return H, W, self.buffer("y", shape), argmax
 
-    def weights(self) -> tuple[Array, Array]:
-        """The kernel (9, C_in * filters) and the bias."""
+    def weights(self) -> tuple[Array, Array, Array]:
+        """Kernel (9, C_in * filters), bias, and scale and shift behind ReLU (2, filters), or none.
+
+        A normalization before ReLU is part of the first two.
+        """
         W = self.conv.params["W"].reshape(9, -1, self.filters)
-        b = self.conv.params.get("b", self._no_bias)
+        b, after = self.conv.params.get("b", self._no_bias), np.empty((0, self.filters), np.float32)
         if self.norm is not None:
             mean, scale, shift = of_inference(self.norm)
-            W, b = W * scale, (b - mean) * scale + shift
-        return W.reshape(9, -1), b
+            if self.norm_behind:
+                after = np.stack([scale, shift - mean * scale])
+            else:
+                W, b = W * scale, (b - mean) * scale + shift
+        return W.reshape(9, -1), b, after
 
 
 class DirectConvolution(ConvolutionStage):
@@ -126,15 +134,17 @@ class DirectConvolution(ConvolutionStage):
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        self.kernels = direct.direct_convolution(self.filters, self.pool, self.dropout is not None)
+        drops = self.dropout is not None
+        self.kernels = direct.direct_convolution(self.filters, self.pool, drops, self.norm_behind)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = x[..., 0]
         _, _, y, argmax = self.outputs(x)
-        W, bias = self.weights()
+        W, bias, after = self.weights()
         *drawn, self._scale = self.drawn(training, y[0].size)
         kernel = self.kernels.forward if training else self.kernels.infer
-        kernel(x, W, bias, self.P, self.relu, y, argmax, *drawn, self._scale)
+        more = () if self.pool else (after,)
+        kernel(x, W, bias, self.P, self.relu, y, argmax, *drawn, self._scale, *more)
         self._x, self._y, self._argmax = x, y, argmax
         return y
 
@@ -176,7 +186,7 @@ class WinogradConvolution(ConvolutionStage):
         C, F = self.channels, self.filters
         tiles = (len(x) * down * across,)
         marks, small = self.buffer("marks", tiles, np.int64), self.buffer("small", tiles, np.int64)
-        g, bias = self.weights()
+        g, bias, after = self.weights()
         wide = self._wide = winograd.is_wide(g)
         U = self.buffer("U", (36, C * F))
         np.matmul(winograd.GG, g, out=U)
@@ -194,8 +204,8 @@ class WinogradConvolution(ConvolutionStage):
             own, measured = slice(start, start + count), begun
             np.matmul(V3[:, :count], U, out=M3[:, :count])
             self.output.tiles(
-                M, bias, self.relu, training, H, W, down, across, start, count, y, argmax, *drawn,
-                self._scale, marks[own], small[own], x, self.P, kernel,
+                M, bias, self.relu, training, after, H, W, down, across, start, count, y, argmax,
+                *drawn, self._scale, marks[own], small[own], x, self.P, kernel,
             )  # fmt: skip
         self._marks, self._small = marks, small
         self._x, self._y, self._argmax, self._size = x, y, argmax, (H, W)

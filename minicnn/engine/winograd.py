@@ -239,11 +239,12 @@ class InputKernels(NamedTuple):
 class OutputKernels(NamedTuple):
     """For the output's channels C. marks and small as for the input.
 
-    tiles(M, b, relu, training, H, W, tiles_h, tiles_w, t_0, count, y, argmax, keys.., first,
+    tiles(M, b, relu, training, after, H, W, tiles_h, tiles_w, t_0, count, y, argmax, keys.., first,
           dropped, scale, marks, small, x, P, g)
         The finished outputs of those tiles into y: bias, ReLU, 2x2 max-pooling, dropout. The
         convolution's own output is H x W; y is half as large with pooling. argmax as in `direct`.
-        Small windows are worked out from x (n, .., .., C_in) and the kernel g (9 C_in, C).
+        after (2, C) is a scale and a shift behind ReLU, or empty. Small windows are worked out from
+        x (n, .., .., C_in) and the kernel g (9 C_in, C).
     gradients(dy, y, argmax, relu, H, W, tiles_h, tiles_w, t_0, count, scale, wide, dM, db,
               marks, small, rows, apart)
         dM of those tiles; adds their part of db. Marks the cells of dx that gradients reach, sets
@@ -494,6 +495,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
         b: Any,
         relu: bool,
         training: bool,
+        after: Any,
         H: int,
         W: int,
         tiles_h: int,
@@ -515,7 +517,7 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
     ) -> None:
         s = np.empty((24, C), np.float32)
         z = np.empty((16, C), np.float32)
-        zero = np.float32(0)
+        zero, none = np.float32(0), np.zeros(C, np.float32)
         H_y, W_y = y.shape[1], y.shape[2]
         for t in range(count):
             n, place = divmod(t_0 + t, tiles_h * tiles_w)
@@ -548,6 +550,14 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                     elif not marks[t] >> bit & 1:
                         for c in range(C):
                             z[k, c] = 0
+            bias, rectify = b, relu
+            if len(after):  # a negative scale turns the order round: not behind the pooling
+                for k in range(16):
+                    for c in range(C):
+                        value = z[k, c] + b[c]
+                        value = zero if relu and value <= 0 else value
+                        z[k, c] = value * after[0, c] + after[1, c]
+                bias, rectify = none, False
             if pool:
                 for p in range(min(2, H_y - 2 * i)):
                     for q in range(min(2, W_y - 2 * j)):
@@ -557,8 +567,8 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                             for c in range(C):
                                 upper = z[k + 1, c] if z[k + 1, c] > z[k, c] else z[k, c]
                                 lower = z[k + 5, c] if z[k + 5, c] > z[k + 4, c] else z[k + 4, c]
-                                best = (lower if lower > upper else upper) + b[c]
-                                y[n, h, w, c] = zero if relu and best <= 0 else best
+                                best = (lower if lower > upper else upper) + bias[c]
+                                y[n, h, w, c] = zero if rectify and best <= 0 else best
                             continue
                         for c in range(C):
                             best, won = z[k, c], np.int8(0)
@@ -568,8 +578,8 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                                 best, won = z[k + 4, c], np.int8(2)
                             if z[k + 5, c] > best:
                                 best, won = z[k + 5, c], np.int8(3)
-                            best += b[c]
-                            dead = relu and best <= 0
+                            best += bias[c]
+                            dead = rectify and best <= 0
                             y[n, h, w, c] = zero if dead else best
                             argmax[n, h, w, c] = np.int8(-1) if dead else won
                         if dropped > 0:
@@ -584,8 +594,8 @@ def output_kernels(C: int, pool: bool) -> OutputKernels:
                         k = 4 * p + q
                         h, w = 4 * i + p, 4 * j + q
                         for c in range(C):
-                            value = z[k, c] + b[c]
-                            y[n, h, w, c] = zero if relu and value <= 0 else value
+                            value = z[k, c] + bias[c]
+                            y[n, h, w, c] = zero if rectify and value <= 0 else value
                         if dropped > 0:
                             counter = first + ((n * H_y + h) * W_y + w) * C
                             for c in range(C):
