@@ -32,7 +32,7 @@ from minicnn.layers import (
     Softmax,
 )
 from minicnn.losses import SparseCategoricalCrossentropy
-from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.optimizers import SGD, Adadelta, Adam, Adamax, Nadam, RMSprop
 from minicnn.utils import set_random_seed
 
 rng = np.random.default_rng(70)
@@ -389,7 +389,19 @@ def test_single_passes_of_the_optimizers(name):
     np.testing.assert_allclose(w_fused, w, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("optimizer", [SGD(0.1, 0.9), RMSprop(0.01), Adam(0.01)], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(0.1, 0.9),
+        RMSprop(0.01),
+        RMSprop(0.01, momentum=0.5, centered=True),
+        Adadelta(0.1),
+        Adam(0.01),
+        Adamax(0.01),
+        Nadam(0.01),
+    ],
+    ids=repr,
+)
 def test_slots_of_silent_weights_end_at_zero(optimizer):
     """They would shrink into denormal numbers, on which a step takes half as long again."""
     w = rng.standard_normal(100).astype(np.float32)

@@ -25,7 +25,7 @@ from minicnn.layers import (
 )
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.models import Sequential
-from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Lion, Nadam, RMSprop
 
 rng = np.random.default_rng(80)
 
@@ -224,9 +224,30 @@ def test_sparse_crossentropy():
     np.testing.assert_allclose(dz, 0.2 * loss.backward(labels, z), atol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", [Adam(0.1), RMSprop(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        Adadelta(0.1),
+        Adagrad(0.1),
+        Adam(0.1),
+        Adam(0.1, amsgrad=True),
+        Adamax(0.1),
+        Lion(0.1),
+        Nadam(0.1),
+        RMSprop(0.1),
+        RMSprop(0.1, momentum=0.9),
+        RMSprop(0.1, centered=True),
+        RMSprop(0.1, momentum=0.9, centered=True),
+        SGD(0.1, 0.9),
+        SGD(0.1, 0.9, True),
+    ],
+    ids=repr,
+)
 def test_single_passes(optimizer):
-    w, state = np.ones(6, np.float32), [np.full(6, 0.5, np.float32) for _ in optimizer.slots]
+    # all slots alike, but for a mean whose square is above v: v = 0.5, a = 0.25
+    first = {"a": 0.25} if "v" in optimizer.slots else {}
+    w = np.ones(6, np.float32)
+    state = [np.full(6, first.get(name, 0.5), np.float32) for name in optimizer.slots]
     g = rng.standard_normal(6).astype(np.float32)
     plain, plain_state = w.copy(), [vector.copy() for vector in state]
     optimizer.iterations = 3

@@ -111,11 +111,135 @@ def adam(
 
 
 @jit
+def amsgrad(
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    v_hat: Any,
+    rest_1: Any,
+    rest_2: Any,
+    alpha: Any,
+    epsilon: Any,
+    least_m: Any,
+    least_v: Any,
+) -> None:
+    """`adam` with the largest v so far."""
+    for i in range(len(w)):
+        m[i] = flush_denormals(m[i] + rest_1 * (g[i] - m[i]), least_m)
+        v[i] = flush_denormals(v[i] + rest_2 * (g[i] * g[i] - v[i]), least_v)
+        v_hat[i] = np.maximum(v_hat[i], v[i])
+        w[i] -= alpha * m[i] / (np.sqrt(v_hat[i]) + epsilon)
+
+
+@jit
+def nadam(
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    rest_1: Any,
+    rest_2: Any,
+    of_m: Any,
+    of_g: Any,
+    of_v: Any,
+    epsilon: Any,
+    least_m: Any,
+    least_v: Any,
+) -> None:
+    """`optimizers.Nadam.step`: m_hat = of_m * m + of_g * g, times lr, and v_hat = of_v * v."""
+    for i in range(len(w)):
+        m[i] = flush_denormals(m[i] + rest_1 * (g[i] - m[i]), least_m)
+        v[i] = flush_denormals(v[i] + rest_2 * (g[i] * g[i] - v[i]), least_v)
+        w[i] -= (of_m * m[i] + of_g * g[i]) / (np.sqrt(of_v * v[i]) + epsilon)
+
+
+@jit
+def adamax(
+    w: Any,
+    g: Any,
+    m: Any,
+    u: Any,
+    rest_1: Any,
+    beta_2: Any,
+    alpha: Any,
+    epsilon: Any,
+    least_m: Any,
+    least_u: Any,
+) -> None:
+    """`optimizers.Adamax.step`."""
+    for i in range(len(w)):
+        m[i] = flush_denormals(m[i] + rest_1 * (g[i] - m[i]), least_m)
+        u[i] = flush_denormals(np.maximum(beta_2 * u[i], np.abs(g[i])), least_u)
+        w[i] -= alpha * m[i] / (u[i] + epsilon)
+
+
+@jit
+def lion(
+    w: Any, g: Any, m: Any, beta_1: Any, rest_1: Any, rest_2: Any, lr: Any, least: Any
+) -> None:
+    """`optimizers.Lion.step`; only the sign of m counts, so `least` is the least normal number."""
+    for i in range(len(w)):
+        w[i] -= lr * np.sign(beta_1 * m[i] + rest_1 * g[i])
+        m[i] = flush_denormals(m[i] + rest_2 * (g[i] - m[i]), least)
+
+
+@jit
+def adagrad(w: Any, g: Any, a: Any, lr: Any, epsilon: Any) -> None:
+    """`optimizers.Adagrad.step`."""
+    for i in range(len(w)):
+        a[i] += g[i] * g[i]
+        w[i] -= lr * g[i] / np.sqrt(a[i] + epsilon)
+
+
+@jit
+def adadelta(
+    w: Any, g: Any, a: Any, D: Any, rho: Any, rest: Any, lr: Any, epsilon: Any, least: Any
+) -> None:
+    """`optimizers.Adadelta.step`, with rest = 1 - rho."""
+    for i in range(len(w)):
+        a[i] = flush_denormals(rho * a[i] + rest * g[i] * g[i], least)
+        d = -np.sqrt(D[i] + epsilon) / np.sqrt(a[i] + epsilon) * g[i]
+        D[i] = flush_denormals(rho * D[i] + rest * d * d, least)
+        w[i] += lr * d
+
+
+@jit
 def rmsprop(w: Any, g: Any, v: Any, rho: Any, rest: Any, lr: Any, epsilon: Any, least: Any) -> None:
     """`optimizers.RMSprop.step`, with rest = 1 - rho."""
     for i in range(len(w)):
         v[i] = flush_denormals(rho * v[i] + rest * g[i] * g[i], least)
         w[i] -= lr * g[i] / np.sqrt(v[i] + epsilon)
+
+
+@jit
+def rmsprop_with(
+    w: Any,
+    g: Any,
+    v: Any,
+    a: Any,
+    b: Any,
+    rho: Any,
+    rest: Any,
+    lr: Any,
+    epsilon: Any,
+    share: Any,
+    least_v: Any,
+    least_a: Any,
+    least_b: Any,
+) -> None:
+    """`rmsprop`, centered by the mean a and with the sum b; where one is not wanted it is empty."""
+    for i in range(len(w)):
+        v[i] = flush_denormals(rho * v[i] + rest * g[i] * g[i], least_v)
+        variance = v[i]
+        if len(a):
+            a[i] = flush_denormals(a[i] + rest * (g[i] - a[i]), least_a)
+            variance -= a[i] * a[i]
+        d = lr * g[i] / np.sqrt(variance + epsilon)
+        if len(b):
+            b[i] = flush_denormals(share * b[i] + d, least_b)
+            d = b[i]
+        w[i] -= d
 
 
 @jit
