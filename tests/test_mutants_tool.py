@@ -103,6 +103,6 @@ def test_every_stage_names_tests_that_are_there(file):
 
 
 def test_a_layers_own_cases_run_first():
-    assert tool.stages("minicnn/layers/conv.py")[0] == ("doctest contract", "Conv2D")
+    assert tool.stages("minicnn/layers/dense.py")[0] == ("doctest contract", "Dense")
     assert Path(tool.path_of("refusals/layers", "")) == Path("tests/refusals/test_layers.py")
     assert tool.path_of("refusals", "") == "tests/refusals"
