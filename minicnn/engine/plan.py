@@ -56,6 +56,12 @@ class Plan:
         """Whether any stage is a fused one."""
         return any(entry.kind is not None for entry in self.entries)
 
+    @property
+    def learning(self) -> int:
+        """The first stage that learns or stands behind one that does: those before need no dx."""
+        first = (_needs_dx(self.layers, entry.layers[-1] + 1) for entry in self.entries)
+        return next((k for k, learns in enumerate(first) if learns), len(self.entries))
+
     def stages(self, replicas: Sequence[Layer]) -> list[Stage]:
         """The stages for a lane, working with the lane's replicas of the layers."""
         stages: list[Stage] = []

@@ -102,6 +102,7 @@ class Lane:
             layer.grads.update(views)  # in place: a layer inside may write into the same dict
             self._views.append((layer, views))
         self.stages = plan.stages(self.layers)
+        self._learning = plan.learning
         self.fuses = plan.fuses
         # fused stages reuse their buffers; a layer keeps new arrays for its backward
         self._caching = [stage for stage in self.stages if isinstance(stage, Layer)]
@@ -127,7 +128,7 @@ class Lane:
 
     def backward_in_phases(self, dy: Array | None) -> Phases[None]:
         """Fill `gradient` with that of the last forward."""
-        yield from backward_in_phases(self.stages, dy)
+        yield from backward_in_phases(self.stages[self._learning :], dy)
         for layer, views in self._views:
             for key, view in views.items():
                 if layer.grads[key] is not view:  # a user's layer that put in an array of its own
