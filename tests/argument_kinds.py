@@ -248,6 +248,22 @@ SIDES = Kind(
     )
 )
 
+
+def numbers_or_pairs(low: float, high: float, *, without: Iterable[float] = ()) -> Kind:
+    """A number, or a list or tuple of two."""
+    one = reals(low, high, without=without)
+    return one.or_(
+        lambda value: (
+            isinstance(value, (list, tuple))
+            and len(value) == 2
+            and all(one.may_take(v, None) for v in value)
+        )
+    )
+
+
+PART = numbers_or_pairs(-1, 1)
+ZOOM = numbers_or_pairs(-1, 1, without=(-1,))
+
 # By the name of the argument, which means the same wherever it occurs; or, where it does not, by
 # the name of the callable and the argument.
 KINDS: dict[str, Kind] = {
@@ -320,6 +336,17 @@ KINDS: dict[str, Kind] = {
     "layers.dropout.*.forward.training": BOOLEAN,
     "layers.noise.*.forward.training": BOOLEAN,
     "layers.noise.*Dropout*.rate": SHARE,
+    "layers.augmentation.*.forward.training": BOOLEAN,
+    "layers.augmentation.*.__call__.training": BOOLEAN,
+    "fill_mode": words("constant", "nearest", "reflect", "wrap"),
+    "factor": PART,
+    "height_factor": PART,
+    "width_factor": PART,
+    "layers.augmentation.geometry.RandomZoom*.height_factor": ZOOM,
+    "layers.augmentation.geometry.RandomZoom*.width_factor": ZOOM.or_(is_none),
+    "layers.augmentation.geometry.RandomFlip*.mode": words(
+        "horizontal", "vertical", "horizontal_and_vertical"
+    ),
     "stddev": reals(0, 1),
     "layers.padding.*.padding": SIDES,
     "cropping": SIDES,

@@ -102,6 +102,40 @@ def test_normal():
     assert abs(numbers[0].std() - 1) < 0.1
 
 
+def test_uniform():
+    numbers = np.full((2, 2000), np.nan)
+    for module, u in zip((kernels, reference), numbers):
+        module.uniform(2**32 - 5, 12345, 2**33, u)
+    np.testing.assert_array_equal(*numbers)
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    assert abs(numbers[0].mean() - 0.5) < 0.04
+
+
+@pytest.mark.parametrize("bilinear", [True, False])
+@pytest.mark.parametrize("mode", range(4))
+@pytest.mark.parametrize("image", [(3, 5, 4, 2), (3, 1, 4, 1), (3, 1, 1, 1)])
+@pytest.mark.parametrize("away", [1.0, 1e6, 1e300])
+def test_affine(image, mode, bilinear, away):
+    """The first image at places between pixels, the second at whole ones, the third anywhere."""
+    matrices = rng.standard_normal((3, 6))
+    matrices[0] = [1, 0, -0.25, 0, 1, 0.5]
+    matrices[1] = [0, 1, 1, -1, 0, 1]
+    matrices[2, [2, 5]] *= away
+    x, dy = rng.standard_normal((2, *image))
+    results = []
+    for module in (kernels, reference):
+        y, dx = np.full((2, *image), np.nan)
+        module.affine(x, matrices, mode, bilinear, 0.75, y)
+        module.affine_backward(dy, matrices, mode, bilinear, dx)
+        results.append((y, dx))
+    for fast, plain in zip(*results):
+        np.testing.assert_allclose(fast, plain, rtol=1e-12, atol=1e-12)
+    y, filling = results[0][0], np.empty(image)
+    kernels.affine(np.zeros(image), matrices, mode, bilinear, 0.75, filling)
+    assert ((y - filling) * dy).sum() == pytest.approx((x * results[0][1]).sum(), abs=1e-11)
+
+
 def test_normal_cdf():
     x, shares = np.array([-9.0, -1.0, 0.0, 2.5]), np.full((2, 4), np.nan)
     for module, share in zip((kernels, reference), shares):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "LazyModule",
+    "affine",
+    "affine_backward",
     "average_pool",
     "average_pool_backward",
     "col2im",
@@ -19,6 +21,7 @@ __all__ = [
     "max_pool_backward",
     "normal",
     "normal_cdf",
+    "uniform",
 ]
 
 
@@ -40,6 +43,8 @@ class LazyModule:
 if TYPE_CHECKING:
     from minicnn.kernels import fast
     from minicnn.kernels.fast import (
+        affine,
+        affine_backward,
         average_pool,
         average_pool_backward,
         col2im,
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
         max_pool_backward,
         normal,
         normal_cdf,
+        uniform,
     )
 else:
     fast = LazyModule("minicnn.kernels.fast")

@@ -13,9 +13,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minicnn.kernels.compiler import jit, uint32
-from minicnn.kernels.reference import GOLDEN
+from minicnn.kernels.reference import FILL_MODES, GOLDEN, SEAM
 
 Array = NDArray[Any]
+
+NEAREST, REFLECT, WRAP = (FILL_MODES.index(mode) for mode in ("nearest", "reflect", "wrap"))
 
 
 @jit
@@ -242,3 +244,107 @@ def normal(key_1: int, key_2: int, first: int, z: Array) -> None:
 def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep_cell: Array) -> None:
     for i in range(len(keep_cell)):
         keep_cell[i] = keep(key_1, key_2, first + i, dropped)
+
+
+@jit
+def uniform(key_1: int, key_2: int, first: int, u: Array) -> None:
+    for i in range(len(u)):
+        u[i] = hashed(key_2, key_1, first + i) / 4294967296.0
+
+
+@jit
+def taken(place: float, size: int, mode: int, bilinear: bool) -> tuple[int, int, float]:
+    """The two pixels of an axis that make the value at `place`, -1 for none; how much the second.
+
+    All but the whole part of the place is settled before it becomes an integer, so that no place
+    is too far away.
+    """
+    if mode == NEAREST:
+        place = min(max(place, 0.0), size - 1.0)
+    elif mode == REFLECT:
+        place = (place + 0.5) % (2.0 * size) - 0.5
+        if place > size - 0.5:
+            place = 2.0 * size - 1.0 - place
+        place = min(max(place, 0.0), size - 1.0)
+    elif mode == WRAP:
+        if abs(place - round(place)) < SEAM:
+            place = float(round(place))
+        before = place < 0
+        place %= size
+        if place > size - 1:
+            place = size - 1.0 if before else 0.0
+    elif place <= -1 or place >= size:
+        return -1, -1, 0.0
+    if not bilinear:
+        pixel = math.floor(place + 0.5) if place >= 0 else math.ceil(place - 0.5)
+        pixel = pixel if 0 <= pixel < size else -1
+        return pixel, pixel, 0.0
+    low = math.floor(place)
+    t = place - low
+    high = low + 1 if low + 1 < size else -1
+    if t == 0:
+        high = low
+    return low, high, t
+
+
+@jit
+def affine(
+    x: Array, matrices: Array, fill_mode: int, bilinear: bool, fill_value: float, y: Array
+) -> None:
+    N, H, W, C = x.shape
+    for n in range(N):
+        a0, a1, a2 = matrices[n, 0], matrices[n, 1], matrices[n, 2]
+        b0, b1, b2 = matrices[n, 3], matrices[n, 4], matrices[n, 5]
+        for i in range(H):
+            across, down = a1 * i + a2, b1 * i + b2
+            for j in range(W):
+                column, row = a0 * j + across, b0 * j + down
+                if bilinear and 0 <= column < W - 1 and 0 <= row < H - 1:  # nothing is beyond
+                    w, h = int(column), int(row)
+                    t, s = column - w, row - h
+                    for c in range(C):
+                        above = x[n, h, w, c] * (1 - t) + x[n, h, w + 1, c] * t
+                        below = x[n, h + 1, w, c] * (1 - t) + x[n, h + 1, w + 1, c] * t
+                        y[n, i, j, c] = above * (1 - s) + below * s
+                    continue
+                w_0, w_1, t = taken(column, W, fill_mode, bilinear)
+                h_0, h_1, s = taken(row, H, fill_mode, bilinear)
+                for c in range(C):
+                    above = cell(x, n, h_0, w_0, c, fill_value)
+                    if t > 0:
+                        above = above * (1 - t) + cell(x, n, h_0, w_1, c, fill_value) * t
+                    if s > 0:
+                        below = cell(x, n, h_1, w_0, c, fill_value)
+                        if t > 0:
+                            below = below * (1 - t) + cell(x, n, h_1, w_1, c, fill_value) * t
+                        above = above * (1 - s) + below * s
+                    y[n, i, j, c] = above
+
+
+@jit
+def cell(x: Array, n: int, h: int, w: int, c: int, fill_value: float) -> float:
+    return float(x[n, h, w, c] if h >= 0 and w >= 0 else fill_value)
+
+
+@jit
+def affine_backward(dy: Array, matrices: Array, fill_mode: int, bilinear: bool, dx: Array) -> None:
+    N, H, W, C = dy.shape
+    for n in range(N):
+        dx[n] = 0
+        a0, a1, a2 = matrices[n, 0], matrices[n, 1], matrices[n, 2]
+        b0, b1, b2 = matrices[n, 3], matrices[n, 4], matrices[n, 5]
+        for i in range(H):
+            across, down = a1 * i + a2, b1 * i + b2
+            for j in range(W):
+                w_0, w_1, t = taken(a0 * j + across, W, fill_mode, bilinear)
+                h_0, h_1, s = taken(b0 * j + down, H, fill_mode, bilinear)
+                for c in range(C):
+                    d = dy[n, i, j, c]
+                    if h_0 >= 0 and w_0 >= 0:
+                        dx[n, h_0, w_0, c] += d * (1 - t) * (1 - s)
+                    if h_0 >= 0 and w_1 >= 0:
+                        dx[n, h_0, w_1, c] += d * t * (1 - s)
+                    if h_1 >= 0 and w_0 >= 0:
+                        dx[n, h_1, w_0, c] += d * (1 - t) * s
+                    if h_1 >= 0 and w_1 >= 0:
+                        dx[n, h_1, w_1, c] += d * t * s

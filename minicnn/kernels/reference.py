@@ -20,6 +20,8 @@ Array = NDArray[Any]
 
 WORD = 0xFFFFFFFF  # 32 bits
 GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: spreads neighbouring counters over all the bits
+FILL_MODES = ("constant", "nearest", "reflect", "wrap")  # how an image goes on beyond its edge
+SEAM = 1e-9  # a rounding error this small before the first pixel is no step over the seam of "wrap"
 
 
 def _cells(
@@ -228,3 +230,72 @@ def normal(key_1: int, key_2: int, first: int, z: Array) -> None:
         u = (_hashed(key_1, key_2, first + i) + 1) / 2**32
         v = _hashed(key_2, key_1, first + i) / 2**32
         z[i] = math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v)
+
+
+def uniform(key_1: int, key_2: int, first: int, u: Array) -> None:
+    """Random numbers in [0, 1) by counter, into the flat `u`: each a hash over 2^32.
+
+    The keys are exchanged, so that `normal` and `keep_mask` have others at the same counters.
+    """
+    for i in range(len(u)):
+        u[i] = _hashed(key_2, key_1, first + i) / 2**32
+
+
+def affine(
+    x: Array, matrices: Array, fill_mode: int, bilinear: bool, fill_value: float, y: Array
+) -> None:
+    """Images with their pixels from other places: `layers/augmentation/geometry.py` says which.
+
+    `matrices` (N, 6) holds a0, a1, a2, b0, b1, b2 of each image, `fill_mode` is a place in
+    FILL_MODES.
+    """
+    for n, i, j, cells in _sources(y, matrices, fill_mode, bilinear):
+        y[n, i, j] = 0
+        for h, w, weight in cells:
+            inside = h is not None and w is not None
+            y[n, i, j] += weight * (x[n, h, w] if inside else fill_value)
+
+
+def affine_backward(dy: Array, matrices: Array, fill_mode: int, bilinear: bool, dx: Array) -> None:
+    """Send each `dy` to the pixels that its y was mixed from, by their weights."""
+    dx[...] = 0
+    for n, i, j, cells in _sources(dy, matrices, fill_mode, bilinear):
+        for h, w, weight in cells:
+            if h is not None and w is not None:
+                dx[n, h, w] += weight * dy[n, i, j]
+
+
+def _sources(y: Array, matrices: Array, fill_mode: int, bilinear: bool) -> Iterator[Any]:
+    """Each pixel (n, i, j) of y with the pixels (h, w) of x and the weights it is mixed by."""
+    N, H, W, _ = y.shape
+    for n in range(N):
+        a0, a1, a2, b0, b1, b2 = matrices[n].tolist()
+        for i in range(H):
+            for j in range(W):
+                rows = _taken(b0 * j + (b1 * i + b2), H, FILL_MODES[fill_mode], bilinear)
+                columns = _taken(a0 * j + (a1 * i + a2), W, FILL_MODES[fill_mode], bilinear)
+                yield n, i, j, [(h, w, p * q) for h, p in rows for w, q in columns]
+
+
+def _taken(place: float, size: int, mode: str, bilinear: bool) -> list[tuple[int | None, float]]:
+    """The pixels of an axis, None for none, that make the value at `place`, and their weights."""
+    if mode == "nearest":
+        place = min(max(place, 0.0), size - 1.0)
+    elif mode == "reflect":
+        place = (place + 0.5) % (2 * size) - 0.5  # the pixels and their mirror image, repeated
+        if place > size - 0.5:
+            place = 2 * size - 1 - place
+        place = min(max(place, 0.0), size - 1.0)
+    elif mode == "wrap":
+        if abs(place - round(place)) < SEAM:
+            place = round(place)
+        before = place < 0
+        place %= size
+        if place > size - 1:  # between the last pixel and the first: the one that is farther inside
+            place = size - 1.0 if before else 0.0
+    if not bilinear:
+        cell = math.floor(place + 0.5) if place >= 0 else math.ceil(place - 0.5)
+        return [(cell if 0 <= cell < size else None, 1.0)]
+    low = math.floor(place)
+    weights = {low: 1 - (place - low), low + 1: place - low}
+    return [(cell if 0 <= cell < size else None, w) for cell, w in weights.items() if w > 0]

@@ -26,6 +26,12 @@ from minicnn.layers.activations import (
     Squareplus,
     Tanh,
 )
+from minicnn.layers.augmentation import (
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from minicnn.layers.base import Layer
 from minicnn.layers.batchnorm import BatchNormalization
 from minicnn.layers.conv import Conv2D
@@ -95,6 +101,10 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",

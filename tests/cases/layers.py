@@ -11,6 +11,7 @@ import numpy as np
 import minicnn.layers
 from cases import Draw, Example, LayerCase, Shape, public
 from cases.activations import ACTIVATION_CASES
+from cases.augmentation import AUGMENTATION_CASES
 from cases.noise import RANDOM_CASES
 from cases.shapes import SHAPE_CASES
 from minicnn.initializers import GlorotUniform
@@ -436,6 +437,7 @@ def some_input(draw: Draw) -> tuple[dict[str, Any], Shape]:
 
 LAYERS: dict[type[Layer], LayerCase] = {
     **ACTIVATION_CASES,
+    **AUGMENTATION_CASES,
     **RANDOM_CASES,
     **SHAPE_CASES,
     Activation: LayerCase(
