@@ -158,6 +158,13 @@ NATURAL = integers(0)
 SEED = integers(0).or_(is_none)
 SHARE = reals(0, 1, without=(1,))
 PAIR = Kind(lambda value, right: is_size(value) or (is_list_of(is_size)(value) and len(value) == 2))
+OUTPUT_PADDING = Kind(  # less than the strides, which are (2, 3) in the case; one stands for both
+    lambda value, right: (
+        value is None
+        or (is_integer(value) and 0 <= value < 2)
+        or (is_list_of(is_integer)(value) and len(value) == 2 and value[0] in (0, 1))
+    )
+)
 SHAPE = Kind(lambda value, right: is_list_of(is_size)(value))
 BATCH_SHAPE = Kind(
     lambda value, right: is_list_of(lambda size: size is None or is_size(size))(value) and value
@@ -274,8 +281,10 @@ KINDS: dict[str, Kind] = {
             "activity_regularizer",
             "beta_regularizer",
             "bias_regularizer",
+            "depthwise_regularizer",
             "gamma_regularizer",
             "kernel_regularizer",
+            "pointwise_regularizer",
             "regularizer",
         ),
         REGULARIZER,
@@ -285,8 +294,10 @@ KINDS: dict[str, Kind] = {
             "beta_constraint",
             "bias_constraint",
             "constraint",
+            "depthwise_constraint",
             "gamma_constraint",
             "kernel_constraint",
+            "pointwise_constraint",
         ),
         CONSTRAINT,
     ),
@@ -295,6 +306,8 @@ KINDS: dict[str, Kind] = {
     "axis": integers(-1),
     "bias_initializer": INITIALIZER.named("initializer"),
     "center": BOOLEAN,
+    "depth_multiplier": SIZE,
+    "depthwise_initializer": INITIALIZER.named("initializer"),
     "dilation_rate": PAIR,
     "dtype": DTYPE,
     "epsilon": reals(0, without=(0,)),
@@ -308,7 +321,9 @@ KINDS: dict[str, Kind] = {
     "name": NAME,
     "negative_slope": reals(0),
     "offset": reals(),
+    "output_padding": OUTPUT_PADDING,
     "padding": words("valid", "same"),
+    "pointwise_initializer": INITIALIZER.named("initializer"),
     "pool_size": PAIR,
     "rate": reals(0, 1),
     "scale": reals(),
@@ -328,7 +343,7 @@ KINDS: dict[str, Kind] = {
     "layers.*.__call__.x": ANY_SHAPE,
     **{
         f"layers.{file}.*.{method}.x": LAST_AXIS
-        for file in ("batchnorm", "conv", "dense")
+        for file in ("batchnorm", "conv", "conv_transpose", "dense", "depthwise")
         for method in ("forward", "__call__")
     },
     "layers.*.forward.training": ANYTHING,  # most layers do the same whatever it is
@@ -411,7 +426,10 @@ KINDS: dict[str, Kind] = {
             and len(value) == len(right)
             and all(SAME_SHAPE.takes(one, other) for one, other in zip(value, right))
         ),
-        ("arrays", "W", "b", "gamma", "beta", "moving_mean", "moving_variance"),
+        (
+            *("arrays", "W", "b", "depthwise_kernel", "pointwise_kernel"),
+            *("gamma", "beta", "moving_mean", "moving_variance"),
+        ),
     ),
     # initializers
     "distribution": words("truncated_normal", "untruncated_normal", "uniform", "normal"),
@@ -430,6 +448,8 @@ KINDS: dict[str, Kind] = {
     "b": PASSED_BACK,
     "gamma": PASSED_BACK,
     "beta": PASSED_BACK,
+    "depthwise_kernel": PASSED_BACK,
+    "pointwise_kernel": PASSED_BACK,
     "moving_mean": PASSED_BACK,
     "moving_variance": PASSED_BACK,
     # losses, metrics, optimizers

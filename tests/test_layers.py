@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cases.layers import public_layers
 
-from minicnn import Sequential, config, seeds
+from minicnn import Sequential, config, layers, seeds
 from minicnn.initializers import GlorotUniform, Initializer
 from minicnn.layers import (
     Activation,
@@ -69,6 +69,8 @@ def test_softmax_and_sigmoid_bear_numbers_of_any_size(dtype):
 
 def test_aliases_are_the_same_classes():
     assert (MaxPool2D, AvgPool2D) == (MaxPooling2D, AveragePooling2D)
+    assert layers.Convolution2DTranspose is layers.Conv2DTranspose
+    assert layers.SeparableConvolution2D is layers.SeparableConv2D
 
 
 # -- dropout --------------------------------------------------------------------------------------

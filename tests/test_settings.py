@@ -201,16 +201,18 @@ def test_users_own_attributes_are_free(kind):
 
 REGULARIZED = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
 
+WINDOWS = {"kernel_size", "strides", "padding", "dilation_rate", "use_bias"}
+EACH_CHANNEL = {"depth_multiplier", "depthwise_regularizer", "depthwise_constraint"}
+EACH_CHANNEL |= {"bias_regularizer", "bias_constraint"}
+
 FIXED = {
-    Conv2D: {
-        "filters",
-        "kernel_size",
-        "strides",
-        "padding",
-        "dilation_rate",
-        "groups",
-        "use_bias",
-        *REGULARIZED,
+    Conv2D: {*WINDOWS, "filters", "groups", *REGULARIZED},
+    layers.Conv2DTranspose: {*WINDOWS, "filters", "output_padding", *REGULARIZED},
+    layers.DepthwiseConv2D: {*WINDOWS, *EACH_CHANNEL},
+    layers.SeparableConv2D: {
+        *WINDOWS,
+        *EACH_CHANNEL,
+        *("filters", "pointwise_regularizer", "pointwise_constraint"),
     },
     Dense: {"units", "use_bias", *REGULARIZED},
     BatchNormalization: {

@@ -153,6 +153,17 @@ EXAMPLES: dict[str, list[Example]] = {
         ({"filters": 2, "kernel_size": 5, "padding": "same"}, (2, 3, 2, 1)),  # larger than x
         ({"filters": 8, "kernel_size": 3, "activation": "relu"}, (2, 16, 16, 3)),
     ],
+    "Conv2DTranspose": [
+        *_each(
+            (2, 3, 4, 2),
+            filters=(3,),
+            kernel_size=((1, 1), (3, 2)),
+            strides=((1, 1), (2, 3)),
+            padding=BOTH,
+        ),
+        ({"filters": 2, "kernel_size": 3, "dilation_rate": 2, "activation": "tanh"}, (2, 3, 4, 2)),
+        ({"filters": 2, "kernel_size": 3, "strides": 2, "output_padding": 1}, (2, 3, 4, 2)),
+    ],
     "Dense": [
         *_each((5, 3), units=(4,), activation=ACTIVATIONS),
         ({"units": 3, "use_bias": False}, (4, 3)),
@@ -160,6 +171,14 @@ EXAMPLES: dict[str, list[Example]] = {
         ({"units": 1}, (1, 1)),
         ({"units": 32, "activation": "relu"}, (16, 784)),
     ],
+    "DepthwiseConv2D": _each(
+        (2, 6, 5, 2),
+        kernel_size=((3, 2),),
+        strides=((1, 1), (2, 3)),
+        padding=BOTH,
+        depth_multiplier=(1, 2),
+        dilation_rate=(1, 2),
+    ),
     "Dropout": [
         *_each((4, 10), rate=(0.0, 0.25, 0.5, 0.9)),
         ({"rate": 0.5, "training": False}, (4, 10)),
@@ -187,6 +206,15 @@ EXAMPLES: dict[str, list[Example]] = {
         ({"height": 4, "width": 8, how: True}, (2, 5, 4, 3))
         for how in ("crop_to_aspect_ratio", "pad_to_aspect_ratio")
     ],
+    "SeparableConv2D": _each(
+        (2, 6, 5, 2),
+        filters=(3,),
+        kernel_size=((3, 2),),
+        strides=((1, 1), (2, 3)),
+        padding=BOTH,
+        depth_multiplier=(1, 2),
+        activation=(None, "tanh"),
+    ),
     "SpatialDropout2D": [({"rate": 0.5}, (2, 4, 3, 2))],
     "InputLayer": [({"shape": (4, 3, 2)}, (2, 4, 3, 2))],
     "MaxPooling2D": POOLING,

@@ -35,7 +35,9 @@ from minicnn.layers.augmentation import (
 from minicnn.layers.base import Layer
 from minicnn.layers.batchnorm import BatchNormalization
 from minicnn.layers.conv import Conv2D
+from minicnn.layers.conv_transpose import Conv2DTranspose
 from minicnn.layers.dense import Dense
+from minicnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from minicnn.layers.dropout import Dropout, SpatialDropout2D
 from minicnn.layers.flatten import Flatten
 from minicnn.layers.input import Input, InputLayer
@@ -55,6 +57,8 @@ from minicnn.layers.standardize import Normalization, UnitNormalization
 
 # Keras's other names for the same classes
 Convolution2D = Conv2D
+Convolution2DTranspose = Conv2DTranspose
+SeparableConvolution2D = SeparableConv2D
 MaxPool2D = MaxPooling2D
 AvgPool2D = AveragePooling2D
 GlobalAvgPool2D = GlobalAveragePooling2D
@@ -74,9 +78,12 @@ __all__ = [
     "BatchNormalization",
     "CenterCrop",
     "Conv2D",
+    "Conv2DTranspose",
     "Convolution2D",
+    "Convolution2DTranspose",
     "Cropping2D",
     "Dense",
+    "DepthwiseConv2D",
     "Dropout",
     "Exponential",
     "Flatten",
@@ -110,6 +117,8 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "SeparableConv2D",
+    "SeparableConvolution2D",
     "SiLU",
     "Sigmoid",
     "Softmax",

@@ -21,7 +21,9 @@ from minicnn.layers import (
     AveragePooling2D,
     BatchNormalization,
     Conv2D,
+    Conv2DTranspose,
     Dense,
+    DepthwiseConv2D,
     Flatten,
     GlobalAveragePooling2D,
     InputLayer,
@@ -29,6 +31,7 @@ from minicnn.layers import (
     MaxPooling2D,
     ReLU,
     Rescaling,
+    SeparableConv2D,
     Tanh,
 )
 from minicnn.layers.activations import KNOWN as ACTIVATIONS
@@ -260,6 +263,193 @@ def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
         "activation": draw.one_of(None, "relu", "tanh"),
         "use_bias": draw.flag(),
     }
+
+
+WORDS = {  # of every convolution, beside its windows
+    "activation": "relu",
+    "use_bias": True,
+    "kernel_initializer": "he_normal",
+    "bias_initializer": GlorotUniform(seed=3),
+    "kernel_regularizer": "l2",
+    "bias_regularizer": "l1",
+    "activity_regularizer": "l1l2",
+    "kernel_constraint": "unit_norm",
+    "bias_constraint": "non_neg",
+}
+
+
+def named(words: dict[str, Any], *kernels: str) -> dict[str, Any]:
+    """The same arguments where the kernel has other names."""
+    return {
+        name.replace("kernel", kernel): value for name, value in words.items() for kernel in kernels
+    }
+
+
+def without_kernel(kwargs: Any) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if name != "kernel_size"}
+
+
+def each(kernel_size: Any, shape: Shape, **kwargs: Any) -> Example:
+    return Example({"kernel_size": kernel_size, **kwargs}, shape)
+
+
+DEPTHWISE = {  # what Keras is asked; TensorFlow takes equal strides alone
+    "plain": each(3, (2, 5, 6, 3)),
+    "1x1": each(1, (2, 3, 4, 2), depth_multiplier=3),
+    "2x3, relu": each([2, 3], (2, 5, 6, 2), activation="relu"),
+    "multiplier 2, same": each(3, (2, 5, 6, 2), depth_multiplier=2, padding="same"),
+    "same, even kernel": each([2, 4], (2, 5, 6, 2), padding="same"),
+    "stride 2": each(3, (2, 7, 8, 2), strides=2),
+    "stride 2, same": each(3, (2, 7, 8, 2), strides=2, padding="same", depth_multiplier=2),
+    "stride beyond the kernel, same": each(1, (2, 7, 8, 2), strides=3, padding="same"),
+    "dilated": each(3, (2, 7, 8, 2), dilation_rate=2),
+    "dilated 2x3, same": each([2, 3], (2, 7, 8, 2), dilation_rate=[2, 3], padding="same"),
+    "no bias, tanh": each(2, (2, 4, 5, 2), use_bias=False, activation="tanh"),
+}
+
+
+def each_channel(layer: Any, shape: Shape, W: Any, x: Any) -> np.ndarray:
+    """A convolution of each channel by itself, with W (K_h, K_w, C_in, M)."""
+    C, M = shape[3], layer.depth_multiplier
+
+    def value(n: int, cells: Any) -> list[float]:
+        return [
+            math.fsum(x[n][h][w][c] * W[a][b][c][m] for a, b, h, w in cells)
+            for c in range(C)
+            for m in range(M)
+        ]
+
+    return by_window(layer, shape, value)
+
+
+def depthwise(case: Any, layer: Any, x: Any) -> Any:
+    z = each_channel(layer, case.shape, layer.params["W"].tolist(), x)
+    return activated(layer, z + layer.params["b"] if layer.use_bias else z)
+
+
+def separable(case: Any, layer: Any, x: Any) -> Any:
+    u = each_channel(layer, case.shape, layer.params["depthwise_kernel"].tolist(), x)
+    P = layer.params["pointwise_kernel"][0, 0].tolist()
+    bias = layer.params["b"].tolist() if layer.use_bias else [0.0] * layer.filters
+    z = [
+        bias[f] + math.fsum(v * P[k][f] for k, v in enumerate(cell))
+        for cell in u.reshape(-1, len(P)).tolist()
+        for f in range(layer.filters)
+    ]
+    return activated(layer, np.reshape(z, (*u.shape[:3], layer.filters)))
+
+
+def torch_each_channel(torch: Any, layer: Any, W: Any, x: Any) -> Any:
+    K_h, K_w, C, M = W.shape
+    return torch.nn.functional.conv2d(
+        torch_padded(torch, layer, images_first(x), 0.0),
+        W.permute(2, 3, 0, 1).reshape(C * M, 1, K_h, K_w),
+        stride=layer.strides,
+        dilation=layer.dilation_rate,
+        groups=C,
+    )
+
+
+def torch_depthwise(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    z = channels_last(torch_each_channel(torch, layer, params["W"], x))
+    return torch_activated(torch, layer, z + params["b"] if layer.use_bias else z)
+
+
+def torch_separable(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    u = torch_each_channel(torch, layer, params["depthwise_kernel"], x)
+    P = params["pointwise_kernel"].permute(3, 2, 0, 1).contiguous()
+    z = torch.nn.functional.conv2d(u, P, params.get("b"))
+    return torch_activated(torch, layer, channels_last(z))
+
+
+def some_depthwise(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    kwargs, shape = some_windows(draw, "kernel_size")
+    if draw.flag():
+        kwargs, shape = some_gaps(draw, kwargs, shape)
+    kwargs |= {"depth_multiplier": draw.size(1, 3), "use_bias": draw.flag()}
+    return {**kwargs, "activation": some_activation(draw)}, shape
+
+
+def some_separable(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    kwargs, shape = some_depthwise(draw)
+    return {**kwargs, "filters": draw.size(1, 3)}, shape
+
+
+def depthwise_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    kwargs = windows_inside(draw, sample, "kernel_size", ((3, 3), (1, 1)))
+    return kwargs and {**kwargs, "activation": draw.one_of(None, "relu", "tanh")}
+
+
+def separable_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    kwargs = depthwise_inside(draw, sample)
+    return kwargs and {**kwargs, "filters": draw.one_of(1, 2, 4)}
+
+
+def transposed(case: Any, layer: Any, x: Any) -> Any:
+    """Each cell of x is added to its window, in a frame that holds all windows, and cut out."""
+    N, H_in, W_in, C_in = case.shape
+    (S_h, S_w), (D_h, D_w) = layer.strides, layer.dilation_rate
+    more = layer.output_padding or (None, None)
+    sides = []
+    for n, k, s, out_more in zip((H_in, W_in), reaches(layer), layer.strides, more):
+        covered = (n - 1) * s + k
+        if layer.padding == "valid":
+            sides.append((covered + (max(k, s) - k if out_more is None else out_more), 0))
+        else:
+            out = n * s if out_more is None else (n - 1) * s + k % 2 + out_more
+            sides.append((out, max(0, covered - out) // 2))
+    (H_out, top), (W_out, left) = sides
+    W = layer.params["W"].tolist()
+    bias = layer.params["b"].tolist() if layer.use_bias else [0.0] * layer.filters
+    z = np.zeros((N, H_out, W_out, layer.filters)) + bias
+    for i, j, a, b in itertools.product(range(H_in), range(W_in), *map(range, layer.kernel_size)):
+        h, w = i * S_h + a * D_h - top, j * S_w + b * D_w - left
+        if 0 <= h < H_out and 0 <= w < W_out:
+            for n, f in itertools.product(range(N), range(layer.filters)):
+                z[n, h, w, f] += math.fsum(x[n][i][j][c] * W[a][b][f][c] for c in range(C_in))
+    return activated(layer, z)
+
+
+def torch_transposed(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    """PyTorch's, whole, then what Keras cuts off or adds."""
+    kernel = params["W"].permute(3, 2, 0, 1).contiguous()  # (C_in, C_out, K_h, K_w)
+    z = torch.nn.functional.conv_transpose2d(
+        images_first(x), kernel, stride=layer.strides, dilation=layer.dilation_rate
+    )
+    _, H_out, W_out, _ = layer.output_shape(tuple(x.shape))
+    same = layer.padding == "same"
+    for axis, out in ((2, H_out), (3, W_out)):
+        cut = max(0, z.shape[axis] - out) // 2 if same else 0
+        z = z.narrow(axis, cut, min(out, z.shape[axis] - cut))
+    z = torch.nn.functional.pad(z, (0, W_out - z.shape[3], 0, H_out - z.shape[2]))
+    z = channels_last(z)
+    return torch_activated(torch, layer, z + params["b"] if layer.use_bias else z)
+
+
+def some_transposed(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    kwargs = {
+        "filters": draw.size(1, 3),
+        "kernel_size": draw.pair(4),
+        "padding": draw.one_of("valid", "same"),
+        "use_bias": draw.flag(),
+        "activation": some_activation(draw),
+    }
+    if draw.flag():
+        kwargs["strides"] = S_h, S_w = draw.size(1, 4), draw.size(1, 4)
+        if draw.flag():
+            more = draw.size(0, S_h - 1), draw.size(0, S_w - 1)
+            kwargs["output_padding"] = draw.one_of(more, min(more))
+    elif draw.flag():
+        kwargs["dilation_rate"] = draw.pair(3)
+    # two cells at least: (2 - 1) * s + k % 2 + 0 is never nothing
+    return kwargs, (draw.size(1, 2), draw.size(2, 4), draw.size(2, 4), draw.size(1, 3))
+
+
+def transposed_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    if len(sample) != 3 or max(sample[:2]) > 8:
+        return None
+    kwargs = {"filters": draw.one_of(1, 2, 4), "kernel_size": draw.one_of(2, 3)}
+    return {**kwargs, "strides": draw.one_of(1, 2), "padding": draw.one_of("same", "valid")}
 
 
 # -- pooling --------------------------------------------------------------------------------------
@@ -593,6 +783,47 @@ LAYERS: dict[type[Layer], LayerCase] = {
         fused=convolution_fused,
         built_when_made=False,
     ),
+    Conv2DTranspose: LayerCase(
+        examples={
+            "3x3": conv(3, 3, (2, 3, 4, 2)),
+            "all arguments": conv(
+                2,
+                (2, 3),
+                (2, 3, 4, 2),
+                strides=(2, 3),
+                padding="same",
+                output_padding=(1, 2),
+                **WORDS,
+            ),
+            "dilated": conv(2, (3, 2), (2, 3, 4, 2), dilation_rate=(2, 3)),
+            "dilated, same": conv(1, 3, (2, 3, 4, 2), dilation_rate=2, padding="same"),
+            "without bias": conv(2, 1, (2, 3, 3, 4), use_bias=False, strides=3, activation="tanh"),
+        },
+        definition=transposed,
+        torch=torch_transposed,
+        keras={
+            "plain": conv(3, 3, (2, 4, 5, 2)),
+            "2x3": conv(3, [2, 3], (2, 4, 5, 2), activation="relu"),
+            "same": conv(3, 3, (2, 4, 5, 2), padding="same"),
+            "stride 2": conv(3, 3, (2, 4, 5, 2), strides=2),
+            "stride 2, same": conv(3, 3, (2, 4, 5, 2), strides=2, padding="same"),
+            "stride 2, same, even kernel": conv(3, 4, (2, 3, 4, 2), strides=2, padding="same"),
+            "stride 2x3": conv(2, [2, 3], (2, 4, 3, 2), strides=[2, 3]),
+            "stride beyond the kernel": conv(2, 2, (2, 3, 4, 2), strides=3),
+            "stride beyond the kernel, same": conv(2, 1, (2, 3, 4, 2), strides=3, padding="same"),
+            "output_padding": conv(2, 3, (2, 3, 4, 2), strides=2, output_padding=1),
+            "output_padding, same": conv(
+                2, 3, (2, 3, 4, 2), strides=3, output_padding=[0, 2], padding="same"
+            ),
+            # TensorFlow has no dilated one in float64 on the CPU
+            "no bias": conv(2, 3, (2, 4, 4, 1), use_bias=False, activation="tanh"),
+        },
+        draw=some_transposed,
+        linear={"activation": None},
+        side=activation_side,
+        inside=transposed_inside,
+        built_when_made=False,
+    ),
     Dense: LayerCase(
         examples={
             "linear": Example({"units": 4}, (5, 3)),
@@ -632,6 +863,32 @@ LAYERS: dict[type[Layer], LayerCase] = {
         inside=dense_inside,
         weight=7,
         fused=dense_fused,
+        built_when_made=False,
+    ),
+    DepthwiseConv2D: LayerCase(
+        examples={
+            "3x3": Example({"kernel_size": 3}, (3, 5, 6, 2)),
+            "all arguments": Example(
+                {
+                    "kernel_size": (2, 3),
+                    "strides": (2, 3),
+                    "padding": "same",
+                    "depth_multiplier": 2,
+                    "dilation_rate": (1, 2),
+                    **named(WORDS, "depthwise"),
+                },
+                (3, 7, 8, 2),
+            ),
+            "without bias": Example({"kernel_size": 2, "use_bias": False}, (3, 3, 3, 4)),
+        },
+        definition=depthwise,
+        torch=torch_depthwise,
+        keras=DEPTHWISE,
+        draw=some_depthwise,
+        linear={"activation": None},
+        side=activation_side,
+        inside=depthwise_inside,
+        weight=2,
         built_when_made=False,
     ),
     Flatten: LayerCase(
@@ -726,6 +983,34 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={},
         inside=lambda draw, sample: {"scale": 1.5, "offset": -0.5},
         fused=lambda draw, sample: {"scale": 1.5, "offset": -0.5},
+        built_when_made=False,
+    ),
+    SeparableConv2D: LayerCase(
+        examples={
+            "3x3": conv(3, 3, (3, 5, 6, 2)),
+            "all arguments": conv(
+                3,
+                (2, 3),
+                (3, 7, 8, 2),
+                strides=(2, 3),
+                padding="same",
+                depth_multiplier=2,
+                dilation_rate=(1, 2),
+                **named(WORDS, "depthwise", "pointwise"),
+            ),
+            "without bias": conv(2, 2, (3, 3, 3, 4), use_bias=False),
+        },
+        definition=separable,
+        torch=torch_separable,
+        keras={
+            name: conv(3, one.kwargs["kernel_size"], one.shape, **without_kernel(one.kwargs))
+            for name, one in DEPTHWISE.items()
+        },
+        draw=some_separable,
+        linear={"activation": None},
+        side=activation_side,
+        inside=separable_inside,
+        weight=2,
         built_when_made=False,
     ),
 }

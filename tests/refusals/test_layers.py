@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minicnn import Sequential, losses
+from minicnn import Sequential, layers, losses
 from minicnn.initializers import GlorotUniform
 from minicnn.layers import (
     Activation,
@@ -670,3 +670,42 @@ def test_settings_of_a_pooling_stay_from_its_first_input_on(kind):
 def test_images_have_sizes_of_at_least_1(kind, sizes):
     with pytest.raises(ValueError, match="All of H, W, C have to be known and at least 1"):
         kind().output_shape((None, *sizes))
+
+
+@pytest.mark.parametrize("more", [2, (1, 3), (2, 0)])
+def test_an_output_padding_as_large_as_the_strides_is_refused(more):
+    with refused(ValueError, "expected output_padding to be less than strides", "strides=(2, 3)"):
+        layers.Conv2DTranspose(2, 3, strides=(2, 3), output_padding=more)
+
+
+@pytest.mark.parametrize("wrong", [True, 1.0, -1, (1, 1, 1), (1, 1.0), "1"])
+def test_an_output_padding_is_none_or_one_or_two_whole_numbers(wrong):
+    with pytest.raises((TypeError, ValueError), match="expected .*output_padding"):
+        layers.Conv2DTranspose(2, 3, strides=3, output_padding=wrong)
+
+
+def test_an_output_of_no_cell_is_refused():
+    layer = layers.Conv2DTranspose(2, 4, output_padding=0, padding="same")
+    with refused(ValueError, "expected an output of at least one cell", "(2, 1, 1, 3)"):
+        layer.forward(np.ones((2, 1, 1, 3)))
+
+
+@pytest.mark.parametrize("strides", [2, (1, 2)])
+def test_a_transposed_convolution_has_strides_or_gaps(strides):
+    with refused(ValueError, "expected strides or dilation_rate to be 1, as in Keras"):
+        layers.Conv2DTranspose(2, 3, strides=strides, dilation_rate=2)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.DepthwiseConv2D(2),
+        lambda: layers.SeparableConv2D(3, 2),
+        lambda: layers.Conv2DTranspose(3, 2),
+    ],
+)
+def test_a_convolution_keeps_to_the_channels_it_was_built_for(make):
+    layer = make()
+    layer.forward(np.ones((1, 4, 4, 2)))
+    with refused(ValueError, "expected 2 input channels, for which it was built", "(1, 4, 4, 3)"):
+        layer.forward(np.ones((1, 4, 4, 3)))

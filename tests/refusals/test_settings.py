@@ -147,6 +147,9 @@ ALL_ARGUMENTS = sorted({name for table in KERAS_ARGUMENTS.values() for name in t
 FIRST = {
     Activation: ("relu",),
     Conv2D: (4, 3),
+    layers.Conv2DTranspose: (4, 3),
+    layers.DepthwiseConv2D: (3,),
+    layers.SeparableConv2D: (4, 3),
     Dense: (3,),
     Dropout: (0.5,),
     layers.AlphaDropout: (0.5,),
