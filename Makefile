@@ -9,11 +9,17 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial test slow lint types check gradcheck wrong-calls mutants correctness results bench clean
+.PHONY: tutorial improve best test slow lint types check gradcheck wrong-calls mutants correctness results bench clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
 	$(RUN) examples/fashion_mnist.py $(ARGS)
+
+improve: $(VENV)/.package
+	$(RUN) examples/improve.py $(ARGS)
+
+best: $(VENV)/.package
+	$(RUN) examples/improve.py --best $(ARGS)
 
 test: $(VENV)/.test
 	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
