@@ -90,7 +90,14 @@ class Setting(Generic[T]):
                 f"{who}: expected {self.name} to stay {checks.shown(held[self.name])}, for "
                 f"which the layer was built, received {checks.shown(value)}. Make a new layer"
             )
+        before = held.get(self.name, NO_DEFAULT)
         held[self.name] = self.check(value, self.name, who)
+        if before is not NO_DEFAULT and isinstance(thing, Configured):
+            try:
+                thing.expect_consistent()
+            except BaseException:
+                held[self.name] = before
+                raise
 
 
 class Configured:
@@ -129,6 +136,12 @@ class Configured:
         if new and not of_the_user(kind) and (advice := _advice(kind, name)):
             raise TypeError(f"{kind.__name__} has no attribute {name!r}. {advice}")
         super().__setattr__(name, value)
+
+    def expect_consistent(self) -> None:
+        """Raise ValueError if settings do not go together.
+
+        A constructor calls it at its end, and every later change of a setting does.
+        """
 
     def __repr__(self) -> str:
         return self._written()

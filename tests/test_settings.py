@@ -39,7 +39,7 @@ from minicnn.layers import (
 )
 from minicnn.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
 from minicnn.metrics import BinaryAccuracy
-from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.optimizers import SGD, Adam, RMSprop, schedules
 from minicnn.settings import Setting, arguments
 
 # how each public class is made, with settings that are not the defaults
@@ -356,3 +356,44 @@ def test_copies_of_a_built_layer_hold_their_settings_and_share_nothing():
             assert other.get_config() == layer.get_config()
             if isinstance(layer, Conv2D):
                 assert other.activation is not layer.activation
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value", "what"),
+    [
+        (
+            lambda: schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
+            "boundaries",
+            [1, 2, 3],
+            "values to be one more",
+        ),
+        (
+            lambda: schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
+            "boundaries",
+            [2, 1],
+            "boundaries to ascend",
+        ),
+        (
+            lambda: schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
+            "values",
+            [],
+            "values to be one more",
+        ),
+        (lambda: layers.Normalization(mean=1, variance=4), "variance", -1, "variance"),
+        (lambda: layers.Normalization(mean=1, variance=4), "mean", [1, 2], "one shape"),
+        (lambda: layers.Normalization(mean=1, variance=4), "mean", None, "both or neither"),
+        (
+            lambda: layers.Resizing(4, 4, crop_to_aspect_ratio=True),
+            "pad_to_aspect_ratio",
+            True,
+            "received both",
+        ),
+        (lambda: layers.UnitNormalization(), "axis", None, "axis to be an integer"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_later_too(make, name, value, what):
+    thing = make()
+    config = thing.get_config()
+    with pytest.raises((TypeError, ValueError), match=what):
+        setattr(thing, name, value)
+    assert thing.get_config() == config

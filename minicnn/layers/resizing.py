@@ -194,6 +194,9 @@ class Resizing(_ToSize):
         self.crop_to_aspect_ratio = crop_to_aspect_ratio
         self.pad_to_aspect_ratio = pad_to_aspect_ratio
         self.fill_value = fill_value
+        self.expect_consistent()
+
+    def expect_consistent(self) -> None:
         if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
             raise ValueError(
                 f"{self.who}: expected crop_to_aspect_ratio or pad_to_aspect_ratio, received both. "

@@ -98,10 +98,13 @@ class Normalization(Layer):
         self.mean = mean
         self.variance = variance
         self.invert = invert
+        self.expect_consistent()
+
+    def expect_consistent(self) -> None:
         if (self.mean is None) != (self.variance is None):
             raise ValueError(
                 f"{self.who}: expected mean and variance both or neither, received mean="
-                f"{checks.shown(mean)} and variance={checks.shown(variance)}"
+                f"{checks.shown(self.mean)} and variance={checks.shown(self.variance)}"
             )
         if self.variance is not None:
             checks.not_negative(np.asarray(self.variance), "variance", self.who)
@@ -221,6 +224,12 @@ def _fits(given: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
     return all(n in (1, size) for n, size in zip(given, behind))
 
 
+def _some_axes(value: Any, name: str, who: str) -> tuple[int, ...]:
+    if value is None:
+        raise TypeError(f"{who}: expected {name} to be an integer or several, received None")
+    return _axes(value, name, who)
+
+
 class UnitNormalization(Layer):
     """Each vector over its length.
 
@@ -247,12 +256,10 @@ class UnitNormalization(Layer):
     """
 
     built_when_made = True
-    axis = Setting(_axes)
+    axis = Setting(_some_axes)
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if axis is None:
-            raise TypeError(f"{self.who}: expected axis to be an integer or several, received None")
         self.axis = axis
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -184,15 +184,19 @@ class PiecewiseConstantDecay(_Named):
         super().__init__(name, **unknown)
         self.boundaries = boundaries
         self.values = values
+        self.expect_consistent()
+
+    def expect_consistent(self) -> None:
         who = type(self).__name__
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"{who}: expected values to be one more than boundaries, received "
-                f"{len(self.values)} values and {len(self.boundaries)} boundaries"
+                f"{len(self.values)} values and {len(self.boundaries)} boundaries. Make a new "
+                "schedule to change both"
             )
         if sorted(self.boundaries) != self.boundaries:
             raise ValueError(
-                f"{who}: expected boundaries to ascend, received {checks.shown(boundaries)}"
+                f"{who}: expected boundaries to ascend, received {checks.shown(self.boundaries)}"
             )
 
     def __call__(self, step: float) -> float:
