@@ -269,6 +269,7 @@ def numbers_or_pairs(low: float, high: float, *, without: Iterable[float] = ()) 
 
 
 PART = numbers_or_pairs(-1, 1)
+SHARES = numbers_or_pairs(0, 1)
 ZOOM = numbers_or_pairs(-1, 1, without=(-1,))
 
 # By the name of the argument, which means the same wherever it occurs; or, where it does not, by
@@ -359,6 +360,20 @@ KINDS: dict[str, Kind] = {
     "width_factor": PART,
     "layers.augmentation.geometry.RandomZoom*.height_factor": ZOOM,
     "layers.augmentation.geometry.RandomZoom*.width_factor": ZOOM.or_(is_none),
+    "layers.augmentation.color.RandomContrast*.factor": SHARES,
+    "layers.augmentation.erasing.RandomErasing*.factor": SHARES,
+    "layers.augmentation.erasing.RandomErasing*.scale": SHARES,
+    "layers.augmentation.erasing.RandomErasing*.fill_value": reals()
+    .or_(is_none)
+    .or_(lambda value: isinstance(value, (list, tuple)) and all(map(is_real, value)) and value),
+    "value_range": Kind(
+        lambda value, right: (
+            isinstance(value, (list, tuple))
+            and len(value) == 2
+            and all(is_real(v) and math.isfinite(v) for v in value)
+            and value[0] != value[1]
+        )
+    ),
     "layers.augmentation.geometry.RandomFlip*.mode": words(
         "horizontal", "vertical", "horizontal_and_vertical"
     ),

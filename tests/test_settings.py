@@ -229,6 +229,7 @@ FIXED = {
     layers.Normalization: {"axis", "mean", "variance"},
     layers.Permute: {"dims"},
     layers.RepeatVector: {"n"},
+    layers.RandomCrop: {"height", "width"},
     layers.Reshape: {"target_shape"},
     layers.Resizing: {
         "height",

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minicnn.kernels.compiler import jit, uint32
-from minicnn.kernels.reference import FILL_MODES, GOLDEN, SEAM
+from minicnn.kernels.reference import FILL_MODES, GOLDEN, SEAM, WORD
 
 Array = NDArray[Any]
 
@@ -249,7 +249,7 @@ def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep_cell: Array
 @jit
 def uniform(key_1: int, key_2: int, first: int, u: Array) -> None:
     for i in range(len(u)):
-        u[i] = hashed(key_2, key_1, first + i) / 4294967296.0
+        u[i] = hashed(key_1 ^ WORD, key_2, first + i) / 4294967296.0
 
 
 @jit

@@ -235,10 +235,10 @@ def normal(key_1: int, key_2: int, first: int, z: Array) -> None:
 def uniform(key_1: int, key_2: int, first: int, u: Array) -> None:
     """Random numbers in [0, 1) by counter, into the flat `u`: each a hash over 2^32.
 
-    The keys are exchanged, so that `normal` and `keep_mask` have others at the same counters.
+    A key is inverted, so that `normal` and `keep_mask` have others at the same counters.
     """
     for i in range(len(u)):
-        u[i] = _hashed(key_2, key_1, first + i) / 2**32
+        u[i] = _hashed(key_1 ^ WORD, key_2, first + i) / 2**32
 
 
 def affine(

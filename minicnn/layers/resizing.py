@@ -103,7 +103,7 @@ class UpSampling2D(Layer):
         return resized(dy, A.T, B.T)
 
 
-class _ToSize(Layer):
+class ToSize(Layer):
     """Images of a given size: a part of x is cut out or surrounded, and resized if need be."""
 
     height = Setting(checks.size, fixed=True)
@@ -142,7 +142,7 @@ class _ToSize(Layer):
         return dx
 
 
-class Resizing(_ToSize):
+class Resizing(ToSize):
     """Images of height x width, whatever size they come in.
 
     Shapes
@@ -219,7 +219,7 @@ class Resizing(_ToSize):
         return resized(padded, A, B)
 
 
-class CenterCrop(_ToSize):
+class CenterCrop(ToSize):
     """The middle of each image; an image that is smaller is resized, after a cut to the ratio.
 
     Shapes

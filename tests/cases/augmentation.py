@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 
 from cases import Draw, Example, LayerCase, Shape
+from cases.shapes import scaled
 from minicnn.kernels import reference
 from minicnn.layers import (
     Layer,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomErasing,
     RandomFlip,
     RandomRotation,
     RandomTranslation,
@@ -189,7 +194,226 @@ def some_moving(*factors: str) -> Any:
     )
 
 
+# -- brighter, of more contrast, cut, painted over -----------------------------------------------
+
+
+def brightened(case: Any, layer: Any, x: Any) -> Any:
+    if not case.training:
+        return x
+    low, high = layer.value_range
+    added = [u * (high - low) for (u,) in drawn(layer, len(x), 1, layer.factor)]
+    each = np.prod(case.shape[1:])
+    return [min(max(v + added[k // each], low), high) for k, v in enumerate(np.ravel(x).tolist())]
+
+
+def contrasted(case: Any, layer: Any, x: Any) -> Any:
+    if not case.training:
+        return x
+    N, H, W, C = case.shape
+    low, high = layer.value_range
+    lower, upper = layer.factor
+    y = np.empty(case.shape)
+    for n, (factor,) in enumerate(drawn(layer, N, 1, (1 - lower, 1 + upper))):
+        for c in range(C):
+            channel = [x[n][h][w][c] for h in range(H) for w in range(W)]
+            mean = math.fsum(channel) / (H * W)
+            z = [min(max((v - mean) * factor + mean, low), high) for v in channel]
+            y[n, :, :, c] = np.reshape(z, (H, W))
+    return y
+
+
+def torch_brightened(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    if not training:
+        return x
+    low, high = layer.value_range
+    u = torch.tensor(drawn(layer, len(x), 1, layer.factor), dtype=x.dtype)[:, :, None, None]
+    return torch.clamp(x + u * (high - low), low, high)
+
+
+def torch_contrasted(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    if not training:
+        return x
+    lower, upper = layer.factor
+    factors = drawn(layer, len(x), 1, (1 - lower, 1 + upper))
+    c = torch.tensor(factors, dtype=x.dtype)[:, :, None, None]
+    mean = x.mean((1, 2), keepdim=True)
+    return torch.clamp((x - mean) * c + mean, *layer.value_range)
+
+
+def within_the_range(layer: Any, y: Any) -> Any:
+    low, high = layer.value_range
+    return (y <= low, y >= high)
+
+
+def some_color(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    factor = draw.one_of(0.3, 1, (0.2, 0.9), [0.75, 0.25], 0)
+    return seeded(
+        draw, factor=factor, value_range=draw.one_of((-2, 2), (0, 1), [-100.0, 100.0])
+    ), images(draw)
+
+
+def window_of(layer: Any, H: int, W: int, training: bool) -> tuple[int, int, int, int]:
+    """Of the part that is cut out: first row, rows, first column, columns."""
+    if training and layer.height <= H and layer.width <= W:
+        ((u, v),) = drawn(layer, 1, 2)
+        top, left = math.floor(u * (H - layer.height + 1)), math.floor(v * (W - layer.width + 1))
+        return top, layer.height, left, layer.width
+    h = max(min(H, int(W * layer.height / layer.width)), 1)
+    w = max(min(W, int(H * layer.width / layer.height)), 1)
+    return (H - h) // 2, h, (W - w) // 2, w
+
+
+def cut_out(case: Any, layer: Any, x: Any) -> Any:
+    top, h, left, w = window_of(layer, *case.shape[1:3], case.training)
+    parts = [[row[left : left + w] for row in image[top : top + h]] for image in x]
+    return [scaled(part, layer.height, layer.width, "bilinear") for part in parts]
+
+
+def torch_cut_out(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    top, h, left, w = window_of(layer, *x.shape[1:3], training)
+    part = x[:, top : top + h, left : left + w].permute(0, 3, 1, 2)
+    size = (layer.height, layer.width)
+    part = torch.nn.functional.interpolate(part, size, mode="bilinear", align_corners=False)
+    return part.permute(0, 2, 3, 1)
+
+
+def rectangles(layer: Any, N: int, H: int, W: int) -> Any:
+    """Whether each pixel is painted over: (N, H, W) of True and False."""
+    covered = np.zeros((N, H, W), bool)
+    (low, high), (least, most) = layer.scale, layer.factor
+    for n, (s, t, x, y, p, coin) in enumerate(drawn(layer, N, 6)):
+        width = W * math.sqrt(low + (high - low) * s)
+        height = H * math.sqrt(low + (high - low) * t)
+        left, top = x * (W - width), y * (H - height)
+        for i in range(H):
+            for j in range(W):
+                inside = top <= i < top + height and left <= j < left + width
+                covered[n, i, j] = inside and coin < least + (most - least) * p
+    return covered
+
+
+def painting(layer: Any, shape: Shape) -> Any:
+    """The numbers to paint with."""
+    low, high = layer.value_range
+    if layer.fill_value is not None:
+        return np.clip(np.broadcast_to(np.array(layer.fill_value, float), shape), low, high)
+    layer.seek(0, 0)
+    z = np.empty(int(np.prod(shape)))
+    reference.normal(*layer._place(int(np.prod(shape[1:]))), z)
+    return np.clip(high * z.reshape(shape), low, high)
+
+
+def painted(case: Any, layer: Any, x: Any) -> Any:
+    if not case.training:
+        return x
+    covered = rectangles(layer, *case.shape[:3])[..., None]
+    return np.where(covered, painting(layer, case.shape), x)
+
+
+def torch_painted(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    if not training:
+        return x
+    covered = torch.tensor(rectangles(layer, *x.shape[:3])[..., None])
+    return torch.where(covered, torch.tensor(painting(layer, tuple(x.shape))).to(x.dtype), x)
+
+
+def some_erasing(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    shape = images(draw)
+    each = tuple(draw.number(-2, 2) for _ in range(shape[3]))
+    return seeded(
+        draw,
+        factor=draw.one_of(1, 0.5, (1, 1), [0.25, 0.75]),
+        scale=draw.one_of((0.02, 0.33), 1, (0.5, 0.25)),
+        fill_value=draw.one_of(None, 1.5, 0, each),
+        value_range=draw.one_of((0, 255), (-1, 1)),
+    ), shape
+
+
 AUGMENTATION_CASES: dict[type[Layer], LayerCase] = {
+    RandomBrightness: LayerCase(
+        examples={
+            "some": Example({"factor": 0.5, "value_range": (-2, 2), "seed": 3}, (3, 4, 5, 2)),
+            "bytes": Example({"factor": (-0.1, 0.3), "seed": 3}, (2, 3, 3, 1)),
+        },
+        definition=brightened,
+        torch=torch_brightened,
+        keras={
+            f"{part}, {where}": Example(
+                {"factor": (part, part), "value_range": where, "seed": 0}, (2, 4, 3, 2)
+            )
+            for part, where in ((0.25, (-1, 2)), (-0.5, (0, 4)), (1, (0, 255)), (0, (0, 1)))
+        },
+        draw=some_color,
+        linear={"value_range": (-1e6, 1e6), "factor": 1e-6},
+        side=within_the_range,
+        inside=of_images(lambda draw: seeded(draw, factor=0.25, value_range=(-8, 8))),
+    ),
+    RandomContrast: LayerCase(
+        examples={
+            "some": Example({"factor": 0.5, "value_range": (-2, 2), "seed": 3}, (3, 4, 5, 2)),
+            "bytes": Example({"factor": (0.1, 0.3), "seed": 3}, (2, 3, 3, 1)),
+        },
+        definition=contrasted,
+        torch=torch_contrasted,
+        # 1 - lower is 1 + upper at (0, 0) alone
+        keras={
+            f"{where}": Example({"factor": (0, 0), "value_range": where, "seed": 0}, (2, 4, 3, 2))
+            for where in ((-1, 1), (0, 255))
+        },
+        draw=some_color,
+        linear={"value_range": (-1e6, 1e6)},
+        side=within_the_range,
+        inside=of_images(lambda draw: seeded(draw, factor=0.25, value_range=(-8, 8))),
+    ),
+    RandomCrop: LayerCase(
+        examples={
+            "a part": Example({"height": 2, "width": 3, "seed": 3}, (3, 5, 4, 2)),
+            "of something smaller": Example({"height": 6, "width": 3, "seed": 3}, (3, 5, 4, 2)),
+        },
+        definition=cut_out,
+        torch=torch_cut_out,
+        keras={
+            "all": Example({"height": 4, "width": 5, "seed": 0}, (2, 4, 5, 2)),
+            "twice as large": Example({"height": 4, "width": 4, "seed": 0}, (2, 2, 2, 2)),
+            "larger, of the same proportions": Example(
+                {"height": 4, "width": 8, "seed": 0}, (2, 3, 6, 1)
+            ),
+        },
+        draw=lambda draw: (
+            seeded(draw, height=draw.size(1, 6), width=draw.size(1, 6)),
+            images(draw),
+        ),
+        linear={},
+        inside=lambda draw, sample: (
+            seeded(draw, height=max(sample[0] - 1, 1), width=max(sample[1] - 1, 1))
+            if len(sample) == 3
+            else None
+        ),
+    ),
+    RandomErasing: LayerCase(
+        examples={
+            "noise": Example({"factor": (0.9, 1), "scale": (0.2, 0.5), "seed": 3}, (4, 5, 4, 2)),
+            "a number": Example({"fill_value": 9, "value_range": (-1, 2), "seed": 3}, (4, 5, 4, 3)),
+        },
+        definition=painted,
+        torch=torch_painted,
+        keras={
+            f"all, {value}": Example(
+                {
+                    "factor": (1, 1),
+                    "scale": (1, 1),
+                    "fill_value": value,
+                    "value_range": (-1, 2),
+                    "seed": 0,
+                },
+                (2, 4, 3, 3),
+            )
+            for value in (0.5, 7, (0.25, 0.5, 3.0))
+        },
+        draw=some_erasing,
+        linear={"fill_value": 0, "value_range": (0, 1)},
+        inside=of_images(lambda draw: seeded(draw, fill_value=0.5, value_range=(-8, 8))),
+    ),
     RandomFlip: LayerCase(
         examples={
             "both ways": Example({"seed": 3}, (6, 3, 4, 2)),

@@ -10,6 +10,9 @@ thread or order of work can change it (`layers/randomness.py`).
 
 from __future__ import annotations
 
+from minicnn.layers.augmentation.color import RandomBrightness, RandomContrast
+from minicnn.layers.augmentation.crop import RandomCrop
+from minicnn.layers.augmentation.erasing import RandomErasing
 from minicnn.layers.augmentation.geometry import (
     RandomFlip,
     RandomRotation,
@@ -18,6 +21,10 @@ from minicnn.layers.augmentation.geometry import (
 )
 
 __all__ = [
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
     "RandomFlip",
     "RandomRotation",
     "RandomTranslation",

@@ -8,11 +8,26 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, kernels
-from minicnn.layers.base import Array, Shape, image_shape
+from minicnn.layers.base import Array, Layer, Shape, image_shape
 from minicnn.layers.randomness import RandomLayer
 
 
-class AugmentationLayer(RandomLayer):
+class ActingAlone(Layer):
+    """Base of the layers that act when they are called by themselves, as Keras's do."""
+
+    def __call__(self, x: Any, training: bool = True) -> Array:
+        """y for the batch (N, H, W, C) or the image (H, W, C), varied unless told not to.
+
+        In a model they act in training alone.
+        """
+        x = checks.numeric(x, "x", self.who)
+        if x.ndim == 3:
+            y: Array = super().__call__(x[None], training)[0]
+            return y
+        return super().__call__(x, training)
+
+
+class AugmentationLayer(ActingAlone, RandomLayer):
     """Base of the layers that give each image another look in each step of training.
 
     A subclass defines `_augmented`, from x to y and what backward has to know, and `_gradient`,
@@ -20,18 +35,6 @@ class AugmentationLayer(RandomLayer):
     """
 
     ignored = {"data_format": (None, "channels_last")}
-
-    def __call__(self, x: Any, training: bool = True) -> Array:
-        """y for the batch (N, H, W, C) or the image (H, W, C), varied unless told not to.
-
-        Keras's layers of this kind act too when they are called by themselves; in a model they
-        act in training alone.
-        """
-        x = checks.numeric(x, "x", self.who)
-        if x.ndim == 3:
-            y: Array = super().__call__(x[None], training)[0]
-            return y
-        return super().__call__(x, training)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         image_shape(input_shape, self.who)
@@ -78,7 +81,7 @@ def interval(
 ) -> tuple[float, float]:
     """`value` as (lower, upper), both within the bounds: a number f stands for (-f, f).
 
-    A pair is sorted, and -f is no less than the lowest bound, as in Keras.
+    A pair is sorted, and -f is no less than the lowest bound, as in Keras: (0, f) where that is 0.
     """
     if isinstance(value, (list, tuple)):
         if len(value) != 2:
@@ -93,3 +96,19 @@ def interval(
         return min(first, second), max(first, second)
     f = abs(checks.real(value, name, who, low=low, high=high, open_low=open_low))
     return max(-f, low), f
+
+
+def value_range(value: Any, name: str, who: str) -> tuple[float, float]:
+    """`value` as the lowest and the highest number that a pixel can be."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        kind = ValueError if isinstance(value, (list, tuple)) else TypeError
+        raise kind(
+            f"{who}: expected {name} to be two numbers (low, high), received {checks.shown(value)}"
+        )
+    first, second = (checks.real(v, f"each number of {name}", who) for v in value)
+    if first == second:
+        raise ValueError(
+            f"{who}: expected {name} to be two different numbers (low, high), received "
+            f"{checks.shown(value)}"
+        )
+    return min(first, second), max(first, second)
