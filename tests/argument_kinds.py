@@ -580,6 +580,10 @@ KINDS: dict[str, Kind] = {
     "history": Kind(lambda value, right: isinstance(value, (History, Mapping))),
     "images": arrays(lambda x, right: x.ndim in (3, 4) and x.size > 0),
     "labels": Kind(lambda value, right: np.size(value) == len(value) > 0),
+    "image": arrays(lambda x, right: x.ndim in (2, 3) and x.size > 0),
+    "plotting.grids.augmentation_grid.layer": Kind(
+        lambda value, right: isinstance(value, (Layer, Sequential))
+    ),
     "normalize": words("true", "pred", "all"),
     "output_dict": BOOLEAN,
     "rows": integers(1, 10_000),

@@ -14,7 +14,22 @@ import pytest
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from minicnn.plotting import confusion_heatmap, image_grid, prediction_grid, training_curves
+from minicnn import Sequential
+from minicnn.layers import (
+    Flatten,
+    RandomBrightness,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+)
+from minicnn.plotting import (
+    augmentation_grid,
+    confusion_heatmap,
+    image_grid,
+    prediction_grid,
+    training_curves,
+)
 
 NAMES = ["T-shirt/top", "Trouser", "Ankle boot"]
 HISTORY = {
@@ -145,6 +160,62 @@ def test_image_grid_texts(images):
     assert [axis.title.get_color() for axis in figure.axes] == ["red", "#00aa00", "C2"]
     assert figure.get_suptitle() == "made up"
     assert overlapping_titles(figure) == []
+
+
+# --- augmentation_grid
+
+
+def test_augmentation_grid(images):
+    layer = RandomTranslation(0.3, 0.3, fill_mode="constant", seed=3)
+    figure = drawn(augmentation_grid(layer, images[0], rows=2, columns=3))
+    assert titles(figure) == ["original", *[""] * 5]
+    first, *variants = shown(figure)
+    assert np.array_equal(first, images[0])
+    assert len({np.asarray(pixels).tobytes() for pixels in variants}) == 5
+    same = shown(augmentation_grid(layer, images[0], rows=2, columns=3))  # the layer is untouched
+    for one, other in zip(variants, same[1:], strict=True):
+        assert np.array_equal(one, other)
+    assert np.array_equal(variants[0], layer(images[0][None, ..., None])[0, ..., 0])
+
+
+def test_augmentation_grid_of_a_model_with_a_seed(images):
+    def drawn_with(seed, layers):
+        model = Sequential(layers)
+        return shown(augmentation_grid(model, images[0][..., None], rows=1, columns=4, seed=seed))
+
+    def layers():
+        return [RandomFlip(), RandomRotation(0.2, seed=1), RandomCrop(20, 10)]
+
+    one, same, other = (drawn_with(seed, layers()) for seed in (4, 4, 5))
+    assert [np.shape(pixels) for pixels in one[1:]] == [(20, 10)] * 3
+    for mine, its in zip(one, same, strict=True):
+        assert np.array_equal(mine, its)
+    assert any((mine != its).any() for mine, its in zip(one[1:], other[1:], strict=True))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_augmentation_grid_in_colour(kind):
+    image = np.full((4, 5, 3), 200, "uint8") if kind == "uint8" else np.full((4, 5, 3), 0.8, kind)
+    value_range = (0, 1) if kind == "float32" else (0, 255)
+    layer = RandomBrightness((0.5, 0.5), value_range)
+    first, second = shown(augmentation_grid(layer, image, rows=1, columns=2))
+    assert np.array_equal(first, image)
+    assert np.array_equal(second, np.ones((4, 5, 3)))
+    assert len(shown(augmentation_grid(layer, image, rows=1, columns=1))) == 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "image", "error", "words"),
+    [
+        ("flip", np.zeros((3, 3)), TypeError, "layer to be a layer such as"),
+        (RandomFlip(), np.zeros((2, 3, 3, 1)), ValueError, "image of shape"),
+        (RandomFlip(), np.zeros((3, 3, 2)), ValueError, "image of shape"),
+        (Flatten(), np.zeros((3, 3)), ValueError, "images of shape"),
+    ],
+)
+def test_augmentation_grid_of_what_is_none(layer, image, error, words):
+    with pytest.raises(error, match=words):
+        augmentation_grid(layer, image)
 
 
 # --- prediction_grid

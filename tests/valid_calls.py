@@ -564,6 +564,14 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             columns=3,
             suptitle="text",
         ),
+        "plotting.grids.augmentation_grid": of_function(
+            minicnn.plotting.augmentation_grid,
+            layer=minicnn.layers.RandomFlip(),
+            image=_images()[0],
+            rows=1,
+            columns=2,
+            seed=3,
+        ),
         "plotting.grids.prediction_grid": of_function(
             minicnn.plotting.prediction_grid,
             images=_images(),

@@ -46,6 +46,11 @@ class RandomLayer(Layer):
         if self.seed is None:
             self._key = key_from(None)
 
+    def restart(self, seed: int) -> None:
+        """Draw the numbers of this seed, from the first step on."""
+        self.seed, self._key = seed, key_from(seed)
+        self.seek(0, 0)
+
     def seek(self, step: int, sample: int) -> None:
         self._step, self._sample = step, sample
 

@@ -14,9 +14,10 @@ inches, and 10,000 square inches.
 """
 
 from minicnn.plotting.charts import confusion_heatmap, learning_rate_range, training_curves
-from minicnn.plotting.grids import image_grid, prediction_grid
+from minicnn.plotting.grids import augmentation_grid, image_grid, prediction_grid
 
 __all__ = [
+    "augmentation_grid",
     "confusion_heatmap",
     "image_grid",
     "learning_rate_range",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.layers.base import Layer
+from minicnn.layers.contents import layers_inside
+from minicnn.layers.randomness import RandomLayer
+from minicnn.models import Sequential
 from minicnn.plotting import arguments
 
 if TYPE_CHECKING:
@@ -75,13 +80,7 @@ def _image_grid(
     suptitle: str | None,
     who: str,
 ) -> Figure:
-    rows = checks.integer(rows, "rows", who, minimum=1, maximum=MOST_CELLS)
-    columns = checks.integer(columns, "columns", who, minimum=1, maximum=MOST_CELLS)
-    if rows * columns > MOST_CELLS:
-        raise ValueError(
-            f"{who}: expected rows * columns to be at most {MOST_CELLS:,} cells, received "
-            f"{rows} * {columns}. Draw several pictures"
-        )
+    rows, columns = _shape(rows, columns, who)
     size = arguments.size(size, who)
     suptitle = arguments.suptitle(suptitle, who)
     images = _images(images, who)
@@ -111,6 +110,90 @@ def _image_grid(
     ]
     for heading, color in zip(headings, inks, strict=False):
         heading.set_color(color)
+    return figure
+
+
+def _shape(rows: Any, columns: Any, who: str) -> tuple[int, int]:
+    rows = checks.integer(rows, "rows", who, minimum=1, maximum=MOST_CELLS)
+    columns = checks.integer(columns, "columns", who, minimum=1, maximum=MOST_CELLS)
+    if rows * columns > MOST_CELLS:
+        raise ValueError(
+            f"{who}: expected rows * columns to be at most {MOST_CELLS:,} cells, received "
+            f"{rows} * {columns}. Draw several pictures"
+        )
+    return rows, columns
+
+
+def augmentation_grid(
+    layer: Any,
+    image: Any,
+    *,
+    rows: int = 3,
+    columns: int = 6,
+    seed: int | None = None,
+    size: float = 10,
+    suptitle: str | None = None,
+) -> Figure:
+    """Draw an image and, beside it, what a layer makes of it in training, time after time.
+
+    Parameters
+    ----------
+    layer : Layer or Sequential
+        Such as ``RandomRotation(0.1)``, or a model of several of them. A copy of it is used.
+    image : array of shape (H, W), (H, W, 1) or (H, W, 3)
+        Gray of any range, or colours: whole numbers from 0 to 255, or floats in [0, 1]. Colours
+        that a layer takes out of their range are drawn as the nearest within.
+    rows, columns : int
+        The cells of the grid: the first is the image itself.
+    seed : int, optional
+        Draws the same variants each time, of all layers too that have a seed; None shows those
+        that the layer draws next.
+    size, suptitle
+        As in `image_grid`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `image_grid`; a layer that is none, or whose outputs are no images.
+    """
+    who = "augmentation_grid"
+    if not isinstance(layer, (Layer, Sequential)):
+        raise TypeError(
+            f"{who}: expected layer to be a layer such as RandomFlip() or a Sequential, received "
+            f"{checks.shown(layer)}"
+        )
+    rows, columns = _shape(rows, columns, who)
+    seed = checks.seed(seed, "seed", who)
+    size = arguments.size(size, who)
+    suptitle = arguments.suptitle(suptitle, who)
+    array = checks.numeric(image, "image", who)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+        raise ValueError(
+            f"{who}: expected image of shape (H, W), (H, W, 1) or (H, W, 3), received {array.shape}"
+        )
+    array = array[..., None] if array.ndim == 2 else array
+    original = _pixels(_images(array[None], who), who)
+
+    twin = copy.deepcopy(layer)
+    if seed is not None:
+        leaves = twin.leaves if isinstance(twin, Sequential) else [twin]
+        inside = [one for leaf in leaves for one in layers_inside(leaf)]
+        random = [one for one in inside if isinstance(one, RandomLayer)]
+        for k, one in enumerate(random):
+            one.restart(seed + k)
+    shown = [*original]
+    for _ in range(rows * columns - 1):  # a step each: some layers draw once for a whole batch
+        variant = _images(twin(array[None], training=True), who)
+        if variant.ndim == 4:
+            variant = np.clip(variant / (1 if array.dtype.kind == "f" else 255), 0, 1)
+        shown += [*_pixels(variant, who)]
+    low, high = min(one.min() for one in shown), max(one.max() for one in shown)
+    titles = ["original", *[""] * (len(shown) - 1)]
+    font_size = arguments.font_size(size / columns, titles, largest=12)
+    figure, axes = _cells(rows, columns, size, font_size, suptitle, who)
+    for axis, one, title in zip(axes, shown, titles, strict=True):
+        axis.imshow(one, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        axis.set_title(title, fontsize=font_size)
     return figure
 
 
