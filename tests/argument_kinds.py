@@ -158,6 +158,10 @@ NATURAL = integers(0)
 SEED = integers(0).or_(is_none)
 SHARE = reals(0, 1, without=(1,))
 PAIR = Kind(lambda value, right: is_size(value) or (is_list_of(is_size)(value) and len(value) == 2))
+AXIS = integers(-32)
+AXES = Kind(
+    lambda value, right: is_integer(value) or (is_list_of(is_integer)(value) and len(value) > 0)
+)
 OUTPUT_PADDING = Kind(  # less than the strides, which are (2, 3) in the case; one stands for both
     lambda value, right: (
         value is None
@@ -335,7 +339,25 @@ KINDS: dict[str, Kind] = {
     "training": BOOLEAN,
     "units": SIZE,
     "use_bias": BOOLEAN,
-    "layers.batchnorm.BatchNormalization*.scale": BOOLEAN,
+    "layers.batchnorm.*.scale": BOOLEAN,
+    "layers.groupnorm.*.scale": BOOLEAN,
+    "layers.layernorm.LayerNormalization*.scale": BOOLEAN,
+    "layers.layernorm.RMSNormalization*.scale": PASSED_BACK,
+    **dict.fromkeys(
+        (
+            "beta_initializer",
+            "gamma_initializer",
+            "moving_mean_initializer",
+            "moving_variance_initializer",
+        ),
+        INITIALIZER.named("initializer"),
+    ),
+    "layers.batchnorm.*.axis": AXES,
+    "layers.layernorm.*.axis": AXES,
+    "layers.groupnorm.*.axis": AXIS,
+    "layers.groupnorm.*.groups": Kind(
+        lambda value, right: is_integer(value) and value >= -1 and value
+    ),
     "layers.rescaling.Rescaling*.scale": FACTORS,
     "layers.rescaling.Rescaling*.offset": FACTORS,
     "layers.input.InputLayer.shape": SHAPE.named("input_shape"),
@@ -344,7 +366,10 @@ KINDS: dict[str, Kind] = {
     "layers.*.__call__.x": ANY_SHAPE,
     **{
         f"layers.{file}.*.{method}.x": LAST_AXIS
-        for file in ("batchnorm", "conv", "conv_transpose", "dense", "depthwise")
+        for file in (
+            *("batchnorm", "conv", "conv_transpose", "dense", "depthwise"),
+            *("groupnorm", "layernorm"),
+        )
         for method in ("forward", "__call__")
     },
     "layers.*.forward.training": ANYTHING,  # most layers do the same whatever it is

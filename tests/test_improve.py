@@ -36,7 +36,8 @@ def test_ways_side_by_side(improve, tmp_path, capsys):
     assert improve("--only", "baseline", "augmentation", "one cycle") == 0
     out = capsys.readouterr().out
     assert "drawn images: 80 images, epochs: 1, seed: 42" in out
-    rows = {line[:20].strip(): line[20:].split() for line in out.splitlines() if "," in line[20:60]}
+    table = out.split("seconds\n")[1].split("\n\n")[0]
+    rows = {line[:20].strip(): line[20:].split() for line in table.splitlines()}
     assert set(rows) == {"baseline", "augmentation", "one cycle"}
     assert rows["baseline"][2] == rows["augmentation"][2] == "173,738"
     assert "augmentation: every image mirrored or not" in out

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Sequential
+from minicnn import Sequential, layers
 from minicnn.engine import normalization
 from minicnn.layers import (
     Activation,
@@ -195,3 +195,48 @@ def test_a_step_that_fails_leaves_the_running_statistics():
     for ours, theirs in zip(model.get_weights(), before):
         assert np.array_equal(ours, theirs)
     assert np.isfinite(model.train_on_batch(x, y))
+
+
+@pytest.mark.parametrize("far", [1e4, 1e6])
+@pytest.mark.parametrize(
+    "make",
+    [
+        BatchNormalization,
+        lambda: BatchNormalization(axis=1),
+        layers.LayerNormalization,
+        lambda: layers.LayerNormalization(axis=[1, 2, 3]),
+        lambda: layers.GroupNormalization(2),
+    ],
+)
+def test_layers_in_float32_on_numbers_far_from_0(make, far):
+    """Within 2e-6 of float64 on the same numbers, forward and backward; at 1e6 float32 has steps
+    of 0.06, and a mean that is rounded to one of them would be off by as much."""
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((16, 5, 6, 8)) + far).astype(np.float32)
+    dy = rng.standard_normal(x.shape).astype(np.float32)
+    ours, exact = make(), make()
+    y, y_64 = ours.forward(x, training=True), exact.forward(x.astype(np.float64), training=True)
+    dx, dx_64 = ours.backward(dy), exact.backward(dy.astype(np.float64))
+    assert (y.dtype, y_64.dtype) == (np.float32, np.float64)
+    for mine, theirs in [(y, y_64), (dx, dx_64)]:
+        assert np.abs(mine - theirs).max() < 2e-6 * np.abs(theirs).max()
+    for key in ours.grads:
+        scale = np.abs(exact.grads[key]).max()
+        assert np.abs(ours.grads[key] - exact.grads[key]).max() < 2e-6 * scale
+
+
+@pytest.mark.parametrize(
+    ("axis", "fused"), [(-1, True), (3, True), ([-1], True), (1, False), ([1, 3], False)]
+)
+def test_only_the_last_axis_is_fused_and_both_ways_train_alike(axis, fused):
+    results = []
+    for jit in (False, True):
+        minicnn.utils.set_random_seed(3)
+        model = Sequential(
+            [Input((6, 6, 4)), BatchNormalization(axis=axis), Flatten(), Dense(4, "softmax")]
+        )
+        model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=jit)
+        x, y = batch(40, (6, 6, 4))
+        results.append([model.train_on_batch(x, y) for _ in range(3)])
+    np.testing.assert_allclose(results[1], results[0], rtol=2e-5)
+    assert ("NormalizationStage" in str(model.plan())) is fused

@@ -205,6 +205,9 @@ WINDOWS = {"kernel_size", "strides", "padding", "dilation_rate", "use_bias"}
 EACH_CHANNEL = {"depth_multiplier", "depthwise_regularizer", "depthwise_constraint"}
 EACH_CHANNEL |= {"bias_regularizer", "bias_constraint"}
 
+NORMALIZING = {"axis", "center", "scale", "beta_regularizer", "gamma_regularizer"}
+NORMALIZING |= {"beta_constraint", "gamma_constraint"}
+
 FIXED = {
     Conv2D: {*WINDOWS, "filters", "groups", *REGULARIZED},
     layers.Conv2DTranspose: {*WINDOWS, "filters", "output_padding", *REGULARIZED},
@@ -215,10 +218,10 @@ FIXED = {
         *("filters", "pointwise_regularizer", "pointwise_constraint"),
     },
     Dense: {"units", "use_bias", *REGULARIZED},
-    BatchNormalization: {
-        *("axis", "center", "scale", "beta_regularizer", "gamma_regularizer"),
-        *("beta_constraint", "gamma_constraint"),
-    },
+    BatchNormalization: NORMALIZING,
+    layers.GroupNormalization: {*NORMALIZING, "groups"},
+    layers.LayerNormalization: NORMALIZING,
+    layers.RMSNormalization: {"axis"},
     MaxPooling2D: {"pool_size", "strides", "padding"},
     layers.AveragePooling2D: {"pool_size", "strides", "padding"},
     layers.GlobalAveragePooling2D: {"keepdims"},

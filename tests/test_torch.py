@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases import Draw
-from cases.layers import LAYERS
+from cases.layers import LAYERS, axes_of
 from cases.losses import LOSSES as ALL_LOSSES
 from cases.losses import examples, pair
 from cases.optimizers import OPTIMIZERS
@@ -65,15 +65,18 @@ def test_running_statistics(case):
     """Theirs take the variance with m - 1 below the line, ours with m."""
     layer, x = case.layer(), case.x()
     before = {key: array.copy() for key, array in layer.state.items()}
-    mean, var = (tensor(before[f"moving_{key}"], learned=False) for key in ("mean", "variance"))
-    rows = torch.tensor(x.reshape(-1, x.shape[-1]))
+    mean, var = (
+        tensor(before[f"moving_{key}"].ravel(), learned=False) for key in ("mean", "variance")
+    )
+    axes = axes_of(layer, x.shape)
+    rows = torch.tensor(np.moveaxis(x, axes, range(-len(axes), 0)).reshape(-1, len(mean)))
     new, m = 1 - layer.momentum, len(rows)
     F.batch_norm(rows, mean, var, training=True, momentum=new, eps=layer.epsilon)
     layer.forward(x, training=True)
-    kept = layer.momentum * before["moving_variance"]
+    kept = layer.momentum * before["moving_variance"].ravel()
     biased = kept + (var.numpy() - kept) * (m - 1) / m
-    within(1e-12, "F2 moving_mean", error(layer.state["moving_mean"], mean, 1.0))
-    within(1e-12, "F2 moving_variance", error(layer.state["moving_variance"], biased, 1.0))
+    within(1e-12, "F2 moving_mean", error(layer.state["moving_mean"].ravel(), mean, 1.0))
+    within(1e-12, "F2 moving_variance", error(layer.state["moving_variance"].ravel(), biased, 1.0))
 
 
 # -- losses ---------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from minicnn.layers import (
     ReLU,
     Rescaling,
 )
+from minicnn.layers.normalizing import axes_of
 
 FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
 
@@ -237,7 +238,7 @@ def _why_not(layer: Layer, shape: tuple[Any, ...], needs_dx: bool) -> str:
             return f"no fused stage has the activation {type(layer.activation).__name__}"
         return ""
     if type(layer) is BatchNormalization:
-        if layer.axis not in (-1, len(shape) - 1) or len(shape) > 4:
+        if axes_of(layer.axis, shape, layer.who) != (len(shape) - 1,) or len(shape) > 4:
             return "only the last axis of images and rows has a fused normalization"
         return ""
     return f"no fused stage begins with {type(layer).__name__}"

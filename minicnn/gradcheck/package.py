@@ -125,12 +125,21 @@ POOLING = [
 SIZES: list[Example] = [
     ({"height": height, "width": width}, (2, 5, 4, 3)) for height, width in ((3, 2), (7, 6), (3, 6))
 ]
+AXES: list[Example] = [
+    *(({"axis": axis}, (2, 4, 3, 5)) for axis in (-1, 1, [1, 2, 3], [-1, 1])),
+    ({}, (3, 6)),
+]
 EXAMPLES: dict[str, list[Example]] = {
     "Activation": _each((5, 4), activation=ACTIVATIONS),
     "AveragePooling2D": POOLING,
     "BatchNormalization": [
         ({"training": training}, shape)
         for shape in ((5, 4), (3, 4, 3, 2), (8, 8, 8, 4))
+        for training in (True, False)
+    ]
+    + [
+        ({"axis": axis, "training": training}, (3, 4, 3, 2))
+        for axis in (1, -2, [1, 3])
         for training in (True, False)
     ],
     "Conv2D": [
@@ -216,8 +225,15 @@ EXAMPLES: dict[str, list[Example]] = {
         activation=(None, "tanh"),
     ),
     "SpatialDropout2D": [({"rate": 0.5}, (2, 4, 3, 2))],
+    "GroupNormalization": [
+        *(({"groups": groups}, (2, 4, 3, 6)) for groups in (-1, 1, 2, 3)),
+        ({"groups": 2, "axis": 1}, (3, 8, 3)),
+        ({"groups": 2}, (3, 8)),
+    ],
     "InputLayer": [({"shape": (4, 3, 2)}, (2, 4, 3, 2))],
+    "LayerNormalization": AXES,
     "MaxPooling2D": POOLING,
+    "RMSNormalization": AXES,
     "Rescaling": [
         ({"scale": 1 / 255, "offset": -0.5}, (5, 4)),
         ({"scale": [0.5, -2.0, 3.0], "offset": [3.0, -2.0, 0.5]}, (2, 4, 3, 3)),

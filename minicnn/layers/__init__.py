@@ -44,7 +44,9 @@ from minicnn.layers.dense import Dense
 from minicnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from minicnn.layers.dropout import Dropout, SpatialDropout2D
 from minicnn.layers.flatten import Flatten
+from minicnn.layers.groupnorm import GroupNormalization
 from minicnn.layers.input import Input, InputLayer
+from minicnn.layers.layernorm import LayerNormalization, RMSNormalization
 from minicnn.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
 from minicnn.layers.padding import Cropping2D, ZeroPadding2D
 from minicnn.layers.pooling import (
@@ -97,12 +99,14 @@ __all__ = [
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
     "HardSiLU",
     "HardSigmoid",
     "Identity",
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -112,6 +116,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "RMSNormalization",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",

@@ -7,16 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, constraints, initializers, regularizers
-from minicnn.layers.base import Array, Layer, Shape, checked_shape
+from minicnn import checks, initializers
+from minicnn.layers.base import Array
+from minicnn.layers.normalizing import (
+    NormalizingLayer,
+    centered,
+    only,
+    standardized_backward,
+)
 from minicnn.settings import Setting
 
 
-class BatchNormalization(Layer):
-    """Batch normalization over the last axis.
+class BatchNormalization(NormalizingLayer):
+    """Batch normalization of each channel.
 
     Shapes
-        x, y                                        (N, ..., C)
+        x, y                                        (N, ..., C), the channels on another axis, too
         gamma, beta, moving_mean, moving_variance   (C,)
 
     Forward, with m the numbers of a channel in the batch (N, or N*H*W for images)
@@ -27,35 +33,40 @@ class BatchNormalization(Layer):
         training also moves: moving = momentum * moving + (1 - momentum) * (mean or var)
 
     Backward
-        dbeta = sum of dy        dgamma = sum of dy * x_hat        s = gamma / sqrt(var + epsilon)
-        dx = s * (dy - dbeta / m - x_hat * dgamma / m)             (training)
-        dx = s * dy                                                (otherwise)
+        dbeta = sum of dy        dgamma = sum of dy * x_hat        dx_hat = gamma * dy
+        dx = (dx_hat - mean of dx_hat - x_hat * mean of dx_hat * x_hat) / sqrt(var + epsilon)
+                                                                                   (training)
+        dx = dx_hat / sqrt(var + epsilon)                                          (otherwise)
 
     Frozen (`trainable = False`), it does not train: it uses moving_mean and moving_variance and
     leaves them alone whatever `training` says, so that fine-tuning keeps what they have learned.
 
     Why: in training, mean and variance depend on every x of the channel. A change of all x alike
     cannot change y, nor can stretching them about their mean; the two subtracted terms take those
-    two directions out of dy. The variance is taken from the differences, never as the mean of the
-    squares less the squared mean, which loses all its digits where the mean is large.
+    two directions out. The variance is taken from the differences, never as the mean of the
+    squares less the squared mean, which loses all its digits where the mean is large. What the
+    normalizations share stands in `normalizing.py`.
 
     Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing
     internal covariate shift", 2015. Defaults as in Keras; the biased variance serves both uses.
 
     Parameters
     ----------
-    axis : int
-        -1, or the number of the last axis: 3 for images.
+    axis : int or list of int
+        The channels' axis, counted from the batch's, 0, or back from the last one, -1. With a list,
+        each combination of their indices is a channel; Keras takes one number alone.
     momentum : float in [0, 1]
         Share of the old running statistics that stays at each step.
     epsilon : float > 0
         Added to the variance.
     center, scale : bool
         Whether there are beta and gamma.
+    beta_initializer, gamma_initializer : str, Initializer, or array of the parameter's values
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
         A penalty on beta or gamma that is added to the loss.
     beta_constraint, gamma_constraint : str, Constraint or function, optional
         What beta or gamma is held to after each step.
+    moving_mean_initializer, moving_variance_initializer : the same
 
     Raises
     ------
@@ -75,21 +86,11 @@ class BatchNormalization(Layer):
     (array([2.]), array([12.]))
     """
 
-    axis = Setting(partial(checks.integer, minimum=-1, maximum=checks.LARGEST_SIZE), fixed=True)
     momentum = Setting(partial(checks.real, low=0, high=1))
-    epsilon = Setting(partial(checks.real, low=0, open_low=True))
-    center = Setting(checks.boolean, fixed=True)
-    scale = Setting(checks.boolean, fixed=True)
-    beta_regularizer = Setting(regularizers.setting, fixed=True)
-    gamma_regularizer = Setting(regularizers.setting, fixed=True)
-    beta_constraint = Setting(constraints.setting, fixed=True)
-    gamma_constraint = Setting(constraints.setting, fixed=True)
+    moving_mean_initializer = Setting(initializers.setting)
+    moving_variance_initializer = Setting(initializers.setting)
 
     ignored = {
-        "beta_initializer": ("zeros", "Zeros"),
-        "gamma_initializer": ("ones", "Ones"),
-        "moving_mean_initializer": ("zeros", "Zeros"),
-        "moving_variance_initializer": ("ones", "Ones"),
         "renorm": (False,),
         "renorm_clipping": (None,),
         "renorm_momentum": (0.99,),
@@ -98,106 +99,72 @@ class BatchNormalization(Layer):
 
     def __init__(
         self,
-        axis: int = -1,
+        axis: int | list[int] = -1,
         *,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.axis = axis
+        super().__init__(
+            axis,
+            epsilon,
+            center,
+            scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+            **kwargs,
+        )
         self.momentum = momentum
-        self.epsilon = epsilon
-        self.center = center
-        self.scale = scale
-        self.beta_regularizer = beta_regularizer
-        self.gamma_regularizer = gamma_regularizer
-        self.beta_constraint = beta_constraint
-        self.gamma_constraint = gamma_constraint
+        self.moving_mean_initializer = moving_mean_initializer
+        self.moving_variance_initializer = moving_variance_initializer
 
     @property
     def mixes_samples(self) -> bool:  # type: ignore[override]
         return self.trainable
 
-    def build(self, input_shape: Shape) -> None:
-        self.output_shape(checked_shape(input_shape, self.who))
-        C = (input_shape[-1],)
-        if self.scale:
-            self.add_param(
-                "gamma",
-                C,
-                initializers.Ones(),
-                regularizer=self.gamma_regularizer,
-                constraint=self.gamma_constraint,
-            )
-        if self.center:
-            self.add_param(
-                "beta",
-                C,
-                initializers.Zeros(),
-                regularizer=self.beta_regularizer,
-                constraint=self.beta_constraint,
-            )
-        self.add_state("moving_mean", C, initializers.Zeros())
-        self.add_state("moving_variance", C, initializers.Ones())
-        super().build(input_shape)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) < 2 or not input_shape[-1]:
-            raise ValueError(
-                f"{self.who}: expected input of shape (N, ..., C), received {tuple(input_shape)}. "
-                "For one sample add a batch axis: x[None]"
-            )
-        last = len(input_shape) - 1
-        if self.axis not in (-1, last):
-            raise ValueError(
-                f"{self.who}: expected axis to be -1 or {last}, the last one, received {self.axis} "
-                f"for input of shape {tuple(input_shape)}. Bring the channels there, as with "
-                "np.moveaxis"
-            )
-        if self.built and input_shape[-1] != len(self.state["moving_mean"]):
-            raise ValueError(
-                f"{self.who}: expected {len(self.state['moving_mean'])} channels on the last axis, "
-                f"for which it was built, received input of shape {tuple(input_shape)}"
-            )
-        return tuple(input_shape)
+    def _add_arrays(self, sizes: tuple[int, ...]) -> None:
+        super()._add_arrays(sizes)
+        self.add_state("moving_mean", sizes, self.moving_mean_initializer)
+        self.add_state("moving_variance", sizes, self.moving_variance_initializer)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         training = checks.boolean(training, "training", self.who)
         x = self._input(x)
-        axes = tuple(range(x.ndim - 1))
+        channels = self._axes(x.shape)
+        others = tuple(k for k in range(x.ndim) if k not in channels)
+        along = only(channels, x.shape)  # gamma's shape beside x: (1, 1, 1, C) for images
         training = training and self.trainable
         if training:
-            # summed in float64: thousands of float32 numbers around 100 lose three digits otherwise
-            mean = x.mean(axis=axes, dtype=np.float64).astype(x.dtype)
-            var = np.square(x - mean).mean(axis=axes, dtype=np.float64).astype(x.dtype)
+            d, mean, var = centered(x, others)
             for key, now in (("moving_mean", mean), ("moving_variance", var)):
                 moving = self.state[key]
+                now = now.reshape(moving.shape).astype(x.dtype)
                 moving[...] = self.momentum * moving + (1 - self.momentum) * now
         else:
-            mean, var = self.state["moving_mean"], self.state["moving_variance"]
-        inverse = 1 / np.sqrt(var + x.dtype.type(self.epsilon))
-        x_hat = (x - mean) * inverse
-        self._cache = x_hat, inverse, training
-        y = x_hat * self.params["gamma"] if self.scale else x_hat
-        return y + self.params["beta"] if self.center else y
+            d = x - self.state["moving_mean"].reshape(along)
+            var = self.state["moving_variance"].reshape(along)
+        inverse = (1 / np.sqrt(var + self.epsilon)).astype(x.dtype)
+        x_hat = d * inverse
+        self._cache = x_hat, inverse, along, others if training else None
+        return self._scaled_and_shifted(x_hat, along)
 
     def backward(self, dy: Array) -> Array:
-        dy, (x_hat, inverse, training) = self._recall(dy)
-        axes = tuple(range(dy.ndim - 1))
-        dbeta, dgamma = dy.sum(axis=axes), (dy * x_hat).sum(axis=axes)
-        if self.center:
-            self.grads["beta"][...] = dbeta
-        if self.scale:
-            self.grads["gamma"][...] = dgamma
-        s = self.params["gamma"] * inverse if self.scale else inverse
-        if not training:
-            return dy * s
-        m = dy.size // dy.shape[-1]
-        return s * (dy - dbeta / m - x_hat * (dgamma / m))
+        dy, (x_hat, inverse, along, others) = self._recall(dy)
+        dx_hat = self._scaled_backward(dy, x_hat, along)
+        if others is None:  # mean and variance were constants
+            return inverse * dx_hat
+        return standardized_backward(dx_hat, x_hat, inverse, others)

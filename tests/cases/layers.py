@@ -26,11 +26,14 @@ from minicnn.layers import (
     DepthwiseConv2D,
     Flatten,
     GlobalAveragePooling2D,
+    GroupNormalization,
     InputLayer,
     Layer,
+    LayerNormalization,
     MaxPooling2D,
     ReLU,
     Rescaling,
+    RMSNormalization,
     SeparableConv2D,
     Tanh,
 )
@@ -548,47 +551,168 @@ def dense_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     return {"units": draw.one_of(3, 8), "activation": activation} if len(sample) == 1 else None
 
 
-def normalization(case: Any, layer: Any, x: Any) -> Any:
+def axes_of(layer: Any, shape: Shape) -> list[int]:
+    written = layer.axis if isinstance(layer.axis, list) else [layer.axis]
+    return sorted(axis % len(shape) for axis in written)
+
+
+def standard(numbers: list[float], epsilon: float) -> list[float]:
+    mean = math.fsum(numbers) / len(numbers)
+    var = math.fsum((v - mean) ** 2 for v in numbers) / len(numbers)
+    return [(v - mean) / math.sqrt(var + epsilon) for v in numbers]
+
+
+def together(x: Any, layer: Any, group: Any, reduced: Any) -> np.ndarray:
+    """x_hat: the numbers whose indices `group` maps to the same key, reduced together; then the
+    layer's gamma and beta, which have the sizes of its axes."""
     x = np.asarray(x)
+    axes = axes_of(layer, x.shape)
+    groups: dict[Any, list[Any]] = {}
+    for place in np.ndindex(x.shape):
+        groups.setdefault(group(place), []).append(place)
     y = np.zeros(x.shape)
-    for c in range(x.shape[-1]):
-        values = x[..., c].ravel().tolist()
-        mean, var = (float(layer.state[f"moving_{key}"][c]) for key in ("mean", "variance"))
-        if case.training:
-            mean = math.fsum(values) / len(values)
-            var = math.fsum((v - mean) ** 2 for v in values) / len(values)
-        gamma = float(layer.params["gamma"][c]) if case.kwargs.get("scale", True) else 1.0
-        beta = float(layer.params["beta"][c]) if case.kwargs.get("center", True) else 0.0
-        root = math.sqrt(var + case.kwargs.get("epsilon", 1e-3))
-        scaled = [gamma * (v - mean) / root + beta for v in values]
-        y[..., c] = np.reshape(scaled, x.shape[:-1])
+    for key, places in groups.items():
+        for place, x_hat in zip(places, reduced(key, [float(x[place]) for place in places])):
+            own = tuple(place[k] for k in axes)
+            gamma = layer.params.get("gamma", layer.params.get("scale"))
+            beta = layer.params.get("beta")
+            y[place] = (1.0 if gamma is None else float(gamma[own])) * x_hat
+            y[place] += 0.0 if beta is None else float(beta[own])
     return y
 
 
+def normalization(case: Any, layer: Any, x: Any) -> Any:
+    axes = axes_of(layer, case.shape)
+
+    def reduced(channel: Any, numbers: list[float]) -> list[float]:
+        if case.training:
+            return standard(numbers, layer.epsilon)
+        mean, var = (float(layer.state[f"moving_{key}"][channel]) for key in ("mean", "variance"))
+        return [(v - mean) / math.sqrt(var + layer.epsilon) for v in numbers]
+
+    return together(x, layer, lambda place: tuple(place[k] for k in axes), reduced)
+
+
+def layer_normalization(case: Any, layer: Any, x: Any) -> Any:
+    axes = axes_of(layer, case.shape)
+
+    def group(place: Any) -> Any:
+        return tuple(index for k, index in enumerate(place) if k not in axes)
+
+    def by_root(key: Any, numbers: list[float]) -> list[float]:
+        square = math.fsum(v * v for v in numbers) / len(numbers)
+        return [v / math.sqrt(square + layer.epsilon) for v in numbers]
+
+    def to_mean_0(key: Any, numbers: list[float]) -> list[float]:
+        return standard(numbers, layer.epsilon)
+
+    return together(x, layer, group, by_root if type(layer) is RMSNormalization else to_mean_0)
+
+
+def group_normalization(case: Any, layer: Any, x: Any) -> Any:
+    (axis,) = axes_of(layer, case.shape)
+    each = 1 if layer.groups == -1 else case.shape[axis] // layer.groups
+    return together(
+        x,
+        layer,
+        lambda place: (place[0], place[axis] // each),
+        lambda key, numbers: standard(numbers, layer.epsilon),
+    )
+
+
 def torch_normalization(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
-    """Their momentum is the share of what is new."""
-    return torch.nn.functional.batch_norm(
-        x.reshape(-1, x.shape[-1]),
-        torch.tensor(layer.state["moving_mean"]),
-        torch.tensor(layer.state["moving_variance"]),
-        params.get("gamma"),
-        params.get("beta"),
+    """With the channels' axes made one, the second. Their momentum is the share of what is new."""
+    axes = axes_of(layer, x.shape)
+    order = [k for k in range(x.dim()) if k not in axes] + axes
+    moved = x.permute(order)
+    y = torch.nn.functional.batch_norm(
+        moved.reshape(-1, math.prod(x.shape[k] for k in axes)),
+        torch.tensor(layer.state["moving_mean"]).reshape(-1),
+        torch.tensor(layer.state["moving_variance"]).reshape(-1),
+        params["gamma"].reshape(-1) if layer.scale else None,
+        params["beta"].reshape(-1) if layer.center else None,
         training=training,
         momentum=1 - layer.momentum,
         eps=layer.epsilon,
-    ).reshape(x.shape)
+    ).reshape(moved.shape)
+    return y.permute([order.index(k) for k in range(x.dim())])
+
+
+def torch_layer_normalization(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    axes = axes_of(layer, x.shape)
+    order = [k for k in range(x.dim()) if k not in axes] + axes
+    moved = x.permute(order)
+    sizes = [x.shape[k] for k in axes]
+    if type(layer) is RMSNormalization:
+        y = torch.nn.functional.rms_norm(moved, sizes, params["scale"], layer.epsilon)
+    else:
+        y = torch.nn.functional.layer_norm(
+            moved, sizes, params.get("gamma"), params.get("beta"), layer.epsilon
+        )
+    return y.permute([order.index(k) for k in range(x.dim())])
+
+
+def torch_group_normalization(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    (axis,) = axes_of(layer, x.shape)
+    groups = x.shape[axis] if layer.groups == -1 else layer.groups
+    # theirs fails in backward with a bias and no weight
+    x_hat = torch.nn.functional.group_norm(x.movedim(axis, 1), groups, eps=layer.epsilon)
+    y = x_hat.movedim(1, -1)
+    y = y * params["gamma"] if layer.scale else y
+    return (y + params["beta"] if layer.center else y).movedim(-1, axis)
+
+
+def some_axis(draw: Draw, shape: Shape) -> int:
+    axis = draw.size(1, len(shape) - 1)
+    return draw.one_of(axis, axis - len(shape))
+
+
+def some_axes(draw: Draw, shape: Shape) -> Any:
+    """One axis or some of them, in any order, counted either way."""
+    several = [axis for axis in range(len(shape) - 1, 0, -1) if draw.flag()]
+    mixed = [draw.one_of(axis, axis - len(shape)) for axis in several]
+    return mixed if mixed and draw.flag() else some_axis(draw, shape)
+
+
+def scales(draw: Draw) -> dict[str, Any]:
+    return {
+        "epsilon": draw.one_of(1e-3, 1e-2),
+        "center": draw.flag(),
+        "scale": draw.flag(),
+        "beta_initializer": draw.one_of("zeros", "ones"),
+        "gamma_initializer": draw.one_of("ones", "he_normal"),
+    }
 
 
 def some_normalization(draw: Draw) -> tuple[dict[str, Any], Shape]:
     shape = (draw.size(4, 7), *draw.shape()[1:])
-    kwargs = {
-        "axis": draw.one_of(-1, len(shape) - 1),
-        "momentum": draw.one_of(0.0, 0.6, 0.99, 1.0),
-        "epsilon": draw.one_of(1e-3, 1e-2),
-        "center": draw.flag(),
-        "scale": draw.flag(),
-    }
-    return kwargs, shape
+    momentum = draw.one_of(0.0, 0.6, 0.99, 1.0)
+    return {"axis": some_axes(draw, shape), "momentum": momentum, **scales(draw)}, shape
+
+
+def spread(draw: Draw) -> Shape:
+    """Axes of 3 and more: standardized, two numbers are always 1 and -1, and slopes next to 0."""
+    return (draw.size(1, 3), *(draw.size(3, 5) for _ in range(draw.size(1, 3))))
+
+
+def some_layer_normalization(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    shape = spread(draw)
+    return {"axis": some_axes(draw, shape), **scales(draw)}, shape
+
+
+def some_rms_normalization(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    shape = spread(draw)
+    return {"axis": some_axes(draw, shape), "epsilon": draw.one_of(1e-3, 1e-2)}, shape
+
+
+def some_group_normalization(draw: Draw) -> tuple[dict[str, Any], Shape]:
+    groups = draw.size(1, 3)
+    shape = list(spread(draw))
+    axis = some_axis(draw, tuple(shape))
+    shape[axis] = groups * draw.size(3, 4)
+    if len(shape) > 2 and draw.flag():
+        groups = -1
+    return {"groups": groups, "axis": axis, **scales(draw)}, tuple(shape)
 
 
 def rescaled(case: Any, layer: Any, x: Any) -> Any:
@@ -622,6 +746,18 @@ def some_input(draw: Draw) -> tuple[dict[str, Any], Shape]:
     shape = draw.shape()
     return {"shape": shape[1:]}, shape
 
+
+SCALES = {  # of every normalization, beside its axis
+    "epsilon": 0.01,
+    "center": False,
+    "scale": False,
+    "beta_initializer": "ones",
+    "gamma_initializer": "he_normal",
+    "beta_regularizer": "l1",
+    "gamma_regularizer": "l2",
+    "beta_constraint": "non_neg",
+    "gamma_constraint": "max_norm",
+}
 
 # -- the table ------------------------------------------------------------------------------------
 
@@ -679,16 +815,13 @@ LAYERS: dict[type[Layer], LayerCase] = {
                 {
                     "axis": 1,
                     "momentum": 0.5,
-                    "epsilon": 0.01,
-                    "center": False,
-                    "scale": False,
-                    "beta_regularizer": "l1",
-                    "gamma_regularizer": "l2",
-                    "beta_constraint": "non_neg",
-                    "gamma_constraint": "max_norm",
+                    "moving_mean_initializer": "ones",
+                    "moving_variance_initializer": "ones",
+                    **SCALES,
                 },
                 (8, 3),
             ),
+            "of rows and channels": Example({"axis": [3, -3]}, (6, 2, 3, 2)),
         },
         definition=normalization,
         torch=torch_normalization,
@@ -701,6 +834,19 @@ LAYERS: dict[type[Layer], LayerCase] = {
             "no scale": Example({"scale": False}, (4, 2, 2, 3), "around 5"),
             "no center": Example({"center": False}, (4, 2, 2, 3), "around 5"),
             "one sample": Example({}, (1, 3), "around 5"),
+            "axis 1": Example({"axis": 1}, (3, 4, 2, 3), "around 5"),
+            "axis -2": Example({"axis": -2}, (3, 4, 2, 3), "around 5"),
+            "3d": Example({"axis": 1}, (3, 4, 2), "around 5"),
+            "initializers": Example(
+                {
+                    "beta_initializer": "ones",
+                    "gamma_initializer": "zeros",
+                    "moving_mean_initializer": "ones",
+                    "moving_variance_initializer": "zeros",
+                },
+                (3, 4, 2),
+                "around 5",
+            ),
         },
         draw=some_normalization,
         weight=2,
@@ -930,6 +1076,29 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={},
         inside=lambda draw, sample: {"keepdims": draw.flag()} if len(sample) == 3 else None,
     ),
+    GroupNormalization: LayerCase(
+        examples={
+            "of images": Example({"groups": 2}, (3, 3, 2, 4)),
+            "all arguments": Example({"groups": 3, "axis": 1, **SCALES}, (4, 9)),
+            "each channel": Example({"groups": -1}, (2, 4, 3, 3)),
+        },
+        definition=group_normalization,
+        torch=torch_group_normalization,
+        keras={
+            "2 groups": Example({"groups": 2}, (2, 3, 4, 6), "around 5"),
+            "one group": Example({"groups": 1}, (2, 3, 4, 6), "around 5"),
+            "each channel": Example({"groups": -1}, (2, 3, 4, 6), "around 5"),
+            "axis 1": Example({"groups": 2, "axis": 1}, (2, 6, 4, 3), "around 5"),
+            "axis -2": Example({"groups": 2, "axis": -2}, (2, 3, 4, 6), "around 5"),
+            "3d": Example({"groups": 3}, (2, 4, 6), "around 5"),
+            "2d": Example({"groups": 3}, (2, 12), "around 5"),
+            "no scale": Example({"groups": 2, "scale": False}, (2, 3, 4), "around 5"),
+            "no center": Example({"groups": 2, "center": False}, (2, 3, 4), "around 5"),
+        },
+        draw=some_group_normalization,
+        inside=lambda draw, sample: {"groups": 1},
+        built_when_made=False,
+    ),
     InputLayer: LayerCase(
         examples={"vectors": Example({"shape": (5,)}, (4, 5))},
         definition=each_number(lambda v: v),
@@ -938,6 +1107,27 @@ LAYERS: dict[type[Layer], LayerCase] = {
         draw=some_input,
         linear={},
         inside=lambda draw, sample: None,  # a model has one, at its beginning
+    ),
+    LayerNormalization: LayerCase(
+        examples={
+            "of images": Example({}, (3, 3, 2, 5)),
+            "all arguments": Example({"axis": [1, 2], **SCALES}, (4, 3, 2, 2)),
+            "whole samples": Example({"axis": [1, 2, 3]}, (3, 3, 2, 2)),
+        },
+        definition=layer_normalization,
+        torch=torch_layer_normalization,
+        keras={
+            "2d": Example({}, (3, 6), "around 5"),
+            "4d": Example({}, (2, 3, 4, 5), "around 5"),
+            "whole samples": Example({"axis": [1, 2, 3]}, (3, 4, 2, 3), "around 5"),
+            "axis 1": Example({"axis": 1}, (2, 5, 4, 3), "around 5"),
+            "axes 3 and 1": Example({"axis": [3, 1]}, (2, 5, 4, 3), "around 5"),
+            "axes -1 and -2": Example({"axis": [-1, -2]}, (2, 5, 4, 3), "around 5"),
+            "no scale": Example({"scale": False, "epsilon": 0.125}, (3, 6), "around 5"),
+            "no center": Example({"center": False}, (3, 6), "around 5"),
+        },
+        draw=some_layer_normalization,
+        built_when_made=False,
     ),
     MaxPooling2D: LayerCase(
         examples={
@@ -960,6 +1150,22 @@ LAYERS: dict[type[Layer], LayerCase] = {
         inside=pooling_inside,
         weight=3,
         fused=lambda draw, sample: {"pool_size": 2} if min(sample[:-1], default=0) > 1 else None,
+    ),
+    RMSNormalization: LayerCase(
+        examples={
+            "of images": Example({}, (3, 3, 2, 5)),
+            "all arguments": Example({"axis": [1, -1], "epsilon": 0.01}, (4, 3, 2, 2)),
+        },
+        definition=layer_normalization,
+        torch=torch_layer_normalization,
+        keras={
+            "2d": Example({}, (3, 6), "around 5"),
+            "4d": Example({"epsilon": 0.125}, (2, 3, 4, 5), "around 5"),
+            "whole samples": Example({"axis": [1, 2, 3]}, (3, 4, 2, 3), "around 5"),
+            "axes -1 and -2": Example({"axis": [-1, -2]}, (2, 5, 4, 3), "around 5"),
+        },
+        draw=some_rms_normalization,
+        built_when_made=False,
     ),
     Rescaling: LayerCase(
         examples={

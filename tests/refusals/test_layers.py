@@ -602,29 +602,73 @@ def test_a_layer_that_defines_nothing_says_what_is_missing():
         Layer().backward(np.zeros((1, 1)))
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((4, 5, 6, 3), 1), ((4, 3), 3), ((4, 2, 3), 0)])
-def test_another_axis_is_refused_as_soon_as_the_rank_is_known(shape, axis):
-    words = f"expected axis to be -1 or {len(shape) - 1}, the last one, .*received {axis} for input"
-    layer = BatchNormalization(axis=axis, name="mine")
+NORMALIZATIONS = [
+    BatchNormalization,
+    layers.LayerNormalization,
+    layers.RMSNormalization,
+    lambda **words: layers.GroupNormalization(1, **words),
+]
+
+
+@pytest.mark.parametrize("make", NORMALIZATIONS)
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((4, 5, 6, 3), 4), ((4, 3), 3), ((4, 2, 3), 0), ((4, 2, 3), -3)]
+)
+def test_an_axis_of_no_sample_is_refused_as_soon_as_the_rank_is_known(make, shape, axis):
+    words = f"expected axis to name axes from 1 to {len(shape) - 1} of the input"
+    layer = make(axis=axis, name="mine")
     for call in (layer.output_shape, layer.build, lambda shape: layer.forward(np.ones(shape))):
-        with pytest.raises(ValueError, match=f"BatchNormalization 'mine': {words}"):
+        with refused(ValueError, f"Normalization 'mine': {words}", f"received {axis} for input"):
             call(shape)
     assert not layer.built
-    with pytest.raises(ValueError, match=words):
-        Sequential([BatchNormalization(axis=axis, input_shape=shape[1:])])
+    with refused(ValueError, words):
+        Sequential([make(axis=axis, input_shape=shape[1:])])
     layer.axis = -1
     assert layer.forward(np.ones(shape)).shape == shape
     with pytest.raises(ValueError, match="expected axis to stay -1"):
         layer.axis = axis
 
 
+@pytest.mark.parametrize("make", NORMALIZATIONS)
 @pytest.mark.parametrize(
     ("axis", "error"),
-    [(-2, ValueError), (1.0, TypeError), (None, TypeError), ([3], TypeError), (True, TypeError)],
+    [(-33, ValueError), (1.0, TypeError), (None, TypeError), (True, TypeError), ("1", TypeError)],
 )
-def test_batch_normalization_refuses_wrong_axes(axis, error):
-    with pytest.raises(error, match="expected axis to be an integer >= -1"):
-        BatchNormalization(axis=axis)
+def test_a_normalization_refuses_wrong_axes(make, axis, error):
+    with refused(error, "expected axis to be an integer >= -32"):
+        make(axis=axis)
+
+
+@pytest.mark.parametrize("make", NORMALIZATIONS[:3])
+def test_a_normalization_refuses_wrong_lists_of_axes(make):
+    with refused(ValueError, "expected axis to name at least one axis"):
+        make(axis=[])
+    with refused(TypeError, "expected each number of axis to be an integer"):
+        make(axis=[1, 2.0])
+    for twice in ([1, 1], [1, -2]):
+        with refused(ValueError, "axes from 1 to 2 of the input, each once", f"received {twice}"):
+            make(axis=twice).forward(np.ones((2, 3, 4)))
+    layer = make(axis=[1, 2])
+    layer.forward(np.ones((2, 3, 4)))
+    with refused(ValueError, "expected 3 x 4 channels on axis [1, 2], for which it was built"):
+        layer.forward(np.ones((2, 4, 3)))
+
+
+def test_group_normalization_refuses_groups_that_do_not_divide_the_channels():
+    for groups in (4, 12):
+        with refused(ValueError, "the 6 channels on axis -1", f"groups={groups}", "groups=-1"):
+            layers.GroupNormalization(groups).forward(np.ones((2, 3, 6)))
+    for groups, error in ((0, ValueError), (-2, ValueError), (True, TypeError), (2.0, TypeError)):
+        with refused(error, "expected groups to be", f"received {groups}"):
+            layers.GroupNormalization(groups)
+    with refused(TypeError, "expected axis to be an integer"):
+        layers.GroupNormalization(1, axis=[1])
+
+
+@pytest.mark.parametrize(("name", "value"), [("renorm", True), ("synchronized", True)])
+def test_what_batch_normalization_does_not_do_is_refused_by_name(name, value):
+    with refused(ValueError, f"{name} can only be False here, received True"):
+        BatchNormalization(**{name: value})
 
 
 def test_batch_normalization_refuses_wrong_arguments():
