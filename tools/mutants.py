@@ -81,7 +81,7 @@ def stages(file: str) -> list[tuple[str, str]]:
         *([("doctest contract", own)] if own else []),
         ("doctest layers by_hand refusals/layers refusals/weights", ""),
         ("contract keras_parity", QUICK),
-        ("settings refusals models training weights", QUICK),
+        ("settings contents copies refusals models training weights", QUICK),
         ("properties", QUICK),
     ]
 

@@ -129,6 +129,10 @@ AXES: list[Example] = [
     *(({"axis": axis}, (2, 4, 3, 5)) for axis in (-1, 1, [1, 2, 3], [-1, 1])),
     ({}, (3, 6)),
 ]
+FILLING = {
+    "fill_mode": ("constant", "nearest", "reflect", "wrap"),
+    "interpolation": ("bilinear", "nearest"),
+}
 EXAMPLES: dict[str, list[Example]] = {
     "Activation": _each((5, 4), activation=ACTIVATIONS),
     "AveragePooling2D": POOLING,
@@ -224,6 +228,14 @@ EXAMPLES: dict[str, list[Example]] = {
         depth_multiplier=(1, 2),
         activation=(None, "tanh"),
     ),
+    "RandomBrightness": [({"factor": 0.5, "value_range": (-9, 9)}, (2, 5, 4, 3))],
+    "RandomContrast": [({"factor": 0.5, "value_range": (-9, 9)}, (2, 5, 4, 3))],
+    "RandomCrop": SIZES,
+    "RandomErasing": [({"factor": (1, 1)}, (2, 5, 4, 3))],
+    "RandomFlip": _each((4, 3, 4, 2), mode=("horizontal", "vertical", "horizontal_and_vertical")),
+    "RandomRotation": _each((2, 5, 4, 3), factor=(0.3,), **FILLING),
+    "RandomTranslation": _each((2, 5, 4, 3), height_factor=(0.7,), width_factor=(0.7,), **FILLING),
+    "RandomZoom": _each((2, 5, 4, 3), height_factor=(0.9,), width_factor=(None, 0.9), **FILLING),
     "SpatialDropout2D": [({"rate": 0.5}, (2, 4, 3, 2))],
     "GroupNormalization": [
         *(({"groups": groups}, (2, 4, 3, 6)) for groups in (-1, 1, 2, 3)),

@@ -171,6 +171,7 @@ def augmentation_grid(
         raise ValueError(
             f"{who}: expected image of shape (H, W), (H, W, 1) or (H, W, 3), received {array.shape}"
         )
+    checks.finite(array, "image", who, dtype=np.float64)
     array = array[..., None] if array.ndim == 2 else array
     original = _pixels(_images(array[None], who), who)
 
