@@ -155,6 +155,7 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
         ),
         examples={"vectors": Example({"alpha": 0.5}, (4, 5))},
         draw=lambda draw: ({"alpha": draw.number(0.2, 2)}, draw.shape()),
+        side=lambda layer, y: y > 0,  # where y'' jumps
     ),
     ELU: elementwise(
         lambda layer, v: elu(layer.alpha, v),
@@ -166,6 +167,7 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
             "far": Example({"alpha": 2.0}, (3, 4), "negative"),
         },
         draw=lambda draw: ({"alpha": draw.number(-1, 2)}, draw.shape()),
+        side=lambda layer, y: y > 0,  # where y'' jumps
     ),
     Exponential: elementwise(lambda layer, v: math.exp(v), lambda torch, layer, x: torch.exp(x)),
     GELU: elementwise(
@@ -264,6 +266,7 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
     SELU: elementwise(
         lambda layer, v: 1.0507009873554805 * elu(1.6732632423543772, v),
         lambda torch, layer, x: torch.nn.functional.selu(x),
+        side=lambda layer, y: y > 0,  # where y'' jumps
     ),
     Sigmoid: elementwise(
         lambda layer, v: sigmoid(v),
@@ -298,7 +301,9 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
         lambda torch, layer, x: torch.logaddexp(x, torch.zeros_like(x)),
     ),
     Softsign: elementwise(
-        lambda layer, v: v / (1 + abs(v)), lambda torch, layer, x: torch.nn.functional.softsign(x)
+        lambda layer, v: v / (1 + abs(v)),
+        lambda torch, layer, x: torch.nn.functional.softsign(x),
+        side=lambda layer, y: y > 0,  # where y'' jumps
     ),
     Squareplus: elementwise(
         lambda layer, v: (v + math.sqrt(v * v + layer.b)) / 2,
