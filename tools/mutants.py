@@ -47,6 +47,7 @@ LEAST_KILLED = 0.95
 
 FILES = (
     "minicnn/layers/*.py",
+    "minicnn/layers/*/*.py",
     "minicnn/losses.py",
     "minicnn/optimizers/*.py",
     "minicnn/kernels/*.py",
