@@ -195,11 +195,18 @@ def _diverged(smoothed: list[float], divergence: float) -> bool:
 
 
 def _steepest(rates: Array, smoothed: Array) -> float | None:
-    """The rate where the smoothed loss falls fastest, up to its smallest value."""
+    """The rate where the smoothed loss falls fastest, up to its smallest value.
+
+    Only places count where a tenth of the whole fall has been seen: before, the rates are too small
+    to do anything, and the mean of a few first losses moves by chance alone.
+    """
     until = int(np.argmin(smoothed)) + 1 if len(smoothed) else 0
     if until < 2:
         return None
+    start = float(np.median(smoothed[: max(1, until // 5)]))
+    fall = start - float(smoothed[until - 1])
+    seen = smoothed[:until] <= start - 0.1 * fall
     slope = np.gradient(smoothed[:until], np.log(rates[:until]))
-    steepest = int(np.argmin(slope))
-    falls = bool(slope[steepest] < 0) and math.isfinite(slope[steepest])
+    steepest = int(np.argmin(np.where(seen, slope, np.inf)))
+    falls = bool(fall > 0 and slope[steepest] < 0 and math.isfinite(slope[steepest]))
     return float(rates[steepest]) if falls else None

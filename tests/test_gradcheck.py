@@ -203,7 +203,7 @@ def uncropped(self, dy, right):
 def without_statistics(mean, variance):
     def backward(self, dy, right):
         right(dy)
-        x_hat, inverse, _ = self._cache
+        x_hat, inverse, *_ = self._cache
         axes = tuple(range(dy.ndim - 1))
         d = dy - mean * dy.mean(axis=axes) - variance * x_hat * (dy * x_hat).mean(axis=axes)
         return self.params["gamma"] * inverse * d

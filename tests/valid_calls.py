@@ -675,6 +675,8 @@ NOT_CALLED: dict[str, str] = {
     "layers.activations.base.Elementwise.*": "of every layer, by its cases",
     "layers.activations.softmax.AlongAxis.*": "of every layer, by its cases",
     "layers.normalizing.NormalizingLayer.*": "of every layer, by its cases",
+    "layers.augmentation.base.*": "of every layer, by its cases",
+    "layers.resizing.ToSize.*": "of every layer, by its cases",
     "layers.randomness.RandomLayer.*": "of every layer, by its cases",
     "layers.dropout.DroppingLayer.*": "of every layer, by its cases",
     "layers.dropout.MaskingLayer.*": "of every layer, by its cases",

@@ -290,6 +290,12 @@ class Layer(Replicable, Configured, HasWeights):
         try:
             values = initializer(shape, dtype, rng)
         except (TypeError, ValueError) as error:
+            if type(error) is TypeError and "argument" in str(error):  # it is called otherwise
+                raise TypeError(
+                    f"{self.who}: expected an initializer of {checks.shown(key)} to take (shape, "
+                    f"dtype), received {checks.shown(initializer)}. Write a function of these that "
+                    "returns the first values, or name one: 'glorot_uniform'"
+                ) from error
             if type(error) in (TypeError, ValueError):
                 raise type(error)(f"{self.who}: {error}") from error
             raise

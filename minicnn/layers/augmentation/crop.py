@@ -46,7 +46,7 @@ class RandomCrop(ActingAlone, RandomLayer, ToSize):
     --------
     >>> layer = RandomCrop(1, 2)
     >>> layer(np.arange(8.0).reshape(2, 4, 1), training=False).ravel()
-    array([2., 3.])
+    array([2.5, 4.5])
     """
 
     def __init__(self, height: int, width: int, seed: int | None = None, **kwargs: Any) -> None:
