@@ -284,6 +284,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(
         (
             "activity_regularizer",
+            "alpha_regularizer",
             "beta_regularizer",
             "bias_regularizer",
             "depthwise_regularizer",
@@ -296,6 +297,7 @@ KINDS: dict[str, Kind] = {
     ),
     **dict.fromkeys(
         (
+            "alpha_constraint",
             "beta_constraint",
             "bias_constraint",
             "constraint",

@@ -226,7 +226,7 @@ FIXED = {
     layers.AveragePooling2D: {"pool_size", "strides", "padding"},
     layers.GlobalAveragePooling2D: {"keepdims"},
     layers.GlobalMaxPooling2D: {"keepdims"},
-    layers.PReLU: {"shared_axes"},
+    layers.PReLU: {"shared_axes", "alpha_regularizer", "alpha_constraint"},
     layers.CenterCrop: {"height", "width"},
     layers.Cropping2D: {"cropping"},
     layers.Normalization: {"axis", "mean", "variance"},

@@ -219,7 +219,13 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
         examples={
             "by cell": Example({}, (4, 2, 3)),
             "by channel": Example(
-                {"alpha_initializer": "ones", "shared_axes": [1, 2]}, (3, 4, 2, 3)
+                {
+                    "alpha_initializer": "ones",
+                    "alpha_regularizer": "l2",
+                    "alpha_constraint": "non_neg",
+                    "shared_axes": [1, 2],
+                },
+                (3, 4, 2, 3),
             ),
         },
         definition=prelu,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, initializers
+from minicnn import checks, constraints, initializers, regularizers
 from minicnn.layers.activations.base import ActivationLayer, Elementwise
 from minicnn.layers.base import Array, Layer, Shape, checked_shape
 from minicnn.settings import Setting
@@ -212,6 +212,8 @@ class PReLU(Layer):
     Parameters
     ----------
     alpha_initializer : initializer
+    alpha_regularizer : str or Regularizer, optional
+    alpha_constraint : str, Constraint or function, optional
     shared_axes : int, sequence of int, or None
         Axes along which alpha is one number, counted from 1, as the batch is axis 0: [1, 2] gives
         one for each channel of an image.
@@ -232,22 +234,33 @@ class PReLU(Layer):
     """
 
     alpha_initializer = Setting(initializers.setting)
+    alpha_regularizer = Setting(regularizers.setting, fixed=True)
+    alpha_constraint = Setting(constraints.setting, fixed=True)
     shared_axes = Setting(_shared, fixed=True)
-    ignored = {"alpha_regularizer": (None,), "alpha_constraint": (None,)}
 
     def __init__(
         self,
         alpha_initializer: Any = "zeros",
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
         shared_axes: int | Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.alpha_initializer = alpha_initializer
+        self.alpha_regularizer = alpha_regularizer
+        self.alpha_constraint = alpha_constraint
         self.shared_axes = shared_axes
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))
-        self.add_param("alpha", self._shape(input_shape), self.alpha_initializer)
+        self.add_param(
+            "alpha",
+            self._shape(input_shape),
+            self.alpha_initializer,
+            regularizer=self.alpha_regularizer,
+            constraint=self.alpha_constraint,
+        )
         super().build(input_shape)
 
     def _shape(self, input_shape: Shape) -> tuple[int, ...]:
