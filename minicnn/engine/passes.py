@@ -10,24 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.compiler import jit
+from minicnn.kernels.compiler import jit, jit_sums
 from minicnn.kernels.fast import keep
 
 
-@jit
+@jit_sums
 def gather(x: Any, rows: Any, out: Any) -> bool:
     """Rows of x (N, size), of any type, into the floats of out (len(rows), size).
 
     Returns whether all of them are finite.
     """
-    faults = 0
+    total = out.dtype.type(0)
     for n in range(len(rows)):
         row = rows[n]
         for i in range(x.shape[1]):
             value = out.dtype.type(x[row, i])
             out[n, i] = value
-            faults |= value - value != 0  # NaN for NaN and infinity; `and` would be a branch
-    return faults == 0
+            total += value - value  # 0, but NaN for NaN and infinity
+    return bool(total == 0)
 
 
 @jit
