@@ -226,7 +226,7 @@ class Compiled(Stack):
         if other is not None and other is not self:
             raise ValueError(
                 f"{checks.shown(self.optimizer)} has taken steps with {other.who}, and keeps what "
-                "it learned of them. Give each model an optimizer of its own"
+                "it learned of them. Give each model its own optimizer"
             )
         with unchanged_on_error(self, self._items) if not self.built else contextlib.nullcontext():
             self._build_for(data)

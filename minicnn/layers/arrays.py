@@ -1,4 +1,4 @@
-"""Arrays that users give a layer in the place of its own: checked, and copied to its float type."""
+"""Arrays that users assign to a layer: checked, and copied to its float type."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import Copied
-from minicnn.optimizers import schedules
+from minicnn.optimizers.rate import Rate
 from minicnn.settings import Configured, Setting
 from minicnn.subclasses import refuse_vain_methods
 from minicnn.weights import Weight
@@ -122,7 +122,7 @@ class Optimizer(Copied, Configured):
     """
 
     slots: tuple[str, ...] = ()
-    learning_rate = schedules.Rate()
+    learning_rate = Rate()
     weight_decay = Setting(_or_none)
     clipnorm = Setting(_or_none)
     clipvalue = Setting(_or_none)
@@ -281,8 +281,8 @@ class Optimizer(Copied, Configured):
             if vector.shape != w.shape:
                 raise ValueError(
                     f"{type(self).__name__}: expected {vector.size} parameters, as in its steps so "
-                    f"far (see its state), received {w.size}. Give each model an optimizer of its "
-                    "own"
+                    f"far (see its state), received {w.size}. Give each model its own "
+                    "optimizer"
                 )
 
     # -- the gradient -----------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def nadam(o: Any, w: float, g: float, t: int, s: Any) -> float:
 
 
 def torch_nadam(torch: Any, o: Any, w: Any, gradients: Any) -> list[Any]:
-    """Their 0.96 has an exponent of its own, 0.004 unless it is given."""
+    """Their 0.96 has a separate exponent, 0.004 unless it is given."""
     theirs = torch.optim.NAdam(
         [w], o.learning_rate, (o.beta_1, o.beta_2), eps=o.epsilon, momentum_decay=1.0
     )

@@ -105,7 +105,7 @@ def test_an_optimizer_of_another_model_is_refused():
             model = Sequential([layer])
             optimizer = copy.deepcopy(other.optimizer) if forgotten else other.optimizer
             model.compile(optimizer, "mse")
-            with refused(ValueError, "Give each model an optimizer of its own", model=model):
+            with refused(ValueError, "Give each model its own optimizer", model=model):
                 model.fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)
             assert model.layers[0].built == (layer.declared_shape is not None)
 
@@ -144,7 +144,7 @@ def test_an_optimizer_serves_one_model_also_if_the_sizes_agree():
     one, two = compiled(), network()
     one.fit(X, Y, verbose=0)
     two.compile(one.optimizer, "sparse_categorical_crossentropy")
-    with pytest.raises(ValueError, match="Give each model an optimizer of its own"):
+    with pytest.raises(ValueError, match="Give each model its own optimizer"):
         two.fit(X, Y, verbose=0)
     assert one.optimizer.iterations == 5
 

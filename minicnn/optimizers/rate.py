@@ -1,0 +1,76 @@
+"""What an optimizer's `learning_rate` may be: a number, a schedule, or a function."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from minicnn import checks
+from minicnn.optimizers.schedules import KNOWN, LearningRateSchedule
+from minicnn.settings import Setting, restored
+
+
+def _checked(value: Any, name: str, who: str) -> Any:
+    """What `learning_rate` may be: a number, a schedule or its description, or a function."""
+    if isinstance(value, dict):
+        return restored(value, KNOWN.values(), name, who)
+    if isinstance(value, type) and issubclass(value, LearningRateSchedule):
+        raise TypeError(
+            f"{who}: expected {name} to be a number or a schedule, received the class "
+            f"{value.__name__}. Make an object of it: {value.__name__}(...)"
+        )
+    if isinstance(value, LearningRateSchedule) or _takes_nothing(value):
+        return value
+    return checks.real(value, name, who, low=0)
+
+
+def _takes_nothing(value: Any) -> bool:
+    """Whether it is a function that can be called without arguments."""
+    if not callable(value) or isinstance(value, type):
+        return False
+    try:
+        inspect.signature(value).bind()
+    except TypeError:
+        return False
+    except ValueError:  # of a builtin that does not say
+        return True
+    return True
+
+
+class Rate(Setting[Any]):
+    """The setting `learning_rate`: reading it gives the number now, whatever it comes from."""
+
+    def __init__(self) -> None:
+        super().__init__(_checked)
+
+    def given(self, thing: Any) -> Any:
+        return vars(thing)[self.name]
+
+    def __get__(self, thing: Any, owner: type) -> Any:
+        if thing is None or self.name not in vars(thing):
+            return super().__get__(thing, owner)
+        held = vars(thing)
+        if held.get("_rate") is not None:  # of the step that is being taken
+            return held["_rate"]
+        given = held[self.name]
+        if isinstance(given, float):
+            return given
+        if isinstance(given, LearningRateSchedule):
+            # as in Keras, gradients count here, not steps, where several make one step
+            every = held.get("gradient_accumulation_steps") or 1
+            given_step = held.get("iterations", 0) * every + held.get("waiting", 0)
+            value, what = given(given_step), f"{type(given).__name__}({given_step})"
+        else:
+            value, what = given(), "the function given as learning_rate"
+        value = value.item() if hasattr(value, "item") else value
+        return checks.real(value, f"the value of {what}", type(thing).__name__, low=0)
+
+    def __set__(self, thing: Any, value: Any) -> None:
+        before = vars(thing).get(self.name)
+        if isinstance(before, LearningRateSchedule) and not callable(value):
+            raise TypeError(
+                f"{type(thing).__name__}: expected {self.name} to stay with its schedule "
+                f"{checks.shown(before)}, received {checks.shown(value)}. Give another schedule, "
+                "or make the optimizer with a number, which may be set at any time"
+            )
+        super().__set__(thing, value)
