@@ -84,8 +84,10 @@ class Batch:
         self.y = None if data.y is None else data.y[rows]
         self.weight = None if data.weight is None else data.weight[rows]
         if data.verify is not None and self.y is not None:
-            with _changed_since_the_call_began():
+            try:
                 data.verify(self.y)
+            except ValueError as error:
+                raise _changed_since_the_call_began(error) from None
         self._data, self._x = data, data.x
         plain = data.x.flags.c_contiguous and data.x.dtype in GATHERED
         self._flat = data.x.reshape(len(data.x), -1) if plain else None
@@ -114,20 +116,18 @@ class Batch:
 
     def _expect_finite(self, rows: Array) -> None:
         """Raise ValueError if these rows of x, or float32's numbers for them, are not finite."""
-        with _changed_since_the_call_began():
+        try:
             checks.finite(self._x[rows], "x", self._data.who, dtype=self._data.dtype)
+        except ValueError as error:
+            raise _changed_since_the_call_began(error) from None
 
 
-@contextlib.contextmanager
-def _changed_since_the_call_began() -> Iterator[None]:
-    """Say of an error in a batch that the data were valid when the call began."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(
-            f"{error}. They were valid when the call began: leave the arrays alone while it works, "
-            "or give it a copy"
-        ) from None
+def _changed_since_the_call_began(error: ValueError) -> ValueError:
+    """The error of a batch, which says that the data were valid when the call began."""
+    return ValueError(
+        f"{error}. They were valid when the call began: leave the arrays alone while it works, "
+        "or give it a copy"
+    )
 
 
 # -- arguments ------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -67,22 +67,26 @@ class Setting(Generic[T]):
     @overload
     def __get__(self, thing: object, owner: type) -> T: ...
     def __get__(self, thing: object | None, owner: type) -> Setting[T] | T:
-        if thing is not None:
-            try:
-                return thing.__dict__[self.name]
-            except KeyError:
-                pass
+        """The default, or the setting itself: what an object holds is found before this is asked.
+
+        That is why there is no `__set__` here; a step of training reads fifty settings.
+        """
         if self.default is not NO_DEFAULT:
             return self.default
         if thing is None:
             return self
         raise AttributeError(f"{owner.__name__} has no {self.name} yet")
 
+    if TYPE_CHECKING:  # that any value may be assigned, whatever type is held
+
+        def __set__(self, thing: Any, value: Any) -> None: ...
+
     def given(self, thing: Any) -> Any:
         """What stands for the setting in `get_config` and `repr`."""
         return getattr(thing, self.name)
 
-    def __set__(self, thing: Any, value: Any) -> None:
+    def put(self, thing: Any, value: Any) -> None:
+        """Check the value, and have `thing` hold what the check returns."""
         held = vars(thing)
         who = getattr(thing, "who", type(thing).__name__)
         if self.fixed and self.name in held and thing.settled:
@@ -100,7 +104,42 @@ class Setting(Generic[T]):
                 raise
 
 
-class Configured:
+class ReadSetting(Setting[T]):
+    """A setting that is asked at every reading: a subclass defines `__get__`."""
+
+    def __set__(self, thing: Any, value: Any) -> None:
+        self.put(thing, value)
+
+
+class HasSettings:
+    """Every assignment to a `Setting` of the class is checked."""
+
+    _declared: ClassVar[Mapping[str, Setting[Any]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A plain class attribute over a setting is the setting's default."""
+        super().__init_subclass__(**kwargs)
+        for name, value in list(vars(cls).items()):
+            inherited = [vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)]
+            plain = not hasattr(type(value), "__get__")
+            if plain and inherited and isinstance(setting := inherited[0], Setting):
+                new = Setting(setting.check, fixed=setting.fixed, default=value)
+                new.__set_name__(cls, name)
+                setattr(cls, name, new)
+        found = {
+            name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()
+        }
+        cls._declared = {name: one for name, one in found.items() if isinstance(one, Setting)}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setting = self._declared.get(name)
+        if setting is None:
+            super().__setattr__(name, value)
+        else:
+            setting.put(self, value)
+
+
+class Configured(HasSettings):
     """Base of everything with settings: layers, optimizers, losses, metrics and the rest.
 
     Attributes
@@ -118,23 +157,13 @@ class Configured:
     instead: ClassVar[Mapping[str, str]] = {}
     settled: bool = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """A plain class attribute over a setting is the setting's default."""
-        super().__init_subclass__(**kwargs)
-        for name, value in list(vars(cls).items()):
-            inherited = [vars(base).get(name) for base in cls.__mro__[1:] if name in vars(base)]
-            plain = not hasattr(type(value), "__get__")
-            if plain and inherited and isinstance(setting := inherited[0], Setting):
-                new = Setting(setting.check, fixed=setting.fixed, default=value)
-                new.__set_name__(cls, name)
-                setattr(cls, name, new)
-
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse a name that is likely meant for a setting; other new attributes are free."""
-        kind: Any = type(self)
-        new = name not in vars(self) and not hasattr(kind, name)
-        if new and not of_the_user(kind) and (advice := _advice(kind, name)):
-            raise TypeError(f"{kind.__name__} has no attribute {name!r}. {advice}")
+        if name not in vars(self) and name not in self._declared:
+            kind: Any = type(self)
+            new = not hasattr(kind, name) and not of_the_user(kind)
+            if new and (advice := _advice(kind, name)):
+                raise TypeError(f"{kind.__name__} has no attribute {name!r}. {advice}")
         super().__setattr__(name, value)
 
     def expect_consistent(self) -> None:

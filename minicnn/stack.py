@@ -35,7 +35,7 @@ from minicnn.layers.input import InputLayer
 from minicnn.layers.names import unique_name
 from minicnn.layers.subclassing import checked_init
 from minicnn.parameters import FlatParameters
-from minicnn.settings import Setting
+from minicnn.settings import HasSettings, Setting
 from minicnn.weights import HasWeights, Weight
 
 Array = NDArray[Any]
@@ -50,7 +50,7 @@ _served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Stack]] = (
 )
 
 
-class Stack(HasWeights):
+class Stack(HasSettings, HasWeights):
     """What `Sequential` is before it is compiled: layers, shapes and weights."""
 
     name = Setting(checks.text)

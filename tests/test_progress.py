@@ -149,7 +149,7 @@ def seen(width, *arguments, code=FIT, **environment):
     return stands, [line for line in ever if line]
 
 
-NUMBER = r"\d\.\d{4}(e[+-]\d\d)?"
+NUMBER = r"\d+\.\d{4}(e[+-]\d\d)?"
 EPOCH = rf"accuracy: {NUMBER} - loss: {NUMBER} - val_accuracy: {NUMBER} - val_loss: {NUMBER}"
 
 

@@ -100,7 +100,8 @@ class Lane:
                 views[key] = gradient[start : start + array.size].reshape(array.shape)  # type: ignore[index]
                 start += array.size
             layer.grads.update(views)  # in place: a layer inside may write into the same dict
-            self._views.append((layer, views))
+            if views:
+                self._views.append((layer, views))
         self.stages = plan.stages(self.layers)
         self._learning = plan.learning
         self.fuses = plan.fuses
@@ -147,7 +148,7 @@ class Lane:
 
     def penalty(self) -> float:
         """The last shard's part of the penalties on outputs; see `layers/regularization.py`."""
-        return sum(one.penalty for one in self._penalties)
+        return sum([one.penalty for one in self._penalties])
 
     def forget(self) -> None:
         """Release the activations of the last forward."""

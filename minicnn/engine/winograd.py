@@ -200,12 +200,16 @@ def mark_windows(largest: Any, windows: Any) -> tuple[int, int, bool]:
 @jit_sums
 def is_wide(W: Any) -> bool:
     """Whether one weight of W (9, ..) is so large that sums without it lose digits beside it."""
-    largest, total = np.float32(0), np.float32(0)
+    bits, total = np.int32(0), np.float32(0)
     for k in range(W.shape[0]):
         for c in range(W.shape[1]):
-            largest = max(largest, abs(W[k, c]))
             total += abs(W[k, c])
-    return largest * np.float32(W.size) > WEIGHT_RANGE * total
+        # floats of one sign are in the order of their bits, and only integers' max is vectorized
+        of_tap = W[k].view(np.int32)
+        for c in range(W.shape[1]):
+            bits = max(bits, of_tap[c] & np.int32(0x7FFFFFFF))
+    largest = np.array([bits], np.int32).view(np.float32)[0]
+    return bool(largest * np.float32(W.size) > WEIGHT_RANGE * total)
 
 
 class InputKernels(NamedTuple):

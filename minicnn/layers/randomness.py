@@ -52,7 +52,7 @@ class RandomLayer(Layer):
         self.seek(0, 0)
 
     def seek(self, step: int, sample: int) -> None:
-        self._step, self._sample = step, sample
+        vars(self).update(_step=step, _sample=sample)  # past the checks: each shard begins so
 
     def _place(self, size: int) -> tuple[int, int, int]:
         """Two keys and the first counter of this step, for samples of `size` numbers."""

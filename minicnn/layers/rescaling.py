@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn import checks, config
 from minicnn.layers.base import Array, Layer, Shape
-from minicnn.settings import Setting
+from minicnn.settings import ReadSetting
 
 
 def _numbers(value: Any, name: str, who: str) -> float | tuple[float, ...]:
@@ -47,16 +47,17 @@ def _read_only(value: Any) -> Any:
     return numbers
 
 
-class _PerChannel(Setting[Any]):
+class _PerChannel(ReadSetting[Any]):
     """A number, or an array of one for each channel, which has to fit the layer's float type."""
 
     def __get__(self, thing: Any, owner: type) -> Any:
-        return _read_only(super().__get__(thing, owner))
+        held = {} if thing is None else vars(thing)
+        return _read_only(held[self.name] if self.name in held else super().__get__(thing, owner))
 
-    def __set__(self, thing: Any, value: Any) -> None:
+    def put(self, thing: Any, value: Any) -> None:
         checked = self.check(value, self.name, thing.who)
         _expect_to_fit(checked, self.name, thing.who, thing.dtype)
-        super().__set__(thing, checked)
+        super().put(thing, checked)
 
 
 class Rescaling(Layer):

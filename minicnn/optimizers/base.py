@@ -164,6 +164,7 @@ class Optimizer(Copied, Configured):
         self._refuse_unknown(keras)
         self._rate: float | None = None  # of the step that is being taken
         self._due = True  # whether it moves w: not while gradients are summed up
+        self._moving: list[Array] = []  # the slots of the step
         self._excluded: tuple[list[str], str] = [], ""  # paths, and a pattern of names
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -178,7 +179,7 @@ class Optimizer(Copied, Configured):
         self.iterations = 0
         self.waiting = 0
         self.state = {}
-        self._expect_one_limit()
+        self.expect_consistent()
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name, given) for name, given in NOTHING.items()}
@@ -240,8 +241,7 @@ class Optimizer(Copied, Configured):
                 g_part = np.clip(g_part, -self.clipvalue, self.clipvalue)
             if self.weight_decay and decays:
                 w_part -= w.dtype.type(self.learning_rate * self.weight_decay) * w_part
-            slots = (self.state[slot][part] for slot in self.slots)
-            (step or self.step)(w_part, g_part, *slots)
+            (step or self.step)(w_part, g_part, *[vector[part] for vector in self._moving])
             if self.gradient_accumulation_steps:
                 self.state[ACCUMULATOR][part] = 0
         if self.use_ema:
@@ -257,27 +257,31 @@ class Optimizer(Copied, Configured):
         Raises ValueError if the optimizer has served a vector of another length.
         """
         self.check(w)
-        self._rate = None
         rate = self.learning_rate  # before the count: a schedule's step 0 is the first
         for slot in self._vectors():
             if slot not in self.state:
                 self.state[slot] = self._first(slot, w)
-        self.waiting += 1
-        self._due = self.waiting >= (self.gradient_accumulation_steps or 1)
-        if self._due:
-            self.iterations += 1
-            self.waiting = 0
-        self._rate = rate
+        several = self.gradient_accumulation_steps
+        due = not several or self.waiting + 1 >= several
+        # past the checks of settings, which take longer than the step of a small model
+        vars(self).update(
+            _rate=rate,
+            _due=due,
+            _moving=[self.state[slot] for slot in self.slots],
+            iterations=self.iterations + due,
+            waiting=0 if due else self.waiting + 1,
+        )
 
     def end(self) -> None:
         """The step is over: `learning_rate` is that of the next one."""
-        self._rate = None
+        vars(self).update(_rate=None, _moving=[])
 
     def check(self, w: Array) -> None:
         """Raise ValueError if the optimizer has served a vector of another length."""
-        self._expect_one_limit()
-        _slots(self.state, "state", type(self).__name__)
         for vector in self.state.values():
+            if type(vector) is np.ndarray and (vector.shape, vector.dtype) == (w.shape, w.dtype):
+                continue
+            _slots(self.state, "state", type(self).__name__)
             if vector.shape != w.shape:
                 raise ValueError(
                     f"{type(self).__name__}: expected {vector.size} parameters, as in its steps so "
@@ -378,8 +382,12 @@ class Optimizer(Copied, Configured):
 
     def _vectors(self) -> list[str]:
         """The names of all that `state` is to hold."""
-        wanted = {AVERAGE: self.use_ema, ACCUMULATOR: self.gradient_accumulation_steps}
-        return [*self.slots, *(name for name, there in wanted.items() if there)]
+        names = [*self.slots]
+        if self.use_ema:
+            names.append(AVERAGE)
+        if self.gradient_accumulation_steps:
+            names.append(ACCUMULATOR)
+        return names
 
     def _first(self, slot: str, w: Array) -> Array:
         """A vector of `state` before the first step."""
@@ -405,7 +413,8 @@ class Optimizer(Copied, Configured):
                 f"{type(self).__name__}: expected g of w's shape {w.shape}, received {g.shape}"
             )
 
-    def _expect_one_limit(self) -> None:
+    def expect_consistent(self) -> None:
+        """Raise ValueError if more than one limit on the gradient is set."""
         limits = ("clipnorm", "clipvalue", "global_clipnorm")
         given = {name: value for name in limits if (value := getattr(self, name)) is not None}
         if len(given) > 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 from minicnn import checks
 from minicnn.optimizers.schedules import KNOWN, LearningRateSchedule
-from minicnn.settings import Setting, restored
+from minicnn.settings import ReadSetting, restored
 
 
 def _checked(value: Any, name: str, who: str) -> Any:
@@ -37,7 +37,7 @@ def _takes_nothing(value: Any) -> bool:
     return True
 
 
-class Rate(Setting[Any]):
+class Rate(ReadSetting[Any]):
     """The setting `learning_rate`: reading it gives the number now, whatever it comes from."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Rate(Setting[Any]):
         value = value.item() if hasattr(value, "item") else value
         return checks.real(value, f"the value of {what}", type(thing).__name__, low=0)
 
-    def __set__(self, thing: Any, value: Any) -> None:
+    def put(self, thing: Any, value: Any) -> None:
         before = vars(thing).get(self.name)
         if isinstance(before, LearningRateSchedule) and not callable(value):
             raise TypeError(
@@ -73,4 +73,4 @@ class Rate(Setting[Any]):
                 f"{checks.shown(before)}, received {checks.shown(value)}. Give another schedule, "
                 "or make the optimizer with a number, which may be set at any time"
             )
-        super().__set__(thing, value)
+        super().put(thing, value)

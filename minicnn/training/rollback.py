@@ -36,8 +36,8 @@ class Snapshot:
         for name in self._copies.keys() - self._kept:
             del self._copies[name]
         self._kept = set()
-        held = [optimizer.state, *states]
-        self._undo += [partial(_refill, one, dict(one)) for one in held if one]
+        held = [optimizer.state, *filter(None, states)]
+        self._undo += [partial(_refill, one, dict(one)) for one in held]
         for number, state in enumerate(held[1:]):
             for key, array in state.items():
                 self.keep((number, key), array)

@@ -12,6 +12,7 @@ taken back if anything fails. `plain.py` is the same step in a few lines.
 from __future__ import annotations
 
 import bisect
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -31,8 +32,9 @@ from minicnn.layers import Softmax
 from minicnn.layers.regularization import with_penalties
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
+from minicnn.optimizers import Optimizer
 from minicnn.protocols import Model
-from minicnn.training.finite import NotFiniteError, first_not_finite, not_finite
+from minicnn.training.finite import NotFiniteError, all_finite, first_not_finite, not_finite
 from minicnn.training.interrupts import undisturbed
 from minicnn.training.rollback import Snapshot
 
@@ -86,9 +88,10 @@ class Runner:
         self.single_pass = single_pass(model.optimizer, model.dtype) if plan.fuses else None
         sparse = type(self.loss) is SparseCategoricalCrossentropy and self.loss.from_logits
         self.single_pass_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
-        self.penalized = model.store.ruled("regularizers", model.trainable_parts)
-        self.constrained = model.store.ruled("constraints", model.trainable_parts)
-        self.store = model.store
+        self.store, self.parts = model.store, model.trainable_parts
+        self.pieces = _pieces(len(self.store.params), self.parts)
+        self.penalized = self.store.ruled("regularizers", self.parts)
+        self.constrained = self.store.ruled("constraints", self.parts)
         self.snapshot = Snapshot()
         self._running = threading.Lock()  # held during a step
         self._process = os.getpid()
@@ -139,15 +142,15 @@ class Runner:
 
         self.network.gradient(len(batch), work, other_jobs)
         penalty = self.penalty(penalties)
-        finite = bool(np.isfinite(losses).all() and np.isfinite(penalty))
+        finite = bool(np.isfinite(losses).all() and math.isfinite(penalty))
         return self._values(batch, losses, out, penalty), finite
 
     def penalty(self, on_outputs: dict[int, float]) -> float:
         """All penalties of a step: those on outputs, of each shard, and those on parameters."""
-        w = self.store.params
-        return sum(on_outputs[start] for start in sorted(on_outputs)) + sum(
-            one.penalty(w) for one in self.penalized
-        )
+        total = float(sum(map(on_outputs.__getitem__, sorted(on_outputs))))
+        for one in self.penalized:
+            total += one.penalty(self.store.params)
+        return total
 
     def loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
         """Write the losses of the shard; returns the gradient of their part of the mean."""
@@ -238,10 +241,10 @@ class Runner:
 
         Slots that it has yet to create are gone after `restore`.
         """
-        vectors = {"parameters": model.store.params, **model.optimizer.state}
+        vectors = {"parameters": self.store.params, **model.optimizer.state}
         return [
             partial(self.snapshot.keep, name, vector, part)
-            for _, moving in _pieces(len(model.store.params), model.trainable_parts)
+            for _, moving in self.pieces
             for part in moving
             for name, vector in vectors.items()
         ]
@@ -252,7 +255,7 @@ class Runner:
             for key, array in layer.state.items():
                 if not np.isfinite(array).all():
                     return f"{key} of {layer.who}"
-        if np.isfinite(model.store.params).all():
+        if all_finite(self.store.params):
             return ""
         step = f"the step of {checks.shown(model.optimizer)}"
         overflown = (
@@ -269,14 +272,14 @@ class Runner:
         A gradient so long that its square is not finite counts as infinite: optimizers square it.
         Works through the vectors piece by piece, so that each thread can take the next.
         """
-        optimizer, w, g = model.optimizer, model.store.params, model.store.grads
-        parts = model.trainable_parts
+        optimizer, w, g = model.optimizer, self.store.params, self.store.grads
         optimizer.begin(w)
         try:
             whole = bool(self.penalized or optimizer.limits_norms)
             if whole:  # the gradient has to be there before any of it is used
-                self._sum(model)
-            rules = self._rules(model)
+                self._sum()
+            # where the optimizer treats parameters differently
+            rules = self._rules(optimizer) if optimizer.limits_norms or optimizer.excludes else None
             finite = []
 
             def work(piece: tuple[slice, list[slice]]) -> None:
@@ -284,38 +287,32 @@ class Runner:
                 with np.errstate(all="ignore"):  # each thread has its own
                     if not whole:
                         self.network.sum(place, g)
-                    finite.append(all(np.isfinite(np.dot(g[part], g[part])) for part in moving))
+                    finite.append(all(math.isfinite(np.dot(g[part], g[part])) for part in moving))
                     for part in moving if finite[-1] else ():
-                        optimizer.move(w, g, part, *rules(part), self.single_pass)
+                        rule = rules(part) if rules else (1.0, True)
+                        optimizer.move(w, g, part, *rule, self.single_pass)
 
-            if (
-                self.single_pass is None
-            ):  # a step of the user's own may want to see whole parameters
-                work((slice(0, len(w)), parts))
+            if self.single_pass is None:  # the user's own may want to see whole parameters
+                work((slice(0, len(w)), self.parts))
             else:
-                threads.run(work, _pieces(len(w), parts, join=not self._by_parameter(model)))
+                threads.run(work, _pieces(len(w), self.parts, join=False) if rules else self.pieces)
         finally:
             optimizer.end()
         if not all(finite):
             return False
-        threads.run(lambda one: one.constrain(w), self.constrained)
+        if self.constrained:
+            threads.run(lambda one: one.constrain(w), self.constrained)
         return True
 
-    def _sum(self, model: Model) -> None:
+    def _sum(self) -> None:
         """The whole gradient of the batch, with that of the penalties."""
-        w, g = model.store.params, model.store.grads
-        threads.run(lambda piece: self.network.sum(piece[0], g), _pieces(len(w), []))
+        w, g = self.store.params, self.store.grads
+        threads.run(lambda piece: self.network.sum(piece[0], g), self.pieces)
         threads.run(lambda one: one.add_gradient(w, g), self.penalized)
 
-    def _by_parameter(self, model: Model) -> bool:
-        """Whether the optimizer treats the parameters differently."""
-        return model.optimizer.limits_norms or model.optimizer.excludes
-
-    def _rules(self, model: Model) -> Callable[[slice], tuple[float, bool]]:
+    def _rules(self, optimizer: Optimizer) -> Callable[[slice], tuple[float, bool]]:
         """A function of a part of the vector: the factor on its gradient, and whether it decays."""
-        optimizer, g, parts = model.optimizer, model.store.grads, model.trainable_parts
-        if not self._by_parameter(model):
-            return lambda part: (1.0, True)
+        g, parts = self.store.grads, self.parts
         norms = np.zeros(len(parts))
 
         def measure(k: int) -> None:
@@ -325,7 +322,7 @@ class Runner:
         if optimizer.limits_norms:
             threads.run(measure, range(len(parts)))
         factors = optimizer.factors(norms.tolist())
-        decays = [optimizer.decays(path) for path in model.store.paths(parts)]
+        decays = [optimizer.decays(path) for path in self.store.paths(parts)]
         starts = [part.start for part in parts]
 
         def rules(part: slice) -> tuple[float, bool]:
