@@ -23,6 +23,7 @@ from minicnn import (
     models,
     optimizers,
     regularizers,
+    saving,
     utils,
 )
 from minicnn.config import show_config
@@ -57,6 +58,7 @@ __all__ = [
     "models",
     "optimizers",
     "regularizers",
+    "saving",
     "set_num_threads",
     "show_config",
     "utils",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import checks, inputs, summary
+from minicnn import checks, inputs, saving, summary
 from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
 from minicnn.compiled import Compiled
@@ -19,10 +19,19 @@ from minicnn.engine.blas import single_threaded_blas
 from minicnn.layers.base import Layer, Shape
 from minicnn.layers.regularization import OutputPenalty
 from minicnn.progress import checked_verbose
+from minicnn.saving import config as saved_config
+from minicnn.saving.files import (
+    clone_model,
+    load_model,
+    model_from_json,
+    save_model,
+)
 from minicnn.training import loop
 from minicnn.training.finite import expect_finite
 
 Array = NDArray[Any]
+
+__all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 BATCH_SIZE = 32  # Keras's default
 
@@ -159,6 +168,88 @@ class Sequential(Compiled):
         )
         lines = [f'Model: "{self.name}"', summary.table(rows, line_length), *counts]
         (print_fn or say)("\n".join(lines))
+
+    # -- in files ---------------------------------------------------------------------------------
+
+    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None) -> None:
+        """Write the whole model to a `.keras` file: layers, weights, and how training stands.
+
+        `minicnn.models.load_model` makes the same model of it, which goes on training bit for bit;
+        Keras opens it, too. The old file is replaced as a whole or stays.
+
+        Parameters
+        ----------
+        filepath : str or path
+            Ends in ".keras".
+        overwrite : bool
+            False raises FileExistsError if there is a file.
+        zipped : bool, optional
+            Only True: the file is a zip archive.
+
+        Raises
+        ------
+        TypeError
+            For a setting that a file cannot hold, such as a function as learning rate.
+        ValueError
+            For another ending of the path.
+        OSError
+            Where nothing can be written.
+        """
+        checks.expect_defaults({"zipped": zipped}, {"zipped": (None, True)}, "save()")
+        saving.save_model(self, filepath, overwrite)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the weights to a `.weights.h5` file, as Keras does, or to a `.npz` file.
+
+        A `.weights.h5` file also holds the optimizer's variables, if the model is compiled. A
+        `.npz` file holds one array under the path of each weight ("dense/kernel"), for NumPy.
+
+        Raises ValueError before the model is built or for another ending, FileExistsError if there
+        is a file and `overwrite` is False, OSError where nothing can be written.
+        """
+        saving.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
+        """Set the weights from a `.weights.h5`, `.keras` or `.npz` file, of minicnn or of Keras.
+
+        The layers of the first two are found by class and order, whatever their names; arrays of a
+        `.npz` by their names. A `.weights.h5` also sets the optimizer's variables, if this one has
+        the same settings and has taken steps. In a `.weights.h5` that Keras has written nothing
+        says whether its numbers are those that were saved: only its structure can be checked.
+
+        Parameters
+        ----------
+        skip_mismatch : bool
+            Leave out layers that do not fit, with a warning.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            Before the model is built; `saving.SavedFileError` if the file is damaged or does not
+            fit. The model is unchanged then.
+        """
+        saving.load_weights(self, filepath, skip_mismatch)
+
+    def get_config(self) -> dict[str, Any]:
+        """Name, layers and shape of the input in Keras's form, for `from_config` and for JSON."""
+        return saved_config.sequential_config(self)
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Sequential:
+        """A new model with the layers that `get_config` has told, with first values of its own.
+
+        Raises TypeError or ValueError for anything else, and for classes that are not known.
+        """
+        with saving.custom_object_scope(custom_objects):
+            return saved_config.sequential_of(cls, config)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The layers' settings as JSON, without weights, for `models.model_from_json`."""
+        return saved_config.to_json(saved_config.model_to_keras(self), **kwargs)
 
     # -- one walk through the layers --------------------------------------------------------------
 

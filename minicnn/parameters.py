@@ -146,6 +146,14 @@ class FlatParameters:
         chosen = {id(layer) for layer in layers if layer.trainable}
         return [view.place for view in self._views if id(view.layer) in chosen]
 
+    def views(self) -> list[View]:
+        """Every parameter with its place in the vectors, in their order."""
+        return list(self._views)
+
+    def shapes(self) -> dict[int, tuple[int, ...]]:
+        """The shape of each parameter, by where it begins in the vectors."""
+        return {view.place.start: view.param.shape for view in self._views}
+
     def paths(self, parts: Iterable[slice]) -> list[str]:
         """The parameters at these `parts` by Keras's names: "dense/kernel"."""
         starts = {part.start for part in parts}

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 
-from minicnn import checks
+from minicnn import checks, custom_objects
 from minicnn.subclasses import nearest, of_the_user
 
 T = TypeVar("T")
@@ -329,13 +329,18 @@ def encoded(value: Any, name: str, who: str) -> Any:
 
 def described(thing: Configured) -> dict[str, Any]:
     """An object inside a config: Keras's form, without what only Keras needs."""
-    return {"class_name": type(thing).__name__, "config": thing.get_config()}
+    kind: Any = type(thing)
+    description = {"class_name": kind.__name__, "config": thing.get_config()}
+    if of_the_user(kind):
+        description["registered_name"] = custom_objects.get_registered_name(kind)
+    return description
 
 
 def restored(description: Mapping[str, Any], known: Iterable[type[C]], name: str, who: str) -> C:
-    """The object of one of the `known` classes that `{"class_name": ..., "config": ...}` describes.
+    """The object that `{"class_name": ..., "config": ...}` describes.
 
-    Only these classes are made: a name is never looked up anywhere else, so that a file cannot
+    It is of one of the `known` classes, or of one of the user's that `custom_objects.py` knows and
+    that derives from the same base. A name is never looked up anywhere else, so that a file cannot
     have other code run.
 
     Raises TypeError or ValueError for anything else.
@@ -349,9 +354,41 @@ def restored(description: Mapping[str, Any], known: Iterable[type[C]], name: str
             f"{checks.shown(dict(description))}"
         )
     kind = description["class_name"]
-    if not isinstance(kind, str) or kind not in classes:
-        raise (ValueError if isinstance(kind, str) else TypeError)(
-            f"{who}: expected class_name of {name} to be one of {', '.join(sorted(classes))}, "
-            f"received {checks.shown(kind)}. Objects of other classes have to be given themselves"
+    if not isinstance(kind, str):
+        raise TypeError(
+            f"{who}: expected class_name of {name} to be a text, received {checks.shown(kind)}"
         )
-    return classes[kind].from_config(description["config"])
+    own = own_class(description)
+    if own is None and kind in classes:
+        return classes[kind].from_config(description["config"])
+    base = common_base(classes.values())
+    if own is None:
+        raise ValueError(
+            f"{who}: expected class_name of {name} to be one of {', '.join(sorted(classes))}, "
+            f"received {checks.shown(kind)}. Give a class of your own as custom_objects="
+            f"{{{checks.shown(kind)}: ...}}, or write @register_keras_serializable() above it"
+        )
+    if not (isinstance(own, type) and issubclass(own, base)):
+        raise TypeError(
+            f"{who}: expected {name} to be of a class derived from {base.__name__}, received "
+            f"{checks.shown(own)}, which custom_objects have as {checks.shown(kind)}"
+        )
+    made: Any = own
+    return made.from_config(description["config"])
+
+
+def own_class(description: Mapping[str, Any]) -> Any:
+    """The user's class or function that a description names, by either name; None if none."""
+    names = (description.get("registered_name"), description["class_name"])
+    found = (custom_objects.get_registered_object(one) for one in names if isinstance(one, str))
+    return next((one for one in found if one is not None), None)
+
+
+def common_base(classes: Iterable[type]) -> Any:
+    """The nearest public class that all of them derive from."""
+    first, *others = classes
+    return next(
+        kind
+        for kind in first.__mro__
+        if not kind.__name__.startswith("_") and all(issubclass(one, kind) for one in others)
+    )

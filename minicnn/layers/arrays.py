@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,33 @@ from minicnn import checks, config
 from minicnn.layers.shapes import Shape
 
 Array = NDArray[Any]
+
+_room: ContextVar[list[int] | None] = ContextVar("numbers that layers may still take", default=None)
+
+
+@contextlib.contextmanager
+def unfilled(most: int) -> Iterator[None]:
+    """Inside, layers are built without first values, since a file's take their place.
+
+    They may take `most` numbers in all, as many as the file holds: it says how large the layers
+    are, and could ask for more memory than there is.
+    """
+    token = _room.set([most])
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
+def without_values(shape: Shape, dtype: Any, who: str) -> Array | None:
+    """Zeros of that shape inside `unfilled`; None elsewhere. Raises ValueError beyond its limit."""
+    room = _room.get()
+    if room is None:
+        return None
+    room[0] -= math.prod(shape)
+    if room[0] < 0:
+        raise ValueError(f"{who}: expected as many numbers as the file holds, received {shape}")
+    return np.zeros(shape, dtype)
 
 
 def is_float_array(given: Any) -> bool:

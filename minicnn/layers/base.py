@@ -29,7 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, constraints, initializers, regularizers, seeds
-from minicnn.layers.arrays import checked_weights, is_float_array, nearest_float, replacement
+from minicnn.layers.arrays import (
+    checked_weights,
+    is_float_array,
+    nearest_float,
+    replacement,
+    without_values,
+)
 from minicnn.layers.contents import Replicable, layers_inside, replace_arrays
 from minicnn.layers.names import unique_name
 from minicnn.layers.shapes import (
@@ -285,6 +291,10 @@ class Layer(Replicable, Configured, HasWeights):
         if isinstance(initializer, type) or not callable(initializer):
             initializer = initializers.get(initializer, self.who)
         dtype = self._dtype or np.dtype(config.floatx())
+        unfilled = without_values(shape, dtype, self.who)
+        if unfilled is not None:
+            self._dtype = dtype
+            return unfilled
         rng = self.rng or seeds.new_generator()
         who = f"{self.who}: {type(initializer).__name__}"  # it may have a __call__ of its own
         try:

@@ -78,6 +78,8 @@ class LayerNormalization(NormalizingLayer):
     (array([-5.,  8.]), array([5., 8.]))
     """
 
+    ignored = {"rms_scaling": (False,)}
+
     def __init__(
         self,
         axis: int | list[int] = -1,

@@ -1,0 +1,296 @@
+"""Whole models and weights to files and back; see `minicnn.saving`."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn import checks
+from minicnn.custom_objects import checked as checked_custom_objects
+from minicnn.custom_objects import custom_object_scope
+from minicnn.layers.arrays import unfilled
+from minicnn.saving import archive, atomic, config, hdf5, npz, state
+from minicnn.saving.errors import SavedFileError, named
+
+if TYPE_CHECKING:
+    from minicnn.models import Sequential
+
+KERAS = "3.15.1"  # whose format this is
+FORMAT = 1
+
+
+# -- models ---------------------------------------------------------------------------------------
+
+
+def save_model(model: Sequential, filepath: Any, overwrite: bool = True) -> None:
+    """As `model.save(filepath)`."""
+    _expect_model(model, "save_model")
+    path = _path(filepath, (".keras",), "save", "model.keras")
+    _expect_free(path, overwrite, "save")
+    atomic.write(path, model_bytes(model))
+
+
+def model_bytes(model: Sequential) -> bytes:
+    """The content of a `.keras` file."""
+    from minicnn import __version__
+
+    if not model.built:
+        warnings.warn(
+            f"save: {model.who} is not built yet, so it is saved without weights. Build it first",
+            UserWarning,
+            stacklevel=4,
+        )
+    now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+    metadata = {"keras_version": KERAS, "date_saved": now, "minicnn_version": __version__}
+    members = {
+        archive.METADATA: config.to_json(metadata).encode(),
+        archive.CONFIG: config.to_json(config.model_to_keras(model)).encode(),
+        archive.WEIGHTS: _weights_bytes(model),
+    }
+    private = {
+        "format": FORMAT,
+        "minicnn_version": __version__,
+        "sha256": archive.sha256(members),
+        "state": state.private(model),
+    }
+    members[archive.PRIVATE] = config.to_json(private).encode()
+    return archive.packed(members)
+
+
+def load_model(
+    filepath: Any,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Sequential:
+    """The model in a `.keras` file, of minicnn or of Keras.
+
+    Parameters
+    ----------
+    filepath : str or path
+        Ends in ".keras".
+    custom_objects : dict, optional
+        Classes and functions of your own by their names, in addition to those that
+        `register_keras_serializable` knows.
+    compile : bool
+        Compile it as it was, with the optimizer where it stopped. A model that minicnn has saved
+        goes on bit for bit: random numbers, slots, schedules. False leaves it uncompiled.
+    safe_mode : bool
+        Only True: no code of a file is ever run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    SavedFileError
+        If the file is damaged, holds something else, or what is not known here. A ValueError.
+    """
+    path = _existing(filepath, (".keras",), "load_model")
+    custom_objects = checked_custom_objects(custom_objects, "load_model")
+    compile = checks.boolean(compile, "compile", "load_model")
+    checks.expect_defaults({"safe_mode": safe_mode}, {"safe_mode": (True,)}, "load_model()")
+    with named(path):
+        return model_from_bytes(path.read_bytes(), custom_objects, compile)
+
+
+def model_from_bytes(
+    file: bytes, custom_objects: Mapping[str, Any] | None = None, compile: bool = True
+) -> Sequential:
+    """The model in the content of a `.keras` file."""
+    members = archive.unpacked(file)
+    private = _verified(members)
+    description = config.parsed(_member(members, archive.CONFIG))
+    content = hdf5.read(_member(members, archive.WEIGHTS))
+    numbers = sum(one.size for one in content.under("layers").values())
+    with custom_object_scope(custom_objects):
+        with unfilled(numbers):
+            model = config.model_of(description)
+        state.weights_of(model, content).put_in()
+        if compile:
+            config.compile_as(model, description)
+    if private is not None:
+        state.put_private(model, private["state"])
+    progress = state.progress_of(model, content) if model.built and model._compiled else None
+    if progress is not None:
+        progress.put_in()
+    if private is None:
+        model.steps_taken = progress.count if progress is not None else 0
+        if progress is None and model.built and model._compiled and content.under("optimizer/vars"):
+            warnings.warn(
+                "load_model: the file's optimizer has other variables than this one, which starts "
+                "afresh",
+                UserWarning,
+                stacklevel=3,
+            )
+    elif model._compiled:
+        if progress is None and content.under("optimizer/vars"):
+            raise SavedFileError("its optimizer has other variables than its settings ask for")
+        state.put_optimizer(model, private["state"])
+    return model
+
+
+def _member(members: Mapping[str, memoryview], name: str) -> memoryview:
+    if name not in members:
+        raise SavedFileError(f"it has no {name}")
+    return members[name]
+
+
+def _verified(members: Mapping[str, memoryview]) -> dict[str, Any] | None:
+    """What minicnn has added to the file, once all digests are right; None in a file of Keras's."""
+    metadata = config.parsed(_member(members, archive.METADATA))
+    ours = isinstance(metadata, dict) and "minicnn_version" in metadata
+    if not ours and archive.PRIVATE not in members:
+        return None
+    private = config.parsed(_member(members, archive.PRIVATE))
+    if not isinstance(private, dict) or private.get("format") != FORMAT:
+        raise SavedFileError(
+            f"it is of the format {checks.shown(private.get('format'))}, and this version of "
+            f"minicnn reads {FORMAT}"
+            if isinstance(private, dict)
+            else f"{archive.PRIVATE} is damaged"
+        )
+    digests = {name: content for name, content in members.items() if name != archive.PRIVATE}
+    if private.get("sha256") != archive.sha256(digests):
+        raise SavedFileError("a member is not the one that was saved (SHA-256 differs)")
+    return private
+
+
+# -- configurations -------------------------------------------------------------------------------
+
+
+def model_from_json(
+    json_string: str, custom_objects: Mapping[str, Any] | None = None
+) -> Sequential:
+    """A new model with the layers that `model.to_json()` has told, with first values of its own.
+
+    Raises TypeError for what is no text, SavedFileError, a ValueError, for what is no such JSON.
+    """
+    if not isinstance(json_string, str):
+        raise TypeError(
+            f"model_from_json: expected json_string to be a text, received "
+            f"{checks.shown(json_string)}"
+        )
+    with named("model_from_json"), custom_object_scope(custom_objects):
+        return config.model_of(config.parsed(json_string))
+
+
+def clone_model(
+    model: Sequential, input_tensors: Any = None, clone_function: Any = None
+) -> Sequential:
+    """A new model with layers like those of `model`, and first values of its own; not compiled.
+
+    Parameters
+    ----------
+    clone_function : callable(layer) -> layer, optional
+        Gives the new model's layer for each of the old one's; without it a layer of the same class
+        and settings.
+
+    Raises TypeError for anything else, or for a layer whose settings `get_config` does not tell.
+    """
+    checks.expect_defaults(
+        {"input_tensors": input_tensors}, {"input_tensors": (None,)}, "clone_model()"
+    )
+    _expect_model(model, "clone_model")
+    if clone_function is not None and not callable(clone_function):
+        raise TypeError(
+            "clone_model: expected clone_function to be a function of a layer, received "
+            f"{checks.shown(clone_function)}"
+        )
+    twin = config.cloned(model, clone_function)
+    if model.built and not twin.built and twin.layers:
+        twin.build(model.input_shape)
+    return twin
+
+
+# -- weights --------------------------------------------------------------------------------------
+
+WEIGHTS = (".weights.h5", ".npz")
+
+
+def save_weights(model: Sequential, filepath: Any, overwrite: bool = True) -> None:
+    """As `model.save_weights(filepath)`."""
+    path = _path(filepath, WEIGHTS, "save_weights", "model.weights.h5")
+    model._needs_build("save_weights")
+    _expect_free(path, overwrite, "save_weights")
+    content = npz.written(model) if path.name.endswith(".npz") else _weights_bytes(model)
+    atomic.write(path, content)
+
+
+def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool = False) -> None:
+    """As `model.load_weights(filepath)`."""
+    path = _existing(filepath, (*WEIGHTS, ".keras"), "load_weights")
+    model._needs_build("load_weights")
+    model.expect_at_rest("load_weights")
+    skip = checks.boolean(skip_mismatch, "skip_mismatch", "load_weights")
+    model.gather()
+    with named(path):
+        file = path.read_bytes()
+        if path.name.endswith(".npz"):
+            values = npz.weights_of(model, file, skip_mismatch=skip)
+            progress = None
+        else:
+            if path.name.endswith(".keras"):
+                members = archive.unpacked(file)
+                _verified(members)
+                content = hdf5.read(_member(members, archive.WEIGHTS))
+            else:
+                content = hdf5.read(file)
+            values = state.weights_of(model, content, skip_mismatch=skip)
+            progress = None
+            if model._compiled and model.optimizer.state and not path.name.endswith(".keras"):
+                progress = state.progress_of(model, content)
+    values.put_in()
+    if progress is not None:
+        progress.put_in()
+
+
+def _weights_bytes(model: Sequential) -> bytes:
+    return hdf5.written(state.groups(model), state.arrays(model))
+
+
+# -- paths ----------------------------------------------------------------------------------------
+
+
+def _path(filepath: Any, endings: tuple[str, ...], who: str, example: str) -> Path:
+    if not isinstance(filepath, (str, os.PathLike)):
+        raise TypeError(
+            f"{who}: expected filepath to be a path such as {example!r}, received "
+            f"{checks.shown(filepath)}"
+        )
+    path = Path(os.fsdecode(filepath)).expanduser()
+    if not path.name.endswith(endings):
+        raise ValueError(
+            f"{who}: expected filepath to end in {' or '.join(endings)}, received "
+            f"{checks.shown(str(filepath))}. Write {example!r}"
+        )
+    return path
+
+
+def _existing(filepath: Any, endings: tuple[str, ...], who: str) -> Path:
+    path = _path(filepath, endings, who, f"model{endings[0]}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{who}: expected a file, received the folder {path}")
+    if not path.exists():
+        raise FileNotFoundError(f"{who}: there is no file {path}")
+    if not path.is_file():
+        raise SavedFileError(f"{who}: expected a file, received the device {path}")
+    return path
+
+
+def _expect_free(path: Path, overwrite: Any, who: str) -> None:
+    if not checks.boolean(overwrite, "overwrite", who) and path.exists():
+        raise FileExistsError(
+            f"{who}: {path} is there already. Write overwrite=True to replace it, or choose "
+            "another name"
+        )
+
+
+def _expect_model(model: Any, who: str) -> None:
+    from minicnn.models import Sequential
+
+    if not isinstance(model, Sequential):
+        raise TypeError(f"{who}: expected a Sequential, received {checks.shown(model)}")
