@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 # what Keras's configs hold beside ours, at the value that `ignored` of the class allows
 ONLY_IN_KERAS = (
     "antialias",
+    "axis",
     "data_format",
     "fill_mode",
     "ignore_class",
@@ -105,7 +106,7 @@ def translated_config(thing: Configured) -> dict[str, Any]:
     defaults = ignored(type(thing))
     for key in ONLY_IN_KERAS:
         if key in defaults and key not in config:
-            config[key] = defaults[key][0]
+            config[key] = "channels_last" if key == "data_format" else defaults[key][0]
     return config
 
 
@@ -237,16 +238,16 @@ def model_to_keras(model: Stack) -> dict[str, Any]:
         described = _of_the_user(kind, config)
     if model.built:
         described["build_config"] = {"input_shape": list(model.input_shape)}
-    if (compiled := compile_config(model)) is not None:  # type: ignore[arg-type]
-        described["compile_config"] = compiled
+    described["compile_config"] = compile_config(model)  # type: ignore[arg-type]
+    if described["compile_config"]:
         described[OURS] = {"compile": {"jit_compile": model.jit_compile}}  # type: ignore[attr-defined]
     return described
 
 
-def compile_config(model: Sequential) -> dict[str, Any] | None:
-    """What `compile` chose, in Keras's form; None before it is called."""
+def compile_config(model: Sequential) -> dict[str, Any]:
+    """What `compile` chose, in Keras's form; empty before it is called."""
     if not model._compiled:
-        return None
+        return {}
     return {
         "optimizer": serialized(model.optimizer),
         "loss": None if model.loss is None else loss_to_keras(model.loss),
