@@ -59,7 +59,8 @@ ONLY_IN_KERAS = (
     "threshold",
 )
 
-LONGEST = 2**24  # bytes of a config
+LONGEST = 2**22  # bytes of a config
+MOST_BRACKETS = 100_000
 DEEPEST = 100  # brackets inside each other
 MOST_LAYERS = 2000
 LONGEST_NUMBER = 400  # digits
@@ -481,10 +482,13 @@ def parsed(text: str | bytes | memoryview) -> Any:
     raw = text.encode() if isinstance(text, str) else bytes(text[: LONGEST + 1])
     if len(raw) > LONGEST:
         raise SavedFileError(f"its configuration is longer than {LONGEST} bytes")
-    depth = 0
+    depth, opened = 0, 0
     for found in re.finditer(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', raw, re.DOTALL):
         letter = found[0]
         depth += (letter in b"[{") - (letter in b"]}")
+        opened += letter in b"[{"
+        if opened > MOST_BRACKETS:
+            raise SavedFileError(f"its configuration has more than {MOST_BRACKETS} lists and dicts")
         if depth > DEEPEST:
             raise SavedFileError(f"its configuration is nested more than {DEEPEST} levels deep")
     try:
