@@ -243,6 +243,11 @@ class Configured(HasSettings):
 
 def arguments(kind: type) -> dict[str, inspect.Parameter]:
     """The constructor's arguments by name, with those of the base classes that it hands on to."""
+    return dict(_arguments(kind))
+
+
+@functools.lru_cache(1000)
+def _arguments(kind: Any) -> dict[str, inspect.Parameter]:
     found: dict[str, inspect.Parameter] = {}
     for one in kind.__mro__[:-1]:
         if "__init__" not in vars(one):

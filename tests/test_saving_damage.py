@@ -171,16 +171,18 @@ def test_a_member_of_another_file(tmp_path):
 
 def expect_refused(path, message):
     """In a second and 64 MB."""
-    tracemalloc.start()
+    whole = path.name.endswith(".keras")
+    load = models.load_model if whole else models.clone_model(MODEL).load_weights
     start = time.perf_counter()
+    with pytest.raises(SavedFileError, match=message) as caught:
+        load(path)
+    assert time.perf_counter() - start < SECONDS
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 3000
+    tracemalloc.start()  # by which everything takes longer
     try:
-        whole = path.name.endswith(".keras")
-        load = models.load_model if whole else models.clone_model(MODEL).load_weights
-        with pytest.raises(SavedFileError, match=message) as caught:
+        with pytest.raises(SavedFileError):
             load(path)
-        assert str(path) in str(caught.value)
-        assert len(str(caught.value)) < 3000
-        assert time.perf_counter() - start < SECONDS
         assert tracemalloc.get_traced_memory()[1] < MEGABYTES * 2**20
     finally:
         tracemalloc.stop()
@@ -248,7 +250,7 @@ HOSTILE_CONFIGS = {
         "digits",
     ),
     "90,000 layers": (edited(many_layers), "longer than"),
-    "5000 layers": (edited(some_layers), "at most 2000 layers"),
+    "5000 layers": (edited(some_layers), "at most 1000 layers"),
     "lists without end": (lambda old: b"[" + b"[]," * 10**6 + b"1]", "lists and dicts"),
     "a config of 100 MB": (lambda old: b'{"a": "' + b"x" * 10**7 + b'"}', "longer than"),
     "models in models": (edited(nested_models), "levels deep"),

@@ -62,7 +62,7 @@ ONLY_IN_KERAS = (
 LONGEST = 2**22  # bytes of a config
 MOST_BRACKETS = 100_000
 DEEPEST = 100  # brackets inside each other
-MOST_LAYERS = 2000
+MOST_LAYERS = 1000
 LONGEST_NUMBER = 400  # digits
 OURS = "minicnn"  # the key that Keras ignores
 
@@ -76,6 +76,11 @@ def serialized(thing: Configured) -> dict[str, Any]:
     config = translated_config(thing)
     if isinstance(thing, (Metric, Loss)):
         config.pop("dtype", None)
+    return _entry(kind, config)
+
+
+def _entry(kind: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """What stands for an object of that class."""
     module = module_of(kind)
     if module is None:
         return _of_the_user(kind, config)
@@ -136,11 +141,7 @@ def layer_to_keras(layer: Layer, dtype: str, input_shape: Any = None) -> dict[st
         own = {key: one for key, one in config.items() if key not in common}
         described[OURS] = {"class_name": kind.__name__, "config": {**own, **ours}}
     else:
-        module = module_of(kind)
-        if module is None:
-            described = _of_the_user(kind, config)
-        else:
-            described = {**serialized(layer), "config": config}
+        described = _entry(kind, config)
         if "trainable" not in explicit and kind.__name__ in WITHOUT_TRAINABLE:
             ours["trainable"] = config.pop("trainable")
         if ours:
@@ -171,7 +172,7 @@ def keras_class(item: Item) -> str:
 def sequential_config(model: Stack) -> dict[str, Any]:
     """The config of a model: Keras's, with all layers in it.
 
-    Raises TypeError for settings that JSON cannot hold, ValueError for more than 2000 layers.
+    Raises TypeError for settings that JSON cannot hold, ValueError for more than 1000 layers.
     """
     from minicnn.stack import Stack
 
