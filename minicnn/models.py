@@ -247,9 +247,9 @@ class Sequential(Compiled):
         with saving.custom_object_scope(custom_objects):
             return saved_config.sequential_of(cls, config)
 
-    def to_json(self, **kwargs: Any) -> str:
+    def to_json(self) -> str:
         """The layers' settings as JSON, without weights, for `models.model_from_json`."""
-        return saved_config.to_json(saved_config.model_to_keras(self), **kwargs)
+        return saved_config.to_json(saved_config.model_to_keras(self))
 
     # -- one walk through the layers --------------------------------------------------------------
 

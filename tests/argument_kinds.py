@@ -575,6 +575,24 @@ KINDS: dict[str, Kind] = {
     "tuning.find_learning_rate.y": LABELS,
     "models.Sequential.backward.dy": PASSED_BACK,
     "stack.Stack.build.input_shape": BATCH_SHAPE,
+    # files
+    "clone_function": Kind(lambda value, right: callable(value), called_back=True),
+    "compile": BOOLEAN,
+    "custom_objects": Kind(
+        lambda value, right: (
+            value is None or (isinstance(value, Mapping) and all(map(callable, value.values())))
+        )
+    ),
+    "filepath": NOTHING_ELSE.or_(lambda value: isinstance(value, bytes)),
+    "input_tensors": NOTHING_ELSE.or_(lambda value: value is None),
+    "json_string": Kind(lambda value, right: value.strip() == right),
+    "overwrite": BOOLEAN,
+    "safe_mode": Kind(lambda value, right: BOOLEAN.takes(value, right) and bool(value)),
+    "saving.*.model": Kind(lambda value, right: isinstance(value, Sequential)),
+    "skip_mismatch": BOOLEAN,
+    "zipped": Kind(
+        lambda value, right: value is None or (BOOLEAN.takes(value, right) and bool(value))
+    ),
     # data
     "data": Kind(lambda value, right: isinstance(value, (bytes, bytearray, memoryview))),
     "path": NOTHING_ELSE,

@@ -7,11 +7,13 @@ public is found by inspection: a new function, class or method without an entry 
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import importlib
 import inspect
 import io
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +23,7 @@ from cases.optimizers import OPTIMIZERS
 from strategies import CASES
 
 import minicnn
-from minicnn import activations, initializers, losses, metrics, optimizers, tuning
+from minicnn import activations, initializers, losses, metrics, optimizers, saving, tuning
 from minicnn.callbacks import Callback
 from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
@@ -139,6 +141,27 @@ def of_model(method: str, **given: Any) -> Callable[[], Valid]:
         data = {k: v for k, v in {"x": x, "y": y, "verbose": 0}.items() if k in parameters}
         keras = IGNORED if "keras" in parameters else {}
         return Valid(getattr(subject, method), {**data, **given}, subject, keras)
+
+    return make
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()
+
+
+def _file(ending: str) -> str:
+    """The path of a file with the model, or its weights, in it."""
+    path = f"{_folder().name}/model{ending}"
+    (model().save if ending == ".keras" else model().save_weights)(path)
+    return path
+
+
+def _in_a_folder(method: str, ending: str) -> Callable[[], Valid]:
+    def make() -> Valid:
+        valid = of_model(method, filepath=_file(ending))()
+        valid.skipped = ("overwrite",)  # test_saving.py: the file is there
+        return valid
 
     return make
 
@@ -528,6 +551,25 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         **dict(_of_optimizers()),
         "optimizers.base.Optimizer.update": _updating,
         "optimizers.get": of_function(optimizers.get, "who", identifier="adam"),
+        # files
+        "models.Sequential.save": _in_a_folder("save", ".keras"),
+        "models.Sequential.save_weights": _in_a_folder("save_weights", ".weights.h5"),
+        "models.Sequential.load_weights": _in_a_folder("load_weights", ".weights.h5"),
+        "models.Sequential.to_json": of_model("to_json"),
+        "saving.files.save_model": lambda: Valid(
+            saving.save_model,
+            {"model": model(), "filepath": _file(".keras")},
+            skipped=("overwrite",),
+        ),
+        "saving.files.load_model": lambda: Valid(
+            saving.load_model, {"filepath": _file(".keras"), "custom_objects": {"Tanh": Tanh}}
+        ),
+        "saving.files.model_from_json": lambda: Valid(
+            saving.model_from_json, {"json_string": model().to_json(), "custom_objects": {}}
+        ),
+        "saving.files.clone_model": lambda: Valid(
+            saving.clone_model, {"model": model(), "clone_function": copy.deepcopy}
+        ),
         # data
         "datasets.idx.parse_idx": of_function(idx.parse_idx, data=IDX, shape=(None,)),
         "datasets.idx.verify": of_function(

@@ -92,7 +92,7 @@ def _listed(file: bytes) -> int:
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> memoryview:
     name = member.filename
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & ~0x0808:
-        raise SavedFileError(f"{name} is compressed or encrypted; Keras stores it as it is")
+        raise SavedFileError(f"{name} is compressed or encrypted; Keras stores it plainly")
     if member.file_size != member.compress_size:
         raise SavedFileError(f"{name} has two sizes")
     try:

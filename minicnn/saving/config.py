@@ -471,9 +471,8 @@ def _drop_dtype(description: Any) -> None:
 # -- JSON -----------------------------------------------------------------------------------------
 
 
-def to_json(value: Any, **kwargs: Any) -> str:
-    """JSON; the arguments are those of `json.dumps`."""
-    text = json.dumps(value, allow_nan=False, **kwargs)
+def to_json(value: Any) -> str:
+    text = json.dumps(value, allow_nan=False)
     parsed(text)  # what is written can be read
     return text
 

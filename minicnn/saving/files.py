@@ -77,7 +77,7 @@ def load_model(
         Classes and functions of your own by their names, in addition to those that
         `register_keras_serializable` knows.
     compile : bool
-        Compile it as it was, with the optimizer where it stopped. A model that minicnn has saved
+        Compile it as the saved one was, with the optimizer where it stopped. A model that minicnn has saved
         goes on bit for bit: random numbers, slots, schedules. False leaves it uncompiled.
     safe_mode : bool
         Only True: no code of a file is ever run.
@@ -174,7 +174,7 @@ def model_from_json(
             f"model_from_json: expected json_string to be a text, received "
             f"{checks.shown(json_string)}"
         )
-    with named("model_from_json"), custom_object_scope(custom_objects):
+    with named("model_from_json: json_string"), custom_object_scope(custom_objects):
         return config.model_of(config.parsed(json_string))
 
 
@@ -256,12 +256,13 @@ def _weights_bytes(model: Sequential) -> bytes:
 
 
 def _path(filepath: Any, endings: tuple[str, ...], who: str, example: str) -> Path:
-    if not isinstance(filepath, (str, os.PathLike)):
+    try:
+        path = Path(os.fsdecode(filepath)).expanduser()
+    except Exception as error:  # of what is no path, or refuses to be one
         raise TypeError(
             f"{who}: expected filepath to be a path such as {example!r}, received "
             f"{checks.shown(filepath)}"
-        )
-    path = Path(os.fsdecode(filepath)).expanduser()
+        ) from error
     if not path.name.endswith(endings):
         raise ValueError(
             f"{who}: expected filepath to end in {' or '.join(endings)}, received "
@@ -293,4 +294,4 @@ def _expect_model(model: Any, who: str) -> None:
     from minicnn.models import Sequential
 
     if not isinstance(model, Sequential):
-        raise TypeError(f"{who}: expected a Sequential, received {checks.shown(model)}")
+        raise TypeError(f"{who}: expected model to be a Sequential, received {checks.shown(model)}")
