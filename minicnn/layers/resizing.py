@@ -18,6 +18,8 @@ from minicnn import checks
 from minicnn.layers.base import Array, Layer, Shape, image_shape
 from minicnn.settings import Setting
 
+Cut = tuple[slice, slice]  # rows and columns of an image
+
 OF_KERAS_ALONE = ("bicubic", "lanczos3", "lanczos5", "area")
 
 
@@ -108,6 +110,8 @@ class ToSize(Layer):
 
     height = Setting(checks.size, fixed=True)
     width = Setting(checks.size, fixed=True)
+    interpolation: Any = "bilinear"
+    fill_value: Any = 0.0
     ignored = {"data_format": (None, "channels_last")}
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -118,20 +122,34 @@ class ToSize(Layer):
         """Height for the width W, and width for the height H, at which the sides have its ratio."""
         return int(W * self.height / self.width), int(H * self.width / self.height)
 
-    def _cut(self, H: int, W: int) -> tuple[slice, slice]:
+    def _cut(self, H: int, W: int) -> Cut:
         """Rows and columns of the middle that has the ratio of height and width."""
         wanted = self._aspect(H, W)
         h, w = max(min(H, wanted[0]), 1), max(min(W, wanted[1]), 1)
         top, left = (H - h) // 2, (W - w) // 2
         return slice(top, top + h), slice(left, left + w)
 
-    def _matrices(self, h: int, w: int, interpolation: str) -> tuple[Array, Array]:
-        return mixing(h, self.height, interpolation), mixing(w, self.width, interpolation)
+    def _part(self, H: int, W: int) -> tuple[Cut, tuple[int, int]]:
+        """What is taken of an image outside of training, and what is put around that.
 
-    def _from_part(self, x: Array, cut: tuple[slice, slice], A: Array, B: Array) -> Array:
-        rows, columns = cut
-        self._cache = x.shape, cut, (0, 0), A, B
-        return resized(np.ascontiguousarray(x[:, rows, columns]), A, B)
+        The latter as rows above and below it, and columns on either side.
+        """
+        return self._cut(H, W), (0, 0)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = self._input(x)
+        return self._from_part(x, *self._part(*x.shape[1:3]))
+
+    def _from_part(self, x: Array, cut: Cut, around: tuple[int, int] = (0, 0)) -> Array:
+        (rows, columns), (top, left) = cut, around
+        part = np.ascontiguousarray(x[:, rows, columns])
+        if around != (0, 0):
+            sides = ((0, 0), (top, top), (left, left), (0, 0))
+            part = np.pad(part, sides, constant_values=self.fill_value)
+        A = mixing(part.shape[1], self.height, self.interpolation)
+        B = mixing(part.shape[2], self.width, self.interpolation)
+        self._cache = x.shape, cut, around, A, B
+        return resized(part, A, B)
 
     def backward(self, dy: Array) -> Array:
         dy, (x_shape, (rows, columns), (top, left), A, B) = self._recall(dy)
@@ -203,20 +221,12 @@ class Resizing(ToSize):
                 "Choose one"
             )
 
-    def forward(self, x: Array, training: bool = False) -> Array:
-        x = self._input(x)
-        _, H, W, _ = x.shape
+    def _part(self, H: int, W: int) -> tuple[Cut, tuple[int, int]]:
         cut = self._cut(H, W) if self.crop_to_aspect_ratio else (slice(0, H), slice(0, W))
         if not self.pad_to_aspect_ratio:
-            h, w = cut[0].stop - cut[0].start, cut[1].stop - cut[1].start
-            return self._from_part(x, cut, *self._matrices(h, w, self.interpolation))
+            return cut, (0, 0)
         wanted = self._aspect(H, W)
-        top, left = (max(H, wanted[0]) - H) // 2, (max(W, wanted[1]) - W) // 2
-        around = ((0, 0), (top, top), (left, left), (0, 0))
-        padded = np.pad(x, around, constant_values=self.fill_value)
-        A, B = self._matrices(padded.shape[1], padded.shape[2], self.interpolation)
-        self._cache = x.shape, cut, (top, left), A, B
-        return resized(padded, A, B)
+        return cut, ((max(H, wanted[0]) - H) // 2, (max(W, wanted[1]) - W) // 2)
 
 
 class CenterCrop(ToSize):
@@ -247,13 +257,8 @@ class CenterCrop(ToSize):
         self.height = height
         self.width = width
 
-    def forward(self, x: Array, training: bool = False) -> Array:
-        x = self._input(x)
-        _, H, W, _ = x.shape
-        if self.height <= H and self.width <= W:
-            top, left = (H - self.height) // 2, (W - self.width) // 2
-            cut = slice(top, top + self.height), slice(left, left + self.width)
-        else:
-            cut = self._cut(H, W)
-        h, w = cut[0].stop - cut[0].start, cut[1].stop - cut[1].start
-        return self._from_part(x, cut, *self._matrices(h, w, "bilinear"))
+    def _part(self, H: int, W: int) -> tuple[Cut, tuple[int, int]]:
+        if self.height > H or self.width > W:
+            return self._cut(H, W), (0, 0)
+        top, left = (H - self.height) // 2, (W - self.width) // 2
+        return (slice(top, top + self.height), slice(left, left + self.width)), (0, 0)

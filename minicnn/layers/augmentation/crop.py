@@ -62,8 +62,7 @@ class RandomCrop(ActingAlone, RandomLayer, ToSize):
         if training and self.height <= H and self.width <= W:
             top, left = self._corner(H - self.height, W - self.width)
             rows, columns = slice(top, top + self.height), slice(left, left + self.width)
-        h, w = rows.stop - rows.start, columns.stop - columns.start
-        return self._from_part(x, (rows, columns), *self._matrices(h, w, "bilinear"))
+        return self._from_part(x, (rows, columns))
 
     def _corner(self, most_down: int, most_right: int) -> tuple[int, int]:
         """Where the window begins, drawn once for the whole batch, wherever in it x begins."""
