@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import checks, inputs, saving, summary
+from minicnn import checks, export, inputs, saving, summary
 from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
 from minicnn.compiled import Compiled
@@ -41,6 +41,13 @@ IGNORED: dict[str, tuple[Any, ...]] = {
     "steps_per_epoch": (None,),
     "validation_batch_size": (None,),
     "validation_steps": (None,),
+}
+
+# arguments of Keras's export that have no effect here, and their values
+NOT_EXPORTED: dict[str, tuple[Any, ...]] = {
+    "input_signature": (None,),
+    "opset_version": (None, 18),
+    "verbose": (None, False),
 }
 
 _LAYER = "Put what it computes into a layer: subclass minicnn.layers.Layer"
@@ -231,6 +238,35 @@ class Sequential(Compiled):
             fit. The model is unchanged then.
         """
         saving.load_weights(self, filepath, skip_mismatch)
+
+    def export(self, filepath: Any, format: str = "onnx", **keras: Any) -> None:
+        """Write what the model does outside of training to an ONNX file.
+
+        onnxruntime and others run it without Python, and Netron draws it. Input and output are
+        called "input" and "output", in the model's float type and with the batch axis open; images
+        go in as (N, H, W, C). Nodes have the names of their layers. onnxruntime has some operators
+        in float32 alone, the convolutions among them.
+
+        Parameters
+        ----------
+        filepath : str or path
+            Ends in ".onnx".
+        format : "onnx"
+
+        Raises
+        ------
+        ImportError
+            If the package `onnx` is missing.
+        TypeError
+            For a layer or an activation that is not the package's own, which is named.
+        ValueError
+            For another format, for a model that is not built, or of 2 GB or more. No file is
+            written then.
+        OSError
+            If the file cannot be written; what was there is then as before.
+        """
+        checks.expect_defaults(keras, NOT_EXPORTED, "export()")
+        export.export(self, filepath, format)
 
     def get_config(self) -> dict[str, Any]:
         """Name, layers and shape of the input in Keras's form, for `from_config` and for JSON."""
