@@ -7,15 +7,18 @@ public is found by inspection: a new function, class or method without an entry 
 
 from __future__ import annotations
 
+import atexit
 import copy
 import functools
 import hashlib
 import importlib
 import inspect
 import io
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,13 +26,13 @@ from cases.optimizers import OPTIMIZERS
 from strategies import CASES
 
 import minicnn
-from minicnn import activations, initializers, losses, metrics, optimizers, saving, tuning
+from minicnn import activations, initializers, interop, losses, metrics, optimizers, saving, tuning
 from minicnn.callbacks import Callback
 from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
 from minicnn.layers.activations import Function
-from minicnn.models import IGNORED, Sequential
+from minicnn.models import IGNORED, NOT_EXPORTED, Sequential
 from minicnn.optimizers import SGD, Optimizer
 from minicnn.settings import arguments as settings_of
 from minicnn.settings import ignored
@@ -125,6 +128,23 @@ def model() -> Sequential:
     model.compile(SGD(0.01, momentum=0.9), SPARSE, metrics=["accuracy"])
     model.train_on_batch(*samples())
     return model
+
+
+def _exporting() -> Valid:
+    path = Path(tempfile.gettempdir()) / f"valid_call_{os.getpid()}.onnx"
+    atexit.register(path.unlink, missing_ok=True)
+    one = model()
+    return Valid(one.export, {"filepath": path, "format": "onnx"}, one, NOT_EXPORTED)
+
+
+def _to_torch() -> Valid:
+    one = model()
+    return Valid(interop.to_torch, {"model": one, "like": interop.to_torch(one)}, one)
+
+
+def _from_torch() -> Valid:
+    one = model()
+    return Valid(interop.from_torch, {"model": one, "state_dict": interop.to_torch(one)}, one)
 
 
 def unbuilt() -> Sequential:
@@ -482,6 +502,9 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "stack.Stack.get_layer": of_model("get_layer", name="top"),
         "stack.Stack.get_layer (index)": of_model("get_layer", index=0),
         "stack.Stack.set_weights": _model_weights,
+        "models.Sequential.export": lambda: _exporting(),
+        "interop.torch.to_torch": lambda: _to_torch(),
+        "interop.torch.from_torch": lambda: _from_torch(),
         "models.Sequential.summary": of_model("summary", print_fn=io.StringIO().write),
         "models.Sequential.flat_params =": _flat_params,
         "models.Sequential.trainable =": _model_setting("trainable", True),

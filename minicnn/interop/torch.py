@@ -146,7 +146,8 @@ def from_torch(model: Stack, state_dict: Mapping[str, Any]) -> None:
     _expect_built(model, "from_torch")
     entries = list(_entries(model, "from_torch"))
     values: dict[tuple[int, str], Array] = {}
-    for one, name, given in _paired(entries, state_dict, "from_torch", "state_dict"):
+    for one, key, given in _paired(entries, state_dict, "from_torch", "state_dict"):
+        name = f"state_dict[{key!r}]"
         if one.key is None:
             if not np.array_equal(given, one.array):
                 raise ValueError(
@@ -208,17 +209,17 @@ def _paired(
         for one in wanted:
             if one.name not in given:
                 continue
-            if one.name == COUNTER:
-                pairs.append((one, f"{prefix}{one.name}", one.array))
-                continue
-            array = _array(given[one.name], f"{prefix}{one.name}", who)
+            key = f"{prefix}{one.name}"
+            array, name = one.array, f"{argument}[{key!r}]"
+            if one.name != COUNTER:
+                array = _array(given[one.name], name, who)
             if array.shape != one.array.shape:
                 raise ValueError(
-                    f"{who}: expected {prefix}{one.name} of shape {one.array.shape}, which is "
+                    f"{who}: expected {name} of shape {one.array.shape}, which is "
                     f"{layer.who}'s {one.key or one.name} of shape {one.values.shape} here, "
                     f"received {array.shape}"
                 )
-            pairs.append((one, f"{prefix}{one.name}", array))
+            pairs.append((one, key, array))
     yield from pairs
 
 
