@@ -1,56 +1,15 @@
-"""onnxruntime: predicts only. The graph is put together by hand, so no exporter is needed."""
+"""onnxruntime: predicts only, from the graph that `model.export` writes."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import onnx
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.frameworks.base import BATCHES, Framework
-from benchmarks.networks import channels_first, layers_of
-
-
-def graph(model, weights) -> onnx.ModelProto:
-    """The `model` with minicnn's `weights`; images (N, 1, H, W) in, probabilities out."""
-    arrays = iter(channels_first(weights, model))
-    nodes, tensors = [], []
-    name = "x"
-    steps = layers_of(model)
-
-    def add(kind, *inputs, **attributes):
-        nonlocal name
-        result = f"{kind.lower()}_{len(nodes)}"
-        nodes.append(helper.make_node(kind, [name, *inputs], [result], **attributes))
-        name = result
-
-    def tensor(array):
-        key = f"w_{len(tensors)}"
-        tensors.append(numpy_helper.from_array(array, key))
-        return key
-
-    for place, step in enumerate(steps):
-        if step[0] == "conv":
-            pads = [1 if step[2] == "same" else 0] * 4
-            add("Conv", tensor(next(arrays)), tensor(next(arrays)), kernel_shape=[3, 3], pads=pads)
-            add("Relu")
-        elif step[0] == "pool":
-            add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
-        elif step[0] == "flatten":
-            add("Flatten", axis=1)
-        elif step[0] == "dense":
-            add("Gemm", tensor(next(arrays)), tensor(next(arrays)), transB=1)
-            add("Relu" if place < len(steps) - 1 else "Softmax")
-    size = model["size"]
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1, size, size])]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 10])]
-    return helper.make_model(
-        helper.make_graph(nodes, model["kind"], inputs, outputs, tensors),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-    )
+from benchmarks.frameworks.minicnn_ import build
+from minicnn.export import onnx_bytes
 
 
 class OnnxRuntime(Framework):
@@ -59,7 +18,9 @@ class OnnxRuntime(Framework):
 
     def load(self, model, weights):
         super().load(model, weights)
-        text = graph(model, weights).SerializeToString()
+        network = build(model)
+        network.set_weights(weights)
+        text = onnx_bytes(network)
         self.sessions = {}
         for threads in {1, self.threads}:
             options = onnxruntime.SessionOptions()
@@ -75,7 +36,7 @@ class OnnxRuntime(Framework):
         return {"batch": BATCHES, "threads": ["within a batch", "a batch each"]}
 
     def predicting(self, x, setting):
-        images = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+        images = np.ascontiguousarray(x)
         batch = setting["batch"]
         within = setting["threads"] == "within a batch"
         session = self.sessions[self.threads if within else 1]
@@ -83,7 +44,7 @@ class OnnxRuntime(Framework):
 
         def run(start):
             part = images[start : start + batch]
-            outputs[start : start + batch] = session.run(None, {"x": part})[0]
+            outputs[start : start + batch] = session.run(None, {"input": part})[0]
 
         starts = range(0, len(x), batch)
         if within:
