@@ -1,8 +1,5 @@
 """Layer by layer, loss by loss, step by step: what Keras computed (fixtures/) and what we do."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from cases.layers import LAYERS
@@ -15,20 +12,12 @@ from fixtures.recipes import (
     digest,
     initial_weights,
 )
+from fixtures.stored import assert_asked, load
 from strategies import error, within
 
 from minicnn import Sequential, layers, optimizers
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
 from minicnn.layers.augmentation.geometry import AffineLayer
-
-FIXTURES = Path(__file__).parent / "fixtures"
-
-
-def load(name):
-    with np.load(FIXTURES / f"keras_{name}.npz") as file:
-        arrays = {key: file[key] for key in file.files}
-    return arrays, json.loads(str(arrays.pop("index")))["cases"]
-
 
 KERAS_LAYERS, ABOUT_LAYERS = load("layers")
 KERAS_LOSSES, ABOUT_LOSSES = load("losses")
@@ -39,14 +28,6 @@ STEPS, STEP_CASES = load("tutorial_steps")
 def near(ours, keras, tolerance=2e-14, what="layers"):
     np.testing.assert_allclose(ours, keras, rtol=tolerance, atol=tolerance * np.abs(keras).max())
     within(2 * tolerance, f"Keras, {what}", error(ours, keras))
-
-
-def assert_asked(stored, name, **now):
-    """Keras was asked what the table says today."""
-    run = "make_keras_fixtures.py --missing (its head says how)"
-    assert name in stored, f"no numbers by Keras for {name!r}: run {run}"
-    now = json.loads(json.dumps(now))
-    assert {key: stored[name][key] for key in now} == now, f"{name!r} has changed: run {run}"
 
 
 LAYER_EXAMPLES = [
