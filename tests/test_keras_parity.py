@@ -12,7 +12,7 @@ from fixtures.recipes import (
     digest,
     initial_weights,
 )
-from fixtures.stored import assert_asked, load
+from fixtures.stored import FIXTURES, assert_asked, load
 from strategies import error, within
 
 from minicnn import Sequential, layers, optimizers
@@ -28,6 +28,12 @@ STEPS, STEP_CASES = load("tutorial_steps")
 def near(ours, keras, tolerance=2e-14, what="layers"):
     np.testing.assert_allclose(ours, keras, rtol=tolerance, atol=tolerance * np.abs(keras).max())
     within(2 * tolerance, f"Keras, {what}", error(ours, keras))
+
+
+def test_a_change_of_one_family_rewrites_no_large_file():
+    sizes = {path.name: path.stat().st_size for path in FIXTURES.rglob("*.npz")}
+    assert "conv.npz" in sizes
+    assert {name: size for name, size in sizes.items() if size > 300_000} == {}
 
 
 LAYER_EXAMPLES = [
