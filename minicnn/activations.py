@@ -34,11 +34,14 @@ __all__ = [
     "exponential",
     "gelu",
     "get",
+    "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
     "hard_swish",
+    "hard_tanh",
     "leaky_relu",
     "linear",
+    "log_sigmoid",
     "log_softmax",
     "mish",
     "relu",
@@ -46,12 +49,17 @@ __all__ = [
     "selu",
     "sigmoid",
     "silu",
+    "soft_shrink",
     "softmax",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
     "squareplus",
     "swish",
     "tanh",
+    "tanh_shrink",
 ]
 
 Array = NDArray[Any]
@@ -72,7 +80,8 @@ def _along(layer: AlongAxis, x: Any) -> Array:
     axes = np.atleast_1d(layer.axis).tolist()
     if x.size == 0 or not all(-x.ndim <= axis < x.ndim for axis in axes):
         raise ValueError(f"{who}: expected x to have the axis {layer.axis}, received {x.shape}")
-    layer.axis = tuple(axis - x.ndim if axis >= 0 else axis for axis in axes)
+    axes = [axis - x.ndim if axis >= 0 else axis for axis in axes]
+    layer.axis = tuple(axes) if isinstance(layer.axis, tuple) else axes[0]
     return layer.forward(x[None])[0]
 
 
@@ -196,6 +205,54 @@ def softmax(x: Any, axis: int | Sequence[int] = -1) -> Array:
 def log_softmax(x: Any, axis: int | Sequence[int] = -1) -> Array:
     """The logarithm of softmax(x)."""
     return _along(layers.LogSoftmax(axis, name="log_softmax"), x)
+
+
+@named
+def log_sigmoid(x: Any) -> Array:
+    """log(sigmoid(x))."""
+    return _applied(layers.LogSigmoid(name="log_sigmoid"), x)
+
+
+@named
+def sparse_sigmoid(x: Any) -> Array:
+    """min(max(x + 1, 0), 2) / 2."""
+    return _applied(layers.SparseSigmoid(name="sparse_sigmoid"), x)
+
+
+@named
+def sparse_plus(x: Any) -> Array:
+    """0 up to x = -1, (x + 1)^2 / 4 up to 1, then x."""
+    return _applied(layers.SparsePlus(name="sparse_plus"), x)
+
+
+@named
+def hard_tanh(x: Any) -> Array:
+    """min(max(x, -1), 1)."""
+    return _applied(layers.HardTanh(name="hard_tanh"), x)
+
+
+@named
+def hard_shrink(x: Any, threshold: float = 0.5) -> Array:
+    """x where |x| > threshold, else 0."""
+    return _applied(layers.HardShrink(threshold, name="hard_shrink"), x)
+
+
+@named
+def soft_shrink(x: Any, threshold: float = 0.5) -> Array:
+    """x moved by threshold towards 0, and 0 where |x| <= threshold."""
+    return _applied(layers.SoftShrink(threshold, name="soft_shrink"), x)
+
+
+@named
+def tanh_shrink(x: Any) -> Array:
+    """x - tanh(x)."""
+    return _applied(layers.TanhShrink(name="tanh_shrink"), x)
+
+
+@named
+def sparsemax(x: Any, axis: int = -1) -> Array:
+    """max(x - t, 0), with t such that the sum along the axis is 1."""
+    return _along(layers.Sparsemax(axis, name="sparsemax"), x)
 
 
 swish, hard_swish = silu, hard_silu

@@ -444,6 +444,11 @@ KINDS: dict[str, Kind] = {
         lambda value, right: value is None or is_axis(value) or is_list_of(is_axis)(value)
     ),
     "layers.*.Squareplus*.b": reals(0),
+    "layers.*.HardShrink*.threshold": reals(),
+    "layers.*.SoftShrink*.threshold": reals(),
+    "activations.*_shrink.threshold": reals(),
+    "layers.*.Sparsemax*.axis": Kind(lambda value, right: is_integer(value)),
+    "activations.sparsemax.axis": Kind(lambda value, right: is_integer(value)),
     "layers.activations.softmax.*.axis": Kind(
         lambda value, right: is_integer(value) or (is_list_of(is_integer)(value) and value)
     ),

@@ -15,11 +15,14 @@ from minicnn.layers import (
     GELU,
     SELU,
     Exponential,
+    HardShrink,
     HardSigmoid,
     HardSiLU,
+    HardTanh,
     Layer,
     LeakyReLU,
     Linear,
+    LogSigmoid,
     LogSoftmax,
     Mish,
     PReLU,
@@ -28,9 +31,14 @@ from minicnn.layers import (
     SiLU,
     Softmax,
     Softplus,
+    SoftShrink,
     Softsign,
+    Sparsemax,
+    SparsePlus,
+    SparseSigmoid,
     Squareplus,
     Tanh,
+    TanhShrink,
 )
 
 NOT_OF_KERAS = "in Keras this is no layer but an activation: see the numbers of Activation"
@@ -122,6 +130,24 @@ def softmax(row: list[float]) -> list[float]:
 def log_softmax(row: list[float]) -> list[float]:
     total = max(row) + math.log(math.fsum(math.exp(v - max(row)) for v in row))
     return [v - total for v in row]
+
+
+def sparsemax(row: list[float]) -> list[float]:
+    """By the number k of those that stay above the threshold, tried one after the other."""
+    falling = sorted(row, reverse=True)
+    for k in range(len(row), 0, -1):
+        t = (math.fsum(falling[:k]) - 1) / k
+        if falling[k - 1] > t:
+            break
+    return [max(v - t, 0) for v in row]
+
+
+def torch_sparsemax(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
+    rows = x.movedim(layer.axis, -1)
+    falling = rows.sort(dim=-1, descending=True).values
+    k = torch.arange(1, rows.shape[-1] + 1, dtype=x.dtype)
+    t = ((falling.cumsum(-1) - 1) / k).max(dim=-1, keepdim=True).values  # largest at the true k
+    return torch.relu(rows - t).movedim(-1, layer.axis)
 
 
 def torch_log_softmax(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
@@ -273,6 +299,51 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
         lambda layer, v: 1.0507009873554805 * elu(1.6732632423543772, v),
         lambda torch, layer, x: torch.nn.functional.selu(x),
         side=lambda layer, y: y > 0,  # where y'' jumps
+    ),
+    HardShrink: elementwise(
+        lambda layer, v: v if abs(v) > layer.threshold else 0,
+        lambda torch, layer, x: torch.nn.functional.hardshrink(x, layer.threshold),
+        examples={"vectors": Example({"threshold": 0.25}, (4, 5))},
+        draw=lambda draw: ({"threshold": draw.number(0, 1)}, draw.shape()),
+        side=lambda layer, y: np.sign(y),
+        inside=lambda draw, sample: None,  # it jumps: a last bit of x would show
+    ),
+    HardTanh: elementwise(
+        lambda layer, v: min(max(v, -1), 1),
+        lambda torch, layer, x: torch.nn.functional.hardtanh(x),
+        side=lambda layer, y: np.stack([y > -1, y < 1]),
+    ),
+    LogSigmoid: elementwise(
+        lambda layer, v: min(v, 0) - math.log1p(math.exp(-abs(v))),
+        lambda torch, layer, x: torch.nn.functional.logsigmoid(x),
+    ),
+    SoftShrink: elementwise(
+        lambda layer, v: math.copysign(max(abs(v) - layer.threshold, 0), v),
+        lambda torch, layer, x: torch.nn.functional.softshrink(x, layer.threshold),
+        examples={"vectors": Example({"threshold": 0.25}, (4, 5))},
+        draw=lambda draw: ({"threshold": draw.number(0, 1)}, draw.shape()),
+        side=lambda layer, y: np.sign(y),
+    ),
+    SparsePlus: elementwise(
+        lambda layer, v: 0 if v <= -1 else (v + 1) ** 2 / 4 if v < 1 else v,
+        lambda torch, layer, x: torch.where(x < 1, (torch.clamp(x, min=-1) + 1) ** 2 / 4, x),
+        side=lambda layer, y: np.stack([y > 0, y < 1]),  # where y'' jumps
+    ),
+    SparseSigmoid: elementwise(
+        lambda layer, v: min(max(v + 1, 0), 2) / 2,
+        lambda torch, layer, x: torch.clamp(x + 1, 0, 2) / 2,
+        side=lambda layer, y: np.stack([y > 0, y < 1]),
+    ),
+    Sparsemax: LayerCase(
+        examples={"axis 1": Example({"axis": 1}, (4, 3, 5))},
+        definition=along(sparsemax),
+        torch=torch_sparsemax,
+        keras=NOT_OF_KERAS,
+        draw=lambda draw: ({"axis": draw.one_of(-1, 1)}, draw.shape()),
+        side=lambda layer, y: y > 0,
+    ),
+    TanhShrink: elementwise(
+        lambda layer, v: v - math.tanh(v), lambda torch, layer, x: x - torch.tanh(x)
     ),
     Sigmoid: elementwise(
         lambda layer, v: sigmoid(v),

@@ -92,7 +92,7 @@ class Function(Elementwise):
     whether a derivative is right.
 
     A config or a file cannot hold a function: `get_config` raises a TypeError. A class derived from
-    `ActivationLayer` has a config.
+    `Elementwise` has a config.
 
     Parameters
     ----------
@@ -126,6 +126,14 @@ class Function(Elementwise):
         super().__init__(**kwargs)
         self.function = function
         self.derivative = derivative
+
+    def get_config(self) -> dict[str, Any]:
+        raise TypeError(
+            f"{self.who}: expected function to be a setting that JSON can hold, received "
+            f"{checks.shown(self.function)}. For a config, write a class derived from "
+            "minicnn.layers.activations.Elementwise with the methods value(x) and slope(x, y); a "
+            "pickle or get_weights() keeps the layer without one"
+        )
 
     def value(self, x: Array) -> Array:
         return self._checked(self.function(x), "function", x)

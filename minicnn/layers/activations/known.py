@@ -12,15 +12,21 @@ from minicnn.layers.activations.piecewise import (
     CELU,
     ELU,
     SELU,
+    HardShrink,
     HardSigmoid,
     HardSiLU,
+    HardTanh,
     LeakyReLU,
     Linear,
     ReLU,
+    SoftShrink,
+    SparsePlus,
+    SparseSigmoid,
 )
 from minicnn.layers.activations.smooth import (
     GELU,
     Exponential,
+    LogSigmoid,
     Mish,
     Sigmoid,
     SiLU,
@@ -28,8 +34,9 @@ from minicnn.layers.activations.smooth import (
     Softsign,
     Squareplus,
     Tanh,
+    TanhShrink,
 )
-from minicnn.layers.activations.softmax import LogSoftmax, Softmax
+from minicnn.layers.activations.softmax import LogSoftmax, Softmax, Sparsemax
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.settings import Setting, described, restored
 
@@ -40,11 +47,14 @@ KNOWN: dict[str, type[ActivationLayer]] = {
     "elu": ELU,
     "exponential": Exponential,
     "gelu": GELU,
+    "hard_shrink": HardShrink,
     "hard_sigmoid": HardSigmoid,
     "hard_silu": HardSiLU,
     "hard_swish": HardSiLU,
+    "hard_tanh": HardTanh,
     "leaky_relu": LeakyReLU,
     "linear": Linear,
+    "log_sigmoid": LogSigmoid,
     "log_softmax": LogSoftmax,
     "mish": Mish,
     "relu": ReLU,
@@ -52,12 +62,17 @@ KNOWN: dict[str, type[ActivationLayer]] = {
     "selu": SELU,
     "sigmoid": Sigmoid,
     "silu": SiLU,
+    "soft_shrink": SoftShrink,
     "softmax": Softmax,
     "softplus": Softplus,
     "softsign": Softsign,
+    "sparse_plus": SparsePlus,
+    "sparse_sigmoid": SparseSigmoid,
+    "sparsemax": Sparsemax,
     "squareplus": Squareplus,
     "swish": SiLU,
     "tanh": Tanh,
+    "tanh_shrink": TanhShrink,
 }
 
 # what an activation is given where its name stands for other settings than its constructor's

@@ -381,3 +381,82 @@ class HardSiLU(Elementwise):
     def slope(self, x: Array, y: Array) -> Array:
         inside = (x > -3) & (x < 3)
         return np.clip(x + 3, 0, 6) / 6 + np.where(inside, x, 0) / 6
+
+
+class HardTanh(Elementwise):
+    """Tanh in three straight pieces: y = min(max(x, -1), 1).
+
+    Its slope at -1 and 1 is 1, as in Keras.
+    """
+
+    def value(self, x: Array) -> Array:
+        return np.clip(x, -1, 1)
+
+    def slope(self, x: Array, y: Array) -> Array:
+        return (x >= -1) & (x <= 1)
+
+
+class HardShrink(Elementwise):
+    """y = x where |x| > threshold, else 0.
+
+    Why: what is small is taken for noise and left out; y jumps at the threshold, where its slope is
+    taken as 0.
+    """
+
+    threshold = Setting(checks.real)
+
+    def __init__(self, threshold: float = 0.5, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.threshold = threshold
+
+    def value(self, x: Array) -> Array:
+        return np.where(np.abs(x) <= self.threshold, 0, x)  # NaN stays
+
+    def slope(self, x: Array, y: Array) -> Array:
+        return np.abs(x) > self.threshold
+
+
+class SoftShrink(Elementwise):
+    """y = x moved by threshold towards 0, and 0 where |x| <= threshold.
+
+    Source: Donoho, "De-noising by soft-thresholding", 1995.
+    """
+
+    threshold = Setting(checks.real)
+
+    def __init__(self, threshold: float = 0.5, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.threshold = threshold
+
+    def value(self, x: Array) -> Array:
+        t = x.dtype.type(self.threshold)
+        return np.where(x > t, x - t, np.where(x < -t, x + t, 0 * np.clip(x, -1, 1)))  # NaN stays
+
+    def slope(self, x: Array, y: Array) -> Array:
+        return (x > self.threshold) | (x < -self.threshold)
+
+
+class SparseSigmoid(Elementwise):
+    """Sigmoid in three straight pieces between -1 and 1: y = min(max(x + 1, 0), 2) / 2.
+
+    Source: Martins and Astudillo, "From softmax to sparsemax", 2016: sparsemax of (x / 2, -x / 2).
+    """
+
+    def value(self, x: Array) -> Array:
+        return np.clip(x + 1, 0, 2) / 2
+
+    def slope(self, x: Array, y: Array) -> Array:
+        return ((x > -1) & (x < 1)) / 2
+
+
+class SparsePlus(Elementwise):
+    """ReLU with a corner that is a parabola: y = 0 up to x = -1, (x + 1)^2 / 4 up to 1, then x.
+
+    Why: its slope is SparseSigmoid, as that of softplus is sigmoid.
+    """
+
+    def value(self, x: Array) -> Array:
+        return np.where(x < 1, (np.maximum(x, -1) + 1) ** 2 / 4, x)
+
+    def slope(self, x: Array, y: Array) -> Array:
+        return np.clip(x + 1, 0, 2) / 2

@@ -204,3 +204,23 @@ class Squareplus(Elementwise):
     def slope(self, x: Array, y: Array) -> Array:
         root = np.hypot(x, x.dtype.type(math.sqrt(self.b)))
         return (1 + np.where(root > 0, x, 0) / np.where(root > 0, root, 1)) / 2
+
+
+class LogSigmoid(Elementwise):
+    """The logarithm of the sigmoid, without its overflow: y = -log(1 + exp(-x))."""
+
+    def value(self, x: Array) -> Array:
+        return -np.logaddexp(-x, 0)
+
+    def slope(self, x: Array, y: Array) -> Array:
+        return _sigmoid(-x)
+
+
+class TanhShrink(Elementwise):
+    """What tanh takes away: y = x - tanh(x)."""
+
+    def value(self, x: Array) -> Array:
+        return x - np.tanh(x)
+
+    def slope(self, x: Array, y: Array) -> Array:
+        return np.tanh(x) ** 2

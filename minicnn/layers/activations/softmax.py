@@ -1,4 +1,4 @@
-"""Softmax and its logarithm: activations in which the numbers along an axis share."""
+"""Softmax, its logarithm and sparsemax: activations in which the numbers along an axis share."""
 
 from __future__ import annotations
 
@@ -111,4 +111,65 @@ class LogSoftmax(AlongAxis):
     def backward(self, dy: Array) -> Array:
         dy, y = self._recall(dy)
         dx: Array = dy - np.exp(y) * dy.sum(axis=self.axis, keepdims=True)
+        return dx
+
+
+def _one_axis(value: Any, name: str, who: str) -> int:
+    most = checks.MOST_AXES
+    return checks.integer(value, name, who, minimum=-most, maximum=most)
+
+
+class Sparsemax(AlongAxis):
+    """Scores to probabilities of which most are exactly 0.
+
+    Forward
+        y_p = max(x_p - t, 0), with t such that the sum over p is 1
+
+    Backward
+        dx_p = dy_p - mean of dy over the row's numbers with y > 0, where y_p > 0, else 0
+
+    Why: y is the point of all probabilities that is nearest to x. If the k largest x of a row stay
+    above t, t is (their sum - 1) / k; so k is the largest number for which the k-th x stays above.
+
+    Source: Martins and Astudillo, "From softmax to sparsemax", 2016.
+
+    Parameters
+    ----------
+    axis : int
+        The probabilities sum to 1 over it. Not the batch axis.
+
+    Examples
+    --------
+    >>> layer = Sparsemax()
+    >>> layer.forward(np.array([[1.0, 0.5, -1.0]]))
+    array([[0.75, 0.25, 0.  ]])
+    >>> layer.backward(np.array([[1.0, 0.0, 5.0]]))
+    array([[ 0.5, -0.5,  0. ]])
+    """
+
+    axis = Setting(_one_axis)
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(axis, **kwargs)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x = self._input(x)
+        # what lies more than 1 below the largest is 0 in any case
+        z = np.maximum(np.moveaxis(x - x.max(axis=self.axis, keepdims=True), self.axis, -1), -2)
+        falling = -np.sort(-z, axis=-1)
+        sums = np.cumsum(falling, axis=-1)
+        k = np.arange(1, z.shape[-1] + 1, dtype=x.dtype)
+        above = falling - (sums - 1) / k > 0
+        count = np.maximum(above.sum(axis=-1, keepdims=True), 1)
+        t = (np.take_along_axis(sums, count - 1, axis=-1) - 1) / count.astype(x.dtype)
+        y: Array = np.moveaxis(np.maximum(z - t, 0), -1, self.axis)
+        self._cache = y
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        dy, y = self._recall(dy)
+        inside = (y > 0).astype(dy.dtype)
+        mean = (dy * inside).sum(axis=self.axis, keepdims=True)
+        mean /= np.maximum(inside.sum(axis=self.axis, keepdims=True), 1)
+        dx: Array = inside * (dy - mean)
         return dx
