@@ -34,6 +34,8 @@ from minicnn.subclasses import refuse_vain_methods
 
 Array = NDArray[Any]
 
+SHORTEST = 1e-12  # Keras's: what is shorter is divided by this
+
 HOW_TO = (
     "Training needs its gradient: write a class with __call__(self, x), which returns the penalty, "
     "and gradient(self, x), which returns its gradient, an array of x's shape"
@@ -178,6 +180,83 @@ class L2(Regularizer):
         return x * x.dtype.type(2 * self.l2)
 
 
+class OrthogonalRegularizer(Regularizer):
+    """factor times the mean of |cosine| over all pairs of rows of a matrix, or of its columns.
+
+    Penalty
+        n_i = x_i / |x_i|                       (a row x_i; one that is shorter than 1e-12 is 0)
+        factor * mean over the pairs i < j of |n_i . n_j|
+
+    Gradient
+        G_i  = factor / pairs * sum over j != i of sign(n_i . n_j) n_j
+        dx_i = (G_i - (G_i . n_i) n_i) / |x_i|
+
+    Why: rows at right angles to each other cost nothing. Making a row longer does not change its
+    direction, so the part of G_i along n_i drops out.
+
+    Parameters
+    ----------
+    factor : float >= 0
+    mode : "rows" or "columns"
+
+    Raises
+    ------
+    ValueError
+        For an x that is no matrix, such as the kernel of a Conv2D layer, or has no pair.
+
+    Examples
+    --------
+    >>> x = np.array([[3.0, 4.0], [1.0, 0.0]])
+    >>> round(OrthogonalRegularizer(0.1)(x), 6)         # 0.1 * 0.6
+    0.06
+    >>> OrthogonalRegularizer(0.1).gradient(x).round(4)
+    array([[ 0.0128, -0.0096],
+           [ 0.    ,  0.08  ]])
+    """
+
+    factor = Setting(factor)
+    mode = Setting(lambda value, name, who: checks.one_of(value, ("rows", "columns"), name, who))
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows", **unknown: Any) -> None:
+        super().__init__(**unknown)
+        self.factor = factor
+        self.mode = mode
+
+    def __call__(self, x: Array) -> float:
+        _, cosines, pairs = self._directions(x)[1:]
+        return self.factor * float(np.abs(cosines).sum(dtype=np.float64)) / 2 / pairs
+
+    def gradient(self, x: Array) -> Array:
+        lengths, n, cosines, pairs = self._directions(x)
+        G = np.sign(cosines) @ n
+        along = (G * n).sum(axis=1, keepdims=True)
+        # too short to have a direction: n is x / 1e-12 there
+        dx = np.where(lengths > SHORTEST, G - along * n, G) / np.maximum(lengths, SHORTEST)
+        dx *= dx.dtype.type(self.factor / pairs)
+        return dx if self.mode == "rows" else np.ascontiguousarray(dx.T)
+
+    def _directions(self, x: Any) -> tuple[Array, Array, Array, int]:
+        """Lengths of the rows, the rows at length 1, their cosines with 0 for i = j; pairs."""
+        x = _floats(x)
+        if x.ndim != 2:
+            raise ValueError(
+                f"OrthogonalRegularizer: expected weights with two axes, received the shape "
+                f"{x.shape}. It is for matrices, such as the kernel of a Dense layer"
+            )
+        rows = x if self.mode == "rows" else x.T
+        count = len(rows)
+        if count < 2:
+            raise ValueError(
+                f"OrthogonalRegularizer: expected weights with at least two {self.mode}, received "
+                f"the shape {x.shape}"
+            )
+        lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+        n = rows / np.maximum(lengths, SHORTEST)
+        cosines = n @ n.T
+        np.fill_diagonal(cosines, 0)
+        return lengths, n, cosines, count * (count - 1) // 2
+
+
 def _floats(x: Any) -> Array:
     x = np.asarray(x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
@@ -189,9 +268,16 @@ def _sum(size: Callable[[Array], Array], factor: float, x: Any) -> float:
 
 
 # Keras's other names for the same classes
-l1, l2, l1_l2 = L1, L2, L1L2
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 
-KNOWN: dict[str, type[Regularizer]] = {"l1": L1, "l2": L2, "l1l2": L1L2, "l1_l2": L1L2}
+KNOWN: dict[str, type[Regularizer]] = {
+    "l1": L1,
+    "l2": L2,
+    "l1l2": L1L2,
+    "l1_l2": L1L2,
+    "orthogonal_regularizer": OrthogonalRegularizer,
+    "orthogonalregularizer": OrthogonalRegularizer,
+}
 
 
 def get(identifier: Any, who: str = "regularizers", name: str = "regularizer") -> Any:

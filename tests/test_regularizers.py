@@ -27,7 +27,7 @@ from minicnn.layers import (
 )
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import SGD, Adam
-from minicnn.regularizers import L1, L1L2, L2, Regularizer
+from minicnn.regularizers import L1, L1L2, L2, OrthogonalRegularizer, Regularizer
 from minicnn.training import plain
 
 W = np.array([1.0, -2.0, 3.0])
@@ -78,6 +78,52 @@ def test_gradients_are_those_of_the_formulas():
     np.testing.assert_allclose(L2(0.25).gradient(w), [0.5, -1, 0])
     np.testing.assert_allclose(L1L2(0.25, 0.5).gradient(w), [1.25, -2.25, 0])
     np.testing.assert_allclose(L2(0.5).gradient(np.array([1, -2])), [1, -2])
+
+
+@pytest.mark.parametrize("mode", ["rows", "columns"])
+def test_the_orthogonal_one_has_the_gradient_of_its_penalty(mode):
+    rule = OrthogonalRegularizer(0.5, mode)
+    x = np.random.default_rng(6).standard_normal((4, 5))
+    x[1, 1:] = x[1:, 1] = 1e-3
+    numeric = np.zeros_like(x)
+    for at in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[at] = 1e-6
+        numeric[at] = (rule(x + step) - rule(x - step)) / 2e-6
+    np.testing.assert_allclose(rule.gradient(x), numeric, atol=1e-6)
+    assert np.abs(numeric).max() > 1e-3
+    zero = np.array([[0.0, 0.0], [1.0, 2.0]])
+    assert np.isfinite(OrthogonalRegularizer(0.5, mode).gradient(zero)).all()
+    for dtype in ("float32", "float64"):
+        assert rule.gradient(x.astype(dtype)).dtype == dtype
+    q = np.linalg.qr(x[:4, :4])[0]
+    assert rule(q) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_orthogonal_one_is_for_matrices():
+    for shape in ((3,), (2, 2, 3), (3, 3, 1, 4)):
+        with pytest.raises(ValueError, match=r"expected weights with two axes, received .*\("):
+            OrthogonalRegularizer()(np.ones(shape))
+        with pytest.raises(ValueError, match="expected weights with two axes"):
+            OrthogonalRegularizer().gradient(np.ones(shape))
+    with pytest.raises(ValueError, match="at least two columns"):
+        OrthogonalRegularizer(mode="columns")(np.ones((3, 1)))
+    with pytest.raises(ValueError, match="mode to be one of columns, rows"):
+        OrthogonalRegularizer(mode="diagonals")
+    rule = OrthogonalRegularizer(0.25, "columns")
+    assert rule.get_config() == {"factor": 0.25, "mode": "columns"}
+    again = regularizers.get({"class_name": "OrthogonalRegularizer", "config": rule.get_config()})
+    assert (again.factor, again.mode) == (0.25, "columns")
+    assert regularizers.orthogonal_regularizer is OrthogonalRegularizer
+
+
+def test_the_orthogonal_one_trains_a_dense_layer():
+    model = Sequential([Dense(6, kernel_regularizer=OrthogonalRegularizer(5.0), input_shape=(6,))])
+    model.compile(Adam(0.02), "mse")
+    x = np.random.default_rng(7).standard_normal((64, 6))
+    before = OrthogonalRegularizer(1.0)(model.layers[0].params["W"])
+    model.fit(x, x, epochs=20, verbose=0)
+    assert OrthogonalRegularizer(1.0)(model.layers[0].params["W"]) < 0.5 * before
 
 
 @pytest.mark.parametrize("kind", [L1, L2, L1L2])

@@ -60,7 +60,17 @@ REGULARIZERS: dict[type, Examples] = {
     regularizers.L1: {"defaults": {}, "other": {"l1": 0.25}},
     regularizers.L1L2: {"defaults": {}, "other": {"l1": 0.25, "l2": 0.5}, "one": {"l2": 0.5}},
     regularizers.L2: {"defaults": {}, "other": {"l2": 0.25}},
+    regularizers.OrthogonalRegularizer: {
+        "defaults": {},
+        "columns": {"factor": 0.25, "mode": "columns"},
+    },
 }
+
+
+def penalizes(kind: type, shape: tuple[int, ...]) -> bool:
+    """Whether a regularizer takes an array of that shape."""
+    return kind is not regularizers.OrthogonalRegularizer or len(shape) == 2
+
 
 CONSTRAINTS: dict[type, Examples] = {
     constraints.MaxNorm: {
