@@ -104,13 +104,13 @@ class L1L2(Regularizer):
     """
 
     additive = True
-    l1 = Setting(factor)
-    l2 = Setting(factor)
+    l1 = Setting(factor, none=lambda rule: 0.0)
+    l2 = Setting(factor, none=lambda rule: 0.0)
 
     def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0, **unknown: Any) -> None:
         super().__init__(**unknown)
-        self.l1 = 0.0 if l1 is None else l1
-        self.l2 = 0.0 if l2 is None else l2
+        self.l1 = l1
+        self.l2 = l2
 
     def __call__(self, x: Array) -> float:
         return _sum(np.abs, self.l1, x) + _sum(np.square, self.l2, x)
@@ -137,11 +137,11 @@ class L1(Regularizer):
     """
 
     additive = True
-    l1 = Setting(factor)
+    l1 = Setting(factor, none=lambda rule: 0.01)
 
     def __init__(self, l1: float | None = 0.01, **unknown: Any) -> None:
         super().__init__(**unknown)
-        self.l1 = 0.01 if l1 is None else l1
+        self.l1 = l1
 
     def __call__(self, x: Array) -> float:
         return _sum(np.abs, self.l1, x)
@@ -166,11 +166,11 @@ class L2(Regularizer):
     """
 
     additive = True
-    l2 = Setting(factor)
+    l2 = Setting(factor, none=lambda rule: 0.01)
 
     def __init__(self, l2: float | None = 0.01, **unknown: Any) -> None:
         super().__init__(**unknown)
-        self.l2 = 0.01 if l2 is None else l2
+        self.l2 = l2
 
     def __call__(self, x: Array) -> float:
         return _sum(np.square, self.l2, x)

@@ -56,8 +56,10 @@ class Setting(Generic[T]):
         *,
         fixed: bool = False,
         default: Any = NO_DEFAULT,
+        none: Callable[[Any], Any] | None = None,
     ) -> None:
-        self.check, self.fixed, self.default = check, fixed, default
+        """`none(thing)` is the value that None stands for."""
+        self.check, self.fixed, self.default, self.none = check, fixed, default, none
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -94,6 +96,8 @@ class Setting(Generic[T]):
                 f"{who}: expected {self.name} to stay {checks.shown(held[self.name])}, for "
                 f"which the layer was built, received {checks.shown(value)}. Make a new layer"
             )
+        if value is None and self.none is not None:
+            value = self.none(thing)
         before = held.get(self.name, NO_DEFAULT)
         held[self.name] = self.check(value, self.name, who)
         if before is not NO_DEFAULT and isinstance(thing, Configured):
@@ -123,7 +127,7 @@ class HasSettings:
             inherited = [vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)]
             plain = not hasattr(type(value), "__get__")
             if plain and inherited and isinstance(setting := inherited[0], Setting):
-                new = Setting(setting.check, fixed=setting.fixed, default=value)
+                new = Setting(setting.check, fixed=setting.fixed, default=value, none=setting.none)
                 new.__set_name__(cls, name)
                 setattr(cls, name, new)
         found = {

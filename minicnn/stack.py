@@ -411,6 +411,11 @@ class Stack(HasSettings, HasWeights):
         if not self.built:
             raise ValueError(f"{self.who}: {what} needs a built model. {HOW_TO_BUILD}")
 
+    def _needs_weights(self, what: str) -> None:
+        """A new model of layers that another one has built has their weights, as in Keras."""
+        if not self.leaves or not all(layer.built for layer in self.leaves):
+            self._needs_build(what)
+
     def count_params(self) -> int:
         """Numbers that the model holds. Raises ValueError before it is built."""
         self._needs_build("count_params")
@@ -431,9 +436,9 @@ class Stack(HasSettings, HasWeights):
     def get_weights(self) -> list[Array]:
         """Copies of all weights, in Keras's order and shapes: layer by layer, kernel then bias.
 
-        Raises ValueError before the model is built.
+        Raises ValueError before the model, or each of its layers, is built.
         """
-        self._needs_build("get_weights")
+        self._needs_weights("get_weights")
         return [array for layer in self.leaves for array in layer.get_weights()]
 
     def set_weights(self, weights: list[Any]) -> None:
@@ -442,7 +447,7 @@ class Stack(HasSettings, HasWeights):
         Raises ValueError before the model is built, or if the count or a shape differs; nothing is
         changed then.
         """
-        self._needs_build("set_weights")
+        self._needs_weights("set_weights")
         arrays = {
             f"{layer.name}/{key}": array
             for layer in self.leaves

@@ -326,6 +326,8 @@ KINDS: dict[str, Kind] = {
     "kernel_size": PAIR,
     "momentum": reals(0, 1),
     "name": NAME,
+    "layers.*.name.name": NAME.or_(is_none),
+    "layers.pooling.*.strides.strides": PAIR.or_(is_none),
     "negative_slope": reals(0),
     "offset": reals(),
     "output_padding": OUTPUT_PADDING,

@@ -106,6 +106,7 @@ MADE |= {
     regularizers.L1: lambda: regularizers.L1(0.5),
     regularizers.L2: lambda: regularizers.L2(np.float32(0.5)),
     regularizers.L1L2: lambda: regularizers.L1L2(0.5, 2),
+    regularizers.OrthogonalRegularizer: lambda: regularizers.OrthogonalRegularizer(0.5, "columns"),
     constraints.Constraint: lambda: constraints.Constraint(),
     constraints.MaxNorm: lambda: constraints.MaxNorm(3, [0, 1, 2]),
     constraints.MinMaxNorm: lambda: constraints.MinMaxNorm(0.5, 2, 0.25, -1),
@@ -360,6 +361,54 @@ def test_copies_of_a_built_layer_hold_their_settings_and_share_nothing():
             assert other.get_config() == layer.get_config()
             if isinstance(layer, Conv2D):
                 assert other.activation is not layer.activation
+
+
+@pytest.mark.parametrize(
+    ("thing", "name", "value"),
+    [
+        (lambda: layers.MaxPooling2D((2, 3), 1), "strides", (2, 3)),
+        (lambda: layers.AveragePooling2D(3, 1), "strides", (3, 3)),
+        (lambda: regularizers.L1(0.5), "l1", 0.01),
+        (lambda: regularizers.L2(0.5), "l2", 0.01),
+        (lambda: regularizers.L1L2(0.5, 0.5), "l1", 0.0),
+        (lambda: regularizers.L1L2(0.5, 0.5), "l2", 0.0),
+        (lambda: schedules.CosineDecay(0.1, 10), "name", "CosineDecay"),
+    ],
+)
+def test_none_means_the_same_later_as_in_the_constructor(thing, name, value):
+    later = thing()
+    setattr(later, name, None)
+    made = type(later).from_config({**thing().get_config(), name: None})
+    assert getattr(later, name) == getattr(made, name) == value
+
+
+def test_a_layer_that_loses_its_name_gets_an_automatic_one():
+    layer = layers.Dense(2, name="mine")
+    layer.name = None
+    assert layer.name.startswith("dense")
+
+
+def test_dtype_says_that_it_stays():
+    with pytest.raises(AttributeError, match=r"Dense 'mine': .*dtype to the constructor of a new"):
+        layers.Dense(2, name="mine").dtype = "float64"
+
+
+def test_lists_of_a_schedule_cannot_change_past_their_checks():
+    schedule = schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3])
+    for held in (schedule.boundaries, schedule.values):
+        assert isinstance(held, tuple)
+    assert schedule.get_config()["boundaries"] == [1, 2]
+
+
+def test_a_new_model_of_built_layers_has_their_weights():
+    built = Sequential([layers.Input((3,)), layers.Dense(4), layers.Dense(2)])
+    part = Sequential(built.layers[:-1])
+    kernel, bias = part.get_weights()
+    np.testing.assert_array_equal(kernel, built.get_weights()[0])
+    part.set_weights([kernel + 1, bias])
+    np.testing.assert_array_equal(built.get_weights()[0], kernel + 1)
+    with pytest.raises(ValueError, match="get_weights needs a built model"):
+        Sequential([built.layers[0], layers.Dense(2)]).get_weights()
 
 
 @pytest.mark.parametrize(

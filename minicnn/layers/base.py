@@ -103,7 +103,7 @@ class Layer(Replicable, Configured, HasWeights):
         Whether `build` has been called for the settings that are `fixed`, which then stay.
     """
 
-    name = Setting(checks.text)
+    name = Setting(checks.text, none=lambda layer: unique_name(type(layer).__name__))
     activity_regularizer = Setting(regularizers.setting)
     ignored = {"autocast": (True,)}
     _trainable: bool
@@ -131,9 +131,8 @@ class Layer(Replicable, Configured, HasWeights):
         activity_regularizer: Any = None,
         **keras: Any,
     ) -> None:
-        kind = type(self).__name__
         self._refuse_unknown(keras)
-        self.name = unique_name(kind) if name is None else name
+        self.name = name
         self.trainable = trainable
         self.declared_shape = None if input_shape is None else sample_shape(input_shape, self.who)
         self.params: dict[str, Array] = {}
@@ -201,6 +200,13 @@ class Layer(Replicable, Configured, HasWeights):
     def dtype(self) -> np.dtype[Any] | None:
         """Float type it computes in; None until it is built, if none was asked for."""
         return self._dtype
+
+    @dtype.setter
+    def dtype(self, value: Any) -> None:
+        raise AttributeError(
+            f"{self.who}: expected dtype to stay {self._dtype}, received {checks.shown(value)}. "
+            "Give dtype to the constructor of a new layer"
+        )
 
     @property
     def settled(self) -> bool:  # type: ignore[override]

@@ -28,7 +28,7 @@ class _Pooling2D(Layer):
 
     built_when_made = True
     pool_size = Setting(_pool, fixed=True)
-    strides = Setting(checks.pair, fixed=True)
+    strides = Setting(checks.pair, fixed=True, none=lambda layer: layer.pool_size)
     padding = Setting(checked_padding, fixed=True)
 
     ignored = {"data_format": (None, "channels_last")}
@@ -36,7 +36,7 @@ class _Pooling2D(Layer):
     def __init__(self, pool_size: Any, strides: Any, padding: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_size = pool_size
-        self.strides = self.pool_size if strides is None else strides
+        self.strides = strides
         self.padding = padding
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -34,14 +34,13 @@ def _number(value: Any, name: str, who: str, **limits: Any) -> float:
 _steps = partial(_number, low=0, open_low=True)
 
 
-def _rates(value: Any, name: str, who: str) -> list[float]:
-    return [
-        checks.real(one, f"each of {name}", who, low=0) for one in checks.listed(value, name, who)
-    ]
+def _rates(value: Any, name: str, who: str) -> tuple[float, ...]:
+    rates = checks.listed(value, name, who)
+    return tuple(checks.real(one, f"each of {name}", who, low=0) for one in rates)
 
 
-def _numbers(value: Any, name: str, who: str) -> list[float]:
-    return [_number(one, f"each of {name}", who) for one in checks.listed(value, name, who)]
+def _numbers(value: Any, name: str, who: str) -> tuple[float, ...]:
+    return tuple(_number(one, f"each of {name}", who) for one in checks.listed(value, name, who))
 
 
 class LearningRateSchedule(Copied, Configured):
@@ -62,11 +61,11 @@ class LearningRateSchedule(Copied, Configured):
 class _Named(LearningRateSchedule):
     """Base of the schedules here, which have a name, as in Keras."""
 
-    name = Setting(checks.text)
+    name = Setting(checks.text, none=lambda schedule: type(schedule).__name__)
 
     def __init__(self, name: str | None, **unknown: Any) -> None:
         super().__init__(**unknown)
-        self.name = type(self).__name__ if name is None else name
+        self.name = name
 
 
 class ExponentialDecay(_Named):
@@ -193,7 +192,7 @@ class PiecewiseConstantDecay(_Named):
                 f"{len(self.values)} values and {len(self.boundaries)} boundaries. Make a new "
                 "schedule to change both"
             )
-        if sorted(self.boundaries) != self.boundaries:
+        if sorted(self.boundaries) != list(self.boundaries):
             raise ValueError(
                 f"{who}: expected boundaries to ascend, received {checks.shown(self.boundaries)}"
             )
