@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minicnn.export.graph import Graph, Value
 from minicnn.layers import activations as known
 from minicnn.layers.activations.known import Activation
@@ -119,6 +121,65 @@ def squareplus(graph: Graph, layer: Any, x: Value) -> Value:
     return x.named(graph.node("Where", negative, below, above))
 
 
+def hard_tanh(graph: Graph, layer: Any, x: Value) -> Value:
+    return graph.apply(x, "Clip", graph.constant(-1, "low"), graph.constant(1, "high"))
+
+
+def hard_shrink(graph: Graph, layer: Any, x: Value) -> Value:
+    threshold, zero = graph.constant(layer.threshold, "threshold"), graph.constant(0, "zero")
+    above = graph.node("Greater", graph.node("Abs", x.name), threshold)
+    return x.named(graph.node("Where", above, x.name, zero))
+
+
+def soft_shrink(graph: Graph, layer: Any, x: Value) -> Value:
+    threshold, zero = graph.constant(layer.threshold, "threshold"), graph.constant(0, "zero")
+    negative = graph.constant(-layer.threshold, "negative")
+    below = graph.node("Less", x.name, negative)
+    lifted = graph.node("Where", below, graph.node("Add", x.name, threshold), zero)
+    above = graph.node("Greater", x.name, threshold)
+    return x.named(graph.node("Where", above, graph.node("Sub", x.name, threshold), lifted))
+
+
+def tanh_shrink(graph: Graph, layer: Any, x: Value) -> Value:
+    return graph.apply(x, "Sub", graph.node("Tanh", x.name))
+
+
+def log_sigmoid(graph: Graph, layer: Any, x: Value) -> Value:
+    """-softplus(-x)."""
+    return graph.apply(graph.apply(graph.apply(x, "Neg"), "Softplus"), "Neg")
+
+
+def sparse_sigmoid(graph: Graph, layer: Any, x: Value) -> Value:
+    moved = graph.apply(x, "Add", graph.constant(1, "one"))
+    between = graph.constant(0, "low"), graph.constant(2, "high")
+    return graph.apply(graph.apply(moved, "Clip", *between), "Mul", graph.constant(0.5, "half"))
+
+
+def sparse_plus(graph: Graph, layer: Any, x: Value) -> Value:
+    one = graph.constant(1, "one")
+    bent = graph.apply(graph.apply(x, "Max", graph.constant(-1, "low")), "Add", one)
+    bent = graph.apply(graph.apply(bent, "Mul", bent.name), "Mul", graph.constant(0.25, "quarter"))
+    return x.named(graph.node("Where", graph.node("Less", x.name, one), bent.name, x.name))
+
+
+def sparsemax(graph: Graph, layer: Any, x: Value) -> Value:
+    """max(x - t, 0); t is (sum - 1) / count over the numbers that stay above it."""
+    axis = graph.integers(x.at(layer.axis), "axis")
+    axes = graph.integers([x.at(layer.axis)], "axes")
+    x = graph.apply(x, "Sub", graph.node("ReduceMax", x.name, axes, keepdims=1))
+    falling, one = graph.falling(x, layer.axis), graph.constant(1, "one")
+    shape = [1] * len(x.shape)
+    shape[x.at(layer.axis)] = -1
+    k = graph.constant(np.arange(1, x.shape[layer.axis] + 1).reshape(shape), "k")
+    means = graph.node("Div", graph.node("Sub", graph.node("CumSum", falling, axis), one), k)
+    stays = graph.node("Where", graph.node("Greater", falling, means), one,
+                       graph.constant(0, "zero"))  # fmt: skip
+    total = graph.node("ReduceSum", graph.node("Mul", falling, stays), axes, keepdims=1)
+    count = graph.node("ReduceSum", stays, axes, keepdims=1)
+    moved = graph.apply(x, "Sub", graph.node("Div", graph.node("Sub", total, one), count))
+    return graph.apply(moved, "Relu")
+
+
 def softmax(graph: Graph, layer: Any, x: Value) -> Value:
     """Softmax or LogSoftmax: one operator along one axis, its formula along several."""
     logarithm = isinstance(layer, known.LogSoftmax)
@@ -149,15 +210,23 @@ EXPORTERS: dict[type[known.ActivationLayer], Exporter] = {
     known.CELU: celu,
     known.ELU: elu,
     known.GELU: gelu,
+    known.HardShrink: hard_shrink,
     known.HardSigmoid: hard_sigmoid,
+    known.HardTanh: hard_tanh,
     known.LeakyReLU: leaky_relu,
     known.Linear: nothing,
+    known.LogSigmoid: log_sigmoid,
     known.LogSoftmax: softmax,
     known.ReLU: relu,
     known.SELU: selu,
     known.SiLU: silu,
+    known.SoftShrink: soft_shrink,
     known.Softmax: softmax,
+    known.SparsePlus: sparse_plus,
+    known.SparseSigmoid: sparse_sigmoid,
+    known.Sparsemax: sparsemax,
     known.Squareplus: squareplus,
+    known.TanhShrink: tanh_shrink,
 }
 
 

@@ -128,6 +128,14 @@ class Graph:
         self.nodes.append(self._node(operator, inputs, [name], name=name, **attributes))
         return name
 
+    def falling(self, x: Value, axis: int) -> str:
+        """The numbers of x along an axis of the layers', the largest first."""
+        values, places = self._name("TopK"), self._name("places")
+        count = self.integers([x.shape[axis]], "count")
+        node = self._node("TopK", [x.name, count], [values, places], name=values, axis=x.at(axis))
+        self.nodes.append(node)
+        return values
+
     def apply(self, x: Value, operator: str, *others: str, **attributes: Any) -> Value:
         """What a node makes of x that leaves shape and order alone."""
         return x.named(self.node(operator, x.name, *others, **attributes))
