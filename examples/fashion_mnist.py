@@ -2,6 +2,8 @@
 
     python examples/fashion_mnist.py                 # 2 epochs, then look into outputs/
     python examples/fashion_mnist.py --model deeper  # the larger network of the last section
+    python examples/fashion_mnist.py --save outputs/model.keras    # for examples/predict.py
+    python examples/fashion_mnist.py --checkpoint outputs/run      # killed? run it again
     python examples/fashion_mnist.py --help
 
 One step is added to what the well-known Keras tutorial does: a first layer divides the pixels by
@@ -20,6 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minicnn import plotting
+from minicnn.callbacks import BackupAndRestore, Callback, ModelCheckpoint
 from minicnn.datasets import fashion_mnist, synthetic_fashion
 from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Rescaling
 from minicnn.metrics import classification_report
@@ -84,11 +87,16 @@ def main() -> int:
         epochs=args.epochs,
         verbose=1,
         validation_data=(X_val, y_val),
+        callbacks=checkpoints(args.checkpoint),
     )
     print(
         "(The training figures are means over each epoch, taken while the model learns\n"
         "and with dropout on: the validation figures after it are often better.)"
     )
+
+    if args.save:
+        model.save(args.save)
+        print(f"\nSaved {args.save}: python examples/predict.py {args.save} picture.png")
 
     # 6. Evaluate it
     test_loss, test_accuracy = model.evaluate(X_test, y_test, verbose=0)
@@ -172,6 +180,14 @@ def deeper_model(*first: Layer) -> Sequential:
     )
 
 
+def checkpoints(folder: Path | None) -> list[Callback]:
+    """The best model of the run in best.keras, and in backup/ what a killed run goes on from."""
+    if folder is None:
+        return []
+    best = ModelCheckpoint(folder / "best.keras", monitor="val_accuracy", save_best_only=True)
+    return [best, BackupAndRestore(folder / "backup")]
+
+
 def load(data: str | None):
     """The two parts of the data, and its name; the drawn set where the real one cannot be had."""
     if data != "synthetic":
@@ -231,6 +247,15 @@ def arguments() -> argparse.Namespace:
         "--output", type=Path, default=Path("outputs"), help="folder for pictures: outputs"
     )
     parser.add_argument(
+        "--save", type=keras_file, metavar="FILE", help="write the trained model: FILE.keras"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FOLDER",
+        help="save after every epoch; the same command goes on where it was killed",
+    )
+    parser.add_argument(
         "--min-accuracy",
         type=float,
         default=0.0,
@@ -245,6 +270,13 @@ def whole(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, received {text!r}")
     return int(text)
+
+
+def keras_file(text: str) -> Path:
+    """A path that ends in .keras."""
+    if not text.endswith(".keras"):
+        raise argparse.ArgumentTypeError(f"expected a name that ends in .keras, received {text!r}")
+    return Path(text)
 
 
 def seed(text: str) -> int:

@@ -65,11 +65,15 @@ class Data:
         names = ("x", "y", "weight")
         return replace(self, **dict(zip(names, first))), replace(self, **dict(zip(names, rest)))
 
-    def batches(self, batch_size: int, order: Array | None = None) -> Iterator[Batch]:
-        """Batch after batch, the last one shorter if need be; in `order`, if one is given."""
+    def batches(
+        self, batch_size: int, order: Array | None = None, first: int = 0
+    ) -> Iterator[Batch]:
+        """Batch after batch, from number `first` on, the last one shorter if need be; in `order`,
+        if one is given.
+        """
         if order is None:
             order = np.arange(len(self))
-        for start in range(0, len(self), batch_size):
+        for start in range(first * batch_size, len(self), batch_size):
             yield Batch(self, order[start : start + batch_size])
 
 

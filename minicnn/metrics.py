@@ -47,6 +47,8 @@ class Metric(Copied, Configured):
     rank_based : bool
         True where only the order of a sample's outputs counts, so that logits serve as well as
         probabilities.
+    direction : "up", "down" or None
+        Whether more or less is better; None if it does not say.
     by_batch : bool
         True where a value may depend on the whole batch: then `evaluate` joins no batches.
     """
@@ -54,6 +56,7 @@ class Metric(Copied, Configured):
     name = Setting(checks.text, default="metric")
     ignored = {"dtype": (None,)}
     rank_based = False
+    direction: str | None = None
     by_batch = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -144,6 +147,7 @@ class SparseCategoricalAccuracy(_Labels):
     """
 
     name = "sparse_categorical_accuracy"
+    direction = "up"
     rank_based = True
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
@@ -158,6 +162,7 @@ class CategoricalAccuracy(_SameShape):
     """
 
     name = "categorical_accuracy"
+    direction = "up"
     rank_based = True
 
     def check(self, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
@@ -172,6 +177,7 @@ class BinaryAccuracy(_SameShape):
     """Share of the outputs that lie on the right side of 0.5. y_true, y_pred (N, ..., 1)."""
 
     name = "binary_accuracy"
+    direction = "up"
     ignored = {"threshold": (0.5,)}
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
@@ -182,6 +188,7 @@ class MeanSquaredError(_SameShape):
     """Mean of the squared differences. y_true, y_pred (N, ...)."""
 
     name = "mean_squared_error"
+    direction = "down"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         return _mean_rows(np.square(y_pred - y_true.reshape(y_pred.shape)))
@@ -191,6 +198,7 @@ class MeanAbsoluteError(_SameShape):
     """Mean of the absolute differences. y_true, y_pred (N, ...)."""
 
     name = "mean_absolute_error"
+    direction = "down"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         return _mean_rows(np.abs(y_pred - y_true.reshape(y_pred.shape)))

@@ -300,7 +300,8 @@ def _advice(kind: Any, name: str) -> str:
     instead = _merged(kind, "instead")
     if name in instead:
         return str(instead[name])
-    if name.startswith("_") or name in arguments(kind):
+    declared = any(name in inspect.get_annotations(one) for one in kind.__mro__)  # model: Any
+    if name.startswith("_") or name in arguments(kind) or declared:
         return ""
     settings = [one for one in dir(kind) if _is_setting(kind, one)]
     hooks = [one for one in dir(kind) if one.startswith("on_") and callable(getattr(kind, one))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import numbers
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -477,7 +478,7 @@ KINDS: dict[str, Kind] = {
         ),
         (
             *("arrays", "W", "b", "depthwise_kernel", "pointwise_kernel"),
-            *("gamma", "beta", "moving_mean", "moving_variance"),
+            *("gamma", "beta", "scale", "moving_mean", "moving_variance"),
         ),
     ),
     # initializers
@@ -541,6 +542,38 @@ KINDS: dict[str, Kind] = {
     "optimizers.base.Optimizer.update.parts": Kind(
         lambda value, right: all(isinstance(part, slice) for part in value)
     ),
+    # callbacks
+    **{
+        f"callbacks.*.{name}": Kind(lambda value, right: isinstance(value, (str, os.PathLike)))
+        for name in ("backup_dir", "filename")
+    },
+    "callbacks.*.filepath": Kind(lambda value, right: str(value).endswith(".keras")),
+    "callbacks.*.mode": words("auto", "min", "max"),
+    "callbacks.*LambdaCallback*": Kind(
+        lambda value, right: value is None or callable(value), called_back=True
+    ),
+    "append": BOOLEAN,
+    "baseline": reals().or_(is_none),
+    "cooldown": integers(0),
+    "callbacks.*ReduceLROnPlateau*.factor": reals(0, 1, without=(1,)),
+    "delete_checkpoint": BOOLEAN,
+    "double_checkpoint": BOOLEAN,
+    "initial_value_threshold": reals().or_(is_none),
+    "min_delta": reals(),
+    "min_lr": reals(0),
+    "monitor": NAME,
+    "patience": integers(0),
+    "raise_error": BOOLEAN,
+    "restore_best_weights": BOOLEAN,
+    "save_best_only": BOOLEAN,
+    "save_freq": integers(1).or_(lambda value: isinstance(value, str) and value == "epoch"),
+    "save_weights_only": BOOLEAN,
+    "schedule": Kind(lambda value, right: callable(value), called_back=True),
+    "separator": Kind(
+        lambda value, right: isinstance(value, str) and len(value) == 1 and value not in '\r\n"'
+    ),
+    "start_from_epoch": integers(0),
+    "callbacks.*.verbose": integers(0),
     # models
     "batch_size": POSITIVE,
     "callbacks": CALLBACKS,

@@ -2,12 +2,14 @@
 
 import importlib.util
 import io
+import runpy
 import sys
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from PIL import Image
 
 mpl.use("Agg")
 
@@ -88,6 +90,44 @@ def test_the_deeper_model_trains(example, monkeypatch, tmp_path, capsys):
     assert " Total params: 467,818 (1.78 MB)" in out
     assert "3/3 - " in out
     assert "deeper model" in out
+
+
+def test_a_saved_model_names_what_is_on_pictures(example, monkeypatch, tmp_path, capsys):
+    file = tmp_path / "model.keras"
+    given = ["--checkpoint", str(tmp_path / "run"), "--output", str(tmp_path)]
+    assert (
+        run(
+            example,
+            monkeypatch,
+            "--data",
+            "synthetic",
+            "--epochs",
+            "1",
+            "--save",
+            str(file),
+            *given,
+        )
+        == 0
+    )
+    assert [one.name for one in (tmp_path / "run").iterdir()] == ["best.keras"]
+
+    images = synthetic_fashion.load_data()[1][0]
+    Image.fromarray(images[0]).save(tmp_path / "dark.png")
+    Image.fromarray(255 - images[0]).resize((300, 200)).convert("RGB").save(tmp_path / "shop.jpg")
+    (tmp_path / "text.png").write_text("no picture")
+    capsys.readouterr()
+    pictures = [str(tmp_path / name) for name in ("dark.png", "shop.jpg", "text.png", "none.png")]
+    predict = runpy.run_path(str(PATH.with_name("predict.py")))["main"]
+    monkeypatch.setattr(sys, "argv", ["predict.py", str(file), *pictures])
+    assert predict() == 1
+    said = capsys.readouterr()
+    assert [line.split(": ")[0] for line in said.out.splitlines()] == pictures[:2]
+    assert all(line.count("%") == 3 for line in said.out.splitlines())
+    assert [line.split(": ")[0] for line in said.err.splitlines()] == pictures[2:]
+
+    file.write_bytes(b"no model")
+    assert predict() == 1
+    assert "model.keras" in capsys.readouterr().err
 
 
 def test_min_accuracy_decides_the_exit(example, monkeypatch, tmp_path, capsys):

@@ -26,7 +26,17 @@ from cases.optimizers import OPTIMIZERS
 from strategies import CASES
 
 import minicnn
-from minicnn import activations, initializers, interop, losses, metrics, optimizers, saving, tuning
+from minicnn import (
+    activations,
+    callbacks,
+    initializers,
+    interop,
+    losses,
+    metrics,
+    optimizers,
+    saving,
+    tuning,
+)
 from minicnn.callbacks import Callback
 from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
@@ -620,6 +630,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             random_state=1,
             stratify=samples()[1],
         ),
+        **_of_callbacks(),
         "plotting.grids.image_grid": of_function(
             minicnn.plotting.image_grid,
             images=_images(),
@@ -675,6 +686,37 @@ def _calls() -> dict[str, Callable[[], Valid]]:
     }
 
 
+def _of_callbacks() -> dict[str, Callable[[], Valid]]:
+    watching = {"monitor": "loss", "mode": "min", "verbose": 0}
+    given: dict[type[Callback], dict[str, Any]] = {
+        callbacks.BackupAndRestore: {
+            "backup_dir": "run", "save_freq": 5,
+            "double_checkpoint": True, "delete_checkpoint": False,
+        },
+        callbacks.CSVLogger: {"filename": "log.csv", "separator": ";", "append": True},
+        callbacks.EarlyStopping: {
+            **watching, "min_delta": 0.1, "patience": 2, "baseline": 0.5,
+            "restore_best_weights": True, "start_from_epoch": 1,
+        },
+        callbacks.LambdaCallback: {
+            f"on_{name}": lambda *given: None
+            for name in ("epoch_begin", "epoch_end", "train_begin", "train_end",
+                         "train_batch_begin", "train_batch_end")
+        },
+        callbacks.LearningRateScheduler: {"schedule": lambda epoch: 0.1, "verbose": 0},
+        callbacks.ModelCheckpoint: {
+            **watching, "filepath": "{epoch}.keras", "save_best_only": True,
+            "save_weights_only": False, "save_freq": 5, "initial_value_threshold": 0.5,
+        },
+        callbacks.ReduceLROnPlateau: {
+            **watching, "factor": 0.5, "patience": 2, "min_delta": 0.1, "cooldown": 1,
+            "min_lr": 0.001,
+        },
+        callbacks.TerminateOnNaN: {"raise_error": True},
+    }  # fmt: skip
+    return {name_of(kind): of_function(kind, **its) for kind, its in given.items()}
+
+
 def _seeded() -> Valid:
     initializer = initializers.GlorotUniform(seed=3)
     use = lambda: initializer((2, 3))  # noqa: E731
@@ -723,10 +765,12 @@ MODULES = (
 
 # What has a public name and is still not called by users with arguments of theirs, and why.
 NOT_CALLED: dict[str, str] = {
-    "callbacks.Callback.*": "hooks, which the library calls",
-    "callbacks.History.*": "hooks, which the library calls",
-    "callbacks.CallbackList": "of fit",
-    "callbacks.checked": "the check itself",
+    **{
+        f"callbacks.*.{name}": "the library calls it"
+        for name in ("on_*", "set_*", "watched", "better", "resume", "checkpoint")
+    },
+    "callbacks.base.CallbackList": "of fit",
+    "callbacks.base.checked": "the check itself",
     "config.float_dtype": "the check itself",
     "reports.class_labels": "the check itself",
     "datasets.fashion_mnist.DataFile": "the table of the files",

@@ -3,8 +3,10 @@
     metadata.json       Keras's version, the date, and ours
     config.json         layers and what compile chose (config.py)
     model.weights.h5    numbers (state.py, hdf5.py)
-    minicnn.json        SHA-256 of the other members, and what Keras has no place for; Keras
-                        ignores it
+    run.json            where a `fit` was that is backed up (training/run.py); in backups alone
+    minicnn.json        SHA-256 of the other members, and what Keras has no place for
+
+Keras ignores the last two.
 
 Nothing in a member is looked at before its checksum is verified.
 """
@@ -19,13 +21,9 @@ from collections.abc import Collection, Mapping
 
 from minicnn.saving.errors import SavedFileError
 
-METADATA, CONFIG, WEIGHTS, PRIVATE = (
-    "metadata.json",
-    "config.json",
-    "model.weights.h5",
-    "minicnn.json",
-)
-KNOWN = (METADATA, CONFIG, WEIGHTS, PRIVATE)
+METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+RUN, PRIVATE = "run.json", "minicnn.json"
+KNOWN = (METADATA, CONFIG, WEIGHTS, RUN, PRIVATE)
 
 MOST_MEMBERS = 1000
 LONGEST_DIRECTORY = 2**20  # bytes

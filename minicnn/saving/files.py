@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from minicnn import checks
 from minicnn.custom_objects import checked as checked_custom_objects
 from minicnn.custom_objects import custom_object_scope
 from minicnn.layers.arrays import unfilled
-from minicnn.saving import archive, atomic, config, hdf5, npz, state
+from minicnn.saving import archive, atomic, backup, config, hdf5, npz, state
 from minicnn.saving.errors import SavedFileError, named
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool = True) -> None
     atomic.write(path, model_bytes(model))
 
 
-def model_bytes(model: Sequential) -> bytes:
-    """The content of a `.keras` file."""
+def model_bytes(model: Sequential, more: Mapping[str, bytes] | None = None) -> bytes:
+    """The content of a `.keras` file, with `more` members."""
     from minicnn import __version__
 
     if not model.built:
@@ -50,6 +50,7 @@ def model_bytes(model: Sequential) -> bytes:
         archive.METADATA: config.to_json(metadata).encode(),
         archive.CONFIG: config.to_json(config.model_to_keras(model)).encode(),
         archive.WEIGHTS: _weights_bytes(model),
+        **(more or {}),
     }
     private = {
         "format": FORMAT,
@@ -77,8 +78,8 @@ def load_model(
         Classes and functions of your own by their names, in addition to those that
         `register_keras_serializable` knows.
     compile : bool
-        Compile it as the saved one was, with the optimizer where it stopped. A model that minicnn has saved
-        goes on bit for bit: random numbers, slots, schedules. False leaves it uncompiled.
+        Compile it as the saved one was, with the optimizer where it stopped. A model that minicnn
+        has saved goes on bit for bit: random numbers, slots, schedules. False leaves it uncompiled.
     safe_mode : bool
         Only True: no code of a file is ever run.
 
@@ -131,6 +132,38 @@ def model_from_bytes(
             raise SavedFileError("its optimizer has other variables than its settings ask for")
         state.put_optimizer(model, private["state"])
     return model
+
+
+def save_backup(model: Sequential, path: Path, run: Any) -> None:
+    """Write a `.keras` file that also holds the state `run` of a `fit`, see `backup.encoded`."""
+    atomic.write(path, model_bytes(model, {archive.RUN: backup.encoded(run)}))
+
+
+def restore_backup(model: Sequential, path: Path, expect: Callable[[Any], None]) -> Any:
+    """Give a compiled model everything that `save_backup` kept of it; returns the state of `fit`.
+
+    `expect(state)` raises where it is of another run. Raises SavedFileError for a damaged file, or
+    one of another model. Nothing is changed then.
+    """
+    model.gather()
+    with named(path):
+        members = archive.unpacked(path.read_bytes())
+        private = _verified(members)
+        if private is None or archive.RUN not in members:
+            raise SavedFileError("it is a model, and no backup of a fit")
+        run = backup.decoded(members[archive.RUN])
+        content = hdf5.read(_member(members, archive.WEIGHTS))
+        values = state.weights_of(model, content)
+        progress = state.progress_of(model, content)
+        if progress is None:
+            raise SavedFileError("it is of another optimizer, or of one with other settings")
+    expect(run)
+    with named(path):
+        state.put_private(model, private["state"])
+    values.put_in()
+    progress.put_in()
+    state.put_optimizer(model, private["state"])
+    return run
 
 
 def _member(members: Mapping[str, memoryview], name: str) -> memoryview:

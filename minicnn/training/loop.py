@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.callbacks import Callback, CallbackList, History
+from minicnn.callbacks import Callback, CallbackList, History, RunCallback
 from minicnn.console import note
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.shards import Lane
@@ -22,6 +22,7 @@ from minicnn.progress import Progress
 from minicnn.protocols import Model
 from minicnn.training.finite import NotFiniteError, expect_finite
 from minicnn.training.interrupts import interrupts_between_steps
+from minicnn.training.run import Run
 
 Array = NDArray[Any]
 
@@ -66,18 +67,26 @@ def fit(
         _note_whole_numbers(data.x)
 
     logs: dict[str, float] = {}
+    given = {"samples": len(data), "batch_size": batch_size, "shuffle": shuffle}
+    run = Run(model, hooks.callbacks, epochs.start, given)
+    keepers = [one for one in callbacks if isinstance(one, RunCallback)]
     with single_threaded_blas(), interrupts_between_steps() as pause:
         hooks.on_train_begin({})
-        for epoch in epochs:
-            hooks.on_epoch_begin(epoch, {})
+        for keeper in keepers:
+            keeper.resume(run)
+        while run.epoch < epochs.stop and not run.stopped:
+            epoch = run.epoch
+            if not run.inside_an_epoch:
+                hooks.on_epoch_begin(epoch, {})
             runner = model.runner(training=True)  # a callback may have set a rate, say
             title = f"Epoch {epoch + 1}/{epochs.stop}" if epochs.stop > 1 else ""
             progress = Progress(steps, verbose, title)
-            order = model.rng.permutation(len(data)) if shuffle else None
-            means = runner.means()
+            order = run.order_of(len(data), shuffle=shuffle)
+            means = run.begin_means(runner.means())
+            logs, progress.done = means.logs(), run.step
             with progress:
-                for step, batch in enumerate(data.batches(batch_size, order)):
-                    hooks.on_train_batch_begin(step, {})
+                for batch in data.batches(batch_size, order, run.step):
+                    hooks.on_train_batch_begin(run.step, {})
                     if callbacks:  # they may have changed a setting or put in other weights
                         runner = model.runner(training=True, arrays=False)
                     fault = None
@@ -86,10 +95,13 @@ def fit(
                     except NotFiniteError as error:
                         fault, values = error, error.values
                     logs = means.add(values)
-                    hooks.on_train_batch_end(step, logs)
+                    hooks.on_train_batch_end(run.step, logs)
                     if fault is not None and not model.stop_training:
                         raise fault
                     progress.step(logs)
+                    run.step += 1
+                    for keeper in keepers if not model.stop_training else ():
+                        keeper.checkpoint(run)
                     pause()
                     if model.stop_training:
                         break
@@ -98,6 +110,9 @@ def fit(
                     logs = {**logs, **{f"val_{name}": value for name, value in scores.items()}}
                 hooks.on_epoch_end(epoch, logs)
                 progress.end(logs)
+            run.end_epoch()
+            for keeper in keepers:
+                keeper.checkpoint(run)
             pause()
             if model.stop_training:
                 break

@@ -1,15 +1,20 @@
-"""What `fit`, `evaluate` and `predict` call as they go along."""
+"""The hooks that `fit`, `evaluate` and `predict` call as they go along."""
 
 from __future__ import annotations
 
-import weakref
+import copy
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from minicnn import checks
 from minicnn.copies import Copied, own_copy
 from minicnn.settings import Configured
 from minicnn.subclasses import refuse_vain_methods
+
+if TYPE_CHECKING:
+    from minicnn.training.run import Run
 
 Logs = dict[str, Any]
 C = TypeVar("C", bound="Callback")
@@ -88,6 +93,23 @@ class Callback(Copied, Configured):
     def set_params(self, params: dict[str, Any]) -> None:
         self.params = params
 
+    def get_state(self) -> dict[str, Any]:
+        """What has to be kept so that a `fit` that was cut off goes on; see BackupAndRestore.
+
+        Without a method of your own: every attribute that is made of numbers, strings, arrays,
+        lists, tuples and dicts, but the settings, which the program gives anew.
+        """
+        left_out = {"model", "params", *self._declared}
+        return {
+            name: copy.deepcopy(value)
+            for name, value in vars(self).items()
+            if name not in left_out and _storable(value)
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned, after `on_train_begin`."""
+        vars(self).update(state)
+
     def on_train_begin(self, logs: Logs | None = None) -> None: ...
     def on_train_end(self, logs: Logs | None = None) -> None: ...
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
@@ -111,41 +133,24 @@ class Callback(Copied, Configured):
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
 
 
-class History(Callback):
-    """What `fit` returns.
+class RunCallback(Callback):
+    """A callback that keeps the place which `fit` has come to, or moves it."""
 
-    Attributes
-    ----------
-    history : dict of str to list of float
-        One figure an epoch: loss and metrics, and the same with `val_` before; keys sorted.
-    epoch : list of int
-        The numbers of those epochs, from 0.
-    model : Sequential or None
-        The model that was trained, as long as it lives: a History does not keep it alive.
-    """
+    def resume(self, run: Run) -> None:
+        """Called after every `on_train_begin`: may take the place from a file."""
 
-    def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
-        self.epoch: list[int] = []
-        self._model: weakref.ref[Any] | None = None
+    def checkpoint(self, run: Run) -> None:
+        """Called after all hooks of a batch or of an epoch, when `fit` could go on from here."""
 
-    @property
-    def model(self) -> Any:
-        return None if self._model is None else self._model()
 
-    def set_model(self, model: Any) -> None:
-        self._model = weakref.ref(model)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_model": None}
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.history, self.epoch = {}, []
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self.epoch.append(epoch)
-        for key, value in sorted((logs or {}).items(), key=lambda item: str(item[0])):
-            self.history.setdefault(key, []).append(value)
+def _storable(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_storable, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _storable(one) for key, one in value.items())
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.dtype.kind in "biuf"
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 class CallbackList:

@@ -1,0 +1,54 @@
+"""The state of a `fit` as JSON: numbers, strings, lists, dicts, and arrays with all their bits."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+
+from minicnn import checks
+from minicnn.saving.errors import SavedFileError
+
+ARRAY = "array of"  # the key that an array is known by
+
+
+def encoded(state: Any) -> bytes:
+    """Raises TypeError for a state that holds anything else."""
+    return json.dumps(_plain(state)).encode()  # NaN and infinity are written as JavaScript does
+
+
+def decoded(content: bytes | memoryview) -> Any:
+    """What was encoded, tuples as lists. Raises SavedFileError for anything else."""
+    try:
+        return json.loads(bytes(content), object_hook=_array)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise SavedFileError(f"its state of the training is damaged: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
+        array = np.asarray(value)
+        bits = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+        return {ARRAY: array.dtype.str, "shape": list(array.shape), "bits": bits}
+    raise TypeError(
+        "fit: expected the states of callbacks to be numbers, strings, arrays, lists and dicts, "
+        f"received {checks.shown(value)}. Define get_state and set_state"
+    )
+
+
+def _array(value: dict[str, Any]) -> Any:
+    if ARRAY not in value:
+        return value
+    dtype = np.dtype(value[ARRAY])
+    if dtype.kind not in "biuf":
+        raise ValueError(f"an array of {dtype}")
+    bits = base64.b64decode(value["bits"], validate=True)
+    return np.frombuffer(bits, dtype).reshape(value["shape"]).copy()

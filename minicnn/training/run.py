@@ -1,0 +1,147 @@
+"""Where `fit` is: what has to be kept so that it can go on in another process.
+
+Weights, optimizer and generators are in the model's own file. The rest is
+
+    epoch, step   of the next batch, from 0; the step within the epoch
+    order         state of the model's generator before it drew the epoch's order of samples
+    sums, count   of the epoch's running means
+    rate          the optimizer's, in all its digits, where no schedule gives it
+    stopped       whether a callback has ended the training
+    callbacks     their states, the History's among them
+    data          what the place in the epoch means: samples, batch size, shuffle
+
+so that a run that goes on draws the same order again, skips the batches that are done, and has the
+figures of all epochs at its end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn.protocols import Model
+
+if TYPE_CHECKING:
+    from minicnn.callbacks import Callback
+    from minicnn.training.step import Means
+
+
+class Run:
+    """One call of `fit`, at the place that it has come to.
+
+    Parameters
+    ----------
+    model : Model
+    callbacks : list of Callback
+        The user's, then the History.
+    epoch : int
+        The first one.
+    data : dict
+        Samples, batch size and shuffle, which a backup has to agree with.
+    """
+
+    def __init__(
+        self, model: Model, callbacks: Sequence[Callback], epoch: int, data: dict[str, Any]
+    ) -> None:
+        self.model, self.callbacks, self.data = model, list(callbacks), data
+        self.epoch, self.step = epoch, 0
+        self.order: dict[str, Any] | None = None
+        self.means: Means | None = None
+        self.stopped = False  # before it was cut off
+        self._sums: tuple[list[float], int] | None = None  # of the means, from a file
+
+    @property
+    def inside_an_epoch(self) -> bool:
+        return self.order is not None
+
+    def order_of(self, samples: int, *, shuffle: bool) -> Any:
+        """The order of the epoch's samples; None for the order that they have."""
+        bits: Any = self.model.rng.bit_generator
+        if self.order is None:
+            self.order = bits.state
+            return self.model.rng.permutation(samples) if shuffle else None
+        now, bits.state = bits.state, self.order
+        order = self.model.rng.permutation(samples) if shuffle else None
+        bits.state = now
+        return order
+
+    def begin_means(self, means: Means) -> Means:
+        """The epoch's means, with what a part of it that is done has put into them."""
+        if self._sums is not None:
+            means.sums[...], means.count = self._sums
+        self.means, self._sums = means, None
+        return means
+
+    def end_epoch(self) -> None:
+        self.epoch, self.step = self.epoch + 1, 0
+        self.order = self.means = None
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model and this place to a `.keras` file.
+
+        Raises OSError if it cannot be written, TypeError for a state that cannot be kept.
+        """
+        from minicnn.saving import files
+
+        model: Any = self.model
+        files.save_backup(model, Path(path), self.get_state())
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Take the model and the place from a file that `save` wrote.
+
+        Raises SavedFileError for a damaged file, ValueError for one of another model, other data
+        or other callbacks; nothing is changed then.
+        """
+        from minicnn.saving import files
+
+        model: Any = self.model
+        same = partial(self._expect_the_same_run, path=os.fspath(path))
+        self.set_state(files.restore_backup(model, Path(path), same))
+
+    def get_state(self) -> dict[str, Any]:
+        rate = vars(self.model.optimizer)["learning_rate"]  # or what it comes from
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "order": self.order,
+            "rate": rate if isinstance(rate, float) else None,
+            "sums": None if self.means is None else self.means.sums.tolist(),
+            "count": 0 if self.means is None else self.means.count,
+            "stopped": self.model.stop_training,
+            "data": self.data,
+            "callbacks": [[type(one).__name__, one.get_state()] for one in self.callbacks],
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.epoch, self.step, self.order = state["epoch"], state["step"], state["order"]
+        if state["rate"] is not None:
+            self.model.optimizer.learning_rate = state["rate"]
+        self.stopped = self.model.stop_training = state["stopped"]
+        self._sums = None if state["sums"] is None else (state["sums"], state["count"])
+        for one, (_, its) in zip(self.callbacks, state["callbacks"]):
+            one.set_state(its)
+
+    def _expect_the_same_run(self, state: dict[str, Any], path: str) -> None:
+        wrong = [key for key, value in self.data.items() if state["data"].get(key) != value]
+        if wrong:
+            saved, given = (
+                ", ".join(f"{key}={one.get(key)}" for key in wrong)
+                for one in (state["data"], self.data)
+            )
+            raise ValueError(
+                f"fit: expected the run that {path} was saved by, with {saved}, received {given}. "
+                "Give the same data, or remove the backup to start from the beginning"
+            )
+        names = [type(one).__name__ for one in self.callbacks]
+        before = [name for name, _ in state["callbacks"]]
+        if before != names:
+            raise ValueError(
+                f"fit: expected the callbacks of the run that {path} was saved by, "
+                f"{', '.join(before[:-1])}, received {', '.join(names[:-1])}. Give the same ones, "
+                "or remove the backup to start from the beginning"
+            )
