@@ -434,10 +434,7 @@ class Stack(HasSettings, HasWeights):
         return found
 
     def get_weights(self) -> list[Array]:
-        """Copies of all weights, in Keras's order and shapes: layer by layer, kernel then bias.
-
-        Raises ValueError before the model, or each of its layers, is built.
-        """
+        """Copies of all weights, in Keras's order and shapes: layer by layer, kernel then bias."""
         self._needs_weights("get_weights")
         return [array for layer in self.leaves for array in layer.get_weights()]
 

@@ -42,8 +42,9 @@ from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
 from minicnn.layers.activations import Function
-from minicnn.models import IGNORED, NOT_EXPORTED, Sequential
+from minicnn.models import IGNORED, Sequential
 from minicnn.optimizers import SGD, Optimizer
+from minicnn.savable import NOT_EXPORTED
 from minicnn.settings import arguments as settings_of
 from minicnn.settings import ignored
 
@@ -512,7 +513,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "stack.Stack.get_layer": of_model("get_layer", name="top"),
         "stack.Stack.get_layer (index)": of_model("get_layer", index=0),
         "stack.Stack.set_weights": _model_weights,
-        "models.Sequential.export": lambda: _exporting(),
+        "savable.Savable.export": lambda: _exporting(),
         "interop.torch.to_torch": lambda: _to_torch(),
         "interop.torch.from_torch": lambda: _from_torch(),
         "models.Sequential.summary": of_model("summary", print_fn=io.StringIO().write),
@@ -585,10 +586,10 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "optimizers.base.Optimizer.update": _updating,
         "optimizers.get": of_function(optimizers.get, "who", identifier="adam"),
         # files
-        "models.Sequential.save": _in_a_folder("save", ".keras"),
-        "models.Sequential.save_weights": _in_a_folder("save_weights", ".weights.h5"),
-        "models.Sequential.load_weights": _in_a_folder("load_weights", ".weights.h5"),
-        "models.Sequential.to_json": of_model("to_json"),
+        "savable.Savable.save": _in_a_folder("save", ".keras"),
+        "savable.Savable.save_weights": _in_a_folder("save_weights", ".weights.h5"),
+        "savable.Savable.load_weights": _in_a_folder("load_weights", ".weights.h5"),
+        "savable.Savable.to_json": of_model("to_json"),
         "saving.files.save_model": lambda: Valid(
             saving.save_model,
             {"model": model(), "filepath": _file(".keras")},

@@ -284,9 +284,8 @@ def _with_modules(items: list[Item], prefix: str = "") -> Iterator[tuple[Layer, 
             continue
         yield item, module
         number += isinstance(item, known.SeparableConv2D)
-        inside = getattr(item, "activation", None)
-        own = isinstance(item, known.Activation) or type(inside) is known.Linear
-        number += inside is not None and not own
+        inside = None if isinstance(item, known.Activation) else getattr(item, "activation", None)
+        number += inside is not None and type(inside) is not known.Linear
 
 
 def _rows_behind(

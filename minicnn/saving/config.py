@@ -12,8 +12,6 @@ it, and `described_here` takes it.
 from __future__ import annotations
 
 import inspect
-import json
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +57,7 @@ ONLY_IN_KERAS = (
     "threshold",
 )
 
-LONGEST = 2**22  # bytes of a config
-MOST_BRACKETS = 100_000
-DEEPEST = 100  # brackets inside each other
 MOST_LAYERS = 1000
-LONGEST_NUMBER = 400  # digits
 OURS = "minicnn"  # the key that Keras ignores
 
 
@@ -466,54 +460,3 @@ def _drop_dtype(description: Any) -> None:
     """Losses and metrics have no float type here: they take the model's."""
     if isinstance(description, dict) and isinstance(description.get("config"), dict):
         description["config"].pop("dtype", None)
-
-
-# -- JSON -----------------------------------------------------------------------------------------
-
-
-def to_json(value: Any) -> str:
-    text = json.dumps(value, allow_nan=False)
-    parsed(text)  # what is written can be read
-    return text
-
-
-def parsed(text: str | bytes | memoryview) -> Any:
-    """JSON, within limits. Raises SavedFileError for anything else."""
-    raw = text.encode() if isinstance(text, str) else bytes(text[: LONGEST + 1])
-    if len(raw) > LONGEST:
-        raise SavedFileError(f"its configuration is longer than {LONGEST} bytes")
-    depth, opened = 0, 0
-    for found in re.finditer(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', raw, re.DOTALL):
-        letter = found[0]
-        depth += (letter in b"[{") - (letter in b"]}")
-        opened += letter in b"[{"
-        if opened > MOST_BRACKETS:
-            raise SavedFileError(f"its configuration has more than {MOST_BRACKETS} lists and dicts")
-        if depth > DEEPEST:
-            raise SavedFileError(f"its configuration is nested more than {DEEPEST} levels deep")
-    try:
-        return json.loads(
-            raw.decode(),
-            parse_int=_integer,
-            parse_constant=_no_constant,
-            object_pairs_hook=_once,
-        )
-    except (ValueError, RecursionError) as error:
-        raise SavedFileError(f"its configuration is no JSON: {error}") from error
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > LONGEST_NUMBER:
-        raise SavedFileError(f"its configuration has a number of {len(digits)} digits")
-    return int(digits)
-
-
-def _no_constant(word: str) -> Any:
-    raise SavedFileError(f"its configuration has {word} where a number belongs")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise SavedFileError("its configuration has a key twice")
-    return found

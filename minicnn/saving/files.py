@@ -13,7 +13,7 @@ from minicnn import checks
 from minicnn.custom_objects import checked as checked_custom_objects
 from minicnn.custom_objects import custom_object_scope
 from minicnn.layers.arrays import unfilled
-from minicnn.saving import archive, atomic, backup, config, hdf5, npz, state
+from minicnn.saving import archive, atomic, backup, config, hdf5, json_text, npz, state
 from minicnn.saving.errors import SavedFileError, named
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def model_bytes(model: Sequential, more: Mapping[str, bytes] | None = None) -> b
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = {"keras_version": KERAS, "date_saved": now, "minicnn_version": __version__}
     members = {
-        archive.METADATA: config.to_json(metadata).encode(),
-        archive.CONFIG: config.to_json(config.model_to_keras(model)).encode(),
+        archive.METADATA: json_text.to_json(metadata).encode(),
+        archive.CONFIG: json_text.to_json(config.model_to_keras(model)).encode(),
         archive.WEIGHTS: _weights_bytes(model),
         **(more or {}),
     }
@@ -58,7 +58,7 @@ def model_bytes(model: Sequential, more: Mapping[str, bytes] | None = None) -> b
         "sha256": archive.sha256(members),
         "state": state.private(model),
     }
-    members[archive.PRIVATE] = config.to_json(private).encode()
+    members[archive.PRIVATE] = json_text.to_json(private).encode()
     return archive.packed(members)
 
 
@@ -104,7 +104,7 @@ def model_from_bytes(
     """The model in the content of a `.keras` file."""
     members = archive.unpacked(file)
     private = _verified(members)
-    description = config.parsed(_member(members, archive.CONFIG))
+    description = json_text.parsed(_member(members, archive.CONFIG))
     content = hdf5.read(_member(members, archive.WEIGHTS))
     numbers = sum(one.size for one in content.under("layers").values())
     with custom_object_scope(custom_objects):
@@ -174,11 +174,11 @@ def _member(members: Mapping[str, memoryview], name: str) -> memoryview:
 
 def _verified(members: Mapping[str, memoryview]) -> dict[str, Any] | None:
     """What minicnn has added to the file, once all digests are right; None in a file of Keras's."""
-    metadata = config.parsed(_member(members, archive.METADATA))
+    metadata = json_text.parsed(_member(members, archive.METADATA))
     ours = isinstance(metadata, dict) and "minicnn_version" in metadata
     if not ours and archive.PRIVATE not in members:
         return None
-    private = config.parsed(_member(members, archive.PRIVATE))
+    private = json_text.parsed(_member(members, archive.PRIVATE))
     if not isinstance(private, dict) or private.get("format") != FORMAT:
         raise SavedFileError(
             f"it is of the format {checks.shown(private.get('format'))}, and this version of "
@@ -208,7 +208,7 @@ def model_from_json(
             f"{checks.shown(json_string)}"
         )
     with named("model_from_json: json_string"), custom_object_scope(custom_objects):
-        return config.model_of(config.parsed(json_string))
+        return config.model_of(json_text.parsed(json_string))
 
 
 def clone_model(
