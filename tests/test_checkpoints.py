@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -33,6 +34,7 @@ from minicnn.layers import (
 )
 from minicnn.models import load_model
 from minicnn.optimizers import SGD, Adam, AdamW, schedules
+from minicnn.saving import archive
 from minicnn.saving.errors import SavedFileError
 from minicnn.utils import set_random_seed
 
@@ -226,6 +228,34 @@ def test_a_damaged_backup(tmp_path):
     history = trained(whole, [KillAt(9)])
     resumed = trained(again, [BackupAndRestore(tmp_path, 2, double_checkpoint=True), KillAt(9)])
     expect_same(again, resumed, whole, history)
+
+
+def test_a_state_that_was_changed_behind_right_checksums(tmp_path):
+    with pytest.raises(Killed):
+        trained(made(), [BackupAndRestore(tmp_path, 2), KillAt(1, 3)])
+    latest, draw = tmp_path / "latest.keras", random.Random(4)
+    good = latest.read_bytes()
+    refused = 0
+    for _ in range(60):
+        members = {name: bytes(part) for name, part in archive.unpacked(good).items()}
+        state = bytearray(members[archive.RUN])
+        for _ in range(draw.randint(1, 3)):
+            state[draw.randrange(len(state))] = draw.choice(b'0123456789{}[]",:aelnrstu')
+        members[archive.RUN] = bytes(state)
+        private = json.loads(members.pop(archive.PRIVATE))
+        private["sha256"] = archive.sha256(members)
+        members[archive.PRIVATE] = json.dumps(private).encode()
+        latest.write_bytes(archive.packed(members))
+        model = made()
+        before = model.get_weights()
+        try:
+            backup = BackupAndRestore(tmp_path, 2, delete_checkpoint=False)
+            trained(model, [backup, KillAt(9)], epochs=2)
+        except ValueError:
+            refused += 1
+            for now, then in zip(model.get_weights(), before, strict=True):
+                np.testing.assert_array_equal(now, then)
+    assert refused > 20  # others are numbers that could have been saved
 
 
 def test_a_backup_that_does_not_fit_is_refused_and_nothing_changes(tmp_path):

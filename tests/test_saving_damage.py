@@ -137,7 +137,7 @@ def test_ten_thousand_damaged_files(ending, seed, tmp_path):
     expect_refused_or_the_same(ending, 420, 100 + seed, tmp_path)
 
 
-@pytest.mark.parametrize("member", archive.KNOWN)
+@pytest.mark.parametrize("member", [name for name in archive.KNOWN if name != archive.RUN])
 def test_damage_behind_right_checksums_raises_nothing_else(member, tmp_path):
     good, draw = content(".keras", tmp_path), random.Random(2)
     path = tmp_path / "bad.keras"

@@ -107,8 +107,9 @@ class Callback(Copied, Configured):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `get_state` returned, after `on_train_begin`."""
-        vars(self).update(state)
+        """Go on from what `get_state` returned, after `on_train_begin`. Methods stay."""
+        kind = type(self)
+        vars(self).update({k: v for k, v in state.items() if not callable(getattr(kind, k, None))})
 
     def on_train_begin(self, logs: Logs | None = None) -> None: ...
     def on_train_end(self, logs: Logs | None = None) -> None: ...

@@ -20,9 +20,11 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from minicnn.protocols import Model
+from minicnn.saving.errors import SavedFileError
 
 if TYPE_CHECKING:
     from minicnn.callbacks import Callback
@@ -126,7 +128,10 @@ class Run:
         for one, (_, its) in zip(self.callbacks, state["callbacks"]):
             one.set_state(its)
 
-    def _expect_the_same_run(self, state: dict[str, Any], path: str) -> None:
+    def _expect_the_same_run(self, state: Any, path: str) -> None:
+        """Raise SavedFileError for what is no state, ValueError for that of another run."""
+        if not _is_state(state) or not self._is_order(state["order"]):
+            raise SavedFileError(f"{path}: its state of the training is damaged")
         wrong = [key for key, value in self.data.items() if state["data"].get(key) != value]
         if wrong:
             saved, given = (
@@ -145,3 +150,41 @@ class Run:
                 f"{', '.join(before[:-1])}, received {', '.join(names[:-1])}. Give the same ones, "
                 "or remove the backup to start from the beginning"
             )
+
+    def _is_order(self, order: Any) -> bool:
+        """Whether the model's generator can take it for its state."""
+        if order is None:
+            return True
+        try:
+            trial: Any = type(self.model.rng.bit_generator)(0)
+            trial.state = order
+        except (TypeError, ValueError, KeyError, OverflowError, IndexError):
+            return False
+        return True
+
+
+def _is_state(state: Any) -> bool:
+    """Whether it is of the form that `get_state` returns."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "epoch": (int,),
+        "step": (int,),
+        "order": (dict, NoneType),
+        "rate": (float, int, NoneType),
+        "sums": (list, NoneType),
+        "count": (int,),
+        "stopped": (bool,),
+        "data": (dict,),
+        "callbacks": (list,),
+    }
+    if not isinstance(state, dict) or state.keys() != kinds.keys():
+        return False
+    numbers = [state["epoch"], state["step"], state["count"], state["rate"] or 0]
+    return (
+        all(isinstance(state[key], kind) for key, kind in kinds.items())
+        and all(0 <= number < 2**62 for number in numbers)
+        and all(isinstance(one, (int, float)) for one in state["sums"] or ())
+        and all(
+            isinstance(one, list) and len(one) == 2 and isinstance(one[1], dict)
+            for one in state["callbacks"]
+        )
+    )
