@@ -121,7 +121,7 @@ class Savable(Compiled):
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> Sequential:
-        """A new model with the layers that `get_config` has told, with first values of its own.
+        """A new model with the layers that `get_config` has told, with fresh first values.
 
         Raises TypeError or ValueError for anything else, and for classes that are not known.
         """

@@ -346,6 +346,9 @@ KINDS: dict[str, Kind] = {
     "use_bias": BOOLEAN,
     "layers.batchnorm.*.scale": BOOLEAN,
     "layers.groupnorm.*.scale": BOOLEAN,
+    # the case with most arguments has neither gamma nor beta
+    "layers.layernorm.LayerNormalization.forward.x": ANY_SHAPE,
+    "layers.layernorm.LayerNormalization.__call__.x": ANY_SHAPE,
     "layers.layernorm.LayerNormalization*.scale": BOOLEAN,
     "layers.layernorm.RMSNormalization*.scale": PASSED_BACK,
     **dict.fromkeys(

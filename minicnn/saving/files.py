@@ -78,8 +78,9 @@ def load_model(
         Classes and functions of your own by their names, in addition to those that
         `register_keras_serializable` knows.
     compile : bool
-        Compile it as the saved one was, with the optimizer where it stopped. A model that minicnn
-        has saved goes on bit for bit: random numbers, slots, schedules. False leaves it uncompiled.
+        Compile it like the one that was saved, with the optimizer where it stopped. A model that
+        minicnn has saved goes on bit for bit: random numbers, slots, schedules. False leaves it
+        uncompiled.
     safe_mode : bool
         Only True: no code of a file is ever run.
 
@@ -198,7 +199,7 @@ def _verified(members: Mapping[str, memoryview]) -> dict[str, Any] | None:
 def model_from_json(
     json_string: str, custom_objects: Mapping[str, Any] | None = None
 ) -> Sequential:
-    """A new model with the layers that `model.to_json()` has told, with first values of its own.
+    """A new model with the layers that `model.to_json()` has told, with fresh first values.
 
     Raises TypeError for what is no text, SavedFileError, a ValueError, for what is no such JSON.
     """
@@ -214,7 +215,7 @@ def model_from_json(
 def clone_model(
     model: Sequential, input_tensors: Any = None, clone_function: Any = None
 ) -> Sequential:
-    """A new model with layers like those of `model`, and first values of its own; not compiled.
+    """A new model with layers like those of `model`, and fresh first values; not compiled.
 
     Parameters
     ----------

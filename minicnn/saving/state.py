@@ -178,7 +178,7 @@ def _slot_groups(optimizer: Optimizer, names: list[str]) -> list[list[str]]:
 
 
 def _has_rate(optimizer: Optimizer) -> bool:
-    """Whether the rate is a number of its own, not what a schedule or a function gives."""
+    """Whether the rate is a number, not what a schedule or a function gives."""
     return isinstance(vars(optimizer)["learning_rate"], float)
 
 
