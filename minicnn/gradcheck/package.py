@@ -103,15 +103,18 @@ def _has_defaults(cls: type) -> bool:
 # -- layers ---------------------------------------------------------------------------------------
 
 
-def _each(shape: Shape, **choices: Any) -> list[Example]:
-    """An example for each combination of these choices.
+def _each(*shapes: Shape, **choices: Any) -> list[Example]:
+    """An example for each of these shapes with each combination of these choices.
 
     >>> _each((4, 10), rate=(0.2, 0.5))
     [({'rate': 0.2}, (4, 10)), ({'rate': 0.5}, (4, 10))]
     """
-    return [(dict(zip(choices, chosen)), shape) for chosen in itertools.product(*choices.values())]
+    combined = [dict(zip(choices, chosen)) for chosen in itertools.product(*choices.values())]
+    return [(dict(arguments), shape) for shape in shapes for arguments in combined]
 
 
+IMAGE = (2, 5, 4, 3)
+VECTORS_AND_IMAGES = (4, 10), (2, 4, 3, 2)
 POOLING = [
     *_each(
         (2, 7, 5, 2),
@@ -123,29 +126,23 @@ POOLING = [
     ({"pool_size": 2}, (4, 14, 14, 4)),
 ]
 SIZES: list[Example] = [
-    ({"height": height, "width": width}, (2, 5, 4, 3)) for height, width in ((3, 2), (7, 6), (3, 6))
+    ({"height": height, "width": width}, IMAGE) for height, width in ((3, 2), (7, 6), (3, 6))
 ]
-AXES: list[Example] = [
-    *(({"axis": axis}, (2, 4, 3, 5)) for axis in (-1, 1, [1, 2, 3], [-1, 1])),
-    ({}, (3, 6)),
-]
+AXES = [*_each((2, 4, 3, 5), axis=(-1, 1, [1, 2, 3], [-1, 1])), *_each((3, 6))]
+INTERPOLATIONS = ("bilinear", "nearest")
 FILLING = {
     "fill_mode": ("constant", "nearest", "reflect", "wrap"),
-    "interpolation": ("bilinear", "nearest"),
+    "interpolation": INTERPOLATIONS,
 }
 EXAMPLES: dict[str, list[Example]] = {
     "Activation": _each((5, 4), activation=ACTIVATIONS),
+    "AlphaDropout": _each(*VECTORS_AND_IMAGES, rate=(0.3,)),
     "AveragePooling2D": POOLING,
     "BatchNormalization": [
-        ({"training": training}, shape)
-        for shape in ((5, 4), (3, 4, 3, 2), (8, 8, 8, 4))
-        for training in (True, False)
-    ]
-    + [
-        ({"axis": axis, "training": training}, (3, 4, 3, 2))
-        for axis in (1, -2, [1, 3])
-        for training in (True, False)
+        *_each((5, 4), (3, 4, 3, 2), (8, 8, 8, 4), training=(True, False)),
+        *_each((3, 4, 3, 2), axis=(1, -2, [1, 3]), training=(True, False)),
     ],
+    "CenterCrop": SIZES,
     "Conv2D": [
         *_each(
             (2, 6, 5, 2),
@@ -198,26 +195,36 @@ EXAMPLES: dict[str, list[Example]] = {
         ({"rate": 0.5}, (2, 4, 3, 2)),
         ({"rate": 0.5, "noise_shape": (None, 1, 1, 2)}, (2, 4, 3, 2)),  # whole channels
     ],
-    **{
-        kind: [({argument: value}, shape) for shape in ((4, 10), (2, 4, 3, 2))]
-        for kind, argument, value in (
-            ("AlphaDropout", "rate", 0.3),
-            ("GaussianDropout", "rate", 0.3),
-            ("GaussianNoise", "stddev", 0.5),
-        )
-    },
-    "CenterCrop": SIZES,
-    "Permute": [({"dims": (3, 1, 2)}, (2, 5, 4, 3))],
+    "GaussianDropout": _each(*VECTORS_AND_IMAGES, rate=(0.3,)),
+    "GaussianNoise": _each(*VECTORS_AND_IMAGES, stddev=(0.5,)),
+    "GroupNormalization": [
+        *_each((2, 4, 3, 6), groups=(-1, 1, 2, 3)),
+        ({"groups": 2, "axis": 1}, (3, 8, 3)),
+        ({"groups": 2}, (3, 8)),
+    ],
+    "InputLayer": [({"shape": (4, 3, 2)}, (2, 4, 3, 2))],
+    "LayerNormalization": AXES,
+    "MaxPooling2D": POOLING,
+    "Permute": [({"dims": (3, 1, 2)}, IMAGE)],
+    "RMSNormalization": AXES,
+    "RandomBrightness": [({"factor": 0.5, "value_range": (-9, 9)}, IMAGE)],
+    "RandomContrast": [({"factor": 0.5, "value_range": (-9, 9)}, IMAGE)],
+    "RandomCrop": SIZES,
+    "RandomErasing": [({"factor": (1, 1)}, IMAGE)],
+    "RandomFlip": _each((4, 3, 4, 2), mode=("horizontal", "vertical", "horizontal_and_vertical")),
+    "RandomRotation": _each(IMAGE, factor=(0.3,), **FILLING),
+    "RandomTranslation": _each(IMAGE, height_factor=(0.7,), width_factor=(0.7,), **FILLING),
+    "RandomZoom": _each(IMAGE, height_factor=(0.9,), width_factor=(None, 0.9), **FILLING),
     "RepeatVector": [({"n": 3}, (4, 5))],
-    "Reshape": [({"target_shape": (4, -1)}, (2, 5, 4, 3))],
+    "Rescaling": [
+        ({"scale": 1 / 255, "offset": -0.5}, (5, 4)),
+        ({"scale": [0.5, -2.0, 3.0], "offset": [3.0, -2.0, 0.5]}, (2, 4, 3, 3)),
+    ],
+    "Reshape": [({"target_shape": (4, -1)}, IMAGE)],
     "Resizing": [
-        ({**size, "interpolation": how}, shape)
-        for size, shape in SIZES
-        for how in ("bilinear", "nearest")
-    ]
-    + [
-        ({"height": 4, "width": 8, how: True}, (2, 5, 4, 3))
-        for how in ("crop_to_aspect_ratio", "pad_to_aspect_ratio")
+        *(({**size, "interpolation": how}, IMAGE) for size, _ in SIZES for how in INTERPOLATIONS),
+        ({"height": 4, "width": 8, "crop_to_aspect_ratio": True}, IMAGE),
+        ({"height": 4, "width": 8, "pad_to_aspect_ratio": True}, IMAGE),
     ],
     "SeparableConv2D": _each(
         (2, 6, 5, 2),
@@ -228,29 +235,8 @@ EXAMPLES: dict[str, list[Example]] = {
         depth_multiplier=(1, 2),
         activation=(None, "tanh"),
     ),
-    "RandomBrightness": [({"factor": 0.5, "value_range": (-9, 9)}, (2, 5, 4, 3))],
-    "RandomContrast": [({"factor": 0.5, "value_range": (-9, 9)}, (2, 5, 4, 3))],
-    "RandomCrop": SIZES,
-    "RandomErasing": [({"factor": (1, 1)}, (2, 5, 4, 3))],
-    "RandomFlip": _each((4, 3, 4, 2), mode=("horizontal", "vertical", "horizontal_and_vertical")),
-    "RandomRotation": _each((2, 5, 4, 3), factor=(0.3,), **FILLING),
-    "RandomTranslation": _each((2, 5, 4, 3), height_factor=(0.7,), width_factor=(0.7,), **FILLING),
-    "RandomZoom": _each((2, 5, 4, 3), height_factor=(0.9,), width_factor=(None, 0.9), **FILLING),
+    "Softmax": _each((5, 4), (3, 1), (2, 3, 2, 4), (128, 10)),
     "SpatialDropout2D": [({"rate": 0.5}, (2, 4, 3, 2))],
-    "GroupNormalization": [
-        *(({"groups": groups}, (2, 4, 3, 6)) for groups in (-1, 1, 2, 3)),
-        ({"groups": 2, "axis": 1}, (3, 8, 3)),
-        ({"groups": 2}, (3, 8)),
-    ],
-    "InputLayer": [({"shape": (4, 3, 2)}, (2, 4, 3, 2))],
-    "LayerNormalization": AXES,
-    "MaxPooling2D": POOLING,
-    "RMSNormalization": AXES,
-    "Rescaling": [
-        ({"scale": 1 / 255, "offset": -0.5}, (5, 4)),
-        ({"scale": [0.5, -2.0, 3.0], "offset": [3.0, -2.0, 0.5]}, (2, 4, 3, 3)),
-    ],
-    "Softmax": [({}, shape) for shape in ((5, 4), (3, 1), (2, 3, 2, 4), (128, 10))],
 }
 LAYERS = {
     name: cls for name, cls in layer_classes().items() if name in EXAMPLES or _has_defaults(cls)
