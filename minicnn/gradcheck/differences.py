@@ -204,6 +204,18 @@ def ways(tensor: Array, rng: np.random.Generator, count: int, unit: float = 1.0)
     return rng.normal(size=(count, tensor.size)) * sizes(tensor.reshape(-1), unit)
 
 
+def multiple(found: Array, right: Array, tolerance: Any) -> float:
+    """How many times `right` the numbers in `found` are, both of shape (count,); NaN if they differ
+    by more than one factor.
+
+    >>> multiple(np.array([2.0, 4.0]), np.array([1.0, 2.0]), 1e-9)
+    2.0
+    """
+    square = float(right @ right)
+    c = float(found @ right) / square if square and np.isfinite(found).all() else np.nan
+    return c if (np.abs(found - c * right) <= max(1.0, abs(c)) * tolerance).all() else np.nan
+
+
 def rounds_to_float32(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> bool:
     """Whether forward rounds y, or something on the way from the tensors of these names to it.
 

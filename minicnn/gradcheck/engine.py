@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.shards import alone, backward_in_phases, forward_in_phases
 from minicnn.gradcheck.copies import move_apart, unchanged
+from minicnn.gradcheck.differences import multiple
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck
 from minicnn.gradcheck.subjects import ModelSubject, as_type, gradients
 from minicnn.inputs import Data
@@ -262,9 +263,8 @@ def _differs(found: Array, expected: Array, rounding: float) -> str:
     off = ~(gap <= allowed)  # NaN is off
     if not off.any():
         return ""
-    e = expected.reshape(-1)
-    factor = float(found.reshape(-1) @ e / (e @ e)) if e.any() else np.nan
-    if (np.abs(found - factor * expected) <= allowed).all():
+    factor = multiple(found.reshape(-1), expected.reshape(-1), allowed)
+    if np.isfinite(factor):
         return f"{factor:.6g} times the right one"
     worst = int(np.where(off, np.nan_to_num(gap, nan=np.inf), 0).argmax())
     place = np.unravel_index(worst, gap.shape)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.gradcheck.copies import unchanged
-from minicnn.gradcheck.differences import Differences, Probe
+from minicnn.gradcheck.differences import Differences, Probe, multiple
 from minicnn.gradcheck.result import Mistake
 from minicnn.gradcheck.subjects import LayerSubject
 from minicnn.gradcheck.windows import displaced_inputs, displaced_windows, multiples, one_window
@@ -150,7 +150,7 @@ def single_precision(e: Evidence) -> Fitting:
 
 def named_factor(e: Evidence) -> Fitting:
     """Off by a factor that is the size of something."""
-    c = _factor(e)
+    c = multiple(e.project(e.given), e.numeric, e.tolerance)
     names = _names_of(abs(c), e.subject.sizes()) if c else []
     minus = "-" if c < 0 else ""
     listed = " = ".join([f"{minus}{name}" for name in names[:4]] or ["the wrong sign"])
@@ -162,16 +162,9 @@ def named_factor(e: Evidence) -> Fitting:
 
 def any_factor(e: Evidence) -> Fitting:
     """Off by a factor that is the size of nothing; one number alone proves none."""
-    c = _factor(e)
+    c = multiple(e.project(e.given), e.numeric, e.tolerance)
     fits = bool(np.isfinite(c)) and len(e.numeric) >= 3 and not e.agrees(e.given)
     yield fits, "factor", f"it is {c:.6g} times the right one, a factor that is no size here"
-
-
-def _factor(e: Evidence) -> float:
-    """How many times the right gradient it is, or NaN if it is no multiple."""
-    p, q = e.project(e.given), e.numeric
-    c = float(p @ q / (q @ q)) if q.any() and np.isfinite(p).all() else np.nan
-    return c if (np.abs(p - c * q) <= max(1.0, abs(c)) * e.tolerance).all() else np.nan
 
 
 def _names_of(c: float, sizes: dict[str, float]) -> list[str]:
