@@ -395,12 +395,30 @@ def test_unpacking_holds_one_copy() -> None:
 MEGABYTE = 1 << 20
 
 
-def bomb(head: bytes, megabytes: int = 64) -> bytes:
-    """A gzip file a thousandth as large as what it unpacks to: `head`, and then zeros."""
-    packer = zlib.compressobj(level=1, wbits=31, strategy=zlib.Z_RLE)
+def bomb(head: bytes, megabytes: int = 64, encoding: str = "gzip") -> bytes:
+    """A file a thousandth as large as what it unpacks to: `head`, and then zeros.
+
+    A full flush makes each piece independent of those before it, so one megabyte is packed, once.
+    """
+    packer = zlib.compressobj(level=1, wbits=-zlib.MAX_WBITS, strategy=zlib.Z_RLE)
     zeros = bytes(MEGABYTE)
-    pieces = [packer.compress(head), *(packer.compress(zeros) for _ in range(megabytes))]
-    return b"".join([*pieces, packer.flush()])
+    first, piece = (packer.compress(x) + packer.flush(zlib.Z_FULL_FLUSH) for x in (head, zeros))
+    body = first + megabytes * piece + packer.flush()
+    checksum = {"gzip": zlib.crc32, "deflate": zlib.adler32}[encoding]
+    total = checksum(head)
+    for _ in range(megabytes):
+        total = checksum(zeros, total)
+    if encoding == "deflate":
+        return b"\x78\x01" + body + struct.pack(">I", total)
+    return pack(b"")[:10] + body + struct.pack("<2I", total, len(head) + megabytes * MEGABYTE)
+
+
+@pytest.mark.parametrize("head", [b"", b"head"])
+def test_a_bomb_is_a_sound_file(head: bytes) -> None:
+    unpacked = head + bytes(3 * MEGABYTE)
+    assert gzip.decompress(bomb(head, 3)) == unpacked
+    assert zlib.decompress(bomb(head, 3, "deflate")) == unpacked
+    assert len(bomb(head, 3)) < len(unpacked) / 200
 
 
 def idx_head(*lengths: int) -> bytes:
@@ -962,9 +980,7 @@ def endless(**headers: str) -> Answer:
 
 
 def send_bomb(encoding: str) -> Answer:
-    wbits = {"gzip": 31, "deflate": 15}[encoding]
-    packer = zlib.compressobj(level=1, wbits=wbits, strategy=zlib.Z_RLE)
-    body = b"".join(packer.compress(bytes(MEGABYTE)) for _ in range(256)) + packer.flush()
+    body = bomb(b"", 256, encoding)
 
     def answer(handler: BaseHTTPRequestHandler, data: bytes) -> None:
         handler.send_response(200)
