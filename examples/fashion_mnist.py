@@ -41,6 +41,10 @@ def main() -> int:
     started = time.perf_counter()
     set_random_seed(args.seed)
     pictures = Pictures(args.output)
+    if args.save:  # a folder that cannot be made is said before the training, not behind it
+        args.save.parent.mkdir(parents=True, exist_ok=True)
+    if args.checkpoint:
+        args.checkpoint.mkdir(parents=True, exist_ok=True)
 
     # 1. Load the data and look at it
     (X_train_full, y_train_full), (X_test, y_test), name = load(args.data)

@@ -16,6 +16,7 @@ import sys
 import numpy as np
 from PIL import Image
 
+from minicnn import activations
 from minicnn.datasets import fashion_mnist
 from minicnn.models import load_model
 
@@ -31,6 +32,9 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
+    if not model.built or len(model.input_shape) != 4 or model.input_shape[3] not in (1, 3):
+        print(f"{args.model}: expected a model of grey or coloured images", file=sys.stderr)
+        return 1
     _, height, width, channels = model.input_shape
     names = fashion_mnist.CLASS_NAMES
     if model.output_shape[-1] != len(names):
@@ -45,6 +49,8 @@ def main() -> int:
             failed = True
             continue
         probabilities = model.predict(image[np.newaxis], verbose=0)[0]
+        if probabilities.min() < 0 or not np.isclose(probabilities.sum(), 1, atol=1e-3):  # logits
+            probabilities = activations.softmax(probabilities[np.newaxis])[0]
         best = np.argsort(probabilities)[::-1][:3]
         print(f"{path}: " + ", ".join(f"{names[k]} {probabilities[k]:.0%}" for k in best))
     return int(failed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -265,7 +267,7 @@ def test_a_backup_that_does_not_fit_is_refused_and_nothing_changes(tmp_path):
         (made(), {"x": X[:30]}, ValueError, "with samples=44, received samples=30"),
         (made(), {"callbacks": [backup, KillAt(9)]}, ValueError, "the callbacks of the run that"),
         (made("accumulation"), {}, SavedFileError, "of another optimizer"),
-        (Sequential([Input((6, 6, 1)), Flatten(), Dense(3)]), {}, SavedFileError, "latest.keras"),
+        (Sequential([Input((6, 6, 1)), Flatten(), Dense(3)]), {}, SavedFileError, "other layers"),
     ):
         if model.loss is None:
             model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -280,6 +282,31 @@ def test_a_folder_with_files_of_the_user_stays(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     trained(made(), [BackupAndRestore(tmp_path)], epochs=1)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_attributes_of_a_callback_come_back_as_what_they_were(tmp_path):
+    class Keeps(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.seen = (*getattr(self, "seen", ()), epoch)
+            self.by_epoch = {**getattr(self, "by_epoch", {}), epoch: np.float32(epoch)}
+            self.last = collections.deque(getattr(self, "last", ()), 2)
+            self.last.append(epoch)
+            self.all = {*getattr(self, "all", ()), epoch}
+            self.lock = threading.Lock()  # is left out
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs["rate"] = self.by_epoch[epoch]
+
+    with pytest.raises(Killed):
+        trained(made(), [Keeps(), KillAt(3, 0), BackupAndRestore(tmp_path)])
+    one = Keeps()
+    history = trained(made(), [one, KillAt(9), BackupAndRestore(tmp_path)])
+    assert one.seen == (0, 1, 2, 3)
+    assert one.by_epoch == {0: 0, 1: 1, 2: 2, 3: 3}
+    assert type(one.by_epoch[0]) is np.float32
+    assert one.last == collections.deque([2, 3], 2)
+    assert one.all == {0, 1, 2, 3}
+    assert [type(value) for value in history.history["rate"]] == [np.float32] * 4
 
 
 def test_a_state_that_cannot_be_written_says_what_to_define(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -97,7 +98,8 @@ class Callback(Copied, Configured):
         """What has to be kept so that a `fit` that was cut off goes on; see BackupAndRestore.
 
         Without a method of your own: every attribute that is made of numbers, strings, arrays,
-        lists, tuples and dicts, but the settings, which the program gives anew.
+        lists, tuples, dicts, sets and deques, but the settings, which the program gives anew. Other
+        attributes, such as open files, are left out.
         """
         left_out = {"model", "params", *self._declared}
         return {
@@ -145,10 +147,10 @@ class RunCallback(Callback):
 
 
 def _storable(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple, set, frozenset, deque):
         return all(map(_storable, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _storable(one) for key, one in value.items())
+    if type(value) is dict:
+        return all(_storable(key) and _storable(one) for key, one in value.items())
     if isinstance(value, (np.ndarray, np.generic)):
         return value.dtype.kind in "biuf"
     return value is None or isinstance(value, (bool, int, float, str))

@@ -24,6 +24,10 @@ def axes_setting(value: Any, name: str, who: str) -> int | list[int]:
         return AXIS(value, name, who)
     if not value:
         raise ValueError(f"{who}: expected {name} to name at least one axis, received {value!r}")
+    if len(value) > checks.MOST_AXES:
+        raise ValueError(
+            f"{who}: expected {name} to name at most {checks.MOST_AXES} axes, received {len(value)}"
+        )
     return [AXIS(one, f"each number of {name}", who) for one in value]
 
 
@@ -35,8 +39,8 @@ def axes_of(axis: int | list[int], input_shape: Shape, who: str) -> tuple[int, .
     if axes[0] < 1 or axes[-1] >= ndim or len(set(axes)) < len(axes):
         raise ValueError(
             f"{who}: expected axis to name axes from 1 to {ndim - 1} of the input, each once, or "
-            f"counted from the last one, which is -1, received {axis} for input of shape "
-            f"{tuple(input_shape)}. Axis 0 is the batch"
+            f"counted from the last one, which is -1, received {checks.shown(axis)} for input of "
+            f"shape {tuple(input_shape)}. Axis 0 is the batch"
         )
     if not all(input_shape[one] for one in axes):
         raise ValueError(

@@ -16,6 +16,10 @@ from minicnn.settings import Setting
 def _target(value: Any, name: str, who: str) -> tuple[int, ...]:
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"{who}: expected {name} to be a tuple, received {checks.shown(value)}")
+    if len(value) > checks.MOST_AXES:
+        raise ValueError(
+            f"{who}: expected {name} to have at most {checks.MOST_AXES} axes, received {len(value)}"
+        )
     if sum(1 for n in value if type(n) is int and n == -1) > 1:
         raise ValueError(f"{who}: expected {name} to have at most one -1, received {value}")
     most = checks.LARGEST_SIZE

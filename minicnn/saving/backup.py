@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from minicnn import checks
 from minicnn.saving.errors import SavedFileError
 
 ARRAY = "array of"  # the key that an array is known by
+KIND = "kind"  # and what else JSON has no form for
+KINDS: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset, "deque": deque}
 
 
 def encoded(state: Any) -> bytes:
@@ -20,23 +23,31 @@ def encoded(state: Any) -> bytes:
 
 
 def decoded(content: bytes | memoryview) -> Any:
-    """What was encoded, tuples as lists. Raises SavedFileError for anything else."""
+    """What was encoded. Raises SavedFileError for anything else."""
     try:
-        return json.loads(bytes(content), object_hook=_array)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        return json.loads(bytes(content), object_hook=_object)
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise SavedFileError(f"its state of the training is damaged: {error}") from error
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+    if type(value) is dict and all(isinstance(key, str) for key in value):
         return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
+    if type(value) is list:
         return [_plain(one) for one in value]
+    if type(value) is dict:
+        return {KIND: "dict", "items": [[_plain(key), _plain(one)] for key, one in value.items()]}
+    if type(value) in KINDS.values():
+        kind = type(value).__name__
+        return {KIND: kind, "items": [_plain(one) for one in value],
+                "most": getattr(value, "maxlen", None)}  # fmt: skip
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
         array = np.asarray(value)
         bits = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+        if isinstance(value, np.generic):
+            return {KIND: "number", "items": [_plain(array)]}
         return {ARRAY: array.dtype.str, "shape": list(array.shape), "bits": bits}
     raise TypeError(
         "fit: expected the states of callbacks to be numbers, strings, arrays, lists and dicts, "
@@ -44,7 +55,15 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _array(value: dict[str, Any]) -> Any:
+def _object(value: dict[str, Any]) -> Any:
+    if value.get(KIND) == "dict" and "items" in value:
+        return dict(value["items"])
+    if value.get(KIND) == "number" and "items" in value:
+        return value["items"][0][()]
+    if value.get(KIND) == "deque" and "items" in value:
+        return deque(value["items"], value["most"])
+    if value.get(KIND) in KINDS and "items" in value:
+        return KINDS[value[KIND]](value["items"])
     if ARRAY not in value:
         return value
     dtype = np.dtype(value[ARRAY])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -150,6 +151,9 @@ def restore_backup(model: Sequential, path: Path, expect: Callable[[Any], None])
     with named(path):
         members = archive.unpacked(path.read_bytes())
         private = _verified(members)
+        saved = json_text.parsed(_member(members, archive.CONFIG))
+        if _layers(saved) != _layers(json.loads(json.dumps(config.model_to_keras(model)))):
+            raise SavedFileError("it is of a model with other layers")
         if private is None or archive.RUN not in members:
             raise SavedFileError("it is a model, and no backup of a fit")
         run = backup.decoded(members[archive.RUN])
@@ -165,6 +169,16 @@ def restore_backup(model: Sequential, path: Path, expect: Callable[[Any], None])
     progress.put_in()
     state.put_optimizer(model, private["state"])
     return run
+
+
+def _layers(description: Any) -> Any:
+    """The layers of a model's description, without their names."""
+    if isinstance(description, list):
+        return [_layers(one) for one in description]
+    if not isinstance(description, dict):
+        return description
+    left_out = ("name", "compile_config", "minicnn")
+    return {key: _layers(one) for key, one in description.items() if key not in left_out}
 
 
 def _member(members: Mapping[str, memoryview], name: str) -> memoryview:

@@ -150,6 +150,7 @@ class _Reader:
         self.stored: dict[str, Stored] = {}
         self.digests: list[str] = []
         self.held = 0  # bytes of all arrays
+        self.messages = 0
 
     def content(self) -> Content:
         try:
@@ -235,6 +236,9 @@ class _Reader:
             while at + 8 <= size and taken < count:
                 kind, length, flags, *_ = struct.unpack("<HHB3B", block[at : at + 8])
                 at, taken = at + 8, taken + 1
+                self.messages += 1
+                if 8 * self.messages > len(self.file):  # each has a head of 8 bytes
+                    raise SavedFileError("headers of the HDF5 part lie on top of each other")
                 if length % 8 or at + length > size:
                     raise SavedFileError("the HDF5 part has a message of a wrong length")
                 content = block[at : at + length]

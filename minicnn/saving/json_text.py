@@ -25,10 +25,13 @@ def parsed(text: str | bytes | memoryview) -> Any:
     raw = text.encode() if isinstance(text, str) else bytes(text[: LONGEST + 1])
     if len(raw) > LONGEST:
         raise SavedFileError(f"its configuration is longer than {LONGEST} bytes")
-    depth, opened = 0, 0
-    for found in re.finditer(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', raw, re.DOTALL):
+    depth, opened, inside = 0, 0, False  # a string
+    for found in re.finditer(rb'\\.|["\[{\]}]', raw, re.DOTALL):
         letter = found[0]
-        depth += (letter in b"[{") - (letter in b"]}")
+        inside ^= letter == b'"'
+        if inside or letter not in (b"[", b"{", b"]", b"}"):
+            continue
+        depth += 1 if letter in b"[{" else -1
         opened += letter in b"[{"
         if opened > MOST_BRACKETS:
             raise SavedFileError(f"its configuration has more than {MOST_BRACKETS} lists and dicts")

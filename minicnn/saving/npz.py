@@ -27,7 +27,7 @@ def written(model: Sequential) -> bytes:
     """All weights of the model, as `numpy.savez` stores them."""
     model.gather()
     memory = io.BytesIO()
-    arrays: dict[str, Any] = {weight.path: weight.value for weight in model.weights}
+    arrays: dict[str, Any] = _by_path(model)
     np.savez(memory, **arrays)
     return memory.getvalue()
 
@@ -39,7 +39,7 @@ def weights_of(model: Sequential, file: bytes, *, skip_mismatch: bool) -> Values
         name.removesuffix(".npy"): _array(name, content)
         for name, content in archive.members(file).items()
     }
-    expected = {weight.path: weight.value for weight in model.weights}
+    expected = _by_path(model)
     faults = {}
     for path in sorted(expected.keys() | stored.keys()):
         if path not in stored:
@@ -53,6 +53,18 @@ def weights_of(model: Sequential, file: bytes, *, skip_mismatch: bool) -> Values
             faults[path] = f"the file has {path} in {stored[path].dtype}"
     expect_fit(model, faults, skip_mismatch)
     return Values([(expected[p], stored[p]) for p in expected if p not in faults])
+
+
+def _by_path(model: Sequential) -> dict[str, Array]:
+    found = {weight.path: weight.value for weight in model.weights}
+    if len(found) < len(model.weights):
+        paths = [weight.path for weight in model.weights]
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise ValueError(
+            f"{model.who}: expected each weight to have a path of its own in a .npz file, received "
+            f"{twice!r} twice. Give the layers other names, or write a .weights.h5 file"
+        )
+    return found
 
 
 def _array(name: str, content: memoryview) -> Array:

@@ -67,7 +67,8 @@ def fit(
         _note_whole_numbers(data.x)
 
     logs: dict[str, float] = {}
-    given = {"samples": len(data), "batch_size": batch_size, "shuffle": shuffle}
+    given: dict[str, Any] = {"samples": len(data), "batch_size": batch_size, "shuffle": shuffle}
+    given["metrics"] = [one.name for one in model.chosen_metrics(model.output_shape)]
     run = Run(model, hooks.callbacks, epochs.start, given)
     keepers = [one for one in callbacks if isinstance(one, RunCallback)]
     with single_threaded_blas(), interrupts_between_steps() as pause:
