@@ -41,7 +41,7 @@ def main() -> int:
     started = time.perf_counter()
     set_random_seed(args.seed)
     pictures = Pictures(args.output)
-    if args.save:  # a folder that cannot be made is said before the training, not behind it
+    if args.save:  # fail before the training if the folder cannot be made
         args.save.parent.mkdir(parents=True, exist_ok=True)
     if args.checkpoint:
         args.checkpoint.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def read(path: str, height: int, width: int, channels: int) -> np.ndarray:
-    """The picture as the model was shown its images: (height, width, channels), bytes."""
+    """The picture as bytes of shape (height, width, channels), light on dark."""
     with Image.open(path) as picture:
         sized = picture.convert("L" if channels == 1 else "RGB").resize((width, height))
     image = np.asarray(sized).reshape(height, width, channels)

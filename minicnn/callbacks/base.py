@@ -137,10 +137,10 @@ class Callback(Copied, Configured):
 
 
 class RunCallback(Callback):
-    """A callback that keeps the place which `fit` has come to, or moves it."""
+    """A callback that saves the progress of `fit`, or restores it."""
 
     def resume(self, run: Run) -> None:
-        """Called after every `on_train_begin`: may take the place from a file."""
+        """Called after every `on_train_begin`: may restore the progress from a file."""
 
     def checkpoint(self, run: Run) -> None:
         """Called after all hooks of a batch or of an epoch, when `fit` could go on from here."""

@@ -73,7 +73,7 @@ class CSVLogger(Callback):
         self._write(self._lines(self.rows[-1:], header=header), "a")
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """The file as it was then: it may have rows of epochs that are about to be done again."""
+        """Rewrite the file from the saved rows: epochs after them will be run again."""
         super().set_state(state)
         self._write(self.before + self._lines(self.rows, header=True), "w")
 

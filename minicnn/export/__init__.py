@@ -26,10 +26,10 @@ LARGEST = 2**31 - 2**20  # bytes of constants: a file holds 2 GB, and has nodes,
 
 def export(model: Stack, filepath: Any, format: Any) -> None:
     """Write the built `model` to a file; see `Sequential.export`."""
-    from minicnn.saving.files import _path
+    from minicnn.saving.files import checked_path
 
     checks.one_of(format, {"onnx"}, "format", "export")
-    path = _path(filepath, (".onnx",), "export", "model.onnx")
+    path = checked_path(filepath, (".onnx",), "export", "model.onnx")
     atomic.write(path, onnx_bytes(model))
 
 

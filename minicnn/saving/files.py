@@ -30,7 +30,7 @@ FORMAT = 1
 def save_model(model: Sequential, filepath: Any, overwrite: bool = True) -> None:
     """As `model.save(filepath)`."""
     _expect_model(model, "save_model")
-    path = _path(filepath, (".keras",), "save", "model.keras")
+    path = checked_path(filepath, (".keras",), "save", "model.keras")
     _expect_free(path, overwrite, "save")
     atomic.write(path, model_bytes(model))
 
@@ -261,7 +261,7 @@ WEIGHTS = (".weights.h5", ".npz")
 
 def save_weights(model: Sequential, filepath: Any, overwrite: bool = True) -> None:
     """As `model.save_weights(filepath)`."""
-    path = _path(filepath, WEIGHTS, "save_weights", "model.weights.h5")
+    path = checked_path(filepath, WEIGHTS, "save_weights", "model.weights.h5")
     model._needs_build("save_weights")
     _expect_free(path, overwrite, "save_weights")
     content = npz.written(model) if path.name.endswith(".npz") else _weights_bytes(model)
@@ -303,7 +303,7 @@ def _weights_bytes(model: Sequential) -> bytes:
 # -- paths ----------------------------------------------------------------------------------------
 
 
-def _path(filepath: Any, endings: tuple[str, ...], who: str, example: str) -> Path:
+def checked_path(filepath: Any, endings: tuple[str, ...], who: str, example: str) -> Path:
     try:
         path = Path(os.fsdecode(filepath)).expanduser()
     except Exception as error:  # of what is no path, or refuses to be one
@@ -320,7 +320,7 @@ def _path(filepath: Any, endings: tuple[str, ...], who: str, example: str) -> Pa
 
 
 def _existing(filepath: Any, endings: tuple[str, ...], who: str) -> Path:
-    path = _path(filepath, endings, who, f"model{endings[0]}")
+    path = checked_path(filepath, endings, who, f"model{endings[0]}")
     if path.is_dir():
         raise IsADirectoryError(f"{who}: expected a file, received the folder {path}")
     if not path.exists():

@@ -61,7 +61,7 @@ def _by_path(model: Sequential) -> dict[str, Array]:
         paths = [weight.path for weight in model.weights]
         twice = next(path for path in paths if paths.count(path) > 1)
         raise ValueError(
-            f"{model.who}: expected each weight to have a path of its own in a .npz file, received "
+            f"{model.who}: expected a different path for each weight in a .npz file, received "
             f"{twice!r} twice. Give the layers other names, or write a .weights.h5 file"
         )
     return found
