@@ -148,12 +148,26 @@ def attempt(way: Way, data: Data, epochs: int, seed: int, verbose: int = 0) -> F
         optimizer=way.optimizer(epochs * -(-len(data.x) // BATCH_SIZE)),
         metrics=["accuracy"],
     )
-    validation = (data.x_val, data.y_val) if len(data.x_val) else None
-    given = {"batch_size": BATCH_SIZE, "validation_data": validation}
-    few = BATCH_SIZE + 8  # on a copy, so that compiled kernels are there when the clock starts
-    copy.deepcopy(model).fit(data.x[:few], data.y[:few], verbose=0, **given)
+    judged = (data.x_val, data.y_val) if len(data.x_val) else ()
+    few = slice(
+        BATCH_SIZE + 8
+    )  # on a copy, so that compiled kernels are there when the clock starts
+    copy.deepcopy(model).fit(
+        data.x[few],
+        data.y[few],
+        batch_size=BATCH_SIZE,
+        verbose=0,
+        validation_data=tuple(part[few] for part in judged) or None,
+    )
     started = time.perf_counter()
-    history = model.fit(data.x, data.y, epochs=epochs, verbose=verbose, **given)
+    history = model.fit(
+        data.x,
+        data.y,
+        batch_size=BATCH_SIZE,
+        epochs=epochs,
+        verbose=verbose,
+        validation_data=judged or None,
+    )
     seconds = time.perf_counter() - started
     _, test = model.evaluate(data.x_test, data.y_test, verbose=0)
     validation = history.history.get("val_accuracy", [float("nan")])[-1]
