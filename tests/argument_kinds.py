@@ -346,11 +346,20 @@ KINDS: dict[str, Kind] = {
     "use_bias": BOOLEAN,
     "layers.batchnorm.*.scale": BOOLEAN,
     "layers.groupnorm.*.scale": BOOLEAN,
-    # the case with most arguments has neither gamma nor beta
+    # the case with most arguments has neither gamma nor beta, which would fix the channels
     "layers.layernorm.LayerNormalization.forward.x": ANY_SHAPE,
     "layers.layernorm.LayerNormalization.__call__.x": ANY_SHAPE,
     "layers.layernorm.LayerNormalization*.scale": BOOLEAN,
     "layers.layernorm.RMSNormalization*.scale": PASSED_BACK,
+    **dict.fromkeys(
+        (
+            "layers.groupnorm.GroupNormalization.forward.x",
+            "layers.groupnorm.GroupNormalization.__call__.x",
+        ),
+        arrays(lambda x, _: x.ndim > 1 and x.shape[1] % 3 == 0 and x.size > 0, finite=False).named(
+            "input"
+        ),
+    ),
     **dict.fromkeys(
         (
             "beta_initializer",
