@@ -54,7 +54,9 @@ def expect_new(item: Item, stack: Stack) -> None:
     if item is stack or stack in stacks_of(item):
         raise ValueError(f"{stack.who}: expected a layer or another model, received itself")
     if not leaves_of([item]):
-        raise ValueError(f"{stack.who}: expected a model with layers, received {item!r}")
+        raise ValueError(
+            f"{stack.who}: expected layer to be a model with layers, received {item!r}"
+        )
     here = {id(leaf) for leaf in stack.leaves}
     for leaf in leaves_of([item]):
         if id(leaf) in here:

@@ -350,6 +350,16 @@ KINDS: dict[str, Kind] = {
     "layers.layernorm.LayerNormalization.forward.x": ANY_SHAPE,
     "layers.layernorm.LayerNormalization.__call__.x": ANY_SHAPE,
     "layers.layernorm.LayerNormalization*.scale": BOOLEAN,
+    # and another one has the channels on axis 1
+    **dict.fromkeys(
+        (
+            "layers.batchnorm.BatchNormalization.forward.x",
+            "layers.batchnorm.BatchNormalization.__call__.x",
+        ),
+        arrays(lambda x, _: x.ndim > 1 and x.shape[1] == 3 and x.size > 0, finite=False).named(
+            "input"
+        ),
+    ),
     "layers.layernorm.RMSNormalization*.scale": PASSED_BACK,
     **dict.fromkeys(
         (
@@ -436,7 +446,7 @@ KINDS: dict[str, Kind] = {
     ),
     "layers.standardize.*.mean": arrays(lambda x, right: True).or_(is_none),
     "layers.standardize.*.variance": arrays(lambda x, right: (x >= 0).all()).or_(is_none),
-    "layers.standardize.Normalization.adapt.data": Kind(lambda value, right: True),
+    "layers.standardize.Normalization.adapt.data": Kind(lambda v, right: True, called_back=True),
     "target_shape": Kind(lambda value, right: is_list_of(is_integer)(value)),
     "width": SIZE,
     "noise_shape": Kind(
@@ -490,7 +500,7 @@ KINDS: dict[str, Kind] = {
         ),
         (
             *("arrays", "W", "b", "depthwise_kernel", "pointwise_kernel"),
-            *("gamma", "beta", "scale", "moving_mean", "moving_variance"),
+            *("gamma", "beta", "scale", "moving_mean", "moving_variance", "alpha"),
         ),
     ),
     # initializers

@@ -198,6 +198,8 @@ def test_adapt_before_and_behind_fit():
         (np.zeros((4, 2)), ValueError, "received"),
         ([np.zeros((4, 3)), np.zeros((4, 2))], ValueError, "received"),
         (np.array([["a"] * 3]), TypeError, "real numbers"),
+        (np.array([[1.0, 1e300, 3.0], [1.0, 2.0, 3.0]]), ValueError, "the mean of data"),
+        (np.array([[1.0, 1e30, 3.0], [1.0, 2.0, 3.0]]), ValueError, "the variance of data"),
     ],
 )
 def test_data_that_are_none_leave_all_unchanged(data, error, words):

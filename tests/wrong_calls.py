@@ -455,7 +455,7 @@ def generated(
 # what Python and NumPy say of code that was not meant for such a value
 INTERNAL = re.compile(
     "truth value|not subscriptable|unsupported operand|bad operand|has no attribute|"
-    "cannot unpack|values to unpack|not iterable|not an iterator|ufunc|object of type|"
+    "cannot unpack|values to unpack|not iterable|not an iterator|(?<!<)ufunc|object of type|"
     r"has no len\(\)|not supported between|cannot be interpreted|setting an array element|"
     "inhomogeneous|could not convert|invalid literal|must be real number|unhashable|"
     "not callable|only integer|only length-1|only 0-dimensional|Cannot interpret|not understood|"

@@ -180,17 +180,21 @@ class Normalization(Layer):
                 )
             over = tuple(k for k in range(x.ndim) if k not in kept)
             n = float(x.size / max(1, int(np.prod(sizes))))
-            m, v = x.mean(axis=over, dtype=np.float64), x.var(axis=over, dtype=np.float64)
             share = n / (count + n)
-            new = mean + (m - mean) * share
-            variance = (variance + (mean - new) ** 2) * (1 - share) + (v + (m - new) ** 2) * share
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                m, v = x.mean(axis=over, dtype=np.float64), x.var(axis=over, dtype=np.float64)
+                new = mean + (m - mean) * share
+                parts = variance + (mean - new) ** 2, v + (m - new) ** 2
+                variance = parts[0] * (1 - share) + parts[1] * share
             count, mean, shape = count + n, new, x.shape
         if not count:
             raise ValueError(f"{self.who}: expected at least one batch of data, received none")
+        found = {"mean": mean, "variance": variance}
+        for key, values in found.items():
+            checks.finite(np.asarray(values), f"the {key} of data", self.who, dtype=self.dtype)
         if self.awaits_build:
             self.build((None, *shape[1:]))
-        for key, values in (("mean", mean), ("variance", variance)):
-            checks.finite(np.asarray(values), f"the {key} of data", self.who, dtype=self.dtype)
+        for key, values in found.items():
             self.state[key][...] = values
 
     def _scale(self, x: Array) -> tuple[Array, Array]:

@@ -143,7 +143,10 @@ def learning_rate_range(
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"{who}: expected ax to be a matplotlib Axes, received {checks.shown(ax)}")
     if not len(found.losses):
-        raise ValueError(f"{who}: expected at least one step with a finite loss, received {found}")
+        raise ValueError(
+            f"{who}: expected found to hold at least one step with a finite loss, received "
+            f"{checks.shown(found)}"
+        )
     if ax is None:
         figure, (axis,) = _panels(1, 6, 4, suptitle)
     else:
