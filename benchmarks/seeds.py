@@ -1,65 +1,149 @@
-"""How far the tutorial's test accuracy moves with the seed, in minicnn and in Keras.
+"""How far test accuracy moves with the seed, in minicnn and in Keras.
 
-    python -m benchmarks.seeds minicnn 100 124      # seeds 100 to 123
-    python -m benchmarks.seeds keras 100 108        # needs TensorFlow
+    python -m benchmarks.seeds minicnn --seeds 100 124                         # 100 to 123
+    python -m benchmarks.seeds minicnn keras --network deeper --seeds 1 4      # needs TensorFlow
+    python -m benchmarks.seeds minicnn keras --network best --seeds 1 4
 
-Two epochs, batch 128, pixels divided by 255, the split of the tutorial; a line a seed, then mean,
-standard deviation, lowest and highest.
+The networks are those of the examples: the tutorial's and the deeper one on its split, pixels
+divided by 255, batches of 128; and the best recipe of `examples/improve.py`, on all 60,000 training
+images. Keras gets the same layers through `to_json`, and the same optimizer and rates. A line a
+seed with the seconds that `fit` took, then the mean, its standard error, lowest and highest.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from statistics import mean, stdev
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn import Input, Sequential
 from minicnn.datasets import fashion_mnist
+from minicnn.layers import Layer
 from minicnn.model_selection import train_test_split
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
+import fashion_mnist as tutorial
+import improve
 
-def accuracy(package: str, seed: int, data: tuple) -> float:
-    """Test accuracy of one run; both packages take the same calls."""
-    models, layers, optimizers, utils = (
-        importlib.import_module(f"{package}.{part}")
-        for part in ("models", "layers", "optimizers", "utils")
-    )
+BATCH = improve.BATCH_SIZE
+
+
+class Network(NamedTuple):
+    """`model()` is not compiled; `optimizer(steps)` is minicnn's, for so many steps."""
+
+    model: Callable[[], Sequential]
+    optimizer: Callable[[int], Any]
+    epochs: int
+    whole: bool  # whether it learns from the validation images, too
+
+
+def best_model() -> Sequential:
+    layers: list[Layer] = improve.BEST.layers()
+    return Sequential([Input((28, 28, 1)), *layers])
+
+
+NETWORKS = {
+    "tutorial": Network(tutorial.tutorial_model, improve.adam, 2, whole=False),
+    "deeper": Network(tutorial.deeper_model, improve.adam, 12, whole=False),
+    "best": Network(best_model, improve.BEST.optimizer, 8, whole=True),
+}
+
+
+class Seed(NamedTuple):
+    """What one run reached. `both` sees each test image mirrored as well."""
+
+    test: float
+    both: float
+    seconds: float
+
+
+def in_keras(model: Sequential, optimizer: Any) -> tuple[Any, Any, list[Any]]:
+    """The same layers, and optimizer; a schedule becomes a callback that sets each step's rate."""
+    import keras
+
+    config = optimizer.get_config()
+    schedule = optimizer.learning_rate if isinstance(config["learning_rate"], dict) else None
+    if schedule is not None:
+        config["learning_rate"] = float(schedule(0))
+
+    class Rates(keras.callbacks.Callback):
+        step = 0
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if schedule is not None:
+                self.model.optimizer.learning_rate = float(schedule(self.step))
+            self.step += 1
+
+    twin = getattr(keras.optimizers, type(optimizer).__name__).from_config(config)
+    return keras.models.model_from_json(model.to_json()), twin, [Rates()]
+
+
+def run(package: str, network: Network, epochs: int, seed: int, data: Any) -> Seed:
     X, y, X_test, y_test = data
-    utils.set_random_seed(seed)
-    model = models.Sequential(
-        [
-            layers.Input((28, 28, 1)),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Dropout(0.2),
-            layers.Flatten(),
-            layers.Dense(32, activation="relu"),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
-    model.compile(
-        loss="sparse_categorical_crossentropy",
-        optimizer=optimizers.Adam(learning_rate=0.001),
-        metrics=["accuracy"],
-    )
-    model.fit(X, y, batch_size=128, epochs=2, verbose=0)
-    return model.evaluate(X_test, y_test, batch_size=500, verbose=0)[1]
+    importlib.import_module(f"{package}.utils").set_random_seed(seed)
+    model: Any = network.model()
+    optimizer: Any = network.optimizer(epochs * -(-len(X) // BATCH))
+    callbacks: list[Any] = []
+    if package == "keras":
+        model, optimizer, callbacks = in_keras(model, optimizer)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    started = time.perf_counter()
+    model.fit(X, y, batch_size=BATCH, epochs=epochs, callbacks=callbacks, verbose=0)
+    seconds = time.perf_counter() - started
+    seen = model.predict(X_test, batch_size=500, verbose=0)
+    mirrored = model.predict(np.ascontiguousarray(X_test[:, :, ::-1]), batch_size=500, verbose=0)
+    test, both = (float(np.mean(p.argmax(axis=1) == y_test)) for p in (seen, seen + mirrored))
+    return Seed(test, both, seconds)
 
 
-def main(package: str, first: int, stop: int) -> None:
+def images(whole: bool) -> Any:
     (X, y), (X_test, y_test) = fashion_mnist.load_data()
-    X, _, y, _ = train_test_split(X, y, test_size=0.2, random_state=42)
-    data = (X[..., None] / np.float32(255), y, X_test[..., None] / np.float32(255), y_test)
-    accuracies = []
-    for seed in range(first, stop):
-        accuracies.append(accuracy(package, seed, data))
-        print(f"{package} seed {seed}: {accuracies[-1]:.4f}", flush=True)
-    print(
-        f"{len(accuracies)} seeds: mean {mean(accuracies):.4f}, standard deviation "
-        f"{stdev(accuracies):.4f}, {min(accuracies):.4f} to {max(accuracies):.4f}"
+    X, X_val, y, y_val = train_test_split(X, y, test_size=0.2, random_state=42)
+    if whole:
+        X, y = np.concatenate([X, X_val]), np.concatenate([y, y_val])
+    return X[..., None] / np.float32(255), y, X_test[..., None] / np.float32(255), y_test
+
+
+def summary(what: str, accuracies: list[float]) -> str:
+    error = stdev(accuracies) / len(accuracies) ** 0.5 if len(accuracies) > 1 else float("nan")
+    return (
+        f"{what}: {len(accuracies)} seeds, mean {mean(accuracies):.4f}, standard error "
+        f"{error:.4f}, {min(accuracies):.4f} to {max(accuracies):.4f}"
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("packages", nargs="+", choices=("minicnn", "keras"))
+    parser.add_argument("--network", choices=NETWORKS, default="tutorial")
+    parser.add_argument("--seeds", nargs=2, type=int, default=(1, 4), metavar=("FIRST", "STOP"))
+    parser.add_argument("--epochs", type=int, help="default: what the network is trained for")
+    args = parser.parse_args()
+    network = NETWORKS[args.network]
+    epochs = args.epochs or network.epochs
+    data = images(network.whole)
+    print(f"{args.network}, {epochs} epochs, {len(data[0]):,} images", flush=True)
+    found: dict[str, list[Seed]] = {package: [] for package in args.packages}
+    for seed in range(*args.seeds):
+        for package in args.packages:
+            one = run(package, network, epochs, seed, data)
+            found[package].append(one)
+            print(
+                f"{package} seed {seed}: {one.test:.4f}, with mirrored images {one.both:.4f}, "
+                f"{one.seconds:.0f} s",
+                flush=True,
+            )
+    for package, runs in found.items():
+        print(summary(package, [one.test for one in runs]))
+        print(summary(f"{package}, with mirrored images", [one.both for one in runs]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main()
