@@ -129,7 +129,7 @@ def main() -> None:
     network = NETWORKS[args.network]
     epochs = args.epochs or network.epochs
     data = images(network.whole)
-    print(f"{args.network}, {epochs} epochs, {len(data[0]):,} images", flush=True)
+    print(f"Fashion-MNIST, {args.network}, {epochs} epochs, {len(data[0]):,} images", flush=True)
     found: dict[str, list[Seed]] = {package: [] for package in args.packages}
     for seed in range(*args.seeds):
         for package in args.packages:
