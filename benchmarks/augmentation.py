@@ -1,11 +1,13 @@
-"""Images a second of the augmentation layers, beside PyTorch's operations and Keras's layers.
+"""Images a second of the augmentation layers, beside PyTorch, torchvision and Keras.
 
     python -m benchmarks.augmentation --rounds 7
 
 28x28 images in batches of 1,024, on all cores. Ours runs in shards over the engine's threads, as
-in `fit`; PyTorch by `flip` or by `affine_grid` and `grid_sample`, of which torchvision's transforms
-are made; Keras, where it can be imported, by its layers in a compiled function. Before anything is
-timed all of them have to agree at fixed extremes. Prints the medians of the rounds.
+in `fit`; PyTorch by `flip` or by `affine_grid` and `grid_sample` on the whole batch; torchvision
+by its transforms, image by image, as a data set applies them (on a batch they draw one number for
+all its images); Keras by its layers in a compiled function. What is not installed is left out.
+Before anything is timed all but torchvision, which takes whole pixels and degrees, have to agree at
+fixed extremes. Prints the medians of the rounds.
 """
 
 from __future__ import annotations
@@ -101,6 +103,25 @@ def by_torch(kind: str, fixed: bool) -> Callable[[Any], Any]:
     return run
 
 
+def by_torchvision(kind: str) -> Callable[[Any], Any]:
+    import torch
+    from torchvision.transforms import InterpolationMode, v2
+
+    linear = InterpolationMode.BILINEAR
+    transform = {
+        "flip": v2.RandomHorizontalFlip(),
+        "translation": v2.RandomAffine(0, translate=(0.125, 0.25), interpolation=linear),
+        "rotation": v2.RandomRotation(45, interpolation=linear),
+        "zoom": v2.RandomAffine(0, scale=(0.8, 1.33), interpolation=linear),
+    }[kind]
+
+    def run(x: Any) -> Any:
+        images = torch.from_numpy(x).permute(0, 3, 1, 2)
+        return torch.stack([transform(image) for image in images]).permute(0, 2, 3, 1).numpy()
+
+    return run
+
+
 def by_keras(layer: Any) -> Callable[[Any], Any]:
     import tensorflow as tf
 
@@ -114,6 +135,8 @@ def competitors(kind: str, fixed: bool) -> dict[str, Callable[[Any], Any]]:
     }
     if importlib.util.find_spec("torch"):
         found["torch"] = by_torch(kind, fixed)
+    if importlib.util.find_spec("torchvision") and not fixed:
+        found["torchvision"] = by_torchvision(kind)
     if importlib.util.find_spec("keras") and importlib.util.find_spec("tensorflow"):
         import keras
 

@@ -262,7 +262,7 @@ class ShardedNetwork:
     ) -> None:
         """All shards up to the place where they have to agree, then up to the next.
 
-        A shard keeps its activations meanwhile, so each has its own lane.
+        A shard keeps its activations until then, so each has its own lane.
         """
         walks = [work(lane, shard) for lane, shard in shares]
         reached: list[Any] = [None] * len(walks)

@@ -11,7 +11,7 @@ from minicnn import checks
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.settings import Setting
 
-SMALLEST = 1e-7  # of a deviation that is divided by: Keras's epsilon
+MIN_DEVIATION = 1e-7  # of a deviation that is divided by: Keras's epsilon
 
 
 def _axes(value: Any, name: str, who: str) -> tuple[int, ...]:
@@ -206,7 +206,7 @@ class Normalization(Layer):
         sizes = tuple(x.shape[k] for k in kept)
         wide = [x.shape[k] if k in kept else 1 for k in range(x.ndim)]
         mean, variance = (np.broadcast_to(one, sizes).reshape(wide) for one in found)
-        deviation = np.maximum(np.sqrt(variance), SMALLEST)
+        deviation = np.maximum(np.sqrt(variance), MIN_DEVIATION)
         return mean.astype(x.dtype), deviation.astype(x.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
