@@ -36,10 +36,10 @@ BATCH = improve.BATCH_SIZE
 
 
 class Network(NamedTuple):
-    """`model()` is not compiled; `optimizer(steps)` is minicnn's, for so many steps."""
+    """`model()` is not compiled; the rest of the way is minicnn's optimizer and its targets."""
 
     model: Callable[[], Sequential]
-    optimizer: Callable[[int], Any]
+    way: improve.Way
     epochs: int
     whole: bool  # whether it learns from the validation images, too
 
@@ -50,9 +50,9 @@ def best_model() -> Sequential:
 
 
 NETWORKS = {
-    "tutorial": Network(tutorial.tutorial_model, improve.adam, 2, whole=False),
-    "deeper": Network(tutorial.deeper_model, improve.adam, 12, whole=False),
-    "best": Network(best_model, improve.BEST.optimizer, 8, whole=True),
+    "tutorial": Network(tutorial.tutorial_model, improve.WAYS["baseline"], 2, whole=False),
+    "deeper": Network(tutorial.deeper_model, improve.WAYS["baseline"], 12, whole=False),
+    "best": Network(best_model, improve.BEST, 16, whole=True),
 }
 
 
@@ -89,13 +89,14 @@ def run(package: str, network: Network, epochs: int, seed: int, data: Any) -> Se
     X, y, X_test, y_test = data
     importlib.import_module(f"{package}.utils").set_random_seed(seed)
     model: Any = network.model()
-    optimizer: Any = network.optimizer(epochs * -(-len(X) // BATCH))
+    optimizer: Any = network.way.optimizer(epochs * -(-len(X) // BATCH))
     callbacks: list[Any] = []
     if package == "keras":
         model, optimizer, callbacks = in_keras(model, optimizer)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(optimizer, network.way.loss, metrics=["accuracy"])
+    targets = network.way.targets(y)
     started = time.perf_counter()
-    model.fit(X, y, batch_size=BATCH, epochs=epochs, callbacks=callbacks, verbose=0)
+    model.fit(X, targets, batch_size=BATCH, epochs=epochs, callbacks=callbacks, verbose=0)
     seconds = time.perf_counter() - started
     seen = model.predict(X_test, batch_size=500, verbose=0)
     mirrored = model.predict(np.ascontiguousarray(X_test[:, :, ::-1]), batch_size=500, verbose=0)
