@@ -44,26 +44,31 @@ def fits(leaves: list[Layer], input_shape: Shape) -> bool:
     return True
 
 
-def expect_new(item: Item, stack: Stack) -> None:
-    """Raise ValueError unless `item` has a name and layers that `stack` does not have yet."""
-    if any(other.name == item.name for other in stack.layers):
-        raise ValueError(
-            f"{stack.who}: expected all layers to have unique names, received a second "
-            f"'{item.name}'"
-        )
-    if item is stack or stack in stacks_of(item):
-        raise ValueError(f"{stack.who}: expected a layer or another model, received itself")
-    if not leaves_of([item]):
-        raise ValueError(
-            f"{stack.who}: expected layer to be a model with layers, received {item!r}"
-        )
-    here = {id(leaf) for leaf in stack.leaves}
-    for leaf in leaves_of([item]):
-        if id(leaf) in here:
+def expect_new(items: list[Item], stack: Stack) -> None:
+    """Raise ValueError unless all `items` have names and layers that `stack` has not yet."""
+    names = {other.name for other in stack.layers}
+    here = set(map(id, stack.leaves))
+    for item in items:
+        if item.name in names:
             raise ValueError(
-                f"{stack.who}: expected each layer once, received {leaf.who} a second time, "
-                f"inside {item.who}. Layers may be shared between models, not within one"
+                f"{stack.who}: expected all layers to have unique names, received a second "
+                f"'{item.name}'"
             )
+        if item is stack or stack in stacks_of(item):
+            raise ValueError(f"{stack.who}: expected a layer or another model, received itself")
+        leaves = leaves_of([item])
+        if not leaves:
+            raise ValueError(
+                f"{stack.who}: expected layer to be a model with layers, received {item!r}"
+            )
+        for leaf in leaves:
+            if id(leaf) in here:
+                raise ValueError(
+                    f"{stack.who}: expected each layer once, received {leaf.who} a second time, "
+                    f"inside {item.who}. Layers may be shared between models, not within one"
+                )
+        names.add(item.name)
+        here.update(map(id, leaves))
 
 
 def not_a_layer(given: Any) -> str:

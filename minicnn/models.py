@@ -104,8 +104,7 @@ class Sequential(Savable):
             raise TypeError(
                 f"Sequential: expected a list of layers, received {checks.shown(layers)}"
             )
-        for layer in layers or ():
-            self.add(layer)
+        self.add_all(list(layers or ()))
         if not checks.boolean(trainable, "trainable", "Sequential"):
             self.trainable = False
 

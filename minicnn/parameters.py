@@ -71,23 +71,23 @@ class FlatParameters:
         layers = list(layers)
         self._views: list[View] = []
         self._make_room(sum(map(_size, layers)), np.dtype(dtype))
-        for layer in layers:
-            self.append(layer)
+        self.extend(layers)
 
-    def append(self, layer: Layer) -> None:
-        """Give a layer its place behind the others; its parameters keep their values."""
-        added = _size(layer)
+    def extend(self, layers: list[Layer]) -> None:
+        """Give layers their places behind the others; their parameters keep their values."""
+        added = sum(map(_size, layers))
         start = self.params.size
         if start + added > self._all_params.size:
             self._make_room(2 * (start + added), self.params.dtype)
         self._resize(start + added)
         views = []
-        for key, array in layer.params.items():
-            place = slice(start, start + array.size)
-            self.params[place] = array.ravel()
-            self.grads[place] = 0
-            views.append(self._view(layer, key, place, array.shape))
-            start = place.stop
+        for layer in layers:
+            for key, array in layer.params.items():
+                place = slice(start, start + array.size)
+                self.params[place] = array.ravel()
+                self.grads[place] = 0
+                views.append(self._view(layer, key, place, array.shape))
+                start = place.stop
         self._views = [*self._views, *views]
         self._hand_out(views)
 
@@ -111,8 +111,7 @@ class FlatParameters:
             for number, view in enumerate(self._views)
             if not _intact(view, given := view.layer.params.get(view.key))
         ]
-        for layer in {id(view.layer): view.layer for view in self._views}.values():
-            self._expect_no_more(layer)
+        self._expect_no_more()
         for number, values in torn:
             view = self._views[number]
             self.params[view.place] = values.ravel()
@@ -181,15 +180,19 @@ class FlatParameters:
         name = f"params[{checks.shown(view.key)}]"
         return replacement(given, view.grad.shape, self.params.dtype, name, view.layer.who)
 
-    def _expect_no_more(self, layer: Layer) -> None:
-        known = {view.key for view in self._views if view.layer is layer}
-        names = ", ".join(sorted(map(str, known)))
-        for key in layer.params:
-            if key not in known:
-                raise ValueError(
-                    f"{layer.who}: expected params to hold {names}, as build made them, received "
-                    f"{checks.shown(key)} besides. Call add_param in build"
-                )
+    def _expect_no_more(self) -> None:
+        known: dict[int, dict[str, Layer]] = {}  # by the layer's id: its keys
+        for view in self._views:
+            known.setdefault(id(view.layer), {})[view.key] = view.layer
+        for keys in known.values():
+            layer = next(iter(keys.values()))
+            for key in layer.params:
+                if key not in keys:
+                    names = ", ".join(sorted(map(str, keys)))
+                    raise ValueError(
+                        f"{layer.who}: expected params to hold {names}, as build made them, "
+                        f"received {checks.shown(key)} besides. Call add_param in build"
+                    )
 
     def _view(self, layer: Layer, key: str, place: slice, shape: tuple[int, ...]) -> View:
         vectors = (self._all_params, self._all_grads)

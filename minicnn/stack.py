@@ -214,44 +214,46 @@ class Stack(HasSettings, HasWeights):
             If it is not a layer, its name is taken, it does not fit on the layer below, or it is
             in the model already. The model is then unchanged.
         """
-        if not isinstance(layer, (Layer, Stack)):
-            raise ValueError(f"{self.who}: {not_a_layer(layer)}")
-        if isinstance(layer, Layer):
-            checked_init(layer)
+        self.add_all([layer])
+
+    def add_all(self, layers: list[Item]) -> None:
+        """As `add` for each in turn, in a time that grows with their number alone.
+
+        Raises as `add`; none of them is added then.
+        """
+        for layer in layers:
+            if not isinstance(layer, (Layer, Stack)):
+                raise ValueError(f"{self.who}: {not_a_layer(layer)}")
+            if isinstance(layer, Layer):
+                checked_init(layer)
         self.expect_at_rest("add")
-        if isinstance(layer, InputLayer):
-            if self._items or self._input is not None:
+        items = [layer for layer in layers if not isinstance(layer, InputLayer)]
+        if len(items) < len(layers):
+            first = not self._items and self._input is None and isinstance(layers[0], InputLayer)
+            if len(items) < len(layers) - 1 or not first:
                 raise ValueError(f"{self.who}: expected Input to come first and once")
-            self._input = layer
-            return
-        expect_new(layer, self)
-        items = [*self._items, layer]
+        expect_new(items, self)
         if self._output_shapes:
-            self._grow(layer, self._output_shapes[-1])
+            self._grow(items, self._output_shapes[-1])
             return
-        self._common_dtype(leaves_of(items))
-        before, self._items = self._items, items
-        try:
+        with unchanged_on_error(self, items):
+            if len(items) < len(layers):
+                self._input = layers[0]  # type: ignore[assignment]
+            self._items = [*self._items, *items]
+            self._common_dtype(self.leaves)
             sample = self._declared_sample()
-            if sample is not None:
-                shapes_along(leaves_of(items), (None, *sample))  # raises before anything is built
-        finally:
-            self._items = before
-        with unchanged_on_error(self, [layer]):
-            self._items = items
-            if sample is not None:
+            if items and sample is not None:
                 self.build((None, *sample))
 
-    def _grow(self, layer: Item, below: Shape) -> None:
-        """Put `layer` on top of a built model that gives outputs of the shape `below`."""
-        leaves = leaves_of([layer])
+    def _grow(self, items: list[Item], below: Shape) -> None:
+        """Put layers on top of a built model that gives outputs of the shape `below`."""
+        leaves = leaves_of(items)
         self._common_dtype(leaves)
         shapes = shapes_along(leaves, below)  # raises before anything is changed
-        with unchanged_on_error(self, [layer]):
-            self._build_item(layer, below)
-            self._items, self._leaves = [*self._items, layer], [*self._leaves, *leaves]
-            for leaf in leaves:
-                self._store.append(leaf)
+        with unchanged_on_error(self, items):
+            self._build_items(items, below)
+            self._items, self._leaves = [*self._items, *items], [*self._leaves, *leaves]
+            self._store.extend(leaves)
             self._output_shapes = [*self._output_shapes, *shapes[1:]]
             if self._trainable_parts is not None:
                 self._trainable_parts = [*self._trainable_parts, *self._store.parts(leaves)]
@@ -317,10 +319,7 @@ class Stack(HasSettings, HasWeights):
         with unchanged_on_error(self, self._items):
             if not self.built:
                 self._store = FlatParameters([], dtype)
-                below = input_shape
-                for item in self._items:
-                    self._build_item(item, below)
-                    below = shapes_along(leaves_of([item]), below)[-1]
+                self._build_items(self._items, input_shape)
                 self._leaves = leaves
                 self.bind(dtype)
                 if self._trainable_parts is not None:
@@ -345,14 +344,17 @@ class Stack(HasSettings, HasWeights):
             )
         return tuple(input_shape)
 
-    def _build_item(self, item: Item, input_shape: Shape) -> None:
-        if isinstance(item, Stack):
-            if not item.built:
-                item.build(input_shape)
-        elif item.awaits_build:
-            item.set_dtype(self.dtype)
-            item.rng = self.rng
-            item.build(input_shape)
+    def _build_items(self, items: list[Item], below: Shape) -> None:
+        """Build layers in a row, for inputs of the shape `below`."""
+        for item in items:
+            if isinstance(item, Stack):
+                if not item.built:
+                    item.build(below)
+            elif item.awaits_build:
+                item.set_dtype(self.dtype)
+                item.rng = self.rng
+                item.build(below)
+            below = shapes_along(leaves_of([item]), below)[-1]
 
     def _declared_sample(self) -> Shape | None:
         """The shape of one sample that Input or the first layer declares."""

@@ -1,9 +1,11 @@
 """Sequential: structure, summary, weights."""
 
+import collections
 import copy
 import gc
 import os
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -310,3 +312,21 @@ def test_summary_counts_what_is_frozen_and_what_the_optimizer_holds(capsys):
     assert " Trainable params: 10 (40.00 B)" in out
     assert " Non-trainable params: 16 (64.00 B)" in out
     assert " Optimizer params: 54 (216.00 B)" in out
+
+
+def test_the_work_of_putting_layers_together_grows_with_their_number():
+    def calls(count, nested):
+        made = [ReLU() if k % 2 else Dense(2) for k in range(count)]
+        if nested:
+            made = [Sequential(made[k : k + 10]) for k in range(0, count, 10)]
+        seen = collections.Counter()
+        sys.setprofile(lambda frame, event, arg: seen.update([event]))
+        try:
+            Sequential([Input((2,)), *made])
+        finally:
+            sys.setprofile(None)
+        return seen["call"]
+
+    for nested in (False, True):
+        calls(20, nested)  # what is done once
+        assert calls(400, nested) < 4.5 * calls(100, nested)

@@ -30,7 +30,7 @@ from minicnn.layers import (
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import SGD, Adam
 from minicnn.optimizers.schedules import CosineDecay, OneCycle
-from minicnn.saving import SavedFileError
+from minicnn.saving import SavedFileError, config
 
 RNG = np.random.default_rng(0)
 X = RNG.random((40, 6, 6, 2))
@@ -304,6 +304,17 @@ def test_models_that_are_not_built(tmp_path):
     assert other.get_config() == model.get_config()
     declared = Sequential([Dense(3, input_shape=(4,))])
     assert round_trip(declared, tmp_path).get_config() == declared.get_config()
+
+
+def test_as_many_layers_as_can_be_saved_can_be_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "MOST_LAYERS", 4)  # instead of 1000
+    inside = Sequential([Flatten(), Dense(3)], name="inside")
+    for layers in ([Dense(2), inside], [Flatten(), Dense(3), Dense(3), Dense(2)]):
+        model = Sequential([Input((4,)), *layers])
+        assert round_trip(model, tmp_path).get_config() == model.get_config()
+        model.add(Dense(2))
+        with pytest.raises(ValueError, match="at most 4 layers, received 5"):
+            model.save(tmp_path / "model.keras")
 
 
 def test_an_adapted_normalization(tmp_path):

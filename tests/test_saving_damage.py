@@ -212,6 +212,14 @@ def some_layers(config):
     config["config"]["layers"] += [entry] * 5000
 
 
+def layers_in_models(config):
+    """No list is long, and all of them together are."""
+    entry = {"class_name": "Flatten", "config": {"name": "f"}}
+    inner = {"name": "m", "layers": [entry] * 100}
+    model = {"module": "keras", "class_name": "Sequential", "config": inner}
+    config["config"]["layers"] += [model] * 100
+
+
 def nested_models(config):
     for _ in range(200):
         inner = {"name": "m", "layers": [config]}
@@ -251,6 +259,7 @@ HOSTILE_CONFIGS = {
     ),
     "90,000 layers": (edited(many_layers), "longer than"),
     "5000 layers": (edited(some_layers), "at most 1000 layers"),
+    "10,000 layers in models inside": (edited(layers_in_models), "at most 1000 layers"),
     "lists without end": (lambda old: b"[" + b"[]," * 10**6 + b"1]", "lists and dicts"),
     "a config of 100 MB": (lambda old: b'{"a": "' + b"x" * 10**7 + b'"}', "longer than"),
     "models in models": (edited(nested_models), "levels deep"),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn import checks, losses
 from minicnn.custom_objects import get_registered_name
+from minicnn.items import stacks_of
 from minicnn.layers import InputLayer, Layer
 from minicnn.layers.activations.known import name_or_description
 from minicnn.losses import Loss
@@ -166,7 +167,8 @@ def keras_class(item: Item) -> str:
 def sequential_config(model: Stack) -> dict[str, Any]:
     """The config of a model: Keras's, with all layers in it.
 
-    Raises TypeError for settings that JSON cannot hold, ValueError for more than 1000 layers.
+    Raises TypeError for settings that JSON cannot hold, ValueError for more than 1000 layers and
+    models inside.
     """
     from minicnn.stack import Stack
 
@@ -202,10 +204,7 @@ def sequential_config(model: Stack) -> dict[str, Any]:
             items.append(layer_to_keras(item, dtype, below))
         if below is not None:
             below = _output_shape(item, below)
-    if len(model.leaves) > MOST_LAYERS:
-        raise ValueError(
-            f"{model.who}: expected at most {MOST_LAYERS} layers, received {len(model.leaves)}"
-        )
+    _expect_few(sum(len(one.layers) for one in stacks_of(model)), model.who)
     return {
         "name": model.name,
         "trainable": model.trainable or not model.layers,
@@ -213,6 +212,24 @@ def sequential_config(model: Stack) -> dict[str, Any]:
         "layers": items,
         "build_input_shape": list(model.input_shape) if model.built else None,
     }
+
+
+def _expect_few(layers: int, who: str) -> None:
+    """Raise ValueError for more layers than a file is read with; nested models count as well."""
+    if layers > MOST_LAYERS:
+        raise ValueError(f"{who}: expected at most {MOST_LAYERS} layers, received {layers}")
+
+
+def _described_layers(entries: list[Any]) -> int:
+    """How many layers and models a config's list of layers describes, at all depths."""
+    count = 0
+    for entry in entries:
+        if not isinstance(entry, dict) or entry.get("class_name") == "InputLayer":
+            continue
+        config = entry.get("config")
+        inner = config.get("layers") if isinstance(config, dict) else None
+        count += 1 + (_described_layers(inner) if isinstance(inner, list) else 0)
+    return count
 
 
 def _output_shape(item: Item, below: Any) -> Any:
@@ -394,16 +411,15 @@ def sequential_of(kind: type[Sequential], config: Any) -> Sequential:
             f"returns it, received {checks.shown(config)}"
         )
     entries = config["layers"]
-    if len(entries) > MOST_LAYERS:
-        raise ValueError(
-            f"{kind.__name__}: expected at most {MOST_LAYERS} layers, received {len(entries)}"
-        )
+    _expect_few(_described_layers(entries), kind.__name__)
     model = kind(name=config.get("name"))
+    layers = []
     for entry in entries:
         extra = entry.get(OURS) if isinstance(entry, dict) else None
         if isinstance(extra, dict) and extra.get("declared_by") == "layer":
             continue  # the input's shape is that of the first layer, which brings it along
-        model.add(layer_of(entry))
+        layers.append(layer_of(entry))
+    model.add_all(layers)
     shape = config.get("build_input_shape")
     if shape is not None and not model.built and model.layers:
         model.build(shape)
