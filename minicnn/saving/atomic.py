@@ -1,6 +1,7 @@
 """A file is replaced as a whole or not at all.
 
-    .model.keras.a1b2c3d4.part    written, flushed and synced beside the target
+    .model.keras.a1b2c3d4.part    written, flushed and synced beside the target; of a long name, a
+                                  digest instead, since file systems limit the length of names
     model.keras                   the old file until `os.replace`, the new one from then on
 
 A process that is killed leaves its `.part` behind, unlocked; the next one that writes to the same
@@ -10,6 +11,7 @@ path removes it. One that is being written is locked, and left alone.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import stat
@@ -21,6 +23,9 @@ except ImportError:  # Windows, where a file that is open cannot be removed anyw
     fcntl = None  # type: ignore[assignment]
 
 
+LONGEST = 100  # bytes of a file's name that its part bears, too
+
+
 def write(path: Path, content: bytes | bytearray | memoryview) -> None:
     """Put `content` where `path` points to, links followed.
 
@@ -30,7 +35,15 @@ def write(path: Path, content: bytes | bytearray | memoryview) -> None:
     target = Path(os.path.realpath(path))
     expect_replaceable(target)
     clear(target)
-    descriptor, part = _new_part(target)
+    try:
+        _replace(target, content)
+    except OSError as error:  # of the part, whose name says nothing to the user
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    _sync_folder(target.parent)
+
+
+def _replace(target: Path, content: bytes | bytearray | memoryview) -> None:
+    descriptor, part = new_part(target)
     try:
         with open(descriptor, "wb", buffering=0) as file:
             left = memoryview(content).cast("B")
@@ -46,7 +59,6 @@ def write(path: Path, content: bytes | bytearray | memoryview) -> None:
         with contextlib.suppress(OSError):
             os.unlink(part)
         raise
-    _sync_folder(target.parent)
 
 
 def expect_replaceable(target: Path) -> None:
@@ -59,7 +71,7 @@ def expect_replaceable(target: Path) -> None:
 
 def clear(target: Path) -> None:
     """Remove what killed processes have left of this file."""
-    for part in target.parent.glob(f".{_escaped(target.name)}.*.part"):
+    for part in target.parent.glob(f".{_escaped(_stem(target))}.*.part"):
         with contextlib.suppress(OSError):
             descriptor = os.open(part, os.O_RDWR)
             try:
@@ -72,16 +84,22 @@ def clear(target: Path) -> None:
                 os.unlink(part)
 
 
+def _stem(target: Path) -> str:
+    """What the names of its parts begin with."""
+    name = os.fsencode(target.name)
+    return target.name if len(name) <= LONGEST else hashlib.sha256(name).hexdigest()
+
+
 def _escaped(name: str) -> str:
     """A name in which `glob` sees no pattern."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
-def _new_part(target: Path) -> tuple[int, Path]:
+def new_part(target: Path) -> tuple[int, Path]:
     """A new file beside the target, open and locked."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
-        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        part = target.with_name(f".{_stem(target)}.{secrets.token_hex(4)}.part")
         descriptor = os.open(part, flags, 0o666)
         if fcntl is None:
             return descriptor, part
