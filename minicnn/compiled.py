@@ -56,9 +56,9 @@ class Compiled(Stack):
         super().__init__(name)
         self.loss: losses.Loss | None = None
         self.jit_compile = "auto"
-        self._metrics: list[Any] = []
+        self.given_metrics: list[Any] = []
         self.loss_weight = 1.0
-        self._compiled = False
+        self.compiled = False
         self._in_fit = (0, 0)  # process and thread that fit runs in
         self.history: History | None = None
         self.stop_training = False
@@ -136,10 +136,10 @@ class Compiled(Stack):
                 UserWarning,
                 stacklevel=2,
             )
-        self.optimizer, self.loss, self._metrics = new_optimizer, new_loss, list(metrics or ())
+        self.optimizer, self.loss, self.given_metrics = new_optimizer, new_loss, list(metrics or ())
         self.jit_compile, self.loss_weight = jit_compile, loss_weight
         self._trainable_parts = self.store.parts(self.leaves) if self.built else None
-        self._compiled = True
+        self.compiled = True
         self._kept = {}
 
     def plan(self) -> Plan:
@@ -147,7 +147,7 @@ class Compiled(Stack):
 
         `print(model.plan())` shows it. Raises ValueError before the model is built.
         """
-        self._needs_build("plan")
+        self.expect_built("plan")
         return self.plan_of(before_softmax(with_penalties(self.leaves))[0])
 
     def plan_of(self, layers: list[Layer], *, training: bool = True) -> Plan:
@@ -196,7 +196,7 @@ class Compiled(Stack):
         """The metrics that `compile` asked for, for outputs of that shape."""
         if self.loss is None:
             raise ValueError(f"{self.who}: compile it with a loss first")
-        chosen = [known_metrics.get(m, self.loss, output_shape) for m in self._metrics]
+        chosen = [known_metrics.get(m, self.loss, output_shape) for m in self.given_metrics]
         return known_metrics.distinct(chosen)
 
     def _ends_in_softmax(self) -> bool:
@@ -248,7 +248,7 @@ class Compiled(Stack):
             )
 
     def _needs_compile(self, what: str) -> None:
-        if not self._compiled or self.loss is None:
+        if not self.compiled or self.loss is None:
             raise ValueError(
                 f"{what}: expected a compiled model. Call compile(optimizer=..., loss=...) first"
             )

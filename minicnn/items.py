@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from minicnn import checks
 from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape
+from minicnn.layers.input import InputLayer
+from minicnn.layers.subclassing import checked_init
 from minicnn.subclasses import of_the_user
+from minicnn.weights import HasWeights
 
 if TYPE_CHECKING:
     from minicnn.stack import Item, Stack
@@ -42,6 +45,25 @@ def fits(leaves: list[Layer], input_shape: Shape) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def checked_items(layers: list[Any], stack: Stack) -> tuple[InputLayer | None, list[Item]]:
+    """The `Input` among layers that are to be added, and the others.
+
+    Raises ValueError for what is no layer, or has no place on top of `stack`.
+    """
+    for layer in layers:
+        if not isinstance(layer, HasWeights):
+            raise ValueError(f"{stack.who}: {not_a_layer(layer)}")
+        if isinstance(layer, Layer):
+            checked_init(layer)
+    given = [layer for layer in layers if isinstance(layer, InputLayer)]
+    first = stack.declared_input is None and not stack.layers
+    if given and not (first and len(given) == 1 and layers[0] is given[0]):
+        raise ValueError(f"{stack.who}: expected Input to come first and once")
+    items = [layer for layer in layers if not isinstance(layer, InputLayer)]
+    expect_new(items, stack)
+    return (given[0] if given else None), items
 
 
 def expect_new(items: list[Item], stack: Stack) -> None:

@@ -153,7 +153,7 @@ class Sequential(Savable):
         show_trainable = checks.boolean(show_trainable, "show_trainable", "summary")
         rows = summary.rows(self, self._input_shape, expand_nested, show_trainable)
         optimizer = 0
-        if self._compiled and self.optimizer.iterations:
+        if self.compiled and self.optimizer.iterations:
             # + 2 as Keras counts: the number of steps and the learning rate
             optimizer = sum(vector.size for vector in self.optimizer.state.values()) + 2
         built = [layer for layer in self.leaves if layer.built]
@@ -439,7 +439,7 @@ class Sequential(Savable):
         Raises ValueError before the model is compiled and built.
         """
         self._needs_compile("metrics_names")
-        self._needs_build("metrics_names")
+        self.expect_built("metrics_names")
         return ["loss", *(metric.name for metric in self.chosen_metrics(self.output_shape))]
 
     # -- arguments --------------------------------------------------------------------------------

@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from minicnn import checks, config, optimizers, seeds
 from minicnn.items import (
-    expect_new,
+    checked_items,
     fits,
     leaves_of,
-    not_a_layer,
     shapes_along,
     unchanged_on_error,
 )
@@ -33,7 +32,6 @@ from minicnn.layers.arrays import checked_weights
 from minicnn.layers.base import Layer, Shape, penalties
 from minicnn.layers.input import InputLayer
 from minicnn.layers.names import unique_name
-from minicnn.layers.subclassing import checked_init
 from minicnn.parameters import FlatParameters
 from minicnn.settings import HasSettings, Setting
 from minicnn.weights import HasWeights, Weight
@@ -95,6 +93,11 @@ class Stack(HasSettings, HasWeights):
         return self._store
 
     @property
+    def declared_input(self) -> InputLayer | None:
+        """The `Input` that was added first, if there was one."""
+        return self._input
+
+    @property
     def trainable(self) -> bool:
         """Whether any layer learns; setting it sets every layer. `compile` makes it count."""
         return any(layer.trainable for layer in self._items)
@@ -140,6 +143,10 @@ class Stack(HasSettings, HasWeights):
         if self._trainable_parts is None:
             return self._store.parts(self._leaves)
         return self._trainable_parts
+
+    @trainable_parts.setter
+    def trainable_parts(self, parts: list[slice]) -> None:
+        self._trainable_parts = parts
 
     @property
     def losses(self) -> list[float]:
@@ -221,24 +228,13 @@ class Stack(HasSettings, HasWeights):
 
         Raises as `add`; none of them is added then.
         """
-        for layer in layers:
-            if not isinstance(layer, (Layer, Stack)):
-                raise ValueError(f"{self.who}: {not_a_layer(layer)}")
-            if isinstance(layer, Layer):
-                checked_init(layer)
+        given, items = checked_items(layers, self)
         self.expect_at_rest("add")
-        items = [layer for layer in layers if not isinstance(layer, InputLayer)]
-        if len(items) < len(layers):
-            first = not self._items and self._input is None and isinstance(layers[0], InputLayer)
-            if len(items) < len(layers) - 1 or not first:
-                raise ValueError(f"{self.who}: expected Input to come first and once")
-        expect_new(items, self)
         if self._output_shapes:
             self._grow(items, self._output_shapes[-1])
             return
         with unchanged_on_error(self, items):
-            if len(items) < len(layers):
-                self._input = layers[0]  # type: ignore[assignment]
+            self._input = given or self._input
             self._items = [*self._items, *items]
             self._common_dtype(self.leaves)
             sample = self._declared_sample()
@@ -409,18 +405,19 @@ class Stack(HasSettings, HasWeights):
     def expect_at_rest(self, what: str) -> None:
         """Raise ValueError if the model is being trained."""
 
-    def _needs_build(self, what: str) -> None:
+    def expect_built(self, what: str) -> None:
+        """Raise ValueError before the model is built; `what` needs it to be."""
         if not self.built:
             raise ValueError(f"{self.who}: {what} needs a built model. {HOW_TO_BUILD}")
 
     def _needs_weights(self, what: str) -> None:
         """A new model of layers that another one has built has their weights, as in Keras."""
         if not self.leaves or not all(layer.built for layer in self.leaves):
-            self._needs_build(what)
+            self.expect_built(what)
 
     def count_params(self) -> int:
         """Numbers that the model holds. Raises ValueError before it is built."""
-        self._needs_build("count_params")
+        self.expect_built("count_params")
         return sum(layer.count_params() for layer in self.leaves)
 
     @property

@@ -292,7 +292,7 @@ def test_gradients_of_the_deeper_model_by_both_ways():
     for model, jit in ((fused, True), (plain, False)):
         for k, layer in enumerate(model.layers):
             if isinstance(layer, Dropout):
-                layer._key = 1000 + k
+                layer.stream_key = 1000 + k
         model.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit)
     assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-5)
     scale = np.abs(plain.flat_grads).max()

@@ -402,7 +402,7 @@ def test_a_model_chooses_the_seed_of_a_dropout_that_is_built_when_made():
         set_random_seed(seed)
         Sequential([])
         assert seeds.new_generator().random() == after, "they come from the model's generator"
-        keys = [layer._key for layer in model.layers if isinstance(layer, Dropout)]
+        keys = [layer.stream_key for layer in model.layers if isinstance(layer, Dropout)]
         return keys, model.layers[-1].forward(np.ones((1, 100)), True)
 
     keys, y = masks(4)
@@ -419,12 +419,12 @@ def test_a_dropout_gets_its_seed_once():
     layer = Dropout(0.5)
     x = np.ones((1, 100))
     layer.forward(x)
-    key = layer._key
+    key = layer.stream_key
     layer.forward(x, True)
     model = Sequential([layer, Dense(2)])
     model.build((None, 100))
     model.add(ReLU())
-    assert layer._key == key != 0
+    assert layer.stream_key == key != 0
 
 
 def test_a_users_layer_with_a_build_of_its_own_is_not_built_before_it():

@@ -214,7 +214,7 @@ def test_metrics_as_they_were_given(tmp_path):
     assert other.metrics_names == model.metrics_names == ["loss", "accuracy", "saving_metric"]
     with pytest.raises(SavedFileError, match="saving_metric.*custom_objects"):
         models.load_model(tmp_path / "model.keras")
-    assert not models.load_model(tmp_path / "model.keras", compile=False)._compiled
+    assert not models.load_model(tmp_path / "model.keras", compile=False).compiled
 
 
 def saving_metric(y_true, y_pred):

@@ -2,6 +2,8 @@
 leaves the old file whole."""
 
 import contextlib
+import copy
+import errno
 import io
 import json
 import os
@@ -21,7 +23,7 @@ import pytest
 
 from minicnn import Input, Sequential, models
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten
-from minicnn.saving import SavedFileError, archive, atomic
+from minicnn.saving import SavedFileError, archive, atomic, hdf5, state
 
 SECONDS, MEGABYTES = 1.0, 64
 
@@ -56,7 +58,7 @@ def everything(model):
     """All that two equal models have in common, for comparison."""
     numbers = [weight.tobytes() for weight in model.get_weights()]
     slots = {name: vector.tobytes() for name, vector in model.optimizer.state.items()}
-    random_state = (model.rng.bit_generator.state, model.layers[2]._key, model.steps_taken)
+    random_state = (model.rng.bit_generator.state, model.layers[2].stream_key, model.steps_taken)
     return (model.get_config(), numbers, slots, model.optimizer.get_config(), random_state)
 
 
@@ -392,6 +394,65 @@ def test_hostile_arrays(name, tmp_path):
     expect_refused(hdf5_file(write, tmp_path), message)
 
 
+@pytest.mark.parametrize("place", ["layers/dense/vars/0", "optimizer/vars/2"])
+@pytest.mark.parametrize("value", [1e300, -1e300, 3.5e38])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_numbers_that_would_become_infinite(ending, value, place, tmp_path):
+    if ending == ".npz":
+        path = tmp_path / "w.npz"
+        arrays = {weight.path: weight.value.astype("f8") for weight in MODEL.weights}
+        next(iter(arrays.values())).flat[0] = value
+        np.savez(path, **arrays)
+        place = "conv2d"
+    else:
+        members = {k: bytes(v) for k, v in members_of(tmp_path)}
+        stored = hdf5.read(members[archive.WEIGHTS])
+        arrays = {one: stored[one] for one in stored.stored}
+        arrays[place] = arrays[place].astype("f8")
+        arrays[place].flat[0] = value
+        path = tmp_path / f"w{ending}"
+        weights = hdf5.written(state.groups(MODEL), arrays)
+        path.write_bytes(weights)
+        if ending == ".keras":
+            good = content(ending, tmp_path)
+            path.write_bytes(repacked(good, archive.WEIGHTS, lambda old: weights))
+    load = models.load_model if ending == ".keras" else copy.deepcopy(MODEL).load_weights
+    with pytest.raises(SavedFileError, match=f"{place}.*largest number of the model's float32"):
+        load(path)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_training_has_come_to_is_saved_faithfully(ending, tmp_path):
+    """NaN and infinity are refused when they are set; they can be written into the arrays."""
+    model = copy.deepcopy(MODEL)
+    model.layers[-1].params["W"][0, :3] = np.nan, np.inf, -np.inf
+    path = tmp_path / f"model{ending}"
+    (model.save if ending == ".keras" else model.save_weights)(path)
+    if ending == ".keras":
+        loaded = models.load_model(path)
+    else:
+        loaded = models.clone_model(MODEL)
+        loaded.load_weights(path)
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -0.5])
+def test_a_rate_that_is_none_changes_nothing(number, tmp_path):
+    members = {k: bytes(v) for k, v in members_of(tmp_path)}
+    stored = hdf5.read(members[archive.WEIGHTS])
+    arrays = {one: stored[one] for one in stored.stored}
+    arrays["optimizer/vars/1"] = np.float32(number)
+    path = tmp_path / "w.weights.h5"
+    path.write_bytes(hdf5.written(state.groups(MODEL), arrays))
+    model = copy.deepcopy(MODEL)
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    before = everything(model)
+    with pytest.raises(SavedFileError, match="learning rate"):
+        model.load_weights(path)
+    assert everything(model) == before
+
+
 def test_infinite_weights_are_no_damage(tmp_path):
     path = hdf5_file(lambda g, k: g.create_dataset("0", data=np.full_like(k, np.nan)), tmp_path)
     model = models.clone_model(MODEL)
@@ -471,6 +532,52 @@ def test_a_folder_that_is_not_there(tmp_path):
         MODEL.save(tmp_path / "absent" / "model.keras")
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("letter", ["n", "\u00e4", "["])
+def test_names_as_long_as_the_file_system_takes(letter, ending, tmp_path):
+    stem = letter * ((255 - len(ending)) // len(letter.encode()))
+    path = tmp_path / f"{stem}{ending}"
+    descriptor, part = atomic.new_part(path)
+    os.close(descriptor)  # as if its process had been killed
+    for _ in range(2):
+        (MODEL.save if ending == ".keras" else MODEL.save_weights)(path)
+        assert names(tmp_path) == [path.name]
+    assert is_the_same(path)
+    assert not part.exists()
+
+
+def on_a_read_only_disk(monkeypatch, call):
+    """What `call` raises where files can be read and none can be written, whoever asks."""
+    opened = os.open
+
+    def refuse(path, flags, *args, **kwargs):
+        if flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(path))
+        return opened(path, flags, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        with pytest.raises(OSError, match="Read-only file system") as caught:
+            call()
+    return caught.value
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_read_only_disk_leaves_the_old_file(ending, monkeypatch, tmp_path):
+    old, path = content(ending, tmp_path), tmp_path / f"good{ending}"
+    save = MODEL.save if ending == ".keras" else MODEL.save_weights
+    error = on_a_read_only_disk(monkeypatch, lambda: save(path))
+    assert f"good{ending}" in str(error)
+    assert path.read_bytes() == old
+    assert names(tmp_path) == [path.name]
+
+
+@pytest.mark.skipif(not os.path.ismount("/proc"), reason="needs a folder that takes no files")
+def test_a_folder_of_the_system_that_takes_no_files():
+    with pytest.raises(OSError, match=r"/proc/.*model\.keras"):
+        MODEL.save("/proc/model.keras")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")
 def test_a_folder_that_cannot_be_written_to(tmp_path):
     old = content(".keras", tmp_path)
@@ -538,7 +645,7 @@ def test_killed_fifty_times(tmp_path):
 
 def test_the_part_of_a_living_process_is_left_alone(tmp_path):
     path = tmp_path / "model.keras"
-    descriptor, part = atomic._new_part(path)
+    descriptor, part = atomic.new_part(path)
     MODEL.save(path)
     assert part.exists()
     os.close(descriptor)

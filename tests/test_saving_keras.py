@@ -153,3 +153,136 @@ def test_a_class_of_keras_s_that_is_not_here(tmp_path):
     description["config"]["layers"][1]["class_name"] = "LSTM"
     with pytest.raises(saving.SavedFileError, match="received 'LSTM'. .*custom_objects"):
         models.model_from_json(json.dumps(description))
+
+
+# -- what compile chose, as Keras writes it -------------------------------------------------------
+
+HOW = {"run_eagerly": False, "steps_per_execution": 1, "jit_compile": False}
+
+
+def function(name):
+    """A function in Keras's form, which does not say whose it is."""
+    return {"module": "builtins", "class_name": "function", "config": name,
+            "registered_name": "function"}  # fmt: skip
+
+
+def object_of(module, class_name, **config):
+    return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
+
+
+def compiled_by_keras(tmp_path, **chosen):
+    """The path of a file of Keras's with these entries of compile_config."""
+    members = archive.unpacked(FILES["losses/CategoricalCrossentropy on probabilities/model.keras"])
+    members = {key: bytes(value) for key, value in members.items()}
+    description = json.loads(members["config.json"])
+    given = {"loss": "categorical_crossentropy", "optimizer": "sgd", "loss_weights": None}
+    given |= {"metrics": None, "weighted_metrics": None, **HOW}
+    description["compile_config"] = {**given, **chosen}
+    members["config.json"] = json.dumps(description).encode()
+    path = tmp_path / "model.keras"
+    path.write_bytes(archive.packed(members))
+    return path
+
+
+CROSSENTROPY = "categorical_crossentropy"
+LOSS_FORMS = {
+    "a name": CROSSENTROPY,
+    "a class": "CategoricalCrossentropy",
+    "a function": function(CROSSENTROPY),
+    "a list": [CROSSENTROPY],
+    "a list of a function": [function(CROSSENTROPY)],
+    "a dict": {"dense": CROSSENTROPY},
+    "an object": object_of(
+        "keras.losses", "CategoricalCrossentropy", name="mine", reduction="sum_over_batch_size",
+        dtype={"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"},
+               "registered_name": None},
+        from_logits=False, label_smoothing=0.0, axis=-1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", LOSS_FORMS)
+def test_losses_in_all_forms(form, tmp_path):
+    model = models.load_model(compiled_by_keras(tmp_path, loss=LOSS_FORMS[form]))
+    assert type(model.loss) is losses.CategoricalCrossentropy
+
+
+ACCURACY = object_of("keras.metrics", "CategoricalAccuracy", name="right", dtype="float32")
+METRIC_FORMS = {
+    "none": (None, []),
+    "an empty list": ([], []),
+    "names": (["accuracy", "mae"], ["accuracy", "mae"]),
+    "a list for the output": ([["accuracy", "mse"]], ["accuracy", "mse"]),
+    "a dict": ({"dense": "accuracy"}, ["accuracy"]),
+    "a dict of a list": ({"dense": ["acc", "mae"]}, ["acc", "mae"]),
+    "a class": (["CategoricalAccuracy"], ["categorical_accuracy"]),
+    "a class that is a loss, too": (["MeanSquaredError"], ["mean_squared_error"]),
+    "an object": ([ACCURACY], ["right"]),
+    "a list of an object": ([[ACCURACY]], ["right"]),
+    "a function": ([function("categorical_accuracy")], ["categorical_accuracy"]),
+    "a list of functions": (
+        [[function("mean_squared_error"), function("mean_absolute_error")]],
+        ["mean_squared_error", "mean_absolute_error"],
+    ),
+}
+
+
+@pytest.mark.parametrize("form", METRIC_FORMS)
+def test_metrics_in_all_forms(form, tmp_path):
+    given, names = METRIC_FORMS[form]
+    model = models.load_model(compiled_by_keras(tmp_path, metrics=given))
+    assert model.metrics_names == ["loss", *names]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"run_eagerly": True},
+        {"steps_per_execution": 8},
+        {"jit_compile": True},
+        {"auto_scale_loss": False},
+        {"weighted_metrics": []},
+        {"loss_weights": [2.0]},
+    ],
+)
+def test_how_keras_computed_does_not_matter(how, tmp_path):
+    model = models.load_model(compiled_by_keras(tmp_path, **how))
+    assert model.loss_weight == how.get("loss_weights", [1.0])[0]
+    assert model.jit_compile == "auto"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"loss": object_of("keras.losses", "CategoricalCrossentropy", reduction="x")}, "'x'"),
+        ({"loss": function("my_loss")}, "'my_loss' is not known. Give it as custom_objects"),
+        ({"loss": "my_loss"}, "received 'my_loss'"),
+        ({"loss": {"a": "mse", "b": "mse"}}, "expected loss"),
+        ({"loss": ["mse", "mse"]}, "expected loss"),
+        ({"loss": {"class_name": "__lambda__", "config": {"value": []}}}, "never run"),
+        ({"loss": 3}, "received 3"),
+        ({"metrics": [function("my_metric")]}, "'my_metric' is not known"),
+        ({"metrics": [3]}, "received 3"),
+        ({"optimizer": object_of("keras.optimizers", "Ftrl", name="ftrl")}, "received 'Ftrl'"),
+        ({"optimizer": None}, "optimizer"),
+        ({"weighted_metrics": ["accuracy"]}, "weighted_metrics"),
+        ({"loss_weights": [1.0, 2.0]}, "loss_weights"),
+        ({"another": 1}, "'another'"),
+    ],
+)
+def test_what_cannot_be_compiled_here_says_how_to_load_the_rest(chosen, message, tmp_path):
+    path = compiled_by_keras(tmp_path, **chosen)
+    with pytest.raises(saving.SavedFileError, match=rf"{message}.*load_model\(..., compile=False"):
+        models.load_model(path)
+    model = models.load_model(path, compile=False)
+    assert model.predict(np.zeros((2, 4)), verbose=0).shape == (2, 3)
+    with pytest.raises(ValueError, match="compiled"):
+        model.fit(np.zeros((2, 4)), np.eye(3)[:2], verbose=0)
+
+
+def test_a_function_of_the_users_comes_before_keras_s_of_that_name(tmp_path):
+    path = compiled_by_keras(tmp_path, metrics=[function("mean_squared_error")])
+    mine = {"mean_squared_error": lambda y_true, y_pred: np.full(len(y_pred), 7.0)}
+    model = models.load_model(path, custom_objects=mine)
+    y = np.eye(3)[[0, 1]]
+    assert model.evaluate(np.zeros((2, 4)), y, verbose=0)[1] == 7

@@ -37,7 +37,7 @@ def onnx_bytes(model: Stack) -> bytes:
     """The content of the file that `model.export` writes, for a runtime that takes bytes."""
     from minicnn.export.layers import expect_known
 
-    model._needs_build("export")
+    model.expect_built("export")
     named = _with_paths(model.layers)
     for layer, _ in named:
         expect_known(layer, "export")

@@ -172,7 +172,7 @@ def _expect_built(model: Any, who: str) -> None:
         raise TypeError(
             f"{who}: expected model to be a Sequential of minicnn, received {checks.shown(model)}"
         )
-    model._needs_build(who)
+    model.expect_built(who)
     model.gather()
 
 

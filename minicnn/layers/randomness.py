@@ -19,6 +19,11 @@ class RandomLayer(Layer):
     """Base of the layers that draw random numbers in training: their seed, and their stream.
 
     A forward in training that has drawn its numbers adds 1 to `_step`.
+
+    Attributes
+    ----------
+    stream_key : int
+        64 bits from the seed, which the numbers of all steps follow from.
     """
 
     built_when_made = True
@@ -27,7 +32,7 @@ class RandomLayer(Layer):
     def __init__(self, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed
-        self._key = 0  # 64 bits from the seed, set by build
+        self.stream_key = 0  # until build
         self._step = 0
         self._sample = 0
 
@@ -38,17 +43,17 @@ class RandomLayer(Layer):
             rng = self.rng if self.rng is not None else seeds.new_generator()
             source = int(rng.integers(2**63))
         seeds.differ_after_fork(self)
-        self._key = key_from(source)
+        self.stream_key = key_from(source)
         super().build(input_shape)
 
     def reseed(self) -> None:
         """Draw other numbers from now on, unless a seed fixes them; for forked processes."""
         if self.seed is None:
-            self._key = key_from(None)
+            self.stream_key = key_from(None)
 
     def restart(self, seed: int) -> None:
         """Draw the numbers of this seed, from the first step on."""
-        self.seed, self._key = seed, key_from(seed)
+        self.seed, self.stream_key = seed, key_from(seed)
         self.seek(0, 0)
 
     def seek(self, step: int, sample: int) -> None:
@@ -56,7 +61,7 @@ class RandomLayer(Layer):
 
     def _place(self, size: int) -> tuple[int, int, int]:
         """Two keys and the first counter of this step, for samples of `size` numbers."""
-        key = mix64(self._key + self._step)
+        key = mix64(self.stream_key + self._step)
         return key >> 32, key & (2**32 - 1), self._sample * size
 
     def _normal(self, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -165,7 +165,7 @@ class Optimizer(Copied, Configured):
         self._rate: float | None = None  # of the step that is being taken
         self._due = True  # whether it moves w: not while gradients are summed up
         self._moving: list[Array] = []  # the slots of the step
-        self._excluded: tuple[list[str], str] = [], ""  # paths, and a pattern of names
+        self.excluded: tuple[list[str], str] = [], ""  # paths, and a pattern of names
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
@@ -258,9 +258,9 @@ class Optimizer(Copied, Configured):
         """
         self.check(w)
         rate = self.learning_rate  # before the count: a schedule's step 0 is the first
-        for slot in self._vectors():
+        for slot in self.vector_names():
             if slot not in self.state:
-                self.state[slot] = self._first(slot, w)
+                self.state[slot] = self.first_vector(slot, w)
         several = self.gradient_accumulation_steps
         due = not several or self.waiting + 1 >= several
         # past the checks of settings, which take longer than the step of a small model
@@ -349,16 +349,16 @@ class Optimizer(Copied, Configured):
                 f"{who}: expected var_names to be patterns of re, received "
                 f"{checks.shown(patterns)}: {error}"
             ) from error
-        self._excluded = [weight.path for weight in weights], pattern
+        self.excluded = [weight.path for weight in weights], pattern
 
     @property
     def excludes(self) -> bool:
         """Whether some weights do not decay."""
-        return bool(self.weight_decay and any(self._excluded))
+        return bool(self.weight_decay and any(self.excluded))
 
     def decays(self, path: str) -> bool:
         """Whether the weights of the parameter of that path ("dense/kernel") decay."""
-        paths, pattern = self._excluded
+        paths, pattern = self.excluded
         if pattern and re.search(pattern, path):
             return False
         return not any(f"/{path}".endswith(f"/{one}") or one.endswith(f"/{path}") for one in paths)
@@ -380,7 +380,7 @@ class Optimizer(Copied, Configured):
 
     # -- vectors ----------------------------------------------------------------------------------
 
-    def _vectors(self) -> list[str]:
+    def vector_names(self) -> list[str]:
         """The names of all that `state` is to hold."""
         names = [*self.slots]
         if self.use_ema:
@@ -389,7 +389,7 @@ class Optimizer(Copied, Configured):
             names.append(ACCUMULATOR)
         return names
 
-    def _first(self, slot: str, w: Array) -> Array:
+    def first_vector(self, slot: str, w: Array) -> Array:
         """A vector of `state` before the first step."""
         return w.copy() if slot == AVERAGE else np.zeros_like(w)
 
@@ -397,7 +397,7 @@ class Optimizer(Copied, Configured):
         """The vector w has become longer or shorter at its end; slots follow, new at the end."""
         for slot, vector in self.state.items():
             kept = vector[: w.size]
-            self.state[slot] = np.concatenate([kept, self._first(slot, w[kept.size :])])
+            self.state[slot] = np.concatenate([kept, self.first_vector(slot, w[kept.size :])])
 
     def _expect_vectors(self, w: Array, g: Array) -> None:
         for name, vector in (("w", w), ("g", g)):

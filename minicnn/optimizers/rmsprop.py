@@ -130,10 +130,10 @@ class Adagrad(Optimizer):
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
 
-    def _first(self, slot: str, w: Array) -> Array:
+    def first_vector(self, slot: str, w: Array) -> Array:
         if slot == "a":
             return np.full_like(w, self.initial_accumulator_value)
-        return super()._first(slot, w)
+        return super().first_vector(slot, w)
 
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         (a,) = slots

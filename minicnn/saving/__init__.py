@@ -4,7 +4,8 @@
     model = minicnn.models.load_model("model.keras")
 
     files.py       the calls            archive.py   the zip archive of a `.keras` file
-    config.py      settings, as JSON    state.py     numbers, and where they belong
+    config.py      layers, as JSON      state.py     numbers, and where they belong
+    objects.py     one object in it     compiling.py what `compile` chose
     registry.py    names of classes     hdf5.py      arrays in a file, npz.py in NumPy's
     errors.py      SavedFileError       atomic.py    a file is replaced as a whole
 

@@ -1,12 +1,6 @@
-"""Keras's form of a model's configuration, from ours and back.
+"""A model's configuration in Keras's form, from ours and back: layers, and models as layers.
 
-    ours    {"class_name": "Dense", "config": {"units": 3, ...}}
-    Keras's {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3, ...},
-             "registered_name": None, "build_config": {"input_shape": [None, 8]}}
-
-The settings have the same names on both sides. What differs stands in the tables at the top. Where
-Keras has no word for something of ours, an entry "minicnn" beside "config" holds it: Keras ignores
-it, and `described_here` takes it.
+What stands for one object is in `objects.py`, and what `compile` chose in `compiling.py`.
 """
 
 from __future__ import annotations
@@ -15,100 +9,32 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from minicnn import checks, losses
-from minicnn.custom_objects import get_registered_name
+from minicnn import checks
 from minicnn.items import stacks_of
 from minicnn.layers import InputLayer, Layer
 from minicnn.layers.activations.known import name_or_description
-from minicnn.losses import Loss
-from minicnn.metrics import Metric
+from minicnn.saving.compiling import compile_config
 from minicnn.saving.errors import SavedFileError
-from minicnn.saving.registry import (
-    ALIASES,
-    NOT_OF_KERAS,
-    ONLY_ACTIVATIONS,
-    TABLES,
-    is_ours,
-    module_of,
+from minicnn.saving.objects import (
+    OURS,
+    described_here,
+    entry_of,
+    expect_ours,
+    policy,
+    translated_config,
+    users_entry,
 )
-from minicnn.settings import Configured, encoded, ignored, own_class, restored
+from minicnn.saving.registry import ONLY_ACTIVATIONS, TABLES, is_ours
+from minicnn.settings import own_class, restored
 
 if TYPE_CHECKING:
     from minicnn.models import Sequential
     from minicnn.stack import Item, Stack
 
-# what Keras's configs hold beside ours, at the value that `ignored` of the class allows
-ONLY_IN_KERAS = (
-    "antialias",
-    "axis",
-    "data_format",
-    "fill_mode",
-    "ignore_class",
-    "input_axes",
-    "label_smoothing",
-    "loss_scale_factor",
-    "output_axes",
-    "quantization_config",
-    "reduction",
-    "renorm",
-    "renorm_clipping",
-    "renorm_momentum",
-    "rms_scaling",
-    "synchronized",
-    "threshold",
-)
-
 MOST_LAYERS = 1000
-OURS = "minicnn"  # the key that Keras ignores
 
 
 # -- to Keras's form ------------------------------------------------------------------------------
-
-
-def serialized(thing: Configured) -> dict[str, Any]:
-    """An initializer, optimizer, loss or the like in Keras's form."""
-    kind: Any = type(thing)
-    config = translated_config(thing)
-    if isinstance(thing, (Metric, Loss)):
-        config.pop("dtype", None)
-    return _entry(kind, config)
-
-
-def _entry(kind: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """What stands for an object of that class."""
-    module = module_of(kind)
-    if module is None:
-        return _of_the_user(kind, config)
-    registered = f"{OURS}>{kind.__name__}" if kind in NOT_OF_KERAS else None
-    return {
-        "module": module,
-        "class_name": kind.__name__,
-        "config": config,
-        "registered_name": registered,
-    }
-
-
-def _of_the_user(kind: Any, config: Any) -> dict[str, Any]:
-    return {
-        "module": kind.__module__,
-        "class_name": kind.__name__,
-        "config": config,
-        "registered_name": get_registered_name(kind),
-    }
-
-
-def translated_config(thing: Configured) -> dict[str, Any]:
-    """`get_config`, with the objects inside in Keras's form and the keys that only Keras has."""
-    config = thing.get_config()
-    for key, value in config.items():
-        held = vars(thing).get(key)
-        if isinstance(held, Configured) and isinstance(value, dict):
-            config[key] = serialized(held)
-    defaults = ignored(type(thing))
-    for key in ONLY_IN_KERAS:
-        if key in defaults and key not in config:
-            config[key] = "channels_last" if key == "data_format" else defaults[key][0]
-    return config
 
 
 def layer_to_keras(layer: Layer, dtype: str, input_shape: Any = None) -> dict[str, Any]:
@@ -136,7 +62,7 @@ def layer_to_keras(layer: Layer, dtype: str, input_shape: Any = None) -> dict[st
         own = {key: one for key, one in config.items() if key not in common}
         described[OURS] = {"class_name": kind.__name__, "config": {**own, **ours}}
     else:
-        described = _entry(kind, config)
+        described = entry_of(kind, config)
         if "trainable" not in explicit and kind.__name__ in WITHOUT_TRAINABLE:
             ours["trainable"] = config.pop("trainable")
         if ours:
@@ -147,15 +73,6 @@ def layer_to_keras(layer: Layer, dtype: str, input_shape: Any = None) -> dict[st
 
 
 WITHOUT_TRAINABLE = ("SpatialDropout2D",)  # whose constructor takes no `trainable` in Keras
-
-
-def policy(dtype: str) -> dict[str, Any]:
-    return {
-        "module": "keras",
-        "class_name": "DTypePolicy",
-        "config": {"name": dtype},
-        "registered_name": None,
-    }
 
 
 def keras_class(item: Item) -> str:
@@ -176,7 +93,7 @@ def sequential_config(model: Stack) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     sample = model.sample_shape
     if sample is not None:
-        given = model._input
+        given = model.declared_input
         items.append(
             {
                 "module": "keras.layers",
@@ -238,8 +155,8 @@ def _output_shape(item: Item, below: Any) -> Any:
     return below
 
 
-def model_to_keras(model: Stack) -> dict[str, Any]:
-    """A model in Keras's form."""
+def model_to_keras(model: Stack, *, functions: bool = False) -> dict[str, Any]:
+    """A model in Keras's form; `functions` as in `compile_config`."""
     from minicnn.models import Sequential
 
     kind: Any = type(model)
@@ -248,111 +165,17 @@ def model_to_keras(model: Stack) -> dict[str, Any]:
         described: dict[str, Any] = {"module": "keras", "class_name": "Sequential"}
         described |= {"config": config, "registered_name": None}
     else:
-        described = _of_the_user(kind, config)
+        described = users_entry(kind, config)
     if model.built:
         described["build_config"] = {"input_shape": list(model.input_shape)}
-    described["compile_config"] = compile_config(model)  # type: ignore[arg-type]
+    chosen: Any = model
+    described["compile_config"] = compile_config(chosen, functions=functions)
     if described["compile_config"]:
-        described[OURS] = {"compile": {"jit_compile": model.jit_compile}}  # type: ignore[attr-defined]
+        described[OURS] = {"compile": {"jit_compile": chosen.jit_compile}}
     return described
 
 
-def compile_config(model: Sequential) -> dict[str, Any]:
-    """What `compile` chose, in Keras's form; empty before it is called."""
-    if not model._compiled:
-        return {}
-    return {
-        "optimizer": serialized(model.optimizer),
-        "loss": None if model.loss is None else loss_to_keras(model.loss),
-        "loss_weights": None if model.loss_weight == 1 else [model.loss_weight],
-        "metrics": [metric_to_keras(one) for one in model._metrics] or None,
-        "weighted_metrics": None,
-        "run_eagerly": False,
-        "steps_per_execution": 1,
-        "jit_compile": model.jit_compile,
-    }
-
-
-def loss_to_keras(loss: Loss) -> Any:
-    """Its name, if that says all."""
-    for name, kind in losses.KNOWN.items():
-        if kind is type(loss) and kind().get_config() == loss.get_config():
-            return name
-    return serialized(loss)
-
-
-def metric_to_keras(metric: Any) -> Any:
-    """As the user gave it to compile: a name, an object, or a function by its name."""
-    if isinstance(metric, str):
-        return metric
-    if isinstance(metric, type):
-        metric = metric()
-    if isinstance(metric, Configured):
-        return serialized(metric)
-    if callable(metric):
-        name = get_registered_name(metric)
-        return {
-            "module": getattr(metric, "__module__", None),
-            "class_name": "function",
-            "config": getattr(metric, "__name__", name),
-            "registered_name": name,
-        }
-    return encoded(metric, "metric", "compile")
-
-
 # -- from Keras's form ----------------------------------------------------------------------------
-
-
-def described_here(value: Any) -> Any:
-    """A config of Keras's or ours with everything in it as our constructors take it."""
-    if isinstance(value, list):
-        return [described_here(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    if "class_name" not in value:
-        return {key: described_here(one) for key, one in value.items()}
-    kind, config = value["class_name"], value.get("config")
-    if kind == "DTypePolicy" and isinstance(config, dict):
-        return config.get("name")
-    if kind == "__tuple__":
-        return described_here(value.get("items"))
-    if kind in ("__numpy__", "__tensor__") and isinstance(config, dict):
-        return described_here(config.get("value"))
-    if kind == "__lambda__":
-        raise SavedFileError("it holds the code of a lambda, which is never run")
-    if kind == "function":
-        found = own_class({**value, "class_name": config})
-        if found is None:
-            raise SavedFileError(
-                f"the function {checks.shown(config)} is not known. Give it as custom_objects="
-                f"{{{checks.shown(config)}: ...}}, or write @register_keras_serializable() above it"
-            )
-        return found
-    if not isinstance(kind, str):
-        raise SavedFileError(f"class_name has to be a text, and is {checks.shown(kind)}")
-    if own_class(value) is None:
-        _expect_ours(value)
-    found = {"class_name": ALIASES.get(kind, kind), "config": described_here(config)}
-    if isinstance(value.get("registered_name"), str):
-        found["registered_name"] = value["registered_name"]
-    extra = value.get(OURS)
-    if isinstance(extra, dict):
-        if "class_name" in extra:  # a layer of ours that is Activation in Keras
-            found["class_name"] = extra["class_name"]
-            found["config"].pop("activation", None)
-        if isinstance(found["config"], dict):
-            found["config"].update(described_here(extra.get("config", {})))
-    return found
-
-
-def _expect_ours(description: Mapping[str, Any]) -> None:
-    kind = description["class_name"]
-    if not is_ours(description):
-        raise SavedFileError(
-            f"the class {checks.shown(kind)} of {checks.shown(description.get('module'))} is not "
-            f"known. Give it as custom_objects={{{checks.shown(kind)}: ...}}, or write "
-            "@register_keras_serializable() above it"
-        )
 
 
 def layer_of(description: Any) -> Item:
@@ -397,7 +220,7 @@ def model_of(description: Any) -> Sequential:
         raise SavedFileError(f"expected a model, received {checks.shown(description)}")
     if not _is_model(description):
         name = description["class_name"]
-        _expect_ours(description)
+        expect_ours(description)
         raise SavedFileError(f"expected a Sequential, and it holds a {checks.shown(name)}")
     kind: Any = own_class(description) or Sequential
     return kind.from_config(description.get("config"))
@@ -432,8 +255,8 @@ def cloned(model: Sequential, clone_function: Any = None) -> Sequential:
 
     kind: Any = type(model)
     twin = kind(name=model.name)
-    if model._input is not None:
-        twin.add(InputLayer.from_config(model._input.get_config()))
+    if model.declared_input is not None:
+        twin.add(InputLayer.from_config(model.declared_input.get_config()))
     for item in model.layers:
         if isinstance(item, Stack):
             twin.add(cloned(item, clone_function))  # type: ignore[arg-type]
@@ -442,37 +265,3 @@ def cloned(model: Sequential, clone_function: Any = None) -> Sequential:
         else:
             twin.add(type(item).from_config(item.get_config()))
     return twin
-
-
-def compile_as(model: Sequential, description: Mapping[str, Any]) -> None:
-    """Compile the model as an entry `compile_config` says."""
-    config = description.get("compile_config")
-    if not isinstance(config, dict) or not config:
-        return
-    ours = description.get(OURS)
-    chosen = ours.get("compile", {}) if isinstance(ours, dict) else {}
-    given = {key: described_here(value) for key, value in config.items()}
-    for name in ("loss", "metrics"):
-        given[name] = _by_one_output(given.get(name))
-    # Keras stores what "auto" came to on its backend
-    given["jit_compile"] = chosen.get("jit_compile", "auto")
-    for name in ("loss", "optimizer"):
-        _drop_dtype(given.get(name))
-    for metric in given["metrics"] or ():
-        _drop_dtype(metric)
-    if given["loss"] is None and not model.layers:
-        del given["loss"]
-    model.compile(**given)
-
-
-def _by_one_output(value: Any) -> Any:
-    """A list for each output, of which a Sequential has one, opened."""
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
-        return value[0]
-    return value
-
-
-def _drop_dtype(description: Any) -> None:
-    """Losses and metrics have no float type here: they take the model's."""
-    if isinstance(description, dict) and isinstance(description.get("config"), dict):
-        description["config"].pop("dtype", None)

@@ -14,7 +14,7 @@ from minicnn import checks
 from minicnn.custom_objects import checked as checked_custom_objects
 from minicnn.custom_objects import custom_object_scope
 from minicnn.layers.arrays import unfilled
-from minicnn.saving import archive, atomic, backup, config, hdf5, json_text, npz, state
+from minicnn.saving import archive, atomic, backup, compiling, config, hdf5, json_text, npz, state
 from minicnn.saving.errors import SavedFileError, named
 
 if TYPE_CHECKING:
@@ -35,8 +35,13 @@ def save_model(model: Sequential, filepath: Any, overwrite: bool = True) -> None
     atomic.write(path, model_bytes(model))
 
 
-def model_bytes(model: Sequential, more: Mapping[str, bytes] | None = None) -> bytes:
-    """The content of a `.keras` file, with `more` members."""
+def model_bytes(
+    model: Sequential, more: Mapping[str, bytes] | None = None, *, functions: bool = False
+) -> bytes:
+    """The content of a `.keras` file, with `more` members.
+
+    With `functions` a learning rate may be a function, of which the file holds the name.
+    """
     from minicnn import __version__
 
     if not model.built:
@@ -45,11 +50,12 @@ def model_bytes(model: Sequential, more: Mapping[str, bytes] | None = None) -> b
             UserWarning,
             stacklevel=4,
         )
+    described = config.model_to_keras(model, functions=functions)
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = {"keras_version": KERAS, "date_saved": now, "minicnn_version": __version__}
     members = {
         archive.METADATA: json_text.to_json(metadata).encode(),
-        archive.CONFIG: json_text.to_json(config.model_to_keras(model)).encode(),
+        archive.CONFIG: json_text.to_json(described).encode(),
         archive.WEIGHTS: _weights_bytes(model),
         **(more or {}),
     }
@@ -114,31 +120,33 @@ def model_from_bytes(
             model = config.model_of(description)
         state.weights_of(model, content).put_in()
         if compile:
-            config.compile_as(model, description)
-    if private is not None:
-        state.put_private(model, private["state"])
-    progress = state.progress_of(model, content) if model.built and model._compiled else None
+            compiling.compile_as(model, description)
+    told = None if private is None else state.Private(model, private["state"])
+    if told is not None:
+        told.put_in()
+    progress = state.progress_of(model, content) if model.built and model.compiled else None
     if progress is not None:
         progress.put_in()
-    if private is None:
+    if told is None:
         model.steps_taken = progress.count if progress is not None else 0
-        if progress is None and model.built and model._compiled and content.under("optimizer/vars"):
+        if progress is None and model.built and model.compiled and content.under("optimizer/vars"):
             warnings.warn(
                 "load_model: the file's optimizer has other variables than this one, which starts "
                 "afresh",
                 UserWarning,
                 stacklevel=3,
             )
-    elif model._compiled:
+    elif model.compiled:
         if progress is None and content.under("optimizer/vars"):
             raise SavedFileError("its optimizer has other variables than its settings ask for")
-        state.put_optimizer(model, private["state"])
+        told.put_in_optimizer()
     return model
 
 
 def save_backup(model: Sequential, path: Path, run: Any) -> None:
     """Write a `.keras` file that also holds the state `run` of a `fit`, see `backup.encoded`."""
-    atomic.write(path, model_bytes(model, {archive.RUN: backup.encoded(run)}))
+    content = model_bytes(model, {archive.RUN: backup.encoded(run)}, functions=True)
+    atomic.write(path, content)
 
 
 def restore_backup(model: Sequential, path: Path, expect: Callable[[Any], None]) -> Any:
@@ -152,7 +160,8 @@ def restore_backup(model: Sequential, path: Path, expect: Callable[[Any], None])
         members = archive.unpacked(path.read_bytes())
         private = _verified(members)
         saved = json_text.parsed(_member(members, archive.CONFIG))
-        if _layers(saved) != _layers(json.loads(json.dumps(config.model_to_keras(model)))):
+        now = json.dumps(config.model_to_keras(model, functions=True))
+        if _layers(saved) != _layers(json.loads(now)):
             raise SavedFileError("it is of a model with other layers")
         if private is None or archive.RUN not in members:
             raise SavedFileError("it is a model, and no backup of a fit")
@@ -162,12 +171,12 @@ def restore_backup(model: Sequential, path: Path, expect: Callable[[Any], None])
         progress = state.progress_of(model, content)
         if progress is None:
             raise SavedFileError("it is of another optimizer, or of one with other settings")
+        told = state.Private(model, private["state"])
     expect(run)
-    with named(path):
-        state.put_private(model, private["state"])
+    told.put_in()
     values.put_in()
     progress.put_in()
-    state.put_optimizer(model, private["state"])
+    told.put_in_optimizer()
     return run
 
 
@@ -262,7 +271,7 @@ WEIGHTS = (".weights.h5", ".npz")
 def save_weights(model: Sequential, filepath: Any, overwrite: bool = True) -> None:
     """As `model.save_weights(filepath)`."""
     path = checked_path(filepath, WEIGHTS, "save_weights", "model.weights.h5")
-    model._needs_build("save_weights")
+    model.expect_built("save_weights")
     _expect_free(path, overwrite, "save_weights")
     content = npz.written(model) if path.name.endswith(".npz") else _weights_bytes(model)
     atomic.write(path, content)
@@ -271,7 +280,7 @@ def save_weights(model: Sequential, filepath: Any, overwrite: bool = True) -> No
 def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool = False) -> None:
     """As `model.load_weights(filepath)`."""
     path = _existing(filepath, (*WEIGHTS, ".keras"), "load_weights")
-    model._needs_build("load_weights")
+    model.expect_built("load_weights")
     model.expect_at_rest("load_weights")
     skip = checks.boolean(skip_mismatch, "skip_mismatch", "load_weights")
     model.gather()
@@ -289,7 +298,7 @@ def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool = False) 
                 content = hdf5.read(file)
             values = state.weights_of(model, content, skip_mismatch=skip)
             progress = None
-            if model._compiled and model.optimizer.state and not path.name.endswith(".keras"):
+            if model.compiled and model.optimizer.state and not path.name.endswith(".keras"):
                 progress = state.progress_of(model, content)
     values.put_in()
     if progress is not None:

@@ -52,7 +52,7 @@ def weights_of(model: Sequential, file: bytes, *, skip_mismatch: bool) -> Values
         elif stored[path].dtype.kind not in "fiu":
             faults[path] = f"the file has {path} in {stored[path].dtype}"
     expect_fit(model, faults, skip_mismatch)
-    return Values([(expected[p], stored[p]) for p in expected if p not in faults])
+    return Values({p: (expected[p], stored[p]) for p in expected if p not in faults})
 
 
 def _by_path(model: Sequential) -> dict[str, Array]:

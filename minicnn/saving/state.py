@@ -12,6 +12,7 @@ All but the last is Keras's layout.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,7 @@ def groups(model: Sequential) -> dict[str, str | None]:
     """The groups of a file, with the attribute `name` that Keras gives them."""
     found: dict[str, str | None] = {"vars": model.name}
     found |= {f"{place}/vars": item.name for place, item in places(model)}
-    if model._compiled:
+    if model.compiled:
         found["optimizer/vars"] = model.optimizer.name
     return found
 
@@ -87,7 +88,7 @@ def arrays(model: Sequential) -> dict[str, Array]:
         path: _as_stored(layer, key, array)
         for path, (layer, key, array) in layer_arrays(model).items()
     }
-    return {**found, **(_optimizer_arrays(model) if model._compiled else {})}
+    return {**found, **(_optimizer_arrays(model) if model.compiled else {})}
 
 
 def _as_stored(layer: Layer, key: str, array: Array) -> Array:
@@ -97,10 +98,18 @@ def _as_stored(layer: Layer, key: str, array: Array) -> Array:
 
 
 class Values:
-    """New values for arrays: collected and checked first, then all put in."""
+    """New values for arrays: collected and checked first, then all put in.
 
-    def __init__(self, pairs: list[tuple[Array, Array]]) -> None:
-        self.pairs = pairs
+    Raises SavedFileError for numbers that the array's float type turns into infinity. NaN and
+    infinity in the file are the model's own: training may have come to them.
+    """
+
+    def __init__(self, places: Mapping[str, tuple[Array, Array]]) -> None:
+        """`places` has pairs (array, values) by their places in the file."""
+        self.pairs = [
+            (array, in_type(values, array.dtype, place))
+            for place, (array, values) in places.items()
+        ]
 
     def put_in(self) -> None:
         for target, values in self.pairs:
@@ -121,12 +130,27 @@ def weights_of(model: Sequential, content: Content, *, skip_mismatch: bool = Fal
             faults.setdefault(path.rpartition("/vars/")[0], fault)
     expect_fit(model, faults, skip_mismatch)
     return Values(
-        [
-            (array, content[path])
+        {
+            path: (array, content[path])
             for path, (_, _, array) in expected.items()
             if path.rpartition("/vars/")[0] not in faults
-        ]
+        }
     )
+
+
+def in_type(values: Array, dtype: np.dtype[Any], place: str) -> Array:
+    """The values in a model's float type. Raises SavedFileError where one becomes infinite."""
+    if values.dtype.kind != "f" or values.dtype.itemsize <= dtype.itemsize:
+        return values
+    with np.errstate(over="ignore", under="ignore"):
+        converted = values.astype(dtype)
+    beyond = np.isinf(converted) & np.isfinite(values)
+    if beyond.any():
+        raise SavedFileError(
+            f"{place} holds {values[beyond].flat[0]:g}, and the largest number of the model's "
+            f"{dtype} is {np.finfo(dtype).max:.2g}. Load it into a model of float64"
+        )
+    return converted
 
 
 def expect_fit(model: Sequential, faults: Mapping[str, str], skip_mismatch: bool) -> None:
@@ -214,7 +238,7 @@ def _optimizer_arrays(model: Sequential) -> dict[str, Array]:
 
 def _rebuilt(model: Sequential, name: str) -> Array:
     """What the file's variables alone would make of a vector of the optimizer's state."""
-    vector = model.optimizer._first(name, model.store.params)
+    vector = model.optimizer.first_vector(name, model.store.params)
     for part in model.trainable_parts:
         vector[part] = model.optimizer.state[name][part]
     return vector
@@ -255,7 +279,7 @@ def progress_of(model: Sequential, content: Content) -> Progress | None:
     if not stored:
         return None
     has_rate = _has_rate(optimizer)
-    names = optimizer._vectors()
+    names = optimizer.vector_names()
     order = _order(optimizer, names, model.trainable_parts)
     head = 1 + has_rate
     if len(stored) not in (head, head + len(order) + isinstance(optimizer, Nadam)):
@@ -265,14 +289,16 @@ def progress_of(model: Sequential, content: Content) -> Progress | None:
             raise SavedFileError(f"the optimizer has no variable {number}")
     found = Progress(model)
     found.count = int(_scalar(content, "optimizer/vars/0", "i"))
-    if found.count < 0:
-        raise SavedFileError("the optimizer has taken a negative number of steps")
+    if not 0 <= found.count < 2**62:
+        raise SavedFileError(f"the optimizer has taken {found.count} steps")
     if has_rate:
         found.rate = float(_scalar(content, "optimizer/vars/1", "f"))
+        if not 0 <= found.rate < math.inf:  # NaN neither
+            raise SavedFileError(f"the optimizer has the learning rate {found.rate}")
     if len(stored) == head:
         return found
     shapes = model.store.shapes()
-    found.state = {name: optimizer._first(name, w) for name in names}
+    found.state = {name: optimizer.first_vector(name, w) for name in names}
     for number, (name, part) in enumerate(order, head):
         path = f"optimizer/vars/{number}"
         given = stored[str(number)]
@@ -280,7 +306,7 @@ def progress_of(model: Sequential, content: Content) -> Progress | None:
             return None
         if given.dtype.kind != "f":
             raise SavedFileError(f"{path} is in {given.dtype}, and {name} is in floats")
-        found.state[name][part] = content[path].reshape(-1)
+        found.state[name][part] = in_type(content[path], w.dtype, path).reshape(-1)
     for name, given in content.under("minicnn/slots").items():
         if name not in found.state or given.shape != w.shape or given.dtype != w.dtype:
             raise SavedFileError(f"the file has a vector {checks.shown(name)} that does not fit")
@@ -305,12 +331,12 @@ def private(model: Sequential) -> dict[str, Any]:
     found: dict[str, Any] = {
         "steps_taken": model.steps_taken,
         "generators": [_generator_state(one.rng) for one in _stacks(model)],
-        "keys": [one._key for one in _random_layers(model)],
+        "keys": [one.stream_key for one in _random_layers(model)],
     }
     if model.built:
         starts = {part.start for part in model.trainable_parts}
         found["trained"] = [view.place.start in starts for view in model.store.views()]
-    if model._compiled:
+    if model.compiled:
         optimizer = model.optimizer
         found["optimizer"] = {
             "iterations": optimizer.iterations,
@@ -322,7 +348,7 @@ def private(model: Sequential) -> dict[str, Any]:
 
 def _no_decay(model: Sequential) -> list[str]:
     """Paths of the parameters that do not decay."""
-    paths, pattern = model.optimizer._excluded
+    paths, pattern = model.optimizer.excluded
     if not paths and not pattern:
         return []
     if not model.built:
@@ -334,44 +360,56 @@ def _no_decay(model: Sequential) -> list[str]:
     return [path for path in model.store.paths(parts) if not model.optimizer.decays(path)]
 
 
-def put_private(model: Sequential, given: Any) -> None:
-    """Set what `private` has told of a model. Raises SavedFileError if it does not fit."""
-    if not isinstance(given, dict):
-        raise SavedFileError("it lacks what it takes to go on training")
-    stacks, keyed = _stacks(model), _random_layers(model)
-    generators, keys = given.get("generators"), given.get("keys")
-    if not isinstance(generators, list) or len(generators) != len(stacks):
-        raise SavedFileError("it has generators for another number of models")
-    if not isinstance(keys, list) or len(keys) != len(keyed):
-        raise SavedFileError("it has keys for another number of random layers")
-    model.steps_taken = _count(given.get("steps_taken"), "steps_taken")
-    for stack, state in zip(stacks, generators):
-        stack.rng = _generator_from(state)
-    for layer, key in zip(keyed, keys):
-        layer._key = _count(key, "key")
-    trained = given.get("trained")
-    if model.built:
-        views = model.store.views()
-        if not isinstance(trained, list) or len(trained) != len(views):
-            raise SavedFileError("it has another number of parameters that are trained")
-        if model._compiled:
-            model._trainable_parts = [view.place for view, learns in zip(views, trained) if learns]
+class Private:
+    """What `private` has told of a model: checked first, then put in.
+
+    Raises SavedFileError, TypeError or ValueError if it does not fit.
+    """
+
+    def __init__(self, model: Sequential, given: Any) -> None:
+        if not isinstance(given, dict):
+            raise SavedFileError("it lacks what it takes to go on training")
+        self.model, self.stacks, self.keyed = model, _stacks(model), _random_layers(model)
+        generators, keys = given.get("generators"), given.get("keys")
+        if not isinstance(generators, list) or len(generators) != len(self.stacks):
+            raise SavedFileError("it has generators for another number of models")
+        if not isinstance(keys, list) or len(keys) != len(self.keyed):
+            raise SavedFileError("it has keys for another number of random layers")
+        self.steps_taken = _count(given.get("steps_taken"), "steps_taken", 2**62)
+        self.generators = [_generator_from(state) for state in generators]
+        self.keys = [_count(key, "key", 2**64) for key in keys]
+        trained, self.parts = given.get("trained"), None
+        if model.built:
+            views = model.store.views()
+            if not isinstance(trained, list) or len(trained) != len(views):
+                raise SavedFileError("it has another number of parameters that are trained")
+            self.parts = [view.place for view, learns in zip(views, trained) if learns]
+        if model.compiled:
+            told = given.get("optimizer")
+            if not isinstance(told, dict):
+                raise SavedFileError("it lacks what it takes to go on training")
+            self.iterations = _count(told.get("iterations"), "iterations", 2**62)
+            self.waiting = _count(told.get("waiting"), "waiting", 2**62)
+            self.no_decay = checks.texts(told.get("no_decay"), "no_decay", "load")
+
+    def put_in(self) -> None:
+        self.model.steps_taken = self.steps_taken
+        for stack, generator in zip(self.stacks, self.generators):
+            stack.rng = generator
+        for layer, key in zip(self.keyed, self.keys):
+            layer.stream_key = key
+        if self.parts is not None and self.model.compiled:
+            self.model.trainable_parts = self.parts
+
+    def put_in_optimizer(self) -> None:
+        """What there is beyond the optimizer's variables."""
+        optimizer = self.model.optimizer
+        optimizer.iterations, optimizer.waiting = self.iterations, self.waiting
+        optimizer.excluded = (self.no_decay, "")
 
 
-def put_optimizer(model: Sequential, given: Any) -> None:
-    """Set what `private` has told of the optimizer, beyond its variables."""
-    told = given.get("optimizer")
-    if not isinstance(told, dict) or not model._compiled:
-        raise SavedFileError("it lacks what it takes to go on training")
-    optimizer = model.optimizer
-    optimizer.iterations = _count(told.get("iterations"), "iterations")
-    optimizer.waiting = _count(told.get("waiting"), "waiting")
-    paths = checks.texts(told.get("no_decay"), "no_decay", "load")
-    optimizer._excluded = (paths, "")
-
-
-def _count(value: Any, name: str) -> int:
-    return checks.integer(value, name, "load", minimum=0, maximum=2**64)
+def _count(value: Any, name: str, most: int) -> int:
+    return checks.integer(value, name, "load", minimum=0, maximum=most)
 
 
 def _stacks(model: Stack) -> list[Stack]:

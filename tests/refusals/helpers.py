@@ -43,7 +43,7 @@ def life_of(model):
         **{name: (id(array), array.tobytes()) for name, array in arrays.items()},
         "layers": [(layer.name, layer.built, layer.trainable) for layer in model.layers],
         "shapes": (model.built, model._input_shape, model._output_shapes),
-        "compiled": (model._compiled, model.loss, model.optimizer, list(model._metrics)),
+        "compiled": (model.compiled, model.loss, model.optimizer, list(model.given_metrics)),
         "optimizer": (model.optimizer.iterations, model.optimizer.learning_rate),
         "history": (model.history, model.history and str(model.history.history)),
         "random": str(model.rng.bit_generator.state),
