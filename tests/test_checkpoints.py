@@ -46,6 +46,7 @@ EPOCHS, BATCHES = 4, 5  # of 10 samples
 OPTIMIZERS = {
     "adam": lambda: Adam(0.01),
     "schedule": lambda: SGD(schedules.CosineDecay(0.1, 20), momentum=0.9),
+    "function": lambda: SGD(lambda: 0.05, momentum=0.9),
     "accumulation": lambda: AdamW(0.01, gradient_accumulation_steps=3, use_ema=True),
 }
 
@@ -190,6 +191,112 @@ def test_other_callbacks_go_on_too(tmp_path):
     for ours, theirs in zip(*best):
         np.testing.assert_array_equal(ours, theirs)
     expect_same(again, resumed, whole, history)
+
+
+class AtTheEnd(Callback):
+    def on_train_end(self, logs=None):
+        self.logs = dict(logs)
+
+    def get_state(self):
+        return {}
+
+
+def test_a_run_that_had_ended_gives_its_history_and_its_last_figures_again(tmp_path):
+    backup = BackupAndRestore(tmp_path, delete_checkpoint=False)
+    first, again = AtTheEnd(), AtTheEnd()
+    history = trained(made(), [first, backup])
+    assert trained(made(), [again, backup]).history == history.history
+    assert again.logs == first.logs
+    assert again.logs == {name: values[-1] for name, values in history.history.items()}
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 3), (1, 2), (3, None)])
+@pytest.mark.parametrize("save_freq", ["epoch", 3])
+def test_a_file_of_figures_that_goes_on_has_each_row_once(save_freq, at, tmp_path):
+    for name in ("whole", "cut"):
+        (tmp_path / f"{name}.csv").write_text("epoch,loss\r\n0,1.5\r\n")  # of a fit before
+
+    def callbacks(name, at):
+        backup = BackupAndRestore(tmp_path / name, save_freq)
+        return [CSVLogger(tmp_path / f"{name}.csv", append=True), KillAt(*at), backup]
+
+    trained(made(), callbacks("whole", (9,)))
+    for _ in range(3):
+        with pytest.raises(Killed):
+            trained(made(), callbacks("cut", at))
+    trained(made(), callbacks("cut", (9,)))
+    rows = [(tmp_path / f"{name}.csv").read_bytes() for name in ("whole", "cut")]
+    assert rows[0] == rows[1]
+    assert rows[0].count(b"\r\n") == 2 + EPOCHS
+
+
+class KilledAfterItsRow(Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        raise Killed
+
+
+def test_a_row_that_no_backup_knows_of_is_written_once(tmp_path):
+    log = tmp_path / "log.csv"
+    callbacks = [CSVLogger(log, append=True), BackupAndRestore(tmp_path / "backup")]
+    with pytest.raises(Killed):
+        trained(made(), [*callbacks, KilledAfterItsRow()])
+    assert log.read_bytes().count(b"\r\n0,") == 1
+    with pytest.raises(Killed):
+        trained(made(), [*callbacks, KilledAfterItsRow()])
+    assert log.read_bytes().count(b"\r\n0,") == 1
+
+
+class KilledInValidation(Callback):
+    def on_test_batch_end(self, batch, logs=None):
+        if batch == 1 and self.model.steps_taken == 2 * BATCHES:
+            raise Killed
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 2, BATCHES])
+def test_a_run_that_was_killed_while_it_was_validated(save_freq, tmp_path):
+    whole = made()
+    history = trained(whole, [KillAt(9)])
+    with pytest.raises(Killed):
+        trained(made(), [BackupAndRestore(tmp_path, save_freq), KilledInValidation()])
+
+    class KilledNoMore(KilledInValidation):
+        def on_test_batch_end(self, batch, logs=None):
+            pass
+
+    KilledNoMore.__name__ = KilledInValidation.__name__  # the callbacks have to be the same
+    again = made()
+    resumed = trained(again, [BackupAndRestore(tmp_path, save_freq), KilledNoMore()])
+    expect_same(again, resumed, whole, history)
+
+
+def test_other_settings_of_the_optimizer_are_said(tmp_path):
+    def run(rate, **given):
+        model = made()
+        model.compile(SGD(rate, **given), "sparse_categorical_crossentropy")
+        trained(model, [BackupAndRestore(tmp_path, delete_checkpoint=False)], epochs=1)
+        return model.optimizer
+
+    run(0.25)
+    with pytest.warns(UserWarning, match=r"learning_rate=0.25.*learning_rate=0.5.*backup, 0.25;"):
+        assert run(0.5).learning_rate == 0.25
+    with pytest.warns(UserWarning, match="weight_decay=0.5"):
+        assert run(0.25, weight_decay=0.5).weight_decay == 0.5
+    run(0.25)  # as it was: nothing to say
+
+
+def test_a_rate_that_is_a_function_is_named_in_the_backup_alone(tmp_path):
+    def rate():
+        return 0.1
+
+    model = made()
+    model.compile(SGD(rate), "sparse_categorical_crossentropy")
+    trained(model, [BackupAndRestore(tmp_path, delete_checkpoint=False)], epochs=1)
+    with pytest.raises(SavedFileError, match="'rate' is not known"):
+        load_model(tmp_path / "latest.keras")
+    loaded = load_model(tmp_path / "latest.keras", custom_objects={"rate": rate})
+    assert loaded.optimizer.learning_rate == 0.1
+    with pytest.raises(TypeError, match="learning_rate"):
+        model.save(tmp_path / "model.keras")
 
 
 def test_a_run_that_a_callback_had_stopped_stays_stopped(tmp_path):
@@ -367,6 +474,22 @@ def test_names_of_files(tmp_path):
     assert names == [f"{k:02d}-{value:.2f}.keras" for k, value in enumerate(history, 1)]
     with pytest.raises(KeyError, match="among epoch, accuracy, loss, val_accuracy, val_loss"):
         trained(made(), [ModelCheckpoint(tmp_path / "{mae}.keras")])
+
+
+@pytest.mark.parametrize("figure", ["epoch", "batch", "self", 3])
+def test_figures_of_a_callback_do_not_disturb_the_names(figure, tmp_path):
+    class Adds(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs[figure] = 7.0
+
+    trained(made(), [Adds(), ModelCheckpoint(tmp_path / "{epoch}.keras")], epochs=2)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["1.keras", "2.keras"]
+
+
+@pytest.mark.parametrize("name", ["{}", "{loss[0]}", "{loss.a}", "{loss:d}", "{loss", "{0}"])
+def test_names_of_files_that_cannot_be_filled_in(name, tmp_path):
+    with pytest.raises(KeyError, match="ModelCheckpoint: expected the names in filepath"):
+        trained(made(), [ModelCheckpoint(tmp_path / f"{name}.keras")], epochs=1)
 
 
 def test_every_so_many_batches_through_the_epochs(tmp_path):

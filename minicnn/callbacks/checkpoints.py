@@ -122,8 +122,8 @@ class ModelCheckpoint(MonitorCallback):
     def _save(self, logs: Logs) -> None:
         number = self.epoch + 1
         try:
-            file = self.filepath.format(epoch=number, **logs)
-        except (KeyError, IndexError, ValueError) as error:
+            file = self.filepath.format_map({**logs, "epoch": number})
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise KeyError(
                 f"ModelCheckpoint: expected the names in filepath {self.filepath!r} to be among "
                 f"epoch, {', '.join(sorted(logs))}: {error}"
@@ -162,21 +162,24 @@ class BackupAndRestore(RunCallback):
     the other callbacks (`Callback.get_state`). So the run ends with the weights and the history
     that it would have had, to the last bit, from arrays that are the same.
 
-    A departure from Keras, whose resumed history holds the remaining epochs only.
+    A departure from Keras, whose resumed history holds the remaining epochs only. The learning
+    rate goes on from the backup, as in Keras, whatever the program gives; the optimizer's other
+    settings are those that the program gives now. A warning says where the two differ.
 
     Parameters
     ----------
     backup_dir : str or path
         A folder of this run; it is made. `latest.keras` in it is a model that `load_model` reads.
     save_freq : "epoch" or int
-        When to save; an int counts batches.
+        When to save, besides once before the first epoch; an int counts batches.
     double_checkpoint : bool
         Keep the save before the last one too, as `previous.keras`, for disks that lose data.
     delete_checkpoint : bool
         Remove the backup when `fit` has come to its end.
 
     Raises ValueError where the backup is of another model or another run, OSError where it cannot
-    be written or read.
+    be written or read. A learning rate that is a function stays the program's: what it keeps in
+    variables of its program is not in the backup.
     """
 
     backup_dir = Setting(path)
@@ -210,6 +213,7 @@ class BackupAndRestore(RunCallback):
 
         found = [file for file in (self._latest, self._previous) if file.exists()]
         if not found:
+            self._write(run)  # what other callbacks do before the next backup can then be undone
             return
         try:
             run.restore(found[0])
@@ -226,6 +230,9 @@ class BackupAndRestore(RunCallback):
             if self.batches < self.save_freq:
                 return
             self.batches = 0
+        self._write(run)
+
+    def _write(self, run: Run) -> None:
         Path(self.backup_dir).mkdir(parents=True, exist_ok=True)
         if self.double_checkpoint and self._latest.exists():
             os.replace(self._latest, self._previous)

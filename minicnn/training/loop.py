@@ -75,6 +75,7 @@ def fit(
         hooks.on_train_begin({})
         for keeper in keepers:
             keeper.resume(run)
+        logs = run.logs
         while run.epoch < epochs.stop and not run.stopped:
             epoch = run.epoch
             if not run.inside_an_epoch:
@@ -111,7 +112,7 @@ def fit(
                     logs = {**logs, **{f"val_{name}": value for name, value in scores.items()}}
                 hooks.on_epoch_end(epoch, logs)
                 progress.end(logs)
-            run.end_epoch()
+            run.end_epoch(logs)
             for keeper in keepers:
                 keeper.checkpoint(run)
             pause()

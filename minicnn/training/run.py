@@ -6,6 +6,8 @@ Weights, optimizer and generators are in the model's own file. The rest is
     order         state of the model's generator before it drew the epoch's order of samples
     sums, count   of the epoch's running means
     rate          the optimizer's, in all its digits, where no schedule gives it
+    optimizer     its settings as the program gave them
+    logs          the figures of the last epoch
     stopped       whether a callback has ended the training
     callbacks     their states, the History's among them
     data          what the place in the epoch means: samples, batch size, shuffle
@@ -17,6 +19,8 @@ figures of all epochs at its end.
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +33,8 @@ from minicnn.saving.errors import SavedFileError
 if TYPE_CHECKING:
     from minicnn.callbacks import Callback
     from minicnn.training.step import Means
+
+ADDRESS = re.compile(" at 0x[0-9a-f]+")  # of a function; another in each process
 
 
 class Run:
@@ -53,6 +59,8 @@ class Run:
         self.order: dict[str, Any] | None = None
         self.means: Means | None = None
         self.stopped = False  # before it was cut off
+        self.logs: dict[str, Any] = {}
+        self.optimizer = ADDRESS.sub("", repr(model.optimizer))
         self._sums: tuple[list[float], int] | None = None  # of the means, from a file
 
     @property
@@ -77,8 +85,8 @@ class Run:
         self.means, self._sums = means, None
         return means
 
-    def end_epoch(self) -> None:
-        self.epoch, self.step = self.epoch + 1, 0
+    def end_epoch(self, logs: dict[str, Any]) -> None:
+        self.epoch, self.step, self.logs = self.epoch + 1, 0, logs
         self.order = self.means = None
 
     # -- files ------------------------------------------------------------------------------------
@@ -103,7 +111,17 @@ class Run:
 
         model: Any = self.model
         same = partial(self._expect_the_same_run, path=os.fspath(path))
-        self.set_state(files.restore_backup(model, Path(path), same))
+        state = files.restore_backup(model, Path(path), same)
+        self.set_state(state)
+        if state["optimizer"] != self.optimizer:
+            warnings.warn(
+                f"fit: the run that {path} was saved by began with {state['optimizer']}, and this "
+                f"one with {self.optimizer}. The learning rate goes on from the backup, "
+                f"{model.optimizer.learning_rate:g}; other settings are those of now. Remove the "
+                "backup to start from the beginning",
+                UserWarning,
+                stacklevel=6,
+            )
 
     def get_state(self) -> dict[str, Any]:
         rate = vars(self.model.optimizer)["learning_rate"]  # or what it comes from
@@ -114,6 +132,8 @@ class Run:
             "rate": rate if isinstance(rate, float) else None,
             "sums": None if self.means is None else self.means.sums.tolist(),
             "count": 0 if self.means is None else self.means.count,
+            "optimizer": self.optimizer,
+            "logs": self.logs,
             "stopped": self.model.stop_training,
             "data": self.data,
             "callbacks": [[type(one).__name__, one.get_state()] for one in self.callbacks],
@@ -121,6 +141,7 @@ class Run:
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.epoch, self.step, self.order = state["epoch"], state["step"], state["order"]
+        self.logs = state["logs"]
         if state["rate"] is not None:
             self.model.optimizer.learning_rate = state["rate"]
         self.stopped = self.model.stop_training = state["stopped"]
@@ -172,6 +193,8 @@ def _is_state(state: Any) -> bool:
         "rate": (float, int, NoneType),
         "sums": (list, NoneType),
         "count": (int,),
+        "optimizer": (str,),
+        "logs": (dict,),
         "stopped": (bool,),
         "data": (dict,),
         "callbacks": (list,),
