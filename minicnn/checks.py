@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import numbers
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -77,6 +78,28 @@ def shown(value: Any) -> str:
         parts = ", ".join(map(shown, value)) if type(value) in (list, tuple) else ""
         text = f"{type(value).__name__}({parts})"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def path(value: Any, name: str, who: str, *, kind: str = "a path") -> str:
+    """`value` as the text of a path, "~" replaced by the home folder; `kind` is what is expected.
+
+    Raises TypeError unless it is a str, bytes or os.PathLike, ValueError for one that no file
+    system can hold.
+    """
+    try:
+        text = os.fsdecode(value)
+    except Exception as error:  # of an object's own __fspath__, whatever it raises
+        raise TypeError(f"{who}: expected {name} to be {kind}, received {shown(value)}") from error
+    try:
+        os.stat(text or "\0")
+    except OSError:  # it is too long, or there is none: opening it will say so
+        pass
+    except ValueError as error:  # a zero byte, or a letter that the file system's encoding has not
+        raise ValueError(
+            f"{who}: expected {name} to be {kind}, received {shown(value)}, which no file system "
+            "can hold"
+        ) from error
+    return os.path.expanduser(text)
 
 
 def boolean(value: Any, name: str, who: str) -> bool:

@@ -492,6 +492,43 @@ def test_names_of_files_that_cannot_be_filled_in(name, tmp_path):
         trained(made(), [ModelCheckpoint(tmp_path / f"{name}.keras")], epochs=1)
 
 
+PATHS = {
+    "ModelCheckpoint": lambda path: ModelCheckpoint(path),
+    "BackupAndRestore": lambda path: BackupAndRestore(path),
+    "CSVLogger": lambda path: CSVLogger(path),
+    "save": lambda path: made().save(path),
+    "load_model": lambda path: load_model(path),
+    "export": lambda path: made().export(path),
+}
+
+
+@pytest.mark.parametrize("call", PATHS)
+@pytest.mark.parametrize("path", [3, None, ["a.keras"], 1.5, object()])
+def test_what_is_no_path(path, call):
+    with pytest.raises(TypeError, match=f"{call}: expected (filepath|backup_dir|filename) to be a"):
+        PATHS[call](path)
+
+
+@pytest.mark.parametrize("call", PATHS)
+@pytest.mark.parametrize("path", ["", "a\0b.keras", "a\ud800.keras"])
+def test_paths_that_no_file_can_have(path, call):
+    with pytest.raises(ValueError, match=f"{call}: expected .* received '.*', which no file"):
+        PATHS[call](path)
+
+
+def test_the_home_folder_in_a_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    callbacks = [
+        ModelCheckpoint("~/made/{epoch}.keras"),
+        CSVLogger("~/log.csv"),
+        BackupAndRestore("~/backup", delete_checkpoint=False),
+    ]
+    trained(made(), callbacks, epochs=1)
+    names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    assert names == ["backup/latest.keras", "log.csv", "made/1.keras"]
+
+
 def test_every_so_many_batches_through_the_epochs(tmp_path):
     trained(made(), [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=3)], epochs=2)
     names = sorted(file.name for file in tmp_path.iterdir())

@@ -28,16 +28,6 @@ def _frequency(value: Any, name: str, who: str) -> Any:
     return checks.integer(value, name, who, minimum=1)
 
 
-def path(value: Any, name: str, who: str) -> str:
-    try:
-        given = os.fspath(value)
-    except Exception:  # of an object of the user's, whatever it raises
-        given = None
-    if not isinstance(given, str) or not given:
-        raise TypeError(f"{who}: expected {name} to be a path, received {checks.shown(value)}")
-    return given
-
-
 class ModelCheckpoint(MonitorCallback):
     """Saves the model after every epoch, or every so many batches.
 
@@ -64,7 +54,7 @@ class ModelCheckpoint(MonitorCallback):
     logs lack, OSError where the file cannot be written: `fit` then ends after a whole step.
     """
 
-    filepath = Setting(path)
+    filepath = Setting(checks.path)
     verbose = Setting(partial(checks.integer, minimum=0, maximum=1))
     save_best_only = Setting(checks.boolean)
     save_weights_only = Setting(checks.boolean)
@@ -182,7 +172,7 @@ class BackupAndRestore(RunCallback):
     variables of its program is not in the backup.
     """
 
-    backup_dir = Setting(path)
+    backup_dir = Setting(checks.path)
     save_freq = Setting(_frequency)
     double_checkpoint = Setting(checks.boolean)
     delete_checkpoint = Setting(checks.boolean)

@@ -11,7 +11,6 @@ from typing import Any
 
 from minicnn import checks
 from minicnn.callbacks.base import Callback, Logs
-from minicnn.callbacks.checkpoints import path
 from minicnn.settings import Setting
 from minicnn.subclasses import nearest
 
@@ -42,7 +41,7 @@ class CSVLogger(Callback):
     Raises TypeError or ValueError for other arguments, OSError if the file cannot be written.
     """
 
-    filename = Setting(path)
+    filename = Setting(checks.path)
     separator = Setting(_separator)
     append = Setting(checks.boolean)
 

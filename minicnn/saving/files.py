@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -313,13 +312,8 @@ def _weights_bytes(model: Sequential) -> bytes:
 
 
 def checked_path(filepath: Any, endings: tuple[str, ...], who: str, example: str) -> Path:
-    try:
-        path = Path(os.fsdecode(filepath)).expanduser()
-    except Exception as error:  # of what is no path, or refuses to be one
-        raise TypeError(
-            f"{who}: expected filepath to be a path such as {example!r}, received "
-            f"{checks.shown(filepath)}"
-        ) from error
+    kind = f"a path such as {example!r}"
+    path = Path(checks.path(filepath, "filepath", who, kind=kind))
     if not path.name.endswith(endings):
         raise ValueError(
             f"{who}: expected filepath to end in {' or '.join(endings)}, received "
