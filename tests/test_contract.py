@@ -5,10 +5,12 @@ import dataclasses
 import inspect
 import pickle
 import re
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from cases.layers import LAYERS
+from counts import some_and_all
 from strategies import CASES, FORMS, Case, every_kind
 
 from minicnn import Input, Sequential
@@ -26,8 +28,8 @@ either_mode = pytest.mark.parametrize("training", [False, True], ids=["inference
 either_type = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
-def same(one, other):
-    np.testing.assert_array_equal(one, other, strict=True)
+def same(one, other, what=""):
+    np.testing.assert_array_equal(one, other, err_msg=what, strict=True)
 
 
 # -- the table itself -----------------------------------------------------------------------------
@@ -55,7 +57,6 @@ RUN_IN_KERAS = {
 }
 
 
-@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 @pytest.mark.parametrize(
     "case",
     [
@@ -65,12 +66,15 @@ RUN_IN_KERAS = {
         if not issubclass(case.kind, RandomLayer) or "seed" in case.kwargs
     ],
 )
-def test_forward_is_the_definition_in_plain_loops(case, training):
-    case = dataclasses.replace(case, training=training)
-    layer, x = case.layer(), case.x()
-    truth = LAYERS[case.kind].definition(case, layer, x.tolist())
-    y = case.forward(layer, x)
-    np.testing.assert_allclose(y.ravel(), np.ravel(truth), rtol=1e-12, atol=1e-12)
+def test_forward_is_the_definition_in_plain_loops(case):
+    for training in (False, True):
+        case = dataclasses.replace(case, training=training)
+        layer, x = case.layer(), case.x()
+        truth = LAYERS[case.kind].definition(case, layer, x.tolist())
+        y = case.forward(layer, x)
+        np.testing.assert_allclose(
+            y.ravel(), np.ravel(truth), rtol=1e-12, atol=1e-12, err_msg=f"training={training}"
+        )
 
 
 @every_layer
@@ -325,23 +329,24 @@ def test_what_is_no_array_of_numbers_is_refused(case):
 
 
 @every_layer
-@pytest.mark.parametrize("form", FORMS)
-def test_arrays_of_any_make_are_taken(case, form):
-    layer = case.layer()
+def test_arrays_of_any_make_are_taken(case):
     x = case.x("float32").astype("float64")  # so that every form holds exactly these numbers
+    layer = case.layer()
     y = layer.forward(x).copy()
     dy = case.dy(y)
     dx = layer.backward(dy).copy()
-    same(layer.forward(FORMS[form](x)), y)
-    same(layer.backward(FORMS[form](dy)), dx)
+    for form, make in FORMS.items():
+        same(layer.forward(make(x)), y, form)
+        same(layer.backward(make(dy)), dx, form)
 
 
 @every_layer
-@pytest.mark.parametrize("kind", ["bool", "uint8", "int16", "int64", "float16", "longdouble"])
-def test_numbers_of_other_types_become_the_layers_floats(case, kind):
+def test_numbers_of_other_types_become_the_layers_floats(case):
     layer = case.layer()
     x = case.rng(9).integers(0, 2, case.shape)
-    same(layer.forward(x.astype(kind)), layer.forward(x.astype("float64")))
+    y = layer.forward(x.astype("float64")).copy()
+    for kind in ("bool", "uint8", "int16", "int64", "float16", "longdouble"):
+        same(layer.forward(x.astype(kind)), y, kind)
 
 
 # -- replicas -------------------------------------------------------------------------------------
@@ -441,21 +446,40 @@ AFTERWARDS = {
     "deepcopy": lambda model, x, y: copy.deepcopy(model),
     "pickle": lambda model, x, y: pickle.loads(pickle.dumps(model)),
 }
+LEARN = ("fit", "train_on_batch")  # of these, the ones that change the weights
 
 
+@some_and_all(1, 3)
 @every_layer
-@pytest.mark.parametrize("what", AFTERWARDS)
-def test_vector_and_views_are_the_same_memory_after(what, case):
+def test_vector_and_views_are_the_same_memory_afterwards(case, seeds):
+    # so that the third of the quick run is another one for each layer
+    first = next(k for k, one in enumerate(CASES.values()) if one is case)
+    for k, (what, act) in enumerate(AFTERWARDS.items()):
+        if (k + first) % 3 in seeds:
+            with naming(what):
+                check_memory_after(act, case, fitted=what != "building", learns=what in LEARN)
+
+
+@contextmanager
+def naming(what):
+    """Says in an error which of several cases failed."""
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"after {what}: {error}") from error
+
+
+def check_memory_after(act, case, fitted, learns):
     model = in_a_model(case)
     x, y = batch(case)
-    if what != "building":
+    if fitted:
         model.fit(x, y, batch_size=4, verbose=0)
     below = model.layers[:-1]
     weights = [array for layer in below for array in layer.get_weights()]
-    result = AFTERWARDS[what](model, x, y)
+    result = act(model, x, y)
     after = result if isinstance(result, Sequential) else model
     assert_one_memory(after)
-    if what not in ("fit", "train_on_batch"):
+    if not learns:
         below = after.layers[: len(below)]
         now = [array for layer in below for array in layer.get_weights()]
         for one, other in zip(weights, now, strict=True):

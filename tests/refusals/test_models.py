@@ -1,5 +1,7 @@
 """Layers and shapes that a model refuses, and builds that fail."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,11 @@ def test_a_model_is_made_of_a_list_of_layers(wrong):
         Sequential(wrong)
 
 
-ANOTHER = trained()
+@functools.cache  # which keeps it alive, too
+def other():
+    return trained()
+
+
 WRONG_LAYERS = {
     "no layer": (lambda: "relu", ValueError, "received 'relu'"),
     "a class": (lambda: Dense, ValueError, "expected a layer such as Dense(10)"),
@@ -49,7 +55,7 @@ WRONG_LAYERS = {
     "a name that is taken": (lambda: Dense(2, name="first"), ValueError, "a second 'first'"),
     "another float type": (lambda: Dense(2, dtype="float64"), ValueError, "float32', 'float64'"),
     "Input in the middle": (lambda: Input((8, 8, 1)), ValueError, "Input to come first"),
-    "a layer of another model": (lambda: ANOTHER.layers[-1], ValueError, "for which it was built"),
+    "a layer of another model": (lambda: other().layers[-1], ValueError, "for which it was built"),
     "built for 3 channels": (lambda: built_for_three(), ValueError, "expected 3 input channels"),
 }
 
