@@ -16,12 +16,18 @@ import zlib
 import pytest
 from counts import FULL, QUICK
 from hypothesis import is_hypothesis_test, settings
+from numba.core import event
 
 from minicnn import Sequential
 from minicnn.engine.plan import as_layers
+from minicnn.kernels import compiler
 
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=QUICK)
 settings.register_profile("full", derandomize=True, deadline=None, max_examples=FULL)
+
+
+# what is said where a kernel is compiled for the first time would stand in the output of some test
+event.unregister("numba:compile", compiler.notice)
 
 
 def pytest_addoption(parser):

@@ -93,7 +93,7 @@ def in_children(folder, code):
         env=env,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -420,7 +420,7 @@ def test_first_use_on_a_real_terminal(tmp_path):
     env.pop("NUMBA_DISABLE_JIT", None)
     shown = []
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", USE], env=env, stderr=theirs, check=True, timeout=120)
+        subprocess.run([sys.executable, "-c", USE], env=env, stderr=theirs, check=True, timeout=600)
         os.write(theirs, b"|")
         read = b""
         while not read.endswith(b"|"):

@@ -383,7 +383,7 @@ def run(program):
         [sys.executable, "-W", "ignore", "-c", program],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -681,9 +681,9 @@ def test_building_takes_time_in_proportion_to_the_layers():
 
     for how in ("list", "add"):
         assert asked(400, how) <= 2.5 * asked(200, how)
-    begun = time.perf_counter()
+    begun = time.process_time()
     Sequential([Input((10,)), *(Dense(10) for _ in range(1000))])
-    assert time.perf_counter() - begun < 10  # it took 11 s, and takes a fifth of one
+    assert time.process_time() - begun < 10  # it took 11 s, and takes a fifth of one
 
 
 # -- 18: as in Keras ------------------------------------------------------------------------------

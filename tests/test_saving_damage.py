@@ -25,7 +25,7 @@ from minicnn import Input, Sequential, models
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten
 from minicnn.saving import SavedFileError, archive, atomic, hdf5, state
 
-SECONDS, MEGABYTES = 1.0, 64
+SECONDS, MEGABYTES = 1.0, 64  # seconds of the processor: a busy machine takes longer by the clock
 
 
 def network():
@@ -118,12 +118,12 @@ def expect_refused_or_the_same(ending, count, seed, folder):
     for _ in range(count):
         bad = damaged(good, draw)
         path.write_bytes(bad)
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             assert is_the_same(path)
         except SavedFileError:
             refused += 1
-        assert time.perf_counter() - start < SECONDS
+        assert time.process_time() - start < SECONDS
     assert refused > count / 2
 
 
@@ -145,11 +145,11 @@ def test_damage_behind_right_checksums_raises_nothing_else(member, tmp_path):
     path = tmp_path / "bad.keras"
     for _ in range(100):
         path.write_bytes(repacked(good, member, lambda old: damaged(old, draw)))
-        start = time.perf_counter()
+        start = time.process_time()
         with warnings.catch_warnings(), contextlib.suppress(SavedFileError):
             warnings.simplefilter("ignore")
             models.load_model(path)
-        assert time.perf_counter() - start < SECONDS
+        assert time.process_time() - start < SECONDS
 
 
 def test_a_member_of_another_file(tmp_path):
@@ -175,10 +175,10 @@ def expect_refused(path, message):
     """In a second and 64 MB."""
     whole = path.name.endswith(".keras")
     load = models.load_model if whole else models.clone_model(MODEL).load_weights
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SavedFileError, match=message) as caught:
         load(path)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert str(path) in str(caught.value)
     assert len(str(caught.value)) < 3000
     tracemalloc.start()  # by which everything takes longer

@@ -119,11 +119,11 @@ def test_the_narrowest_and_the_widest(width):
 
 def test_a_name_of_a_million_letters_is_cut_at_once(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    started = time.perf_counter()
+    started = time.process_time()
     for name in ("a" * 10**6, "积" * 10**6):
         text = printed(Sequential([Dense(1, input_shape=(2,), name=name)]))
         assert max(map(columns, text.splitlines()[1:])) == 76
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,6 @@ def as_it_should_be(size):
 @pytest.fixture(autouse=True)
 def _sizes(monkeypatch):
     monkeypatch.setitem(KINDS, "size", integers(1))
-    monkeypatch.setattr(wrong_calls, "SECONDS", 0.2)
 
 
 def verdict(monkeypatch, valid, *changes):
@@ -159,6 +158,8 @@ def verdict(monkeypatch, valid, *changes):
     ],
 )
 def test_a_fault_is_noticed(monkeypatch, function, fault):
+    if function is without_end:
+        monkeypatch.setattr(wrong_calls, "SECONDS", 0.2)
     assert verdict(monkeypatch, Valid(function, {"size": 1})).fault == fault
 
 

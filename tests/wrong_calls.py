@@ -46,7 +46,7 @@ from valid_calls import CALLS, Assign, Valid
 import minicnn
 from minicnn.datasets import fashion_mnist
 
-SECONDS = 20.0  # that a call may take; the kernels that it needs may have to be compiled
+SECONDS = 120.0  # that a call may take: its kernels may have to be compiled, on a busy machine
 MEMORY = 4 << 30  # bytes beyond what is in use at the start
 LONGEST = 2000  # characters in a message
 MANY_LETTERS = "a" * 100_000

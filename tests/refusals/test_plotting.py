@@ -161,10 +161,10 @@ LIMITS = [
 
 @pytest.mark.parametrize(("function", "change", "words"), LIMITS)
 def test_what_could_not_be_drawn_is_refused_at_once(function, change, words):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ValueError, match=rf"{function.__name__}: expected (the )?{words}"):
         call(function, **change)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert plt.get_fignums() == []
 
 
