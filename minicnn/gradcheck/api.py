@@ -141,12 +141,12 @@ def check_layer(
         if drawn:
             x = _spaced(shape, options.rng)
         subject = LayerSubject(layer, x, training=training, rng=options.rng, perturb=perturb)
-        rows, problems, dy = check(subject, options)
-        if not any(row.reason.startswith(TOO_MANY_KINKS) for row in rows):
+        result, dy = check(subject, options)
+        if not any(row.reason.startswith(TOO_MANY_KINKS) for row in result.rows):
             break
-    if rows[0].name == "x" and rows[0].ok and x.size > 1:
-        rows += check_ties(subject, dy, options)
-    result = CheckResult(f"{subject.who}, x {x.shape}", tuple(rows), tuple(problems))
+    first = result.rows[0]
+    if first.name == "x" and first.ok and x.size > 1:
+        result = replace(result, rows=result.rows + check_ties(subject, dy, options))
     if drawn and not result.ok:
         result = _explained_by_smaller(result, layer, x.shape, training, seed)
     return result
@@ -334,8 +334,7 @@ def check_loss(
             f"({len(predicted)},), received shape {values.shape}. The mean over the batch is taken "
             "by fit"
         )
-    rows, problems, _ = check(subject, options)
-    return CheckResult(f"{subject.who}, y_pred {predicted.shape}", tuple(rows), tuple(problems))
+    return check(subject, options)[0]
 
 
 # -- models ---------------------------------------------------------------------------------------
@@ -421,12 +420,11 @@ def check_model(
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)
     if perturb and len(np.unique(subject.x)) < subject.x.size:
         move_apart(subject.x, rng)
-    rows, problems, dy = check(subject, options)
-    result = CheckResult(f"{subject.who}, x {subject.x.shape}", tuple(rows), tuple(problems))
-    confirmed = [row.name for row in rows if row.ok and row.name != "x"]
+    result, dy = check(subject, options)
+    confirmed = [row.name for row in result.rows if row.ok and row.name != "x"]
     if training and subject.dtype == np.float32 and confirmed:
         result = replace(result, engine=check_engine(subject, dy, confirmed, rng))
-    if any(row.wrong_count for row in rows):
+    if any(row.wrong_count for row in result.rows):
         result = replace(result, hints=tuple(_wrong_parts(subject, seed)))
     return result
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from minicnn import checks
 from minicnn.gradcheck import differences, mistakes
 from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.differences import Differences, Probe, slope
-from minicnn.gradcheck.result import Mistake, TensorCheck, Wrong
+from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck, Wrong
 from minicnn.gradcheck.subjects import ModelSubject, Subject
 from minicnn.gradcheck.workers import shared_state
 
@@ -91,8 +92,8 @@ class Options:
         return [name for name in subject.tensors if self._names is None or name in self._names]
 
 
-def check(subject: Subject, options: Options) -> tuple[list[TensorCheck], list[Mistake], Array]:
-    """Rows for the tensors that `options` name, the problems beside them, and the dy used."""
+def check(subject: Subject, options: Options) -> tuple[CheckResult, Array]:
+    """What is found about the tensors that `options` name; and the dy used."""
     rng, names = options.rng, options.names(subject)
     y = _sound_forward(subject, names, rng)
     dy = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
@@ -104,7 +105,7 @@ def check(subject: Subject, options: Options) -> tuple[list[TensorCheck], list[M
     for layer, x in subject.layers_and_inputs() if look else ():
         told = shared_state(layer, x, training=subject.training, rng=rng)
         problems += [Mistake("shared state", told)] if told else []
-    return rows, problems, dy
+    return CheckResult(subject.title, tuple(rows), tuple(problems)), dy
 
 
 def _sound_forward(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> Array:
@@ -137,36 +138,45 @@ def _sound_forward(subject: Subject, names: Iterable[str], rng: np.random.Genera
 class Comparison:
     """One tensor: its differences, and the gradient that backward gave for it."""
 
+    unit = 0.0  # of the steps: one that fits
+
     def __init__(self, subject: Subject, name: str, dy: Array, given: Any, options: Options):
         self.name, self.tensor = name, subject.tensors[name]
         self.dy, self.given, self.options = dy, given, options
-        self.by_number = self.tensor.size <= options.max_elements
-        self.probe = Probe(subject, name, options.rng, options.eps)
+        self.probe = Probe(subject, name, options.rng, options.eps, self.unit)
         linear = self.probe.is_linear() if options.linear is None else options.linear
-        self.found, self.bar = self._measured(linear)
+        self._measure(linear)
         if linear and options.linear is None and self.found.left_out[0]:
-            self.found, self.bar = self._measured(False)  # a kink where the long lines passed none
-        self.tolerance = np.maximum(self.bar * self.found.scale, self.found.rounding)
+            self._measure(False)  # a kink where the long lines passed none
+        self.by_number = self.found.directions is None
+        self.scale = self.found.scale
+        self.tolerance = np.maximum(self.bar * self.scale, self.found.rounding)
 
-    def _measured(self, linear: bool) -> tuple[Differences, float]:
-        """The differences, and what the error may be: less if y is linear in the tensor."""
-        probe, options = self.probe, self.options
-        bar = options.bar or (LINEAR_TOLERANCE if linear else TOLERANCE)
-        directions = None
-        if not self.by_number:
-            longest = max(1.0, probe.unit) if linear else probe.unit
-            directions = differences.ways(self.tensor, options.rng, options.products, longest)
-        found = probe.measure(self.dy, tolerance=bar, linear=linear, directions=directions)
-        return found, bar
+    def _measure(self, linear: bool) -> None:
+        """The differences, and what the error may be."""
+        self.bar = self._bar(linear)
+        self.found = self.probe.measure(
+            self.dy, tolerance=self.bar, linear=linear, directions=self._directions(linear)
+        )
+
+    def _bar(self, linear: bool) -> float:
+        return self.options.bar or (LINEAR_TOLERANCE if linear else TOLERANCE)
+
+    def _directions(self, linear: bool) -> Array | None:
+        """Those for a large tensor; None for a small one, which is taken number by number."""
+        options, unit = self.options, self.probe.unit
+        if self.tensor.size <= options.max_elements:
+            return None
+        longest = max(1.0, unit) if linear else unit
+        return differences.ways(self.tensor, options.rng, options.products, longest)
 
     def row(self) -> TensorCheck:
         """The verdict."""
         found = self.found
         if (fault := self._unusable()) is not None:
-            mistake = None
-            if isinstance(self.given, np.ndarray) and self.given.dtype.kind == "f":
-                mistake = self._explained(None)
-            return self._row(np.inf, len(found.numeric), 0, fault, mistake=mistake)
+            is_float = isinstance(self.given, np.ndarray) and self.given.dtype.kind == "f"
+            mistake = self._explained(None) if is_float else None
+            return self._row(np.inf, len(found.numeric), 0, reason=fault, mistake=mistake)
 
         gradient = np.asarray(self.given, np.float64)
         analytic = self.probe.analytic(gradient, found)
@@ -181,27 +191,25 @@ class Comparison:
         good = ~found.kinked
         largest = float(np.nan_to_num(np.abs(analytic[good])).max(initial=0))
         rounding = float(found.rounding.max(initial=0)) / self.bar
-        size = max(found.scale, largest, rounding) or 1.0
-        error = float(gap[good].max(initial=0)) / size
-        more: dict[str, Any] = {}
+        error = float(gap[good].max(initial=0)) / (max(self.scale, largest, rounding) or 1.0)
+        wrong: dict[str, Any] = {}
         if off.any():
-            more = {"wrong_count": int(off.sum()), "mistake": self._explained(off)}
-        if off.any() and self.by_number:
-            shape = self.tensor.shape
-            more["wrong"], more["where"] = _wrong_numbers(found, analytic, off, shape)
-        elif off.any():
-            more["wrong"] = _sample_of_wrong(self.probe, self.dy, gradient, found.linear)
+            wrong = {"wrong_count": int(off.sum()), "mistake": self._explained(off)}
+            wrong |= self._listed(gradient, analytic, off)
         kinks = found.left_out[0]
-        return self._row(error, int(good.sum()), kinks, self._on_kinks(), off.any(), **more)
+        return self._row(error, int(good.sum()), kinks, reason=self._on_kinks(), **wrong)
 
-    def _row(
-        self, error: float, checked: int, kinks: int, reason: str, off: Any = False, **more: Any
-    ) -> TensorCheck:
+    def _row(self, error: float, checked: int, kinks: int, **story: Any) -> TensorCheck:
         error = error if np.isfinite(error) else np.inf
-        return TensorCheck(
-            self.name, self.tensor.shape, error, self.bar, checked, kinks, not self.by_number,
-            not off and not reason, reason=reason, **more,
-        )  # fmt: skip
+        of = self.name, self.tensor.shape, error, self.bar
+        return TensorCheck(*of, checked, kinks, by_products=not self.by_number, **story)
+
+    def _listed(self, gradient: Array, analytic: Array, off: Array) -> dict[str, Any]:
+        """Some of the wrong numbers, and what their places share."""
+        if not self.by_number:
+            return {"wrong": _sample_of_wrong(self.probe, self.dy, gradient, self.found.linear)}
+        wrong, where = _wrong_numbers(self.found, analytic, off, self.tensor.shape)
+        return {"wrong": wrong, "where": where}
 
     def _unusable(self) -> str | None:
         """Why what backward gave cannot be compared, if that is so."""
@@ -324,33 +332,44 @@ def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 # -- ties ------------------------------------------------------------------------------------------
 
 
-def check_ties(subject: Subject, dy: Array, options: Options) -> list[TensorCheck]:
-    """A row for x with many equal numbers, if the gradient is wrong there.
+class Ties(Comparison):
+    """x with many equal numbers, which are moved together, by the same amount.
 
-    Equal numbers are moved together, by the same amount, so they stay equal and y stays smooth:
-    whichever of the equal cells gets the gradient, the sum over them is the same.
+    So they stay equal and y stays smooth: whichever of the equal cells gets the gradient, the sum
+    over them is the same.
     """
+
+    unit = 1.0
+
+    def __init__(self, subject: Subject, dy: Array, options: Options, together: Array) -> None:
+        """`together` (count, numbers) are directions in which equal numbers of x stay equal."""
+        self._together = together
+        given = subject.backward(dy)["x"]
+        super().__init__(subject, "x", dy, given, options)
+        moved = given * differences.sizes(self.tensor, self.unit)
+        self.scale = max(self.scale, float(np.linalg.norm(moved)))
+        self.tolerance = TIE_TOLERANCE * (self.scale or 1.0) + self.found.rounding
+
+    def _bar(self, linear: bool) -> float:
+        return TIE_TOLERANCE
+
+    def _directions(self, linear: bool) -> Array:
+        return self._together
+
+    def _listed(self, *_: Array) -> dict[str, Any]:
+        return {}
+
+    def _explained(self, off: Array | None) -> Mistake | None:
+        return mistakes.tie(self.probe, self.dy)
+
+
+def check_ties(subject: Subject, dy: Array, options: Options) -> tuple[TensorCheck, ...]:
+    """A row for x with many equal numbers, if the gradient is wrong there."""
     x, rng = subject.tensors["x"], options.rng
     levels = np.quantile(x, rng.uniform(0.05, 0.95, size=4))
     which = rng.integers(len(levels), size=x.shape)
     together = differences.ways(levels, rng, TIE_PRODUCTS)[:, which.reshape(-1)]
     with unchanged(x):
         x[...] = levels[which]
-        probe = Probe(subject, "x", rng, options.eps, unit=1.0)
-        for linear in (True, False) if probe.is_linear() else (False,):
-            found = probe.measure(dy, tolerance=TIE_TOLERANCE, linear=linear, directions=together)
-            if not found.left_out[0]:
-                break
-        gradient, good = probe.backward(dy), ~found.kinked
-        gap = np.abs(probe.analytic(gradient, found) - found.numeric)
-        moved = gradient * differences.sizes(x, 1.0)
-        size = max(found.scale, float(np.linalg.norm(moved))) or 1.0
-        off = ~(gap <= TIE_TOLERANCE * size + found.rounding) & good
-        if not off.any():
-            return []
-        row = TensorCheck(
-            "x, ties", x.shape, float(gap[good].max()) / size, TIE_TOLERANCE, int(good.sum()),
-            found.left_out[0], True, False, wrong_count=int(off.sum()),
-            mistake=mistakes.tie(probe, dy),
-        )  # fmt: skip
-        return [row]
+        row = Ties(subject, dy, options, together).row()
+    return (replace(row, name="x, ties", reason=""),) if row.wrong_count else ()

@@ -125,11 +125,10 @@ class _Engine:
             said = _differs(found[name], expected[name], of_noise)
             size = max(float(np.abs(expected[name]).max(initial=0)), of_noise / TOLERANCE) or 1.0
             error = float(np.abs(found[name] - expected[name]).max(initial=0)) / size
-            rows.append(TensorCheck(
-                name, expected[name].shape, error if np.isfinite(error) else np.inf, TOLERANCE,
-                expected[name].size, 0, False, not said,
-                reason=said and f"the engine's gradient is {said}",
-            ))  # fmt: skip
+            error = error if np.isfinite(error) else np.inf
+            reason = said and f"the engine's gradient is {said}"
+            of = name, expected[name].shape, error, TOLERANCE, expected[name].size
+            rows.append(TensorCheck(*of, kinks=0, by_products=False, reason=reason))
         title = self.title
         if not steady.all():
             title += f", {steady.sum()} of {len(dy)} samples (the others lie near kinks)"

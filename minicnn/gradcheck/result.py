@@ -59,6 +59,7 @@ class TensorCheck:
     by_products : bool
         Whether <dy, J v> was compared with <J^T dy, v> instead of number with number.
     ok : bool
+        Whether nothing is wrong, and enough could be compared.
     wrong : tuple of Wrong
         The numbers that are off, worst first; at most a few.
     wrong_count : int
@@ -76,12 +77,15 @@ class TensorCheck:
     checked: int
     kinks: int
     by_products: bool
-    ok: bool
     wrong: tuple[Wrong, ...] = ()
     wrong_count: int = 0
     reason: str = ""
     where: str = ""
     mistake: Mistake | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.reason and not self.wrong_count
 
     def cells(self) -> tuple[str, ...]:
         """Its line in the table."""
