@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"\n{result}")
     uncovered = missing()
     for name in uncovered:
-        say(f"\n{name}: no case checks it; add one to minicnn/gradcheck/package.py")
+        say(f"\n{name}: no case checks it; see VALUES in minicnn/gradcheck/package.py")
     derivatives = sum(row.checked for _, result in checked for row in result.rows)
     say(
         f"\n{len(checked)} cases, {derivatives:,} derivatives, {len(failed)} failed, "

@@ -1,7 +1,7 @@
 """Every layer and every loss of the package, in many configurations, and whole models.
 
-A class whose defaults show all that it does is checked without being listed here. A layer or loss
-without a case is a failure: see `missing`.
+No layer is listed here: what it is given follows from the names of its arguments, see `VALUES`. One
+with an argument that has no default and no values is without a case, which is a failure: `missing`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,6 @@ Shape = tuple[int, ...]
 Example = tuple[dict[str, Any], Shape]  # arguments, and the shape of x
 
 RANDOM_MODELS = 30
-ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")
-BOTH = ("valid", "same")
 SPARSE, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
 
 
@@ -55,7 +53,7 @@ class Case:
 def cases(random_models: int = RANDOM_MODELS) -> Iterator[Case]:
     """All cases, layers first, then losses and models."""
     for name, layer in LAYERS.items():
-        for arguments, shape in EXAMPLES.get(name) or _by_default(layer):
+        for arguments, shape in _examples(layer):
             yield _layer(name, layer, dict(arguments), shape)
     for name, loss in LOSSES.items():
         choices = (True, False) if "from_logits" in inspect.signature(loss).parameters else (None,)
@@ -94,178 +92,127 @@ def loss_classes() -> dict[str, type[Loss]]:
     }
 
 
-def _has_defaults(cls: type) -> bool:
-    """Whether the constructor does without arguments."""
-    parameters = inspect.signature(cls).parameters.values()
-    return all(p.default is not p.empty or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
 # -- layers ---------------------------------------------------------------------------------------
 
-
-def _each(*shapes: Shape, **choices: Any) -> list[Example]:
-    """An example for each of these shapes with each combination of these choices.
-
-    >>> _each((4, 10), rate=(0.2, 0.5))
-    [({'rate': 0.2}, (4, 10)), ({'rate': 0.5}, (4, 10))]
-    """
-    combined = [dict(zip(choices, chosen)) for chosen in itertools.product(*choices.values())]
-    return [(dict(arguments), shape) for shape in shapes for arguments in combined]
-
-
-IMAGE = (2, 5, 4, 3)
-VECTORS_AND_IMAGES = (4, 10), (2, 4, 3, 2)
-POOLING = [
-    *_each(
-        (2, 7, 5, 2),
-        pool_size=((2, 2), (3, 3), (2, 3)),
-        strides=(None, (1, 1), (2, 2), (3, 1)),
-        padding=BOTH,
-    ),
-    ({"pool_size": 4, "strides": 1, "padding": "same"}, (2, 3, 2, 1)),  # larger than x
-    ({"pool_size": 2}, (4, 14, 14, 4)),
-]
-SIZES: list[Example] = [
-    ({"height": height, "width": width}, IMAGE) for height, width in ((3, 2), (7, 6), (3, 6))
-]
-AXES = [*_each((2, 4, 3, 5), axis=(-1, 1, [1, 2, 3], [-1, 1])), *_each((3, 6))]
-INTERPOLATIONS = ("bilinear", "nearest")
-FILLING = {
+# What an argument of this name, or "Class.name", is given. The first value stands where others are
+# varied. A flag is given both of its values; whatever is not listed keeps its default.
+VALUES: dict[str, tuple[Any, ...]] = {
+    "activation": (None, "relu", "sigmoid", "softmax", "tanh"),
+    "axis": (-1, 1, -2, [1, 3], [1, 2, 3]),
+    "cropping": (((1, 0), (2, 1)),),
+    "depth_multiplier": (1, 2),
+    "dilation_rate": ((1, 1), (1, 2)),
+    "dims": ((3, 1, 2),),
+    "factor": (0.3,),
     "fill_mode": ("constant", "nearest", "reflect", "wrap"),
-    "interpolation": INTERPOLATIONS,
+    "filters": (4,),
+    "groups": (1, 2),
+    "GroupNormalization.groups": (2, 1, -1),
+    "height": (3, 7),
+    "height_factor": (0.7,),
+    "interpolation": ("bilinear", "nearest"),
+    "kernel_size": ((3, 3), (3, 2), (1, 1)),
+    "max_value": (None, 1.0),
+    "mode": ("horizontal", "vertical", "horizontal_and_vertical"),
+    "n": (3,),
+    "negative_slope": (0.0, 0.25),
+    "noise_shape": (None, (None, 1, 1, 2)),  # whole channels
+    "output_padding": (None, (0, 1)),
+    "padding": ("same", "valid"),
+    "pool_size": ((3, 3), (2, 2), (2, 3)),
+    "RandomErasing.factor": ((1, 1),),
+    "rate": (0.5, 0.0, 0.25, 0.9),
+    "Rescaling.offset": (-0.5, [3.0, 0.5]),
+    "Rescaling.scale": (1 / 255, [0.5, -2.0]),
+    "shape": ((6, 5, 2),),
+    "shared_axes": (None, [1, 2]),
+    "size": ((2, 2), (1, 3)),
+    "stddev": (0.5,),
+    "strides": ((2, 2), (1, 1), (3, 2)),
+    "target_shape": ((4, -1),),
+    "units": (4,),
+    "value_range": ((-9, 9),),
+    "width": (2, 6),
+    "width_factor": (0.7, None),
+    "ZeroPadding2D.padding": (((1, 0), (2, 1)),),
 }
-EXAMPLES: dict[str, list[Example]] = {
-    "Activation": _each((5, 4), activation=ACTIVATIONS),
-    "AlphaDropout": _each(*VECTORS_AND_IMAGES, rate=(0.3,)),
-    "AveragePooling2D": POOLING,
-    "BatchNormalization": [
-        *_each((5, 4), (3, 4, 3, 2), (8, 8, 8, 4), training=(True, False)),
-        *_each((3, 4, 3, 2), axis=(1, -2, [1, 3]), training=(True, False)),
-    ],
-    "CenterCrop": SIZES,
-    "Conv2D": [
-        *_each(
-            (2, 6, 5, 2),
-            filters=(3,),
-            kernel_size=((1, 1), (2, 2), (3, 3), (3, 2)),
-            strides=((1, 1), (2, 2), (2, 1), (3, 2)),
-            padding=BOTH,
-        ),
-        *_each(
-            (2, 6, 5, 2),
-            filters=(3,),
-            kernel_size=(3,),
-            strides=(2,),
-            padding=("same",),
-            activation=ACTIVATIONS,
-        ),
-        ({"filters": 2, "kernel_size": 3, "use_bias": False}, (1, 5, 5, 1)),
-        ({"filters": 2, "kernel_size": 5, "padding": "same"}, (2, 3, 2, 1)),  # larger than x
-        ({"filters": 8, "kernel_size": 3, "activation": "relu"}, (2, 16, 16, 3)),
-    ],
-    "Conv2DTranspose": [
-        *_each(
-            (2, 3, 4, 2),
-            filters=(3,),
-            kernel_size=((1, 1), (3, 2)),
-            strides=((1, 1), (2, 3)),
-            padding=BOTH,
-        ),
-        ({"filters": 2, "kernel_size": 3, "dilation_rate": 2, "activation": "tanh"}, (2, 3, 4, 2)),
-        ({"filters": 2, "kernel_size": 3, "strides": 2, "output_padding": 1}, (2, 3, 4, 2)),
-    ],
-    "Dense": [
-        *_each((5, 3), units=(4,), activation=ACTIVATIONS),
-        ({"units": 3, "use_bias": False}, (4, 3)),
-        ({"units": 2, "activation": "relu"}, (2, 3, 2, 4)),
-        ({"units": 1}, (1, 1)),
-        ({"units": 32, "activation": "relu"}, (16, 784)),
-    ],
-    "DepthwiseConv2D": _each(
-        (2, 6, 5, 2),
-        kernel_size=((3, 2),),
-        strides=((1, 1), (2, 3)),
-        padding=BOTH,
-        depth_multiplier=(1, 2),
-        dilation_rate=(1, 2),
-    ),
-    "Dropout": [
-        *_each((4, 10), rate=(0.0, 0.25, 0.5, 0.9)),
-        ({"rate": 0.5, "training": False}, (4, 10)),
-        ({"rate": 0.5}, (2, 4, 3, 2)),
-        ({"rate": 0.5, "noise_shape": (None, 1, 1, 2)}, (2, 4, 3, 2)),  # whole channels
-    ],
-    "GaussianDropout": _each(*VECTORS_AND_IMAGES, rate=(0.3,)),
-    "GaussianNoise": _each(*VECTORS_AND_IMAGES, stddev=(0.5,)),
-    "GroupNormalization": [
-        *_each((2, 4, 3, 6), groups=(-1, 1, 2, 3)),
-        ({"groups": 2, "axis": 1}, (3, 8, 3)),
-        ({"groups": 2}, (3, 8)),
-    ],
-    "InputLayer": [({"shape": (4, 3, 2)}, (2, 4, 3, 2))],
-    "LayerNormalization": AXES,
-    "MaxPooling2D": POOLING,
-    "Permute": [({"dims": (3, 1, 2)}, IMAGE)],
-    "RMSNormalization": AXES,
-    "RandomBrightness": [({"factor": 0.5, "value_range": (-9, 9)}, IMAGE)],
-    "RandomContrast": [({"factor": 0.5, "value_range": (-9, 9)}, IMAGE)],
-    "RandomCrop": SIZES,
-    "RandomErasing": [({"factor": (1, 1)}, IMAGE)],
-    "RandomFlip": _each((4, 3, 4, 2), mode=("horizontal", "vertical", "horizontal_and_vertical")),
-    "RandomRotation": _each(IMAGE, factor=(0.3,), **FILLING),
-    "RandomTranslation": _each(IMAGE, height_factor=(0.7,), width_factor=(0.7,), **FILLING),
-    "RandomZoom": _each(IMAGE, height_factor=(0.9,), width_factor=(None, 0.9), **FILLING),
-    "RepeatVector": [({"n": 3}, (4, 5))],
-    "Rescaling": [
-        ({"scale": 1 / 255, "offset": -0.5}, (5, 4)),
-        ({"scale": [0.5, -2.0, 3.0], "offset": [3.0, -2.0, 0.5]}, (2, 4, 3, 3)),
-    ],
-    "Reshape": [({"target_shape": (4, -1)}, IMAGE)],
-    "Resizing": [
-        *(({**size, "interpolation": how}, IMAGE) for size, _ in SIZES for how in INTERPOLATIONS),
-        ({"height": 4, "width": 8, "crop_to_aspect_ratio": True}, IMAGE),
-        ({"height": 4, "width": 8, "pad_to_aspect_ratio": True}, IMAGE),
-    ],
-    "SeparableConv2D": _each(
-        (2, 6, 5, 2),
-        filters=(3,),
-        kernel_size=((3, 2),),
-        strides=((1, 1), (2, 3)),
-        padding=BOTH,
-        depth_multiplier=(1, 2),
-        activation=(None, "tanh"),
-    ),
-    "Softmax": _each((5, 4), (3, 1), (2, 3, 2, 4), (128, 10)),
-    "SpatialDropout2D": [({"rate": 0.5}, (2, 4, 3, 2))],
+# arguments that act on each other: all combinations are checked
+TOGETHER = {
+    *("kernel_size", "pool_size", "strides", "padding", "dilation_rate"),
+    *("height", "width", "interpolation", "fill_mode"),
 }
-LAYERS = {
-    name: cls for name, cls in layer_classes().items() if name in EXAMPLES or _has_defaults(cls)
-}
+# numbers, vectors, sequences, images: all for a layer's first arguments, and for others the last
+# that it takes; (2, 3, 2, 1) is smaller than some windows, and large ones are checked by products
+SHAPES: tuple[Shape, ...] = (
+    *((7,), (1, 2), (5, 4), (8, 300), (2, 5, 3)),
+    *((2, 3, 2, 1), (4, 14, 14, 4), (2, 6, 5, 2)),
+)
+LAYERS = layer_classes()
 
 
-def _by_default(cls: type[Layer]) -> Iterator[Example]:
-    """Made without arguments, on numbers, vectors, sequences and images, if it takes them."""
-    for shape in ((7,), (5, 4), (2, 5, 3), (2, 4, 3, 2), (4, 14, 14, 4)):
-        with contextlib.suppress(TypeError, ValueError):
-            cls().output_shape((None, *shape[1:]))
-            yield {}, shape
+def _examples(cls: type[Layer]) -> Iterator[Example]:
+    """Arguments and shapes for a layer; what it refuses is left out.
+
+    >>> list(_examples(layers.Permute))[-1]
+    ({'dims': (3, 1, 2)}, (2, 6, 5, 2))
+    """
+    first = 0
+    for arguments in _arguments(cls):
+        shapes = [shape for shape in SHAPES if _takes(cls, arguments, shape)]
+        yield from ((arguments, shape) for shape in shapes[first:])
+        first = -1 if shapes else first
+
+
+def _arguments(cls: type[Layer]) -> Iterator[dict[str, Any]]:
+    """All combinations of the arguments in TOGETHER, then the other ones in turn."""
+    tried: dict[str, tuple[Any, ...]] = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        listed = VALUES.get(f"{cls.__name__}.{name}", VALUES.get(name))
+        if listed is not None:
+            tried[name] = listed
+        elif isinstance(parameter.default, bool) and name != "trainable":
+            tried[name] = parameter.default, not parameter.default
+        elif name in ("momentum", "seed"):  # in inference it computes something else
+            tried["training"] = True, False
+    first = {name: values[0] for name, values in tried.items()}
+    together = [name for name in tried if name in TOGETHER]
+    for chosen in itertools.product(*(tried[name] for name in together)):
+        yield {**first, **dict(zip(together, chosen))}
+    for name in (name for name in tried if name not in TOGETHER):
+        yield from ({**first, name: value} for value in tried[name][1:])
+
+
+def _takes(cls: type[Layer], arguments: dict[str, Any], shape: Shape) -> bool:
+    with contextlib.suppress(TypeError, ValueError):
+        _made(cls, arguments).output_shape((None, *shape[1:]))
+        return True
+    return False
+
+
+def _made(cls: type[Layer], arguments: dict[str, Any]) -> Layer:
+    return cls(**{name: value for name, value in arguments.items() if name != "training"})
 
 
 def _layer(name: str, cls: type[Layer], arguments: dict[str, Any], shape: Shape) -> Case:
-    label = ", ".join(f"{key}={value}" for key, value in arguments.items())
-    training = arguments.pop("training", True)
+    defaults = inspect.signature(cls).parameters
+    told = [
+        f"{key}={value}"
+        for key, value in arguments.items()
+        if value != (True if key == "training" else defaults[key].default)
+    ]
 
     def run(seed: int) -> CheckResult:
-        return check_layer(cls(**arguments), shape, training=training, seed=seed)
+        training = arguments.get("training", True)
+        return check_layer(_made(cls, arguments), shape, training=training, seed=seed)
 
-    return Case(name, f"{label} x {shape}".strip(), run)
+    return Case(name, f"{', '.join(told)} x {shape}".strip(), run)
 
 
 # -- losses ---------------------------------------------------------------------------------------
 
 
 LOSS_SHAPES: tuple[Shape, ...] = ((5, 3), (1, 2), (4, 2, 3), (2, 3, 2, 4))
-LOSSES = {name: cls for name, cls in loss_classes().items() if _has_defaults(cls)}
+LOSSES = loss_classes()
 
 
 def _loss(name: str, cls: type[Loss], shape: Shape, logits: bool | None) -> Case:
