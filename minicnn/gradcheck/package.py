@@ -12,7 +12,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from minicnn.layers import (
 from minicnn.losses import Loss
 from minicnn.models import Sequential
 
+T = TypeVar("T")
 Shape = tuple[int, ...]
 Example = tuple[dict[str, Any], Shape]  # arguments, and the shape of x
 
@@ -71,24 +72,23 @@ def missing() -> list[str]:
 
 
 def layer_classes() -> dict[str, type[Layer]]:
-    """The layers that the package offers, by name; other names for the same class left out."""
-    public = {name: getattr(layers, name) for name in layers.__all__}
-    return {
-        name: cls
-        for name, cls in public.items()
-        if isinstance(cls, type)
-        and issubclass(cls, Layer)
-        and cls.__name__ == name
-        and cls.forward is not Layer.forward  # abstract
-    }
+    """The layers that the package offers, by name; abstract ones left out."""
+    found = _offered(layers, Layer)
+    return {name: cls for name, cls in found.items() if cls.forward is not Layer.forward}
 
 
 def loss_classes() -> dict[str, type[Loss]]:
     """The losses that the package offers, by name."""
+    return _offered(losses, Loss)
+
+
+def _offered(module: Any, base: type[T]) -> dict[str, type[T]]:
+    """The classes of that base in a module; other names for the same class left out."""
     return {
         name: cls
-        for name, cls in vars(losses).items()
-        if isinstance(cls, type) and issubclass(cls, Loss) and cls is not Loss and name[0] != "_"
+        for name, cls in vars(module).items()
+        if isinstance(cls, type) and issubclass(cls, base) and cls.__name__ == name
+        if cls is not base and not name.startswith("_")
     }
 
 
