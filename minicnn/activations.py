@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks, config
 from minicnn.layers import activations as layers
-from minicnn.layers.activations.known import FUNCTIONS, KNOWN, named
+from minicnn.layers.activations.known import FUNCTIONS, KNOWN, NEEDS_ARGUMENTS, named
 from minicnn.layers.activations.softmax import AlongAxis
 
 Function = layers.Function
@@ -34,6 +34,7 @@ __all__ = [
     "exponential",
     "gelu",
     "get",
+    "glu",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
@@ -60,6 +61,7 @@ __all__ = [
     "swish",
     "tanh",
     "tanh_shrink",
+    "threshold",
 ]
 
 Array = NDArray[Any]
@@ -255,6 +257,18 @@ def sparsemax(x: Any, axis: int = -1) -> Array:
     return _along(layers.Sparsemax(axis, name="sparsemax"), x)
 
 
+@named
+def glu(x: Any, axis: int = -1) -> Array:
+    """The first half of x along the axis times the sigmoid of the second half."""
+    return _along(layers.GLU(axis, name="glu"), x)
+
+
+@named
+def threshold(x: Any, threshold: float, default_value: float) -> Array:
+    """x where it is above the threshold, else default_value."""
+    return _applied(layers.Threshold(threshold, default_value, name="threshold"), x)
+
+
 swish, hard_swish = silu, hard_silu
 
 
@@ -269,7 +283,7 @@ def get(identifier: Any) -> Callable[..., Array]:
     if identifier is None:
         return linear
     if isinstance(identifier, str):
-        name = checks.one_of(identifier, KNOWN, "activation", "activations")
+        name = checks.one_of(identifier, (*KNOWN, *NEEDS_ARGUMENTS), "activation", "activations")
         found: Callable[..., Array] = globals()[name]
         return found
     layer = layers.get(identifier)

@@ -472,8 +472,13 @@ KINDS: dict[str, Kind] = {
     "layers.*.HardShrink*.threshold": reals(),
     "layers.*.SoftShrink*.threshold": reals(),
     "activations.*_shrink.threshold": reals(),
+    "layers.*.Threshold*.threshold": reals(),
+    "activations.threshold.threshold": reals(),
+    "default_value": reals(),
     "layers.*.Sparsemax*.axis": Kind(lambda value, right: is_integer(value)),
     "activations.sparsemax.axis": Kind(lambda value, right: is_integer(value)),
+    "layers.*.GLU*.axis": Kind(lambda value, right: is_integer(value)),
+    "activations.glu.axis": Kind(lambda value, right: is_integer(value)),
     "layers.activations.softmax.*.axis": Kind(
         lambda value, right: is_integer(value) or (is_list_of(is_integer)(value) and value)
     ),

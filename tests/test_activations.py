@@ -12,6 +12,7 @@ from minicnn import Input, Sequential, activations, layers
 from minicnn.gradcheck import check_layer
 from minicnn.layers import Activation, Conv2D, Dense, ReLU, Softmax
 from minicnn.layers.activations import KNOWN, Elementwise
+from minicnn.layers.activations.known import NEEDS_ARGUMENTS
 
 X = np.array([-3.0, -1.0, -0.5, 0.5, 1.0, 3.0])
 every_name = pytest.mark.parametrize("name", KNOWN)
@@ -47,7 +48,7 @@ def test_functions_take_arguments():
 
 
 @every_name
-@pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 3, 2)])
+@pytest.mark.parametrize("shape", [(6,), (3, 2), (1, 3, 2)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_function_does_what_its_layer_does(name, shape, dtype):
     x = X.reshape(shape).astype(dtype)
@@ -63,7 +64,9 @@ def test_integers_and_lists_become_floats(name):
     np.testing.assert_array_equal(y, getattr(activations, name)(np.array([1.0, 2.0], "float32")))
 
 
-@pytest.mark.parametrize("name", sorted(set(KNOWN) - {"softmax", "log_softmax", "sparsemax"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(KNOWN) - {"softmax", "log_softmax", "sparsemax", "glu"})
+)
 def test_single_numbers(name):
     function = getattr(activations, name)
     assert function(0.5) == pytest.approx(function(np.array([0.5]))[0], rel=1e-6)
@@ -93,7 +96,31 @@ def test_sparsemax_is_the_nearest_point_of_all_probabilities():
         layers.Sparsemax((1, 2))
 
 
-@every_name
+def test_glu_along_any_axis():
+    x = np.random.default_rng(6).standard_normal((4, 6, 2))
+    for axis in (0, 1, -1, -3):
+        a, b = np.split(x, 2, axis)
+        np.testing.assert_allclose(activations.glu(x, axis), a / (1 + np.exp(-b)), rtol=1e-12)
+    with pytest.raises(ValueError, match=r"glu: expected x to have the axis 3"):
+        activations.glu(x, 3)
+    with pytest.raises(ValueError, match=r"'glu': expected an even size along the axis -1"):
+        activations.glu(x[..., :1])
+    with pytest.raises(TypeError, match="axis"):
+        layers.GLU((1, 2))
+
+
+def test_glu_of_large_numbers():
+    most = np.finfo("float32").max / 4
+    layer = layers.GLU()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = layer.forward(np.array([[most, -most, 1, 1, -most, most, -most, most]], "float32"))
+        np.testing.assert_array_equal(y, [[0, -most, 0, 1]])
+        dx = layer.backward(np.ones_like(y))
+        np.testing.assert_array_equal(dx, [[0, 1, 0, 1, 0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("name", sorted(set(KNOWN) - {"glu"}))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_large_numbers_are_no_trouble(name, dtype):
     """No warning, no NaN in y or dx, and next to float64 what float32 says."""
@@ -191,6 +218,53 @@ def test_a_function_without_a_derivative_is_told_how_to_give_one():
                 make(3, name="mine", activation=given)
         with pytest.raises(TypeError, match=r"activations\.Function\(function, derivative\)"):
             activations.get(given)
+
+
+LAYERS_OF_FOUR = {
+    "Dense": lambda **kwargs: Dense(4, **kwargs),
+    "Conv2D": lambda **kwargs: Conv2D(4, 3, **kwargs),
+    "DepthwiseConv2D": lambda **kwargs: layers.DepthwiseConv2D(3, depth_multiplier=2, **kwargs),
+    "SeparableConv2D": lambda **kwargs: layers.SeparableConv2D(4, 3, **kwargs),
+    "Conv2DTranspose": lambda **kwargs: layers.Conv2DTranspose(4, 3, strides=2, **kwargs),
+}
+
+
+@pytest.mark.parametrize("make", LAYERS_OF_FOUR.values(), ids=LAYERS_OF_FOUR)
+def test_glu_halves_the_features_of_a_layer(make):
+    layer, linear = make(activation="glu"), make()
+    x = np.random.default_rng(9).standard_normal((3, 6, 5, 2)).astype("float32")
+    z = linear(x)
+    layer.build((None, *x.shape[1:]))
+    layer.set_weights(linear.get_weights())
+    np.testing.assert_array_equal(layer(x), activations.glu(z))
+    assert layer.output_shape(x.shape) == (*z.shape[:-1], 2)
+    assert check_layer(make(activation="glu"), x.shape).ok
+    with pytest.raises(ValueError, match="expected an even size along the axis -1"):
+        Dense(3, activation="glu").build((None, 4))
+
+
+@pytest.mark.both_ways
+def test_a_model_with_glu_learns_and_returns_half_as_many_features():
+    model = Sequential([Input((6, 6, 2)), Conv2D(8, 3, activation="glu"), layers.Flatten()])
+    model.add(Dense(2, activation="glu"))
+    assert model.output_shape == (None, 1)
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((64, 6, 6, 2)).astype("float32")
+    model.compile("adam", "mse")
+    losses = model.fit(x, x[:, 2:4, 2:4, 0].mean((1, 2)), epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < 0.7 * losses[0]
+    assert model.predict(x, verbose=0).shape == (64, 1)
+
+
+def test_threshold_needs_its_arguments():
+    np.testing.assert_array_equal(activations.threshold(X, 0.5, -2), [-2, -2, -2, -2, 1, 3])
+    assert activations.get("threshold") is activations.threshold
+    for given in ("threshold", "Threshold", activations.threshold):
+        with pytest.raises(ValueError, match=r"Write Threshold\(threshold, default_value\)"):
+            Dense(3, activation=given)
+    layer = Dense(3, activation=layers.Threshold(0.5, -2.0))
+    again = Dense.from_config(layer.get_config()).activation
+    assert (again.threshold, again.default_value) == (0.5, -2.0)
 
 
 # -- ReLU with arguments, and the engine -----------------------------------------------------------
@@ -366,4 +440,4 @@ def test_prelu_is_named_as_in_keras():
 
 def test_every_name_has_a_case_and_a_function():
     assert set(KNOWN.values()) <= set(ACTIVATION_CASES)
-    assert set(KNOWN) == set(activations.__all__) - {"Function", "get"}
+    assert {*KNOWN, *NEEDS_ARGUMENTS} == set(activations.__all__) - {"Function", "get"}

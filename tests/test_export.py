@@ -17,12 +17,14 @@ from minicnn import Sequential, activations
 from minicnn.export import onnx_bytes
 from minicnn.export.layers import EXPORTERS
 from minicnn.layers import (
+    GLU,
     Activation,
     ActivationLayer,
     BatchNormalization,
     Conv2D,
     Conv2DTranspose,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
@@ -132,9 +134,25 @@ def test_random_networks(network):
 
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_every_activation_by_its_name(name):
-    x = np.linspace(-9, 9, 60, dtype=np.float32).reshape(4, 15)
+    x = np.linspace(-9, 9, 56, dtype=np.float32).reshape(4, 14)
     for layer in (Dense(6, activation=name), Activation(name)):
-        assert_the_same(built(minicnn.Input((15,)), layer), x, name)
+        assert_the_same(built(minicnn.Input(x.shape[1:]), layer), x, name)
+
+
+def test_glu_in_images_and_behind_flatten():
+    x = images(3, 6, 5, 2)
+    for axis in (-1, 1):
+        assert_the_same(built(minicnn.Input((6, 5, 2)), GLU(axis)), x, "GLU")
+    model = built(
+        Conv2D(4, 3, padding="same", activation="glu", input_shape=(6, 5, 2)),
+        DepthwiseConv2D(3, depth_multiplier=2, padding="same", activation="glu"),
+        MaxPooling2D(2),
+        Dense(4, activation="glu"),
+        Flatten(),
+        GLU(),
+        Dense(2, activation="glu"),
+    )
+    assert_the_same(model, x, "GLU")
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])

@@ -41,7 +41,8 @@ from minicnn.callbacks import Callback
 from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
-from minicnn.layers.activations import Function
+from minicnn.layers.activations import KNOWN, Function
+from minicnn.layers.activations.known import NEEDS_ARGUMENTS
 from minicnn.models import IGNORED, Sequential
 from minicnn.optimizers import SGD, Optimizer
 from minicnn.savable import NOT_EXPORTED
@@ -245,8 +246,8 @@ def _of_layers() -> Iterator[tuple[str, Callable[[], Valid]]]:
 
 def _of_activations() -> Iterator[tuple[str, Callable[[], Valid]]]:
     """The functions of `minicnn.activations`, with an example of their layer's arguments."""
-    for function in activations.FUNCTIONS:
-        layer = type(activations.layers.get(function))
+    for function, name in activations.FUNCTIONS.items():
+        layer = NEEDS_ARGUMENTS[name][0] if name in NEEDS_ARGUMENTS else KNOWN[name]
         given = next((case.kwargs for case in CASES.values() if case.kind is layer), {})
         given = {k: v for k, v in given.items() if k in inspect.signature(function).parameters}
         given = {"x": RNG(1).standard_normal((3, 4)), **given}

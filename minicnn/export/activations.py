@@ -180,6 +180,18 @@ def sparsemax(graph: Graph, layer: Any, x: Value) -> Value:
     return graph.apply(moved, "Relu")
 
 
+def glu(graph: Graph, layer: Any, x: Value) -> Value:
+    x = graph.plain(x) if x.rows is not None else x  # the halves as the layers see them
+    first, second = graph.halves(x, layer.axis)
+    return x.named(graph.node("Mul", first, graph.node("Sigmoid", second)))
+
+
+def threshold(graph: Graph, layer: Any, x: Value) -> Value:
+    above = graph.node("Greater", x.name, graph.constant(layer.threshold, "threshold"))
+    other = graph.constant(layer.default_value, "default_value")
+    return x.named(graph.node("Where", above, x.name, other))
+
+
 def softmax(graph: Graph, layer: Any, x: Value) -> Value:
     """Softmax or LogSoftmax: one operator along one axis, its formula along several."""
     logarithm = isinstance(layer, known.LogSoftmax)
@@ -210,6 +222,7 @@ EXPORTERS: dict[type[known.ActivationLayer], Exporter] = {
     known.CELU: celu,
     known.ELU: elu,
     known.GELU: gelu,
+    known.GLU: glu,
     known.HardShrink: hard_shrink,
     known.HardSigmoid: hard_sigmoid,
     known.HardTanh: hard_tanh,
@@ -227,6 +240,7 @@ EXPORTERS: dict[type[known.ActivationLayer], Exporter] = {
     known.Sparsemax: sparsemax,
     known.Squareplus: squareplus,
     known.TanhShrink: tanh_shrink,
+    known.Threshold: threshold,
 }
 
 

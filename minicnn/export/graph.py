@@ -136,6 +136,14 @@ class Graph:
         self.nodes.append(node)
         return values
 
+    def halves(self, x: Value, axis: int) -> tuple[str, str]:
+        """The two halves of x along an axis of the layers'."""
+        first, second = self._name("Split"), self._name("Split")
+        where = x.at(axis)
+        node = self._node("Split", [x.name], [first, second], first, num_outputs=2, axis=where)
+        self.nodes.append(node)
+        return first, second
+
     def apply(self, x: Value, operator: str, *others: str, **attributes: Any) -> Value:
         """What a node makes of x that leaves shape and order alone."""
         return x.named(self.node(operator, x.name, *others, **attributes))

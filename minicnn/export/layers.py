@@ -6,6 +6,7 @@ A function of the table takes the graph, the layer, its x, and the shape of y.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -380,7 +381,7 @@ def _exact(factor: float, nearest: bool) -> bool:
 
 
 def activation(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
-    return ACTIVATIONS[type(layer)](graph, layer, x)
+    return replace(ACTIVATIONS[type(layer)](graph, layer, x), shape=y_shape)
 
 
 EXPORTERS: dict[type[Layer], Exporter] = {

@@ -6,6 +6,7 @@ from minicnn.layers.activations import (
     CELU,
     ELU,
     GELU,
+    GLU,
     SELU,
     Activation,
     ActivationLayer,
@@ -33,6 +34,7 @@ from minicnn.layers.activations import (
     Squareplus,
     Tanh,
     TanhShrink,
+    Threshold,
 )
 from minicnn.layers.augmentation import (
     RandomBrightness,
@@ -82,6 +84,7 @@ __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "SELU",
     "Activation",
     "ActivationLayer",
@@ -156,6 +159,7 @@ __all__ = [
     "Squareplus",
     "Tanh",
     "TanhShrink",
+    "Threshold",
     "UnitNormalization",
     "UpSampling2D",
     "ZeroPadding2D",

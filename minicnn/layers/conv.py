@@ -276,7 +276,8 @@ class Conv2D(ConvolutionLayer):
             )
         if self.built:
             self._expect_channels(input_shape, self.params["W"].shape[2] * self.groups)
-        return input_shape[0], win.H_out, win.W_out, self.filters
+        z_shape = input_shape[0], win.H_out, win.W_out, self.filters
+        return self.activation.output_shape(z_shape)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)

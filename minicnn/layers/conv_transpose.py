@@ -197,7 +197,7 @@ class Conv2DTranspose(ConvolutionLayer):
             )
         if self.built:
             self._expect_channels(input_shape, self.params["W"].shape[3])
-        return shape
+        return self.activation.output_shape(shape)
 
     def _windows_of_y(self, input_shape: Shape) -> tuple[Windows, Shape]:
         """The windows on y, one for each cell of x, and the shape of y."""

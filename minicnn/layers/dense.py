@@ -143,7 +143,7 @@ class Dense(activations.ActivatedLayer):
                 f"{self.who}: expected {len(self.params['W'])} input features on the last axis, "
                 f"for which it was built, received input of shape {tuple(input_shape)}"
             )
-        return *input_shape[:-1], self.units
+        return self.activation.output_shape((*input_shape[:-1], self.units))
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)

@@ -154,7 +154,8 @@ class DepthwiseConv2D(ConvolutionLayer):
         win = self._windows(input_shape)
         if self.built:
             self._expect_channels(input_shape, self.params["W"].shape[2])
-        return input_shape[0], win.H_out, win.W_out, input_shape[-1] * self.depth_multiplier
+        z_shape = input_shape[0], win.H_out, win.W_out, input_shape[-1] * self.depth_multiplier
+        return self.activation.output_shape(z_shape)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
@@ -316,7 +317,8 @@ class SeparableConv2D(ConvolutionLayer):
         win = self._windows(input_shape)
         if self.built:
             self._expect_channels(input_shape, self.params["depthwise_kernel"].shape[2])
-        return input_shape[0], win.H_out, win.W_out, self.filters
+        z_shape = input_shape[0], win.H_out, win.W_out, self.filters
+        return self.activation.output_shape(z_shape)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)

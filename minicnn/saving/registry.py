@@ -11,7 +11,7 @@ from typing import Any
 
 from minicnn import constraints, initializers, layers, losses, metrics, optimizers, regularizers
 from minicnn.layers import Layer
-from minicnn.layers.activations import ELU, LeakyReLU, ReLU, Softmax
+from minicnn.layers.activations import ELU, LeakyReLU, ReLU, Softmax, Threshold
 from minicnn.layers.activations import KNOWN as ACTIVATIONS
 from minicnn.layers.base import Layer as Base
 from minicnn.optimizers import schedules
@@ -33,7 +33,7 @@ TABLES: dict[str, dict[str, type]] = {
 }
 
 # layers here that are only activations there, by name: Activation("tanh")
-ONLY_ACTIVATIONS = frozenset(ACTIVATIONS.values()) - {ELU, LeakyReLU, ReLU, Softmax}
+ONLY_ACTIVATIONS = frozenset({*ACTIVATIONS.values(), Threshold}) - {ELU, LeakyReLU, ReLU, Softmax}
 NOT_OF_KERAS = ONLY_ACTIVATIONS | {schedules.OneCycle}
 
 # Keras's other names for a class, as they may stand in its files

@@ -13,6 +13,7 @@ from minicnn.layers import (
     CELU,
     ELU,
     GELU,
+    GLU,
     SELU,
     Exponential,
     HardShrink,
@@ -39,6 +40,7 @@ from minicnn.layers import (
     Squareplus,
     Tanh,
     TanhShrink,
+    Threshold,
 )
 
 NOT_OF_KERAS = "in Keras this is no layer but an activation: see the numbers of Activation"
@@ -148,6 +150,23 @@ def torch_sparsemax(torch: Any, layer: Any, params: Any, x: Any, training: bool)
     k = torch.arange(1, rows.shape[-1] + 1, dtype=x.dtype)
     t = ((falling.cumsum(-1) - 1) / k).max(dim=-1, keepdim=True).values  # largest at the true k
     return torch.relu(rows - t).movedim(-1, layer.axis)
+
+
+def glu(case: Any, layer: Any, x: Any) -> Any:
+    """Number k of the first half times the sigmoid of number k of the second, along the axis."""
+    rows = np.moveaxis(np.asarray(x), layer.axis, -1)
+    half = rows.shape[-1] // 2
+    y = np.zeros((*rows.shape[:-1], half))
+    for at in np.ndindex(*y.shape):
+        y[at] = rows[at] * sigmoid(float(rows[(*at[:-1], at[-1] + half)]))
+    return np.moveaxis(y, -1, layer.axis)
+
+
+def some_glu(draw: Draw) -> tuple[dict[str, Any], tuple[int, ...]]:
+    shape = list(draw.shape())
+    axis = draw.one_of(-1, 1, len(shape) - 1)
+    shape[axis] *= 2
+    return {"axis": axis}, tuple(shape)
 
 
 def torch_log_softmax(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
@@ -300,6 +319,14 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
         lambda torch, layer, x: torch.nn.functional.selu(x),
         side=lambda layer, y: y > 0,  # where y'' jumps
     ),
+    GLU: LayerCase(
+        examples={"last axis": Example({}, (4, 6)), "axis 1": Example({"axis": 1}, (3, 4, 5))},
+        definition=glu,
+        torch=lambda torch, layer, params, x, training: torch.nn.functional.glu(x, layer.axis),
+        keras=NOT_OF_KERAS,
+        draw=some_glu,
+        inside=lambda draw, sample: None if sample[-1] % 2 else {},
+    ),
     HardShrink: elementwise(
         lambda layer, v: v if abs(v) > layer.threshold else 0,
         lambda torch, layer, x: torch.nn.functional.hardshrink(x, layer.threshold),
@@ -344,6 +371,19 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
     ),
     TanhShrink: elementwise(
         lambda layer, v: v - math.tanh(v), lambda torch, layer, x: x - torch.tanh(x)
+    ),
+    Threshold: elementwise(
+        lambda layer, v: v if v > layer.threshold else layer.default_value,
+        lambda torch, layer, x: torch.nn.functional.threshold(
+            x, layer.threshold, layer.default_value
+        ),
+        examples={"vectors": Example({"threshold": 0.25, "default_value": -3.0}, (4, 5))},
+        draw=lambda draw: (
+            {"threshold": draw.number(-1, 1), "default_value": draw.number(-5, 5)},
+            draw.shape(),
+        ),
+        side=lambda layer, y: y == layer.default_value,
+        inside=lambda draw, sample: None,  # it jumps: a last bit of x would show
     ),
     Sigmoid: elementwise(
         lambda layer, v: sigmoid(v),

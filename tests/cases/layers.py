@@ -39,7 +39,7 @@ from minicnn.layers import (
 )
 from minicnn.layers.activations import KNOWN as ACTIVATIONS
 
-ACTIVATION_NAMES = (None, *sorted(ACTIVATIONS.keys() - {"exponential", "hard_shrink"}))
+ACTIVATION_NAMES = (None, *sorted(ACTIVATIONS.keys() - {"exponential", "glu", "hard_shrink"}))
 
 
 def public_layers() -> set[type[Layer]]:
@@ -70,7 +70,10 @@ def activation_side(layer: Layer, y: Any) -> Any:
 
 
 def some_activation(draw: Draw) -> Any:
-    """One that can follow any sums: e^z is infinite in float32 beyond z = 88, hard_shrink jumps."""
+    """One that can follow any sums of any number of filters.
+
+    e^z is infinite in float32 beyond z = 88, hard_shrink jumps, and glu halves the filters.
+    """
     return draw.one_of(*ACTIVATION_NAMES)
 
 

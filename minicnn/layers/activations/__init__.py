@@ -28,6 +28,7 @@ from minicnn.layers.activations.piecewise import (
     SoftShrink,
     SparsePlus,
     SparseSigmoid,
+    Threshold,
 )
 from minicnn.layers.activations.smooth import (
     GELU,
@@ -42,12 +43,13 @@ from minicnn.layers.activations.smooth import (
     Tanh,
     TanhShrink,
 )
-from minicnn.layers.activations.softmax import LogSoftmax, Softmax, Sparsemax
+from minicnn.layers.activations.softmax import GLU, LogSoftmax, Softmax, Sparsemax
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "KNOWN",
     "SELU",
     "ActivatedLayer",
@@ -79,5 +81,6 @@ __all__ = [
     "Squareplus",
     "Tanh",
     "TanhShrink",
+    "Threshold",
     "get",
 ]

@@ -13,7 +13,7 @@ from minicnn.settings import Setting
 
 
 class ActivationLayer(Layer):
-    """Base of the activations: no parameters, nothing random, y has the shape of x.
+    """Base of the activations: no parameters, nothing random; but for GLU, y has the shape of x.
 
     Only these serve as the `activation` of another layer; derive your own from it.
     """

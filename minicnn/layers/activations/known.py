@@ -22,6 +22,7 @@ from minicnn.layers.activations.piecewise import (
     SoftShrink,
     SparsePlus,
     SparseSigmoid,
+    Threshold,
 )
 from minicnn.layers.activations.smooth import (
     GELU,
@@ -36,7 +37,7 @@ from minicnn.layers.activations.smooth import (
     Tanh,
     TanhShrink,
 )
-from minicnn.layers.activations.softmax import LogSoftmax, Softmax, Sparsemax
+from minicnn.layers.activations.softmax import GLU, LogSoftmax, Softmax, Sparsemax
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.settings import Setting, described, restored
 
@@ -47,6 +48,7 @@ KNOWN: dict[str, type[ActivationLayer]] = {
     "elu": ELU,
     "exponential": Exponential,
     "gelu": GELU,
+    "glu": GLU,
     "hard_shrink": HardShrink,
     "hard_sigmoid": HardSigmoid,
     "hard_silu": HardSiLU,
@@ -80,6 +82,9 @@ BY_NAME: dict[str, dict[str, Any]] = {
     "leaky_relu": {"negative_slope": 0.2},
     "relu6": {"max_value": 6.0},
 }
+
+# what no name alone makes, and how it is written
+NEEDS_ARGUMENTS = {"threshold": (Threshold, "Threshold(threshold, default_value)")}
 
 FUNCTIONS: dict[Callable[..., Any], str] = {}  # those of `minicnn.activations`, and their names
 
@@ -165,9 +170,15 @@ def get(identifier: Any, who: str = "activations") -> ActivationLayer:
     if isinstance(identifier, ActivationLayer):
         return copy.deepcopy(identifier)  # with its own values and parameters
     if isinstance(identifier, dict):
-        return restored(identifier, [*KNOWN.values(), Activation], "activation", who)
+        kinds = [*KNOWN.values(), *(kind for kind, _ in NEEDS_ARGUMENTS.values()), Activation]
+        return restored(identifier, kinds, "activation", who)
     if callable(identifier) and not isinstance(identifier, (type, Layer)):
-        return _by_name(_name_of(identifier, who))
+        identifier = _name_of(identifier, who)
+    if isinstance(identifier, str) and identifier.lower() in NEEDS_ARGUMENTS:
+        raise ValueError(
+            f"{who}: expected activation to have all its arguments, received {identifier!r}. Write "
+            f"{NEEDS_ARGUMENTS[identifier.lower()][1]}"
+        )
     checks.lookup(identifier, KNOWN, "activation", who)
     return _by_name(identifier.lower())
 

@@ -460,3 +460,37 @@ class SparsePlus(Elementwise):
 
     def slope(self, x: Array, y: Array) -> Array:
         return np.clip(x + 1, 0, 2) / 2
+
+
+class Threshold(Elementwise):
+    """y = x where x > threshold, else default_value.
+
+    Why: what does not exceed the threshold is replaced, and no longer learned from: y jumps there,
+    and its slope is taken as 0. Both numbers have to be given, so it cannot be made by its name.
+
+    Parameters
+    ----------
+    threshold, default_value : float
+
+    Examples
+    --------
+    >>> layer = Threshold(0.5, -2.0)
+    >>> layer.forward(np.array([0.0, 0.5, 1.0]))
+    array([-2., -2.,  1.])
+    >>> layer.backward(np.array([3.0, 3.0, 3.0]))
+    array([0., 0., 3.])
+    """
+
+    threshold = Setting(checks.real)
+    default_value = Setting(checks.real)
+
+    def __init__(self, threshold: float, default_value: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.threshold = threshold
+        self.default_value = default_value
+
+    def value(self, x: Array) -> Array:
+        return np.where(x > self.threshold, x, self.default_value)
+
+    def slope(self, x: Array, y: Array) -> Array:
+        return x > self.threshold

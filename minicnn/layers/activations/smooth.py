@@ -14,7 +14,7 @@ from minicnn.layers.base import Array
 from minicnn.settings import Setting
 
 
-def _sigmoid(x: Array) -> Array:
+def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), with all its digits on either side and without an overflow."""
     power = np.exp(-np.abs(x))  # at most 1
     y: Array = np.where(x < 0, power, 1) / (1 + power)
@@ -46,7 +46,7 @@ class Sigmoid(Elementwise):
     """
 
     def value(self, x: Array) -> Array:
-        return _sigmoid(x)
+        return sigmoid(x)
 
     def slope(self, x: Array, y: Array) -> Array:
         return y * (1 - y)
@@ -93,7 +93,7 @@ class Softplus(Elementwise):
         return np.logaddexp(x, 0)
 
     def slope(self, x: Array, y: Array) -> Array:
-        return _sigmoid(x)
+        return sigmoid(x)
 
 
 class Softsign(Elementwise):
@@ -113,10 +113,10 @@ class SiLU(Elementwise):
     """
 
     def value(self, x: Array) -> Array:
-        return x * _sigmoid(x)
+        return x * sigmoid(x)
 
     def slope(self, x: Array, y: Array) -> Array:
-        s = _sigmoid(x)
+        s = sigmoid(x)
         return s * (1 + x * (1 - s))
 
 
@@ -131,7 +131,7 @@ class Mish(Elementwise):
 
     def slope(self, x: Array, y: Array) -> Array:
         t = np.tanh(np.logaddexp(x, 0))
-        return t + x * (1 - t * t) * _sigmoid(x)
+        return t + x * (1 - t * t) * sigmoid(x)
 
 
 class GELU(Elementwise):
@@ -213,7 +213,7 @@ class LogSigmoid(Elementwise):
         return -np.logaddexp(-x, 0)
 
     def slope(self, x: Array, y: Array) -> Array:
-        return _sigmoid(-x)
+        return sigmoid(-x)
 
 
 class TanhShrink(Elementwise):
