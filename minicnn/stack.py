@@ -345,6 +345,9 @@ class Stack(HasSettings, HasWeights):
         for item in items:
             if isinstance(item, Stack):
                 if not item.built:
+                    for leaf in item.leaves:
+                        if leaf.awaits_build:
+                            leaf.set_dtype(self.dtype)
                     item.build(below)
             elif item.awaits_build:
                 item.set_dtype(self.dtype)
@@ -369,7 +372,8 @@ class Stack(HasSettings, HasWeights):
         if len(given) > 1:
             raise ValueError(
                 f"{self.who}: expected layers of one dtype, since their parameters are one vector, "
-                f"received {sorted(map(str, given))}"
+                f"received {sorted(map(str, given))}. Give all of them the same dtype; a layer "
+                "that is built keeps its own"
             )
         return given.pop() if given else np.dtype(config.floatx())  # type: ignore[return-value]
 

@@ -26,6 +26,7 @@ from minicnn.layers import (
 )
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import Adam
+from minicnn.saving import clone_model
 from minicnn.utils import set_random_seed
 
 pytestmark = pytest.mark.both_ways
@@ -285,6 +286,54 @@ def test_a_chain_of_models_three_deep_and_the_gradient_of_all():
     assert [layer.name for layer in model.layers][1] == "middle"
     assert len(model.leaves) == 5
     assert check_model(model, rng.random((3, 2)), np.array([0, 1, 1]), loss=LOSS).ok
+
+
+def in_float64():
+    """A float64 model in which only one layer says so, and models of models that say nothing."""
+    inner = Sequential([BatchNormalization(), Sequential([Dense(4, activation="relu"), ReLU()])])
+    return Sequential([Dense(5, dtype="float64", input_shape=(3,)), inner, Dropout(0.2), Dense(2)])
+
+
+def grown():
+    model = Sequential([Dense(5, dtype="float64")])
+    model.build((None, 3))
+    model.add(Sequential([Dense(4), Sequential([BatchNormalization(), Dense(3)])]))
+    model.add(Dense(2))
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        in_float64,
+        grown,
+        lambda: Sequential([Input((3,), dtype="float64"), Sequential([Dense(4)]), Dense(2)]),
+        lambda: Sequential(in_float64().layers),
+        lambda: Sequential(Sequential([Input((3,), dtype="float64"), in_float64()]).layers),
+        lambda: Sequential.from_config(in_float64().get_config()),
+        lambda: clone_model(in_float64()),
+        lambda: copy.deepcopy(in_float64()),
+    ],
+)
+def test_models_inside_a_model_have_its_float_type(make):
+    model = make()
+    assert {w.dtype for w in model.get_weights()} == {np.dtype("float64")}
+    assert {layer.dtype for layer in model.layers} == {np.dtype("float64")}
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.fit(X[:, :3, 0, 0], X[:, 0, :2, 0], epochs=1, verbose=0)
+    for old, new in zip(before, model.get_weights()):
+        assert (old != new).any()
+    assert model.predict(X[:, :3, 0, 0], verbose=0).dtype == np.float64
+
+
+def test_a_model_that_was_built_keeps_its_float_type():
+    inner = Sequential([Dense(4, input_shape=(5,))])
+    before = inner.get_weights()
+    words = r"one dtype.*\['float32', 'float64'\]. Give all of them the same dtype"
+    with pytest.raises(ValueError, match=words):
+        Sequential([Input((3,)), Dense(5, dtype="float64"), inner])
+    np.testing.assert_array_equal(inner.get_weights()[0], before[0], strict=True)
 
 
 def test_a_model_as_the_first_layer_declares_the_input():
