@@ -670,6 +670,7 @@ KINDS: dict[str, Kind] = {
     "path": NOTHING_ELSE,
     "sha256": TEXT,
     "source": TEXT,
+    "datasets.cifar100.load_data.label_mode": words("fine", "coarse"),
     "n_train": POSITIVE,
     "n_test": POSITIVE,
     "datasets.idx.verify.size": NATURAL,

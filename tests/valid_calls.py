@@ -38,7 +38,7 @@ from minicnn import (
     tuning,
 )
 from minicnn.callbacks import Callback
-from minicnn.datasets import fashion_mnist, idx, synthetic_fashion
+from minicnn.datasets import cifar10, cifar100, fashion_mnist, idx, mnist, synthetic_fashion
 from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
 from minicnn.layers.activations import KNOWN, Function
@@ -616,6 +616,15 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "datasets.fashion_mnist.load_data": lambda: Valid(
             fashion_mnist.load_data, {"path": "folder"}, succeeds=False
         ),
+        "datasets.mnist.load_data": lambda: Valid(
+            mnist.load_data, {"path": "folder"}, succeeds=False
+        ),
+        "datasets.cifar10.load_data": lambda: Valid(
+            cifar10.load_data, {"path": "folder"}, succeeds=False
+        ),
+        "datasets.cifar100.load_data": lambda: Valid(
+            cifar100.load_data, {"label_mode": "fine", "path": "folder"}, succeeds=False
+        ),
         "datasets.synthetic_fashion.load_data": of_function(
             synthetic_fashion.load_data, n_train=3, n_test=2
         ),
@@ -748,8 +757,11 @@ MODULES = (
     "callbacks",
     "config",
     "datasets",
+    "datasets.cifar10",
+    "datasets.cifar100",
     "datasets.fashion_mnist",
     "datasets.idx",
+    "datasets.mnist",
     "datasets.synthetic_fashion",
     "gradcheck",
     "initializers",
@@ -775,7 +787,7 @@ NOT_CALLED: dict[str, str] = {
     "callbacks.base.checked": "the check itself",
     "config.float_dtype": "the check itself",
     "reports.class_labels": "the check itself",
-    "datasets.fashion_mnist.DataFile": "the table of the files",
+    "datasets.idx.pieces": "of the readers of files",
     "gradcheck.result.*": "results, which the checks make",
     "tuning.LearningRateRange*": "a result, which find_learning_rate makes",
     "layers.*.seek": "of the engine",

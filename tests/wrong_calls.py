@@ -44,7 +44,7 @@ from argument_kinds import is_integer, is_real, kind_of
 from valid_calls import CALLS, Assign, Valid
 
 import minicnn
-from minicnn.datasets import fashion_mnist
+from minicnn.datasets import cifar10, cifar100, fashion_mnist, mnist
 
 SECONDS = 120.0  # that a call may take: its kernels may have to be compiled, on a busy machine
 MEMORY = 4 << 30  # bytes beyond what is in use at the start
@@ -568,7 +568,7 @@ class Subject:
         meant: tuple[type[BaseException], ...] = (TypeError, ValueError)
         if legitimate:  # numbers that are right one by one may still be too much together
             meant = (*meant, FloatingPointError)
-        if any(argument == "path" for argument, _ in call.changes):
+        if any(argument in ("path", "label_mode") for argument, _ in call.changes):
             meant = (*meant, OSError)
         if not isinstance(error, meant):
             return "other error"
@@ -740,7 +740,9 @@ def harmless() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         places = dict.fromkeys(("HOME", "MINICNN_CACHE", "KERAS_HOME"), folder)
         stack.enter_context(unittest.mock.patch.dict(os.environ, places))
-        stack.enter_context(unittest.mock.patch.object(fashion_mnist, "MIRRORS", ()))
+        for module in cifar10, cifar100, fashion_mnist, mnist:
+            stack.enter_context(unittest.mock.patch.object(module, "MIRRORS", ()))
+        stack.enter_context(unittest.mock.patch.object(mnist, "IDX_MIRRORS", ()))
         stack.callback(os.chdir, os.getcwd())
         os.chdir(folder)
         with contextlib.suppress(ImportError, OSError, ValueError):

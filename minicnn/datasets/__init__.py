@@ -1,5 +1,5 @@
-"""Data to learn from: the real Fashion-MNIST, and a drawn set for machines without it."""
+"""Data to learn from: real pictures, and a drawn set for machines without them."""
 
-from minicnn.datasets import fashion_mnist, synthetic_fashion
+from minicnn.datasets import cifar10, cifar100, fashion_mnist, mnist, synthetic_fashion
 
-__all__ = ["fashion_mnist", "synthetic_fashion"]
+__all__ = ["cifar10", "cifar100", "fashion_mnist", "mnist", "synthetic_fashion"]

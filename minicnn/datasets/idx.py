@@ -101,7 +101,7 @@ def parse_idx(
     if packed and header + size > DENSEST * len(data):
         raise DatasetCorrupt(f"{expected}, received {len(data)} packed bytes, too few for as many")
     content = bytearray()  # grows with what comes, since a header can claim anything
-    for piece in _pieces(data, header + size + 1, source):
+    for piece in pieces(data, header + size + 1, source):
         content += piece
     received = (len(content) if packed else len(data)) - header
     if received != size:
@@ -156,13 +156,14 @@ def verify(data: bytes, sha256: str, source: str, *, size: int | None = None) ->
     try:
         _beginning(data, source)
         if whole:
-            for _ in _pieces(data, SEARCHED, source):
+            for _ in pieces(data, SEARCHED, source):
                 pass
     except DatasetCorrupt as error:
         raise DatasetCorrupt(f"{error} ({hashes})") from None
+    twins = ": MNIST's digits and Fashion-MNIST's clothes go by the same names"
     raise DatasetCorrupt(
-        f"{source}: {hashes}. The file is damaged, or it is another one: MNIST's digits go by the "
-        "same names"
+        f"{source}: {hashes}. The file is damaged, or it is another one"
+        + (twins if "-ubyte" in source else "")
     )
 
 
@@ -198,18 +199,18 @@ def _checked_shape(shape: Any) -> tuple[int | None, ...]:
 def _beginning(data: bytes, source: str) -> bytes:
     """The first bytes of the content, unpacked; refuses what cannot be idx."""
     if not data:
-        raise DatasetCorrupt(f"{source}: expected an idx file, received an empty file")
-    beginning = b"".join(_pieces(data, BEGINNING, source))
+        raise DatasetCorrupt(f"{source}: expected a data file, received an empty file")
+    beginning = b"".join(pieces(data, BEGINNING, source))
     start = beginning.lower()
     if b"<html" in start or b"<!doctype html" in start:
         raise DatasetCorrupt(
-            f"{source}: expected an idx file, but this is an HTML page: the server sent a login, "
+            f"{source}: expected a data file, but this is an HTML page: the server sent a login, "
             "an error or a preview instead of the data"
         )
     return beginning
 
 
-def _pieces(data: bytes, limit: int, source: str) -> Iterator[bytes | memoryview]:
+def pieces(data: bytes, limit: int, source: str) -> Iterator[bytes | memoryview]:
     """The first `limit` bytes of the content in pieces, unpacked where the file is gzip.
 
     Takes exactly one gzip member: the gzip module would take an empty file for no data, and a
