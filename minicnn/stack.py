@@ -343,14 +343,13 @@ class Stack(HasSettings, HasWeights):
     def _build_items(self, items: list[Item], below: Shape) -> None:
         """Build layers in a row, for inputs of the shape `below`."""
         for item in items:
+            for leaf in leaves_of([item]):
+                if leaf.awaits_build:
+                    leaf.set_dtype(self.dtype)
             if isinstance(item, Stack):
                 if not item.built:
-                    for leaf in item.leaves:
-                        if leaf.awaits_build:
-                            leaf.set_dtype(self.dtype)
                     item.build(below)
             elif item.awaits_build:
-                item.set_dtype(self.dtype)
                 item.rng = self.rng
                 item.build(below)
             below = shapes_along(leaves_of([item]), below)[-1]
