@@ -20,13 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, optimizers, seeds
-from minicnn.items import (
-    checked_items,
-    fits,
-    leaves_of,
-    shapes_along,
-    unchanged_on_error,
-)
+from minicnn.items import checked_items, fits, leaves_of, shapes_along, unchanged_on_error
 from minicnn.layers import contents
 from minicnn.layers.arrays import checked_weights
 from minicnn.layers.base import Layer, Shape, penalties
