@@ -178,7 +178,7 @@ class Sequential(Savable):
             if layer.activity_regularizer is not None:
                 penalty = self._penalties[layer] = OutputPenalty(layer)
                 x = penalty.forward(x)
-                layer._activity = penalty.penalty
+                layer.activity_penalty = penalty.penalty
         return x
 
     def backward(self, dy: Array) -> Array:

@@ -50,7 +50,9 @@ class Savable(Compiled):
         checks.expect_defaults({"zipped": zipped}, {"zipped": (None, True)}, "save()")
         saving.save_model(self, filepath, overwrite)
 
-    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+    def save_weights(
+        self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None
+    ) -> None:
         """Write the weights to a `.weights.h5` file, as Keras does, or to a `.npz` file.
 
         A `.weights.h5` file also holds the optimizer's variables, if the model is compiled. A
@@ -59,9 +61,11 @@ class Savable(Compiled):
         Raises ValueError before the model is built or for another ending, FileExistsError if there
         is a file and `overwrite` is False, OSError where nothing can be written.
         """
+        given = {"max_shard_size": max_shard_size}
+        checks.expect_defaults(given, {"max_shard_size": (None,)}, "save_weights()")
         saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **keras: Any) -> None:
         """Set the weights from a `.weights.h5`, `.keras` or `.npz` file, of minicnn or of Keras.
 
         The layers of the first two are found by class and order, whatever their names; arrays of a
@@ -82,6 +86,8 @@ class Savable(Compiled):
             Before the model is built; `saving.SavedFileError` if the file is damaged or does not
             fit. The model is unchanged then.
         """
+        instead = {"by_name": "Arrays of a .npz file are found by their names"}
+        checks.expect_defaults(keras, {"by_name": (False,)}, "load_weights()", instead)
         saving.load_weights(self, filepath, skip_mismatch)
 
     def export(self, filepath: Any, format: str = "onnx", **keras: Any) -> None:
@@ -128,6 +134,11 @@ class Savable(Compiled):
         with saving.custom_object_scope(custom_objects):
             return saved_config.sequential_of(cls, config)  # type: ignore[arg-type]
 
-    def to_json(self) -> str:
-        """The layers' settings as JSON, without weights, for `models.model_from_json`."""
-        return json_text.to_json(saved_config.model_to_keras(self))
+    def to_json(self, **kwargs: Any) -> str:
+        """The layers' settings as JSON, without weights, for `models.model_from_json`.
+
+        `kwargs` go to `json.dumps`: indent=2, say. Raises TypeError for others, and for settings
+        that JSON cannot hold.
+        """
+        described = saved_config.model_to_keras(self)
+        return json_text.to_json(described, **kwargs)

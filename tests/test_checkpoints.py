@@ -367,6 +367,52 @@ def test_a_state_that_was_changed_behind_right_checksums(tmp_path):
     assert refused > 20  # others are numbers that could have been saved
 
 
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (b"[" * 10**5 + b"]" * 10**5, "levels deep"),
+        (b"[" + b"[]," * 10**6 + b"1]", "lists and dicts"),
+        (b'{"array of": "O", "shape": [1], "bits": ""}', "damaged"),
+        (b'{"array of": "f8", "shape": [1125899906842624], "bits": ""}', "damaged"),
+        (b'{"kind": "deque", "items": [], "most": -1}', "damaged"),
+        (b"[]", "damaged"),
+    ],
+)
+def test_hostile_states(state, message, tmp_path):
+    with pytest.raises(Killed):
+        trained(made(), [BackupAndRestore(tmp_path), KillAt(1, 3)])
+    latest = tmp_path / "latest.keras"
+    members = {name: bytes(part) for name, part in archive.unpacked(latest.read_bytes()).items()}
+    members[archive.RUN] = state
+    private = json.loads(members.pop(archive.PRIVATE))
+    private["sha256"] = archive.sha256(members)
+    members[archive.PRIVATE] = json.dumps(private).encode()
+    latest.write_bytes(archive.packed(members))
+    with pytest.raises(SavedFileError, match=message):
+        trained(made(), [BackupAndRestore(tmp_path), KillAt(9)])
+
+
+def test_a_state_of_too_many_parts_is_refused_when_it_is_written(tmp_path):
+    class Collects(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.all = [[]] * 200_000
+
+    with pytest.raises(ValueError, match="fit: the states of callbacks cannot be kept"):
+        trained(made(), [Collects(), BackupAndRestore(tmp_path)], epochs=1)
+
+
+def test_a_folder_that_another_run_clears(tmp_path):
+    class Removes(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            for file in tmp_path.glob("*"):
+                file.unlink()
+            if tmp_path.exists():
+                tmp_path.rmdir()
+
+    backup = BackupAndRestore(tmp_path, double_checkpoint=True)
+    assert trained(made(), [Removes(), backup], epochs=3).epoch == [0, 1, 2]
+
+
 def test_a_backup_that_does_not_fit_is_refused_and_nothing_changes(tmp_path):
     backup = BackupAndRestore(tmp_path, delete_checkpoint=False)
     trained(made(), [backup], epochs=1)

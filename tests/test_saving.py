@@ -296,6 +296,16 @@ def test_json_and_clones():
     assert wider.layers[1].filters == 8
 
 
+def test_json_in_the_form_that_is_asked_for():
+    model = network()
+    text = model.to_json(indent=2, sort_keys=True)
+    assert text.startswith('{\n  "build_config"')
+    assert json.loads(text) == json.loads(model.to_json())
+    assert models.model_from_json(text).get_config() == model.get_config()
+    with pytest.raises(TypeError, match="ident"):
+        model.to_json(ident=2)
+
+
 def test_models_that_are_not_built(tmp_path):
     model = Sequential([Dense(3), Dropout(0.1)])
     with pytest.warns(UserWarning, match="not built"):
@@ -388,6 +398,49 @@ def test_paths_and_arguments_that_do_not_fit(tmp_path):
     with pytest.raises(TypeError, match="learning_rate"):
         network(optimizer=SGD(lambda: 0.1)).save(tmp_path / "model.keras")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["absent.keras"]
+
+
+@pytest.mark.parametrize("ending", [".h5", ".hdf5"])
+def test_the_format_of_keras_2(ending, tmp_path):
+    path = tmp_path / f"model{ending}"
+    path.write_bytes(b"\x89HDF")
+    model = network()
+    for call in (models.load_model, model.save, model.save_weights, model.load_weights):
+        with pytest.raises(ValueError, match=f"{ending} is Keras 2's format; Keras loads it"):
+            call(path)
+
+
+def test_arguments_of_keras_s_that_are_not_here(tmp_path):
+    model = network()
+    model.save_weights(tmp_path / "w.weights.h5", max_shard_size=None)
+    model.load_weights(tmp_path / "w.weights.h5", by_name=False)
+    with pytest.raises(ValueError, match="max_shard_size can only be None"):
+        model.save_weights(tmp_path / "w.weights.h5", max_shard_size=1.0)
+    with pytest.raises(ValueError, match="by_name can only be False"):
+        model.load_weights(tmp_path / "w.weights.h5", by_name=True)
+    with pytest.raises(TypeError, match="by_order"):
+        model.load_weights(tmp_path / "w.weights.h5", by_order=True)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "\u00e4", "a.b c", "n" * 5000])
+def test_strange_names_of_layers(name, tmp_path):
+    model = Sequential([Input((4,)), Dense(2, name=name)], name=name)
+    other = round_trip(model, tmp_path)
+    assert (other.name, other.layers[0].name) == (name, name)
+    for file in ("w.weights.h5", "w.npz"):
+        model.save_weights(tmp_path / file)
+        other.load_weights(tmp_path / file)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_names_that_no_file_can_hold(name, tmp_path):
+    for model in (
+        Sequential([Input((4,)), Dense(2, name=name)]),
+        Sequential([Input((4,)), Dense(2)], name=name),
+    ):
+        with pytest.raises(ValueError, match=r"save: expected names .* received '.*Give another"):
+            model.save(tmp_path / "model.keras")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_holds_keras_s_members_and_one_more(tmp_path):

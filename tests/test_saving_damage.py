@@ -483,6 +483,14 @@ def test_nothing_is_unpickled(tmp_path):
     assert marker.exists()  # the test can fail
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_large_file_of_another_kind_is_not_read(ending, tmp_path):
+    path = tmp_path / f"large{ending}"
+    with path.open("wb") as file:
+        file.truncate(10**11)  # without taking room
+    expect_refused(path, "HDF5|zip archive")
+
+
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "fifo.keras")
     with pytest.raises(SavedFileError, match="device"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 from pathlib import Path
@@ -224,8 +225,9 @@ class BackupAndRestore(RunCallback):
 
     def _write(self, run: Run) -> None:
         Path(self.backup_dir).mkdir(parents=True, exist_ok=True)
-        if self.double_checkpoint and self._latest.exists():
-            os.replace(self._latest, self._previous)
+        if self.double_checkpoint:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self._latest, self._previous)
         run.save(self._latest)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -233,6 +235,5 @@ class BackupAndRestore(RunCallback):
             return
         for file in (self._latest, self._previous):
             file.unlink(missing_ok=True)
-        folder = Path(self.backup_dir)
-        if folder.is_dir() and not any(folder.iterdir()):  # nothing of the user's in it
-            folder.rmdir()
+        with contextlib.suppress(OSError):  # something of the user's is in it
+            Path(self.backup_dir).rmdir()

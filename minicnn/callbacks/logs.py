@@ -53,12 +53,12 @@ class CSVLogger(Callback):
         self.append = append
         self.keys: list[str] | None = None
         self.before = ""  # what the file held
-        self.rows: list[dict[str, Any]] = []  # of this run
+        self.written = ""  # in this run
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         file = Path(self.filename)
         self.before = _text(file) if self.append and file.exists() else ""
-        self.keys, self.rows = None, []
+        self.keys, self.written = None, ""
         self._write("", "a" if self.append else "w")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -68,22 +68,22 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):
                 self.keys += [f"val_{key}" for key in self.keys]
-        self.rows.append({"epoch": epoch, **{key: logs.get(key, "NA") for key in self.keys}})
-        self._write(self._lines(self.rows[-1:], header=header), "a")
+        row = {"epoch": epoch, **{key: logs.get(key, "NA") for key in self.keys}}
+        lines = self._lines(row, header=header and not self.before)
+        self.written += lines
+        self._write(lines, "a")
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Rewrite the file from the saved rows: epochs after them will be run again."""
         super().set_state(state)
-        self._write(self.before + self._lines(self.rows, header=True), "w")
+        self._write(self.before + self.written, "w")
 
-    def _lines(self, rows: list[dict[str, Any]], *, header: bool) -> str:
-        if self.keys is None:
-            return ""
+    def _lines(self, row: dict[str, Any], *, header: bool) -> str:
         text = io.StringIO()
-        writer = csv.DictWriter(text, ["epoch", *self.keys], delimiter=self.separator)
-        if header and not self.before:
+        writer = csv.DictWriter(text, list(row), delimiter=self.separator)
+        if header:
             writer.writeheader()
-        writer.writerows(rows)
+        writer.writerow(row)
         return text.getvalue()
 
     def _write(self, text: str, mode: str) -> None:

@@ -55,7 +55,7 @@ def conv2d(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
     x = graph.channels_first(x)
     # (K_h, K_w, C_in / groups, C_out) to (C_out, C_in / groups, K_h, K_w)
     W = graph.constant(layer.params["W"].transpose(3, 2, 0, 1), "kernel")
-    window = _window(layer._windows(x.shape), *x.shape[1:3])
+    window = _window(layer.windows(x.shape), *x.shape[1:3])
     z = graph.node("Conv", x.name, W, *_bias(graph, layer), group=layer.groups, **window)
     return activated(graph, layer, Value(z, y_shape, x.order))
 
@@ -64,7 +64,7 @@ def _depthwise(graph: Graph, layer: Any, x: Value, W: Array, bias: list[str]) ->
     *_, C_in, M = W.shape
     # (K_h, K_w, C_in, M) to (C_in * M, 1, K_h, K_w), a group for each channel
     kernel = W.transpose(2, 3, 0, 1).reshape(C_in * M, 1, *W.shape[:2])
-    window = _window(layer._windows(x.shape), *x.shape[1:3])
+    window = _window(layer.windows(x.shape), *x.shape[1:3])
     name = graph.constant(kernel, "depthwise_kernel")
     return graph.node("Conv", x.name, name, *bias, group=C_in, **window)
 
@@ -85,7 +85,7 @@ def separable_conv2d(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Valu
 
 def conv2d_transpose(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
     x = graph.channels_first(x)
-    win, (_, H_out, W_out, _) = layer._windows_of_y(x.shape)
+    win, (_, H_out, W_out, _) = layer.windows_of_y(x.shape)
     # (K_h, K_w, C_out, C_in) to (C_in, C_out, K_h, K_w)
     W = graph.constant(layer.params["W"].transpose(3, 2, 0, 1), "kernel")
     pads, more = [win.P_top, win.P_left], []
@@ -134,13 +134,13 @@ def dense(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
 
 def max_pooling(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
     x = graph.channels_first(x)
-    window = _window(layer._windows(x.shape), *x.shape[1:3], dilated=False)
+    window = _window(layer.windows(x.shape), *x.shape[1:3], dilated=False)
     return Value(graph.node("MaxPool", x.name, **window), y_shape, x.order)
 
 
 def average_pooling(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
     x = graph.channels_first(x)
-    window = _window(layer._windows(x.shape), *x.shape[1:3], dilated=False)
+    window = _window(layer.windows(x.shape), *x.shape[1:3], dilated=False)
     y = graph.node("AveragePool", x.name, count_include_pad=0, **window)
     return Value(y, y_shape, x.order)
 
@@ -165,7 +165,7 @@ def _scaled_and_shifted(graph: Graph, layer: Any, x_hat: Value, axes: tuple[int,
 
 
 def batch_normalization(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
-    axes = layer._axes(x.shape)
+    axes = layer.axes_in(x.shape)
     mean, variance = layer.state["moving_mean"], layer.state["moving_variance"]
     if len(axes) == 1 and x.at(axes[0]) == 1:
         gamma = layer.params.get("gamma", np.ones_like(mean))
@@ -193,7 +193,7 @@ def _over_root_mean_square(graph: Graph, x: Value, axes: list[int], epsilon: flo
 
 
 def layer_normalization(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
-    axes = layer._axes(x.shape)
+    axes = layer.axes_in(x.shape)
     x_hat = _standardized(graph, x, sorted(x.at(axis) for axis in axes), layer.epsilon)
     return _scaled_and_shifted(graph, layer, x_hat, axes)
 
@@ -208,10 +208,10 @@ def rms_normalization(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Val
 def group_normalization(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
     if x.rows is not None:
         x = graph.plain(x)
-    (axis,) = layer._axes(x.shape)
+    (axis,) = layer.axes_in(x.shape)
     at = x.at(axis)
     C = int(x.shape[axis])
-    groups = layer._count(C)
+    groups = layer.groups_of(C)
     held = [0, *x.held]
     # the channels' axis becomes two, and the mean is taken over all but the first of them
     apart = graph.as_sizes(x.name, [*held[1:at], groups, C // groups, *held[at + 1 :]])
@@ -236,7 +236,7 @@ def unit_normalization(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Va
 
 def normalization(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
     like = np.broadcast_to(graph.dtype.type(0), (1, *x.shape[1:]))
-    mean, deviation = layer._scale(like)
+    mean, deviation = layer.mean_and_deviation(like)
     mean, deviation = (
         graph.beside(x, values, name) for name, values in (("mean", mean), ("deviation", deviation))
     )
@@ -318,7 +318,7 @@ def up_sampling(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
 
 def to_size(graph: Graph, layer: ToSize, x: Value, y_shape: Shape) -> Value:
     """Resizing, and outside of training CenterCrop and RandomCrop: cut, surrounded, resized."""
-    (rows, columns), (top, left) = layer._part(*x.shape[1:3])
+    (rows, columns), (top, left) = layer.part_of(*x.shape[1:3])
     x = _cut(graph, x, (rows.start, rows.stop), (columns.start, columns.stop))
     if (top, left) != (0, 0):
         H, W = x.shape[1:3]

@@ -488,7 +488,7 @@ def _scaled(
 
 def _expect_channels(layer: Any, shape: Shape, rows: Array | None, who: str) -> None:
     """Raise ValueError unless the layer's channels are those that its module has in PyTorch."""
-    if layer._axes(shape) != (len(shape) - 1,):
+    if layer.axes_in(shape) != (len(shape) - 1,):
         raise ValueError(
             f"{who}: expected the last axis to be that of the channels, received {layer.who} with "
             f"axis={layer.axis}"

@@ -148,7 +148,7 @@ class Layer(Replicable, Configured, HasWeights):
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}  # by table and key
         self._cache: Any = None
         self._y_shape: Shape | None = None
-        self._activity: float | None = None  # penalty on y of the last call
+        self.activity_penalty: float | None = None  # penalty on y of the last call
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what could not take the place of a table or of an inner layer."""
@@ -375,10 +375,10 @@ class Layer(Replicable, Configured, HasWeights):
                 "functional API: put layers together as Sequential([Input(shape), Dense(10)])"
             )
         y = self.forward(x, checks.boolean(training, "training", self.who))
-        self._activity = None
+        self.activity_penalty = None
         if self.activity_regularizer is not None:
             penalty = regularizers.penalty(self.activity_regularizer, y, self.who)
-            self._activity = penalty / len(y)
+            self.activity_penalty = penalty / len(y)
         return y
 
     @property
@@ -490,7 +490,7 @@ def penalties(layers: list[Layer]) -> list[float]:
     """The penalties of layers and of those inside them: on outputs, then on parameters."""
     inside = [one for layer in layers for one in layers_inside(layer)]
     regular = [one for one in inside if one.activity_regularizer is not None]
-    found = [one._activity for one in regular if one._activity is not None]
+    found = [one.activity_penalty for one in regular if one.activity_penalty is not None]
     for one in inside:
         for key, regularizer in one.regularizers.items() if one.trainable else ():
             found.append(regularizers.penalty(regularizer, one.params[key], one.who))

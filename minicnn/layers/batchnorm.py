@@ -144,7 +144,7 @@ class BatchNormalization(NormalizingLayer):
     def forward(self, x: Array, training: bool = False) -> Array:
         training = checks.boolean(training, "training", self.who)
         x = self._input(x)
-        channels = self._axes(x.shape)
+        channels = self.axes_in(x.shape)
         others = tuple(k for k in range(x.ndim) if k not in channels)
         along = only(channels, x.shape)  # gamma's shape beside x: (1, 1, 1, C) for images
         training = training and self.trainable

@@ -41,7 +41,7 @@ R = TypeVar("R", bound="Replicable")
 
 PLAIN = (type(None), bool, int, float, str, np.dtype)  # never changed, so never copied
 SEQUENCES = (list, tuple, set, frozenset, deque)
-OF_ONE_PASS = ("_cache", "_y_shape", "_activity")
+OF_ONE_PASS = ("_cache", "_y_shape", "activity_penalty")
 # what training and the place in the batch change, unlike settings
 CHANGING = ("params", "grads", "state", "rng", "_step", "_sample", *OF_ONE_PASS)
 WORKER = "worker"  # key in deepcopy's memo, whose other keys are ids: the copy is for a worker

@@ -64,7 +64,8 @@ class ConvolutionLayer(activations.ActivatedLayer):
                 constraint=self.bias_constraint,
             )
 
-    def _windows(self, input_shape: Shape) -> Windows:
+    def windows(self, input_shape: Shape) -> Windows:
+        """Where the windows lie on an input of that shape."""
         return windows(
             input_shape,
             self.kernel_size,
@@ -268,7 +269,7 @@ class Conv2D(ConvolutionLayer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         self._check_together()
-        win = self._windows(input_shape)
+        win = self.windows(input_shape)
         if input_shape[-1] % self.groups:
             raise ValueError(
                 f"{self.who}: expected the number of input channels to be evenly divisible by "
@@ -281,7 +282,7 @@ class Conv2D(ConvolutionLayer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        win = self._windows(x.shape)
+        win = self.windows(x.shape)
         W = in_groups(self.params["W"].reshape(-1, 1, self.filters), self.groups)
 
         cols = in_groups(im2col(x, win), self.groups)  # one window a row

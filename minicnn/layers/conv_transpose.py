@@ -188,7 +188,7 @@ class Conv2DTranspose(ConvolutionLayer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         self._check_together()
-        _, shape = self._windows_of_y(input_shape)
+        _, shape = self.windows_of_y(input_shape)
         if min(shape[1:3]) < 1:
             raise ValueError(
                 f"{self.who}: expected an output of at least one cell, received input of shape "
@@ -199,7 +199,7 @@ class Conv2DTranspose(ConvolutionLayer):
             self._expect_channels(input_shape, self.params["W"].shape[3])
         return self.activation.output_shape(shape)
 
-    def _windows_of_y(self, input_shape: Shape) -> tuple[Windows, Shape]:
+    def windows_of_y(self, input_shape: Shape) -> tuple[Windows, Shape]:
         """The windows on y, one for each cell of x, and the shape of y."""
         H_in, W_in, _ = image_shape(input_shape, self.who)
         (K_h, K_w), (S_h, S_w), (D_h, D_w) = self.kernel_size, self.strides, self.dilation_rate
@@ -211,7 +211,7 @@ class Conv2DTranspose(ConvolutionLayer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        win, y_shape = self._windows_of_y(x.shape)
+        win, y_shape = self.windows_of_y(x.shape)
         rows = x.reshape(-1, x.shape[3])
         W = self.params["W"].reshape(-1, x.shape[3])
 

@@ -151,7 +151,7 @@ class DepthwiseConv2D(ConvolutionLayer):
         super().build(input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        win = self._windows(input_shape)
+        win = self.windows(input_shape)
         if self.built:
             self._expect_channels(input_shape, self.params["W"].shape[2])
         z_shape = input_shape[0], win.H_out, win.W_out, input_shape[-1] * self.depth_multiplier
@@ -159,7 +159,7 @@ class DepthwiseConv2D(ConvolutionLayer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        win = self._windows(x.shape)
+        win = self.windows(x.shape)
         z = depthwise(x, self.params["W"], win)
         if self.use_bias:
             z += self.params["b"]
@@ -314,7 +314,7 @@ class SeparableConv2D(ConvolutionLayer):
         super().build(input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        win = self._windows(input_shape)
+        win = self.windows(input_shape)
         if self.built:
             self._expect_channels(input_shape, self.params["depthwise_kernel"].shape[2])
         z_shape = input_shape[0], win.H_out, win.W_out, self.filters
@@ -322,7 +322,7 @@ class SeparableConv2D(ConvolutionLayer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        win = self._windows(x.shape)
+        win = self.windows(x.shape)
         D, P = self.params["depthwise_kernel"], self.params["pointwise_kernel"][0, 0]
         u = depthwise(x, D, win)
         z = u.reshape(-1, len(P)) @ P

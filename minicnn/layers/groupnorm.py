@@ -119,8 +119,8 @@ class GroupNormalization(NormalizingLayer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         y_shape = super().output_shape(input_shape)
-        C = input_shape[self._axes(input_shape)[0]]
-        if C % self._count(C):
+        C = input_shape[self.axes_in(input_shape)[0]]
+        if C % self.groups_of(C):
             raise ValueError(
                 f"{self.who}: expected the {C} channels on axis {self.axis} to be evenly divisible "
                 f"by groups, received groups={self.groups} and input of shape "
@@ -128,14 +128,15 @@ class GroupNormalization(NormalizingLayer):
             )
         return y_shape
 
-    def _count(self, C: int) -> int:
+    def groups_of(self, C: int) -> int:
+        """The number of groups that C channels are in."""
         return C if self.groups == -1 else self.groups
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        (axis,) = self._axes(x.shape)
+        (axis,) = self.axes_in(x.shape)
         along = only((axis,), x.shape)
-        groups = self._count(x.shape[axis])
+        groups = self.groups_of(x.shape[axis])
         apart = (*x.shape[:axis], groups, -1, *x.shape[axis + 1 :])  # the shape in groups
         d, _, var = centered(x.reshape(apart), tuple(k for k in range(1, x.ndim + 1) if k != axis))
         inverse = (1 / np.sqrt(var + self.epsilon)).astype(x.dtype)

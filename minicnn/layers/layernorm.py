@@ -111,7 +111,7 @@ class LayerNormalization(NormalizingLayer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        axes = self._axes(x.shape)
+        axes = self.axes_in(x.shape)
         along = only(axes, x.shape)
         d, _, var = centered(x, axes)
         inverse = (1 / np.sqrt(var + self.epsilon)).astype(x.dtype)

@@ -156,13 +156,13 @@ class NormalizingLayer(Layer):
         self.beta_constraint = beta_constraint
         self.gamma_constraint = gamma_constraint
 
-    def _axes(self, input_shape: Shape) -> tuple[int, ...]:
+    def axes_in(self, input_shape: Shape) -> tuple[int, ...]:
         """`axis`, counted from the first one: where gamma and beta have their numbers."""
         return axes_of(self.axis, input_shape, self.who)
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))
-        self._add_arrays(tuple(input_shape[k] for k in self._axes(input_shape)))
+        self._add_arrays(tuple(input_shape[k] for k in self.axes_in(input_shape)))
         super().build(input_shape)
 
     def _add_arrays(self, sizes: tuple[int, ...]) -> None:
@@ -185,7 +185,7 @@ class NormalizingLayer(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         expect_samples(input_shape, self.who)
-        sizes = tuple(input_shape[k] for k in self._axes(input_shape))
+        sizes = tuple(input_shape[k] for k in self.axes_in(input_shape))
         held = self.params.get("gamma", self.params.get("beta", self.state.get("moving_mean")))
         if self.built and held is not None:
             expect_sizes(held.shape, sizes, self.axis, input_shape, self.who)

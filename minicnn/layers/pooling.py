@@ -40,10 +40,11 @@ class _Pooling2D(Layer):
         self.padding = padding
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        win = self._windows(input_shape)
+        win = self.windows(input_shape)
         return input_shape[0], win.H_out, win.W_out, input_shape[3]
 
-    def _windows(self, input_shape: Shape) -> Windows:
+    def windows(self, input_shape: Shape) -> Windows:
+        """Where the windows lie on an input of that shape."""
         return windows(input_shape, self.pool_size, self.strides, self.padding, self.who)
 
 
@@ -103,7 +104,7 @@ class MaxPooling2D(_Pooling2D):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        win = self._windows(x.shape)
+        win = self.windows(x.shape)
         y = np.empty((len(x), win.H_out, win.W_out, x.shape[3]), x.dtype)
         argmax = np.empty(y.shape, np.int32)  # place of the largest cell in its window
         kernels.max_pool(x, *win[:6], y, argmax)
@@ -172,7 +173,7 @@ class AveragePooling2D(_Pooling2D):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        win = self._windows(x.shape)
+        win = self.windows(x.shape)
         y = np.empty((len(x), win.H_out, win.W_out, x.shape[3]), x.dtype)
         kernels.average_pool(x, *win[:6], y)
         self._cache = x.shape, win

@@ -129,7 +129,7 @@ class ToSize(Layer):
         top, left = (H - h) // 2, (W - w) // 2
         return slice(top, top + h), slice(left, left + w)
 
-    def _part(self, H: int, W: int) -> tuple[Cut, tuple[int, int]]:
+    def part_of(self, H: int, W: int) -> tuple[Cut, tuple[int, int]]:
         """What is taken of an image outside of training, and what is put around that.
 
         The latter as rows above and below it, and columns on either side.
@@ -138,7 +138,7 @@ class ToSize(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        return self._from_part(x, *self._part(*x.shape[1:3]))
+        return self._from_part(x, *self.part_of(*x.shape[1:3]))
 
     def _from_part(self, x: Array, cut: Cut, around: tuple[int, int] = (0, 0)) -> Array:
         (rows, columns), (top, left) = cut, around
@@ -221,7 +221,7 @@ class Resizing(ToSize):
                 "Choose one"
             )
 
-    def _part(self, H: int, W: int) -> tuple[Cut, tuple[int, int]]:
+    def part_of(self, H: int, W: int) -> tuple[Cut, tuple[int, int]]:
         cut = self._cut(H, W) if self.crop_to_aspect_ratio else (slice(0, H), slice(0, W))
         if not self.pad_to_aspect_ratio:
             return cut, (0, 0)
@@ -257,7 +257,7 @@ class CenterCrop(ToSize):
         self.height = height
         self.width = width
 
-    def _part(self, H: int, W: int) -> tuple[Cut, tuple[int, int]]:
+    def part_of(self, H: int, W: int) -> tuple[Cut, tuple[int, int]]:
         if self.height > H or self.width > W:
             return self._cut(H, W), (0, 0)
         top, left = (H - self.height) // 2, (W - self.width) // 2

@@ -197,7 +197,7 @@ class Normalization(Layer):
         for key, values in found.items():
             self.state[key][...] = values
 
-    def _scale(self, x: Array) -> tuple[Array, Array]:
+    def mean_and_deviation(self, x: Array) -> tuple[Array, Array]:
         """Mean and deviation in a shape that stretches over x."""
         kept = _kept(self.axis, x.shape, self.who)
         found = (self.mean, self.variance)
@@ -211,7 +211,7 @@ class Normalization(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        mean, deviation = self._scale(x)
+        mean, deviation = self.mean_and_deviation(x)
         self._cache = (1 / deviation if not self.invert else deviation,)
         y: Array = mean + x * deviation if self.invert else (x - mean) / deviation
         return y

@@ -73,10 +73,15 @@ def members(file: bytes, known: Collection[str] | None = None) -> dict[str, memo
     return found
 
 
+def expect_end(end: bytes) -> None:
+    """Raise SavedFileError unless these are the last bytes of a zip archive."""
+    if len(end) < END.size or end[:4] != b"PK\x05\x06":
+        raise SavedFileError("it is no .keras file, which is a zip archive, or its end is missing")
+
+
 def _listed(file: bytes) -> int:
     """How many members the archive has, before all of them are listed."""
-    if len(file) < END.size or file[-END.size :][:4] != b"PK\x05\x06":
-        raise SavedFileError("it is no .keras file, which is a zip archive, or its end is missing")
+    expect_end(file[-END.size :])
     _, disk, first_disk, here, count, size, start, comment = END.unpack(file[-END.size :])
     if (disk, first_disk, comment) != (0, 0, 0) or here != count:
         raise SavedFileError("its list of members is damaged")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks
+from minicnn.saving import json_text
 from minicnn.saving.errors import SavedFileError
 
 ARRAY = "array of"  # the key that an array is known by
@@ -18,12 +19,19 @@ KINDS: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset, "d
 
 
 def encoded(state: Any) -> bytes:
-    """Raises TypeError for a state that holds anything else."""
-    return json.dumps(_plain(state)).encode()  # NaN and infinity are written as JavaScript does
+    """Raises TypeError for a state that holds anything else, ValueError for one that is too deep or
+    of too many parts to be read."""
+    content = json.dumps(_plain(state)).encode()  # NaN and infinity are written as JavaScript does
+    try:
+        json_text.expect_few_brackets(content)
+    except SavedFileError as error:
+        raise ValueError(f"fit: the states of callbacks cannot be kept: {error}") from error
+    return content
 
 
 def decoded(content: bytes | memoryview) -> Any:
     """What was encoded. Raises SavedFileError for anything else."""
+    json_text.expect_few_brackets(bytes(content))
     try:
         return json.loads(bytes(content), object_hook=_object)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -102,7 +103,7 @@ def load_model(
     compile = checks.boolean(compile, "compile", "load_model")
     checks.expect_defaults({"safe_mode": safe_mode}, {"safe_mode": (True,)}, "load_model()")
     with named(path):
-        return model_from_bytes(path.read_bytes(), custom_objects, compile)
+        return model_from_bytes(_content(path), custom_objects, compile)
 
 
 def model_from_bytes(
@@ -156,7 +157,7 @@ def restore_backup(model: Sequential, path: Path, expect: Callable[[Any], None])
     """
     model.gather()
     with named(path):
-        members = archive.unpacked(path.read_bytes())
+        members = archive.unpacked(_content(path))
         private = _verified(members)
         saved = json_text.parsed(_member(members, archive.CONFIG))
         now = json.dumps(config.model_to_keras(model, functions=True))
@@ -284,7 +285,7 @@ def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool = False) 
     skip = checks.boolean(skip_mismatch, "skip_mismatch", "load_weights")
     model.gather()
     with named(path):
-        file = path.read_bytes()
+        file = _content(path)
         if path.name.endswith(".npz"):
             values = npz.weights_of(model, file, skip_mismatch=skip)
             progress = None
@@ -315,9 +316,14 @@ def checked_path(filepath: Any, endings: tuple[str, ...], who: str, example: str
     kind = f"a path such as {example!r}"
     path = Path(checks.path(filepath, "filepath", who, kind=kind))
     if not path.name.endswith(endings):
+        advice = f"Write {example!r}"
+        if path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5"):
+            advice += (
+                f". {path.suffix} is Keras 2's format; Keras loads it and saves this one"
+            )
         raise ValueError(
             f"{who}: expected filepath to end in {' or '.join(endings)}, received "
-            f"{checks.shown(str(filepath))}. Write {example!r}"
+            f"{checks.shown(str(filepath))}. {advice}"
         )
     return path
 
@@ -331,6 +337,19 @@ def _existing(filepath: Any, endings: tuple[str, ...], who: str) -> Path:
     if not path.is_file():
         raise SavedFileError(f"{who}: expected a file, received the device {path}")
     return path
+
+
+def _content(path: Path) -> bytes:
+    """What is in the file. Raises SavedFileError for one that is none of ours, however large."""
+    with path.open("rb") as file:
+        begin = file.read(len(hdf5.SIGNATURE))
+        file.seek(-min(archive.END.size, path.stat().st_size), os.SEEK_END)
+        if path.name.endswith(".h5"):
+            if begin != hdf5.SIGNATURE:
+                raise SavedFileError("expected a file of HDF5")
+        else:
+            archive.expect_end(file.read())
+    return path.read_bytes()
 
 
 def _expect_free(path: Path, overwrite: Any, who: str) -> None:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import checks
 from minicnn.saving.errors import SavedFileError
 
 Array = NDArray[Any]
@@ -96,7 +97,13 @@ def written(groups: Mapping[str, str | None], arrays: Mapping[str, Array]) -> by
         for path, name in groups.items():
             group = file.require_group(path)
             if name is not None:
-                group.attrs["name"] = name
+                try:
+                    group.attrs["name"] = name
+                except ValueError as error:
+                    raise ValueError(
+                        "save: expected names that a file can hold, without zero bytes and halves "
+                        f"of surrogate pairs, received {checks.shown(name)}. Give another name"
+                    ) from error
         for path, array in arrays.items():
             file[path] = array
         digest = np.bytes_(digest_of(arrays))

@@ -14,10 +14,11 @@ DEEPEST = 100  # brackets inside each other
 LONGEST_NUMBER = 400  # digits
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Any, **kwargs: Any) -> str:
+    """The value as JSON, in the form that `kwargs` of `json.dumps` ask for."""
     text = json.dumps(value, allow_nan=False)
     parsed(text)  # what is written can be read
-    return text
+    return json.dumps(value, **{"allow_nan": False, **kwargs}) if kwargs else text
 
 
 def parsed(text: str | bytes | memoryview) -> Any:
@@ -25,6 +26,20 @@ def parsed(text: str | bytes | memoryview) -> Any:
     raw = text.encode() if isinstance(text, str) else bytes(text[: LONGEST + 1])
     if len(raw) > LONGEST:
         raise SavedFileError(f"its configuration is longer than {LONGEST} bytes")
+    expect_few_brackets(raw)
+    try:
+        return json.loads(
+            raw.decode(),
+            parse_int=_integer,
+            parse_constant=_no_constant,
+            object_pairs_hook=_once,
+        )
+    except (ValueError, RecursionError) as error:
+        raise SavedFileError(f"its configuration is no JSON: {error}") from error
+
+
+def expect_few_brackets(raw: bytes) -> None:
+    """Raise SavedFileError for JSON of more lists and dicts, or deeper ones, than files need."""
     depth, opened, inside = 0, 0, False  # a string
     for found in re.finditer(rb'\\.|["\[{\]}]', raw, re.DOTALL):
         letter = found[0]
@@ -37,15 +52,6 @@ def parsed(text: str | bytes | memoryview) -> Any:
             raise SavedFileError(f"its configuration has more than {MOST_BRACKETS} lists and dicts")
         if depth > DEEPEST:
             raise SavedFileError(f"its configuration is nested more than {DEEPEST} levels deep")
-    try:
-        return json.loads(
-            raw.decode(),
-            parse_int=_integer,
-            parse_constant=_no_constant,
-            object_pairs_hook=_once,
-        )
-    except (ValueError, RecursionError) as error:
-        raise SavedFileError(f"its configuration is no JSON: {error}") from error
 
 
 def _integer(digits: str) -> int:

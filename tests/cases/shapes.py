@@ -199,7 +199,9 @@ def normalized(case: Any, layer: Any, x: Any) -> Any:
 
 
 def torch_normalized(torch: Any, layer: Any, params: Any, x: Any, training: bool) -> Any:
-    mean, deviation = (torch.tensor(one, dtype=x.dtype) for one in layer._scale(x.detach().numpy()))
+    mean, deviation = (
+        torch.tensor(one, dtype=x.dtype) for one in layer.mean_and_deviation(x.detach().numpy())
+    )
     return mean + x * deviation if layer.invert else (x - mean) / deviation
 
 
