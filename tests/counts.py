@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-QUICK, FULL = 15, 200  # examples of a test that says nothing else; the profiles in conftest.py
+QUICK, FULL = 10, 200  # examples of a test that says nothing else; the profiles in conftest.py
 
 
 def draws(full: int, quick: int | None = None) -> settings:

@@ -85,6 +85,8 @@ def test_translations_are_uniform_and_independent():
     # within half a pixel of the far edge, the ramp ends
     uniform(first, -0.25 * size, 0.5 * size)
     independent(first, second)
+    size = 16  # of a whole image, of which there are many
+    ramp = ramp[:size]
     both = np.stack(np.broadcast_arrays(ramp[:, None], ramp), axis=2)
     layer = RandomTranslation(0.25, 0.25, seed=3)
     moved = size / 2 - layer(np.broadcast_to(both, (n, size, size, 2)))[:, size // 2, size // 2]

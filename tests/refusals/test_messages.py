@@ -93,15 +93,16 @@ TAKES_NONE_OF_THEM = {
 }
 
 
-@pytest.mark.parametrize("value", WHATEVER, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("name", TAKES_NONE_OF_THEM)
-def test_a_wrong_argument_is_named_whatever_its_value(name, value):
+def test_a_wrong_argument_is_named_whatever_its_value(name):
     """Arrays have no truth value, long integers no text, and some objects have neither."""
-    with pytest.raises((TypeError, ValueError)) as caught:
-        TAKES_NONE_OF_THEM[name](value)
-    assert caught.type in (TypeError, ValueError)
-    assert name.split()[0] in str(caught.value)
-    assert len(str(caught.value)) < 700
+    for value in WHATEVER:
+        with pytest.raises((TypeError, ValueError)) as caught:  # noqa: PT012
+            TAKES_NONE_OF_THEM[name](value)
+            pytest.fail(f"takes an object of {type(value)}")
+        assert caught.type in (TypeError, ValueError)
+        assert name.split()[0] in str(caught.value)
+        assert len(str(caught.value)) < 700
 
 
 @pytest.mark.parametrize("value", [NoAnswer(), [NoAnswer()], [10**5000], "text", {1: 2}])
