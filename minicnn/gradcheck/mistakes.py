@@ -25,7 +25,7 @@ from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.differences import Differences, Probe, multiple
 from minicnn.gradcheck.result import Mistake
 from minicnn.gradcheck.subjects import LayerSubject
-from minicnn.gradcheck.windows import displaced_inputs, displaced_windows, multiples, one_window
+from minicnn.gradcheck.windows import displaced, one_window
 
 Array = NDArray[Any]
 
@@ -294,7 +294,14 @@ def _proportional_rows(e: Evidence, other: Array) -> bool:
     if both.sum() * 8 < e.B.any(axis=1).sum() or both.sum() < 2:  # a ReLU may be open in one only
         return False
     B, other = e.B[both], other[both]
-    return e.same(B, other * multiples(B, other)[:, None])
+    return e.same(B, other * _multiples(B, other)[:, None])
+
+
+def _multiples(rows: Array, others: Array) -> Array:
+    """For each row, which multiple of the same row of `others` comes nearest to it."""
+    square = (others * others).sum(axis=1)
+    factors: Array = (rows * others).sum(axis=1) / np.where(square, square, 1)
+    return factors
 
 
 def cross_terms(e: Evidence) -> Fitting:
@@ -339,7 +346,7 @@ def statistics(e: Evidence) -> Fitting:
 
 def output_factors(e: Evidence) -> Fitting:
     """Each output's part is a multiple of the right one, but not all the same multiple."""
-    factors = multiples(e.B, e.J)
+    factors = _multiples(e.B, e.J)
     distinct = np.unique(factors[e.J.any(axis=1)].round(6))
     one_number_each = (np.count_nonzero(e.J, axis=1) <= 1).all()  # any wrong number is a multiple
     if len(distinct) < 2 or (one_number_each and len(distinct) > 3):
@@ -366,8 +373,7 @@ def not_linear_in_dy(e: Evidence) -> Fitting:
 
 BY_JACOBIAN = (
     *(dy_ignored, mask_missing, activation_slope, one_index, wrong_axes, one_window),
-    *(displaced_windows, displaced_inputs, cross_terms, parameter_turned, statistics),
-    *(output_factors, not_linear_in_dy),
+    *(displaced, cross_terms, parameter_turned, statistics, output_factors, not_linear_in_dy),
 )
 
 

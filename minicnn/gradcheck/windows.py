@@ -7,7 +7,7 @@ J and B, one row for each output, so that each window stands by itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Fitting = Iterator[tuple[bool, str, str]]
-Sizes = tuple[int, ...]  # of the two axes of images
 
 FAR = 3  # rows and columns by which a window may be displaced
-STRIDES = (1, 2, 3, 4)
 
 
 def one_window(e: Evidence) -> Fitting:
@@ -59,106 +57,64 @@ def _reach(e: Evidence) -> Array:
     return depends
 
 
-def displaced_windows(e: Evidence) -> Fitting:
-    """dx: each window's share is written to the wrong place."""
-    if e.name != "x" or not e.is_image:
-        return
-    shape = (*e.y.shape, *e.x.shape)
-    paths = "nijfnhwc->ijhwnfc"  # no gradient goes from one sample to another
-    J, B = (np.einsum(paths, matrix.reshape(shape)) for matrix in (e.J, e.B))
-    H_out, W_out, H_in, W_in = J.shape[:4]
-    i, j, h, w = np.ogrid[:H_out, :W_out, :H_in, :W_in]
-    sent = B.any(axis=(4, 5, 6))
-    drift = (0, -1, -2, -3)  # of a window, for each window before it: stride taken as 1, say
-    shift = range(-FAR, FAR + 1)
-    for D_h, D_w, d_h, d_w in _smallest_first(drift, drift, shift, shift):
-        source_h, source_w = h - (i * D_h + d_h), w - (j * D_w + d_w)
-        inside = (source_h >= 0) & (source_h < H_in) & (source_w >= 0) & (source_w < W_in)
-        if (inside & sent).sum() * 2 < sent.sum():  # too little of it can be compared
-            continue
-        moved = J[i, j, source_h.clip(0, H_in - 1), source_w.clip(0, W_in - 1)]
-        if not e.same(moved[inside], B[inside]):
-            continue
-        shifted = f"shifted by {d_h:+d} rows and {d_w:+d} columns"
-        extra = f" (and all are {shifted})" if d_h or d_w else ""
-        yield (
-            bool(D_h or D_w),
-            "stride forgotten",
-            "the stride is forgotten: from one window to the next, what goes back moves "
-            f"{-D_h} rows and {-D_w} columns too few{extra}. Window (i, j) begins at row i*S_h, "
-            "column j*S_w",
-        )
-        yield (
-            bool(d_h or d_w),
-            "crop forgotten",
-            f"it is {shifted}: the padding before the image (P_top, P_left) has to be cut "
-            "off on the way back, or the wrong end of it was",
-        )
-        return
+def displaced(e: Evidence) -> Fitting:
+    """The windows are not where forward's are: those that dx is written to, or that dW comes from.
 
-
-def _smallest_first(*ranges: Iterable[int]) -> list[tuple[int, ...]]:
-    return sorted(itertools.product(*ranges), key=lambda numbers: sum(map(abs, numbers)))
-
-
-def multiples(rows: Array, others: Array, axis: Any = 1) -> Array:
-    """For each row, which multiple of the same row of `others` comes nearest to it."""
-    square = (others * others).sum(axis=axis)
-    factors: Array = (rows * others).sum(axis=axis) / np.where(square, square, 1)
-    return factors
-
-
-def displaced_inputs(e: Evidence) -> Fitting:
-    """dW: it is worked out from other windows of x than forward's."""
-    if not e.is_image or e.tensor.ndim != 4 or e.name == "x":
-        return
-    if e.tensor.shape[2:] != (e.x.shape[3], e.y.shape[3]):
-        return
-    shape = (*e.y.shape, *e.tensor.shape)
-    paths = "nijfabcf->nijfabc"  # a filter sees its own channel of dy only
-    J, B = (np.einsum(paths, matrix.reshape(shape)) for matrix in (e.J, e.B))
-    right, slopes = _find_windows(e, J, None)
-    used, _ = _find_windows(e, B, slopes) if right else (None, None)
-    if right is None or used is None or used == right:
-        return
-    yield (
-        used[:2] != right[:2],
-        "stride forgotten",
-        f"the stride is forgotten: it is worked out from windows {used[0]}x{used[1]} apart, "
-        f"where forward's are {right[0]}x{right[1]} apart",
-    )
-    yield (
-        True,
-        "crop forgotten",
-        f"it is worked out from windows that are shifted by {used[2] - right[2]:+d} rows and "
-        f"{used[3] - right[3]:+d} columns: take the padding (P_top, P_left) into account",
-    )
-
-
-def _find_windows(
-    e: Evidence, rows: Array, slopes: Array | None
-) -> tuple[tuple[int, ...] | None, Array | None]:
-    """(S_h, S_w, first row, first column) of the windows of x that `rows` consist of.
-
-    `rows` (N, H_out, W_out, C_out, K_h, K_w, C_in): each is a window of x times the slope of the
-    activation there; `slopes` (N, H_out, W_out, C_out), or None to find them, too.
+    Then what window (i, j) has in B is what it has in J, but i and j steps and some cells away.
     """
-    out, kernel = rows.shape[1:3], rows.shape[4:6]
-    begins = _smallest_first(*(range(1 - K, K) for K in kernel))
-    for S_h, S_w, begin in itertools.product(STRIDES, STRIDES, begins):
-        windows = _windows(e.x, out, kernel, (S_h, S_w), begin)[:, :, :, None]
-        at = multiples(rows, windows, axis=(4, 5, 6)) if slopes is None else slopes
-        if e.same(rows, windows * at[..., None, None, None]):
-            return (S_h, S_w, *begin), at
-    return None, None
-
-
-def _windows(x: Array, out: Sizes, kernel: Sizes, strides: Sizes, begin: Sizes) -> Array:
-    """Windows of x with zeros around it, shape (N, H_out, W_out, K_h, K_w, C)."""
-    rows, columns = (
-        np.arange(out[k])[:, None] * strides[k] + np.arange(kernel[k]) + begin[k] for k in (0, 1)
+    if not e.is_image or e.tensor.ndim != 4:
+        return
+    of_x = e.name == "x"
+    axis = 5 if of_x else 4  # rows of the tensor, behind the four axes of y
+    J, B = (
+        np.moveaxis(matrix.reshape(*e.y.shape, *e.tensor.shape), (1, 2, axis, axis + 1), range(4))
+        for matrix in (e.J, e.B)
     )
-    outside = rows.max() - x.shape[1], columns.max() - x.shape[2], -rows.min(), -columns.min()
-    far = 1 + max(0, *outside)
-    padded = np.pad(x, ((0, 0), (far, far), (far, far), (0, 0)))
-    return padded[:, far + rows[:, None, :, None], far + columns[None, :, None, :]]
+    H_out, W_out, H, W = J.shape[:4]
+    i, j, h, w = np.ogrid[:H_out, :W_out, :H, :W]
+    given = B.any(axis=(4, 5, 6, 7))
+    drift = range(-FAR, 1 if of_x else FAR + 1)  # for each window before: stride taken as 1, say
+    shift = range(-FAR, FAR + 1)
+    candidates = itertools.product(drift, drift, shift, shift)
+    for D_h, D_w, d_h, d_w in sorted(candidates, key=lambda numbers: sum(map(abs, numbers))):
+        rows, columns = i * D_h + d_h, j * D_w + d_w
+        from_h, from_w = (h - rows, w - columns) if of_x else (h + rows, w + columns)
+        inside = (from_h >= 0) & (from_h < H) & (from_w >= 0) & (from_w < W)
+        later = (inside & given)[min(1, H_out - 1) :, min(1, W_out - 1) :]
+        if not later.any():  # of the first windows no step is seen
+            continue
+        moved = J[i, j, from_h.clip(0, H - 1), from_w.clip(0, W - 1)]
+        if e.same(moved[inside], B[inside]):
+            shifted = f"shifted by {d_h:+d} rows and {d_w:+d} columns"
+            if D_h or D_w:
+                extra = f" (and all are {shifted})" if d_h or d_w else ""
+                told = _wrong_steps(e, D_h, D_w, extra)
+                yield True, "stride forgotten", f"the stride is forgotten: {told}"
+            told = (
+                f"it is {shifted}: the padding before the image (P_top, P_left) has to be cut "
+                "off on the way back, or the wrong end of it was"
+                if of_x
+                else f"it is worked out from windows that are {shifted}: take the padding (P_top, "
+                "P_left) into account"
+            )
+            yield bool(d_h or d_w), "crop forgotten", told
+            return
+
+
+def _wrong_steps(e: Evidence, D_h: int, D_w: int, extra: str) -> str:
+    """What is wrong if from one window to the next there are so many rows and columns too many."""
+    if e.name == "x":
+        return (
+            f"from one window to the next, what goes back moves {-D_h} rows and {-D_w} columns too "
+            f"few{extra}. Window (i, j) begins at row i*S_h, column j*S_w"
+        )
+    sizes = e.subject.sizes()
+    if not {"S_h", "S_w"} <= sizes.keys():
+        return (
+            f"its windows of x are {D_h:+d} rows and {D_w:+d} columns further apart than forward's"
+        )
+    S_h, S_w = sizes["S_h"], sizes["S_w"]
+    return (
+        f"it is worked out from windows {S_h + D_h}x{S_w + D_w} apart, where forward's are "
+        f"{S_h}x{S_w} apart"
+    )
