@@ -105,7 +105,8 @@ def check(subject: Subject, options: Options) -> tuple[CheckResult, Array]:
     for layer, x in subject.layers_and_inputs() if look else ():
         told = shared_state(layer, x, training=subject.training, rng=rng)
         problems += [Mistake("shared state", told)] if told else []
-    return CheckResult(subject.title, tuple(rows), tuple(problems)), dy
+    name, tensor = next(iter(subject.tensors.items()))
+    return CheckResult(f"{subject.who}, {name} {tensor.shape}", tuple(rows), tuple(problems)), dy
 
 
 def _sound_forward(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> Array:

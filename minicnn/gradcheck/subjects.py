@@ -38,12 +38,6 @@ class Subject:
     tensors: dict[str, Array]  # float64; what is written into them, the next `forward` sees
     training = True
 
-    @property
-    def title(self) -> str:
-        """What is checked, and on what."""
-        name, tensor = next(iter(self.tensors.items()))
-        return f"{self.who}, {name} {tensor.shape}"
-
     def forward(self) -> Array:
         """y at the present values of the tensors; float64, a new array."""
         raise NotImplementedError
