@@ -63,7 +63,7 @@ def shared_state(layer: Layer, x: Array, *, training: bool, rng: np.random.Gener
             before = _in_reach(replicas)
             _first_error(b.forward, a.forward, a.backward)  # b's was the last before
             now = _in_reach(replicas)
-            changed = [name for name in now if _changed(before.get(name), now[name])]
+            changed = [name for name in now if before.get(name) != now[name]]
             what = ", ".join(changed) or "what they write to"
             return f"{layer.who}: two replicas take turns, and {wrong}. They share {what}. {HOW}"
     if wrong := _in_threads(workers):
@@ -185,8 +185,8 @@ def _in_threads(workers: list[_Worker]) -> str:
 # -- what two replicas both reach -----------------------------------------------------------------
 
 
-def _in_reach(replicas: Iterable[Layer]) -> dict[str, list[tuple[Any, Any]]]:
-    """What both replicas reach, by name: the objects now, and the bits of arrays."""
+def _in_reach(replicas: Iterable[Layer]) -> dict[str, list[tuple[Any, ...]]]:
+    """What both replicas reach, by name, as it is now."""
     found: dict[str, Any] = {}
     a, b = (layers_inside(replica) for replica in replicas)
     for one, other in zip(a, b):
@@ -195,13 +195,14 @@ def _in_reach(replicas: Iterable[Layer]) -> dict[str, list[tuple[Any, Any]]]:
             if value is vars(other).get(name):
                 found[f"the attribute {name}{which}"] = value
         found |= _of_the_class(type(one))
-    return {
-        name: [
-            (part, part.tobytes() if isinstance(part, np.ndarray) else None)
-            for *_, part in walk([value])
-        ]
-        for name, value in found.items()
-    }
+    return {name: [_seen(part) for *_, part in walk([value])] for name, value in found.items()}
+
+
+def _seen(part: Any) -> tuple[Any, ...]:
+    """Which object it is, and the bits of an array; of a number or a word what it says."""
+    if isinstance(part, PLAIN):
+        return (part,)
+    return id(part), part.tobytes() if isinstance(part, np.ndarray) else None
 
 
 def _of_the_class(cls: type) -> Iterator[tuple[str, Any]]:
@@ -220,14 +221,3 @@ def _of_the_class(cls: type) -> Iterator[tuple[str, Any]]:
             for variable, parameter in inspect.signature(function).parameters.items():
                 if parameter.default is not parameter.empty:
                     yield f"the default value of {variable} in {name}", parameter.default
-
-
-def _changed(before: list[tuple[Any, Any]] | None, now: list[tuple[Any, Any]]) -> bool:
-    """Whether there are other objects now, or arrays of other bits."""
-    if before is None or len(before) != len(now):
-        return True
-    pairs = zip(before, now)
-    return any(
-        bits != other or not (a is b or (isinstance(a, PLAIN) and a == b))
-        for (a, bits), (b, other) in pairs
-    )
