@@ -31,6 +31,11 @@ EPSILON = 1e-7  # Keras's: keeps a norm of 0 from dividing
 _norm = partial(checks.real, low=0)
 
 
+def _floats(w: Any, rule: Constraint) -> Array:
+    w = checks.numeric(w, "w", type(rule).__name__)
+    return w if w.dtype.kind == "f" else w.astype(np.float64)
+
+
 class Constraint(Copied, Configured):
     """Base class: `constraint(w)` returns the weights that take the place of w."""
 
@@ -56,12 +61,16 @@ class NonNeg(Constraint):
     """
 
     def __call__(self, w: Array) -> Array:
+        w = _floats(w, self)
         return np.maximum(w, w.dtype.type(0))
 
 
 def _axis(value: Any, name: str, who: str) -> int | tuple[int, ...]:
     if isinstance(value, (list, tuple)):
-        return tuple(_one_axis(one, name, who) for one in value)
+        axes = tuple(_one_axis(one, name, who) for one in value)
+        if len(set(axes)) < len(axes):
+            raise ValueError(f"{who}: expected each {name} once, received {checks.shown(value)}")
+        return axes
     return _one_axis(value, name, who)
 
 
@@ -81,13 +90,16 @@ class _Norms(Constraint):
 
     def check(self, shape: tuple[int, ...], name: str, who: str) -> None:
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
-        if any(not -len(shape) <= axis < len(shape) for axis in axes):
+        within = all(-len(shape) <= axis < len(shape) for axis in axes)
+        if not within or len({axis % len(shape) for axis in axes}) < len(axes):
             raise ValueError(
-                f"{who}: expected axis of {name} to be axes of weights of shape {shape}, received "
-                f"{checks.shown(self.axis)}"
+                f"{who}: expected axis of {name} to be axes of weights of shape {shape}, each "
+                f"once, received {checks.shown(self.axis)}"
             )
 
     def __call__(self, w: Array) -> Array:
+        w = _floats(w, self)
+        self.check(w.shape, "the constraint on w", type(self).__name__)
         norm = np.sqrt(np.square(w).sum(axis=self.axis, keepdims=True))
         held: Array = w * (self.wanted(norm) / (w.dtype.type(EPSILON) + norm))
         return held

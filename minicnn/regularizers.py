@@ -113,10 +113,11 @@ class L1L2(Regularizer):
         self.l2 = l2
 
     def __call__(self, x: Array) -> float:
+        x = _floats(x, self)
         return _sum(np.abs, self.l1, x) + _sum(np.square, self.l2, x)
 
     def gradient(self, x: Array) -> Array:
-        x = _floats(x)
+        x = _floats(x, self)
         gradient: Array = x * x.dtype.type(2 * self.l2)
         if self.l1:
             gradient += x.dtype.type(self.l1) * np.sign(x)
@@ -144,10 +145,10 @@ class L1(Regularizer):
         self.l1 = l1
 
     def __call__(self, x: Array) -> float:
-        return _sum(np.abs, self.l1, x)
+        return _sum(np.abs, self.l1, _floats(x, self))
 
     def gradient(self, x: Array) -> Array:
-        x = _floats(x)
+        x = _floats(x, self)
         gradient: Array = x.dtype.type(self.l1) * np.sign(x)
         return gradient
 
@@ -173,10 +174,10 @@ class L2(Regularizer):
         self.l2 = l2
 
     def __call__(self, x: Array) -> float:
-        return _sum(np.square, self.l2, x)
+        return _sum(np.square, self.l2, _floats(x, self))
 
     def gradient(self, x: Array) -> Array:
-        x = _floats(x)
+        x = _floats(x, self)
         return x * x.dtype.type(2 * self.l2)
 
 
@@ -237,10 +238,10 @@ class OrthogonalRegularizer(Regularizer):
 
     def _directions(self, x: Any) -> tuple[Array, Array, Array, int]:
         """Lengths of the rows, the rows at length 1, their cosines with 0 for i = j; pairs."""
-        x = _floats(x)
+        x = _floats(x, self)
         if x.ndim != 2:
             raise ValueError(
-                f"OrthogonalRegularizer: expected weights with two axes, received the shape "
+                f"OrthogonalRegularizer: expected weights with two axes, received x of shape "
                 f"{x.shape}. It is for matrices, such as the kernel of a Dense layer"
             )
         rows = x if self.mode == "rows" else x.T
@@ -248,7 +249,7 @@ class OrthogonalRegularizer(Regularizer):
         if count < 2:
             raise ValueError(
                 f"OrthogonalRegularizer: expected weights with at least two {self.mode}, received "
-                f"the shape {x.shape}"
+                f"x of shape {x.shape}"
             )
         lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
         n = rows / np.maximum(lengths, SHORTEST)
@@ -257,14 +258,14 @@ class OrthogonalRegularizer(Regularizer):
         return lengths, n, cosines, count * (count - 1) // 2
 
 
-def _floats(x: Any) -> Array:
-    x = np.asarray(x)
+def _floats(x: Any, rule: Regularizer) -> Array:
+    x = checks.numeric(x, "x", type(rule).__name__)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
-def _sum(size: Callable[[Array], Array], factor: float, x: Any) -> float:
+def _sum(size: Callable[[Array], Array], factor: float, x: Array) -> float:
     """Summed in float64, which costs little and keeps the digits of a loss that is small."""
-    return factor * float(size(_floats(x)).sum(dtype=np.float64)) if factor else 0.0
+    return factor * float(size(x).sum(dtype=np.float64)) if factor else 0.0
 
 
 # Keras's other names for the same classes

@@ -9,7 +9,7 @@ import fnmatch
 import math
 import numbers
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -309,8 +309,59 @@ KINDS: dict[str, Kind] = {
         ),
         CONSTRAINT,
     ),
+    "l1": reals(0).or_(is_none),
+    "l2": reals(0).or_(is_none),
     "layers.regularization.*.l1": reals(0),
     "layers.regularization.*.l2": reals(0),
+    "regularizers.*.factor": reals(0),
+    "regularizers.*.mode": words("rows", "columns"),
+    "regularizers.*.x": arrays(lambda x, right: True, finite=False),
+    "regularizers.OrthogonalRegularizer.*.x": arrays(
+        lambda x, right: x.ndim == 2 and len(x) > 1, finite=False
+    ),
+    "regularizers.get.identifier": REGULARIZER.named("regularizer"),
+    "constraints.*.min_value": reals(0),
+    "constraints.*.max_value": reals(0),
+    "constraints.*.rate": reals(0, 1),
+    "constraints.*.axis": Kind(
+        lambda value, right: (
+            is_integer(value) or (is_list_of(is_integer)(value) and len(set(value)) == len(value))
+        )
+    ),
+    "constraints.*.__call__.w": arrays(lambda w, right: w.ndim > 0, finite=False),
+    "constraints.NonNeg.__call__.w": arrays(lambda w, right: True, finite=False),
+    "constraints.get.identifier": CONSTRAINT.named("constraint"),
+    **{
+        f"optimizers.schedules.*.{name}": kind
+        for names, kind in {
+            ("alpha", "decay_rate", "end_learning_rate", "initial_learning_rate"): reals(0),
+            ("m_mul", "max_learning_rate", "power", "warmup_steps"): reals(0),
+            ("decay_steps", "final_factor", "first_decay_steps"): reals(0, without=(0,)),
+            ("initial_factor",): reals(0, without=(0,)),
+            ("warmup_target",): reals(0).or_(is_none),
+            ("t_mul",): reals(1),
+            ("warmup",): reals(0, 1, without=(0, 1)),
+            ("total_steps",): integers(2),
+            ("staircase", "cycle"): BOOLEAN,
+            ("name",): NAME.or_(is_none),
+            ("boundaries",): Kind(
+                lambda value, right: (
+                    isinstance(value, Iterator)
+                    or (len(value) == 2 and sorted(value) == list(value))
+                )
+            ),
+            ("values",): Kind(
+                lambda value, right: (
+                    isinstance(value, Iterator)
+                    or (len(value) == 3 and all(reals(0).takes(v, 0) for v in value))
+                )
+            ),
+            ("step",): reals(0).or_(
+                lambda value: as_numbers(value) is not None and (as_numbers(value) >= 0).all()
+            ),
+        }.items()
+        for name in names
+    },
     "axis": integers(-1),
     "bias_initializer": INITIALIZER.named("initializer"),
     "center": BOOLEAN,

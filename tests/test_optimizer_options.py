@@ -500,3 +500,31 @@ def test_a_schedule_of_the_user_s():
     assert optimizer.learning_rate == 0.5
     with pytest.raises(TypeError, match="expected __call__"):
         type("Wrong", (schedules.LearningRateSchedule,), {"call": lambda self, step: 0.1})
+
+
+def test_schedules_take_arrays_of_steps_and_refuse_what_is_no_step_by_name():
+    for schedule in (
+        schedules.CosineDecay(0.0, 10, warmup_target=0.1, warmup_steps=5),
+        schedules.CosineDecayRestarts(0.1, 3),
+        schedules.ExponentialDecay(0.1, 3, 0.5, staircase=True),
+        schedules.InverseTimeDecay(0.1, 3, 0.5, staircase=True),
+        schedules.OneCycle(0.1, 8),
+        schedules.PiecewiseConstantDecay([2, 4], [0.3, 0.2, 0.1]),
+        schedules.PolynomialDecay(0.1, 3, cycle=True),
+    ):
+        steps = np.arange(12).reshape(3, 4)
+        expected = [[schedule(int(step)) for step in row] for row in steps]
+        np.testing.assert_array_equal(schedule(steps), expected)
+        np.testing.assert_array_equal(schedule(steps.tolist()), expected)
+        assert schedule(np.float32(3)) == schedule(np.array(3)) == schedule(3)
+        who = type(schedule).__name__
+        for wrong in (None, "3", True, [None], 3j):
+            with pytest.raises(TypeError, match=f"{who}: expected step to be"):
+                schedule(wrong)
+        for wrong in (-1, np.nan, np.inf, [1, -1], 10**400):
+            with pytest.raises(ValueError, match=f"{who}: expected step to be"):
+                schedule(wrong)
+
+
+def test_a_rate_that_overflows_is_infinite_as_in_keras():
+    assert schedules.ExponentialDecay(0.1, 1, 10.0)(400) == np.inf

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from minicnn import Sequential, constraints, layers, regularizers, set_num_threads
+from minicnn.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from minicnn.engine.threads import get_num_threads
 from minicnn.gradcheck import check_layer, check_model
 from minicnn.layers import (
@@ -595,3 +596,28 @@ def test_check_model_finds_a_wrong_gradient_of_a_regularizer(place):
     result = check_model(model, np.random.default_rng(0).normal(size=(9, 4)), np.arange(9) % 3)
     assert not result.ok
     assert "by itself, the regularizer of Dense 'd'" in str(result)
+
+
+RULES = [L1(0.1), L2(0.1), L1L2(0.1, 0.2), OrthogonalRegularizer(), NonNeg(), MaxNorm(), UnitNorm()]
+
+
+@pytest.mark.parametrize("rule", [*RULES, MinMaxNorm()], ids=lambda rule: type(rule).__name__)
+def test_what_is_no_array_of_numbers_is_refused_by_name(rule):
+    name = "w" if isinstance(rule, Constraint) else "x"
+    for wrong in (None, "nonsense", [[1, 2], [3]], np.array(["a"]), object()):
+        with pytest.raises(TypeError, match=f"{type(rule).__name__}: expected {name} "):
+            rule(wrong)
+    given = [[3, -4], [1, 2]]
+    np.testing.assert_array_equal(rule(given), rule(np.array(given, "float64")))
+    if isinstance(rule, Regularizer):
+        with pytest.raises(TypeError, match=f"{type(rule).__name__}: expected x "):
+            rule.gradient("nonsense")
+
+
+@pytest.mark.parametrize("axis", [2, -3, (0, 2), (0, -2)])
+def test_axes_that_the_weights_do_not_have(axis):
+    words = r"UnitNorm: expected axis of the constraint on w to be axes of .*\(2, 2\), each once"
+    with pytest.raises(ValueError, match=words):
+        UnitNorm(axis)(np.ones((2, 2)))
+    with pytest.raises(ValueError, match="expected each axis once"):
+        UnitNorm([0, 1, 0])

@@ -29,11 +29,13 @@ import minicnn
 from minicnn import (
     activations,
     callbacks,
+    constraints,
     initializers,
     interop,
     losses,
     metrics,
     optimizers,
+    regularizers,
     saving,
     tuning,
 )
@@ -44,7 +46,7 @@ from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, L
 from minicnn.layers.activations import KNOWN, Function
 from minicnn.layers.activations.known import NEEDS_ARGUMENTS
 from minicnn.models import IGNORED, Sequential
-from minicnn.optimizers import SGD, Optimizer
+from minicnn.optimizers import SGD, Optimizer, schedules
 from minicnn.savable import NOT_EXPORTED
 from minicnn.settings import arguments as settings_of
 from minicnn.settings import ignored
@@ -642,6 +644,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             stratify=samples()[1],
         ),
         **_of_callbacks(),
+        **dict(_of_rules()),
         "plotting.grids.image_grid": of_function(
             minicnn.plotting.image_grid,
             images=_images(),
@@ -728,6 +731,69 @@ def _of_callbacks() -> dict[str, Callable[[], Valid]]:
     return {name_of(kind): of_function(kind, **its) for kind, its in given.items()}
 
 
+def _of_rules() -> Iterator[tuple[str, Callable[[], Valid]]]:
+    """Regularizers, constraints and schedules: their arguments, and what they are called with."""
+    w = RNG(6).standard_normal((3, 4)).astype("float32")
+    given: dict[type, dict[str, Any]] = {
+        regularizers.L1: {"l1": 0.1},
+        regularizers.L2: {"l2": 0.1},
+        regularizers.L1L2: {"l1": 0.1, "l2": 0.2},
+        regularizers.OrthogonalRegularizer: {"factor": 0.1, "mode": "rows"},
+        constraints.MaxNorm: {"max_value": 2.0, "axis": 0},
+        constraints.MinMaxNorm: {"min_value": 0.5, "max_value": 2.0, "rate": 0.5, "axis": 0},
+        constraints.NonNeg: {},
+        constraints.UnitNorm: {"axis": 0},
+        schedules.CosineDecay: {
+            "initial_learning_rate": 0.1, "decay_steps": 10, "alpha": 0.1, "name": "cosine",
+            "warmup_target": 0.2, "warmup_steps": 5,
+        },
+        schedules.CosineDecayRestarts: {
+            "initial_learning_rate": 0.1, "first_decay_steps": 5, "t_mul": 2.0, "m_mul": 0.5,
+            "alpha": 0.1, "name": "restarts",
+        },
+        schedules.ExponentialDecay: {
+            "initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5,
+            "staircase": True, "name": "exponential",
+        },
+        schedules.InverseTimeDecay: {
+            "initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5,
+            "staircase": True, "name": "inverse",
+        },
+        schedules.OneCycle: {
+            "max_learning_rate": 0.1, "total_steps": 100, "warmup": 0.3, "initial_factor": 25.0,
+            "final_factor": 1e4, "name": "cycle",
+        },
+        schedules.PiecewiseConstantDecay: {
+            "boundaries": [5, 10], "values": [0.3, 0.2, 0.1], "name": "pieces",
+        },
+        schedules.PolynomialDecay: {
+            "initial_learning_rate": 0.1, "decay_steps": 10, "end_learning_rate": 0.01,
+            "power": 2.0, "cycle": True, "name": "polynomial",
+        },
+    }  # fmt: skip
+    for kind, arguments in given.items():
+        yield name_of(kind), of_function(kind, **arguments)
+        argument, value = ("x", w) if issubclass(kind, regularizers.Regularizer) else ("w", w)
+        if issubclass(kind, schedules.LearningRateSchedule):
+            argument, value = "step", 7
+        yield (
+            f"{name_of(kind)}.__call__",
+            of_object(lambda k=kind, a=arguments: k(**a), "__call__", **{argument: value}),
+        )
+        if issubclass(kind, regularizers.Regularizer):
+            yield (
+                f"{name_of(kind)}.gradient",
+                of_object(lambda k=kind, a=arguments: k(**a), "gradient", x=w),
+            )
+    for base in (constraints.Constraint, schedules.LearningRateSchedule, regularizers.Regularizer):
+        yield name_of(base), of_function(base)
+    # None is a right identifier, so a surplus argument has to be refused by the count
+    yield "regularizers.get", of_function(lambda identifier: regularizers.get(identifier),
+                                          identifier="l2")  # fmt: skip
+    yield "constraints.get", of_function(lambda identifier: constraints.get(identifier),
+                                         identifier="max_norm")  # fmt: skip
+
+
 def _seeded() -> Valid:
     initializer = initializers.GlorotUniform(seed=3)
     use = lambda: initializer((2, 3))  # noqa: E731
@@ -756,6 +822,7 @@ MODULES = (
     "activations",
     "callbacks",
     "config",
+    "constraints",
     "datasets",
     "datasets.cifar10",
     "datasets.cifar100",
@@ -771,7 +838,9 @@ MODULES = (
     "model_selection",
     "models",
     "optimizers",
+    "optimizers.schedules",
     "plotting",
+    "regularizers",
     "reports",
     "tuning",
     "utils",
@@ -815,6 +884,22 @@ NOT_CALLED: dict[str, str] = {
     "initializers.setting": "the check itself",
     "losses.checked_outputs": "the check itself",
     "metrics.*.check": "the check itself",
+    **{
+        f"regularizers.{name}": "the check itself"
+        for name in ("factor", "kind", "penalty", "setting", "slope")
+    },
+    **{f"constraints.{name}": "the check itself" for name in ("applied", "setting", "*.check")},
+    "constraints.*.wanted": "of the package",
+    "optimizers.schedules.*.rate": "of the package: __call__ has checked its step",
+    **dict.fromkeys(
+        (
+            "constraints.Constraint.__call__",
+            "optimizers.schedules.LearningRateSchedule.__call__",
+            "regularizers.Regularizer.__call__",
+            "regularizers.Regularizer.gradient",
+        ),
+        "what a subclass defines",
+    ),
     "optimizers.*.step": "what a subclass defines: it gets what update or fit has checked",
     **{
         f"optimizers.base.Optimizer.{name}": "of the engine"

@@ -2,9 +2,9 @@
 
     optimizer = SGD(CosineDecay(0.1, decay_steps=1000))
 
-A schedule is called with the number of steps done so far, 0 at the first one. One of your own
-subclasses `LearningRateSchedule` and defines `__call__(step)`. A function without arguments may be
-given, too; it is called at each step.
+A schedule is called with the number of steps done so far, 0 at the first one; those here take an
+array of such numbers, too. One of your own subclasses `LearningRateSchedule` and defines
+`__call__(step)`. A function without arguments may be given, too; it is called at each step.
 
 Letters: s step, L initial learning rate.
 """
@@ -15,6 +15,8 @@ import math
 import numbers
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from minicnn import checks
 from minicnn.copies import Copied
@@ -67,6 +69,26 @@ class _Named(LearningRateSchedule):
         super().__init__(**unknown)
         self.name = name
 
+    def __call__(self, step: Any) -> Any:
+        """The rate at `step`; for an array or a list of steps, an array of their rates.
+
+        Raises TypeError or ValueError unless each is a number of at least 0.
+        """
+        who = type(self).__name__
+        if isinstance(step, (list, tuple, np.ndarray)):
+            steps = checks.numeric(step, "step", who)
+            rates = [self(one) for one in steps.ravel().tolist()]
+            return np.array(rates, np.float64).reshape(steps.shape)
+        step = checks.real(step, "step", who, low=0)
+        try:
+            return self.rate(step)
+        except OverflowError:  # a rate that grows with every step
+            return math.inf
+
+    def rate(self, step: float) -> float:
+        """The rate at one step."""
+        raise NotImplementedError
+
 
 class ExponentialDecay(_Named):
     """L * decay_rate^(s / decay_steps).
@@ -105,7 +127,7 @@ class ExponentialDecay(_Named):
         self.decay_rate = decay_rate
         self.staircase = staircase
 
-    def __call__(self, step: float) -> float:
+    def rate(self, step: float) -> float:
         p = step / self.decay_steps
         rate: float = self.decay_rate ** (math.floor(p) if self.staircase else p)
         return self.initial_learning_rate * rate
@@ -148,7 +170,7 @@ class InverseTimeDecay(_Named):
         self.decay_rate = decay_rate
         self.staircase = staircase
 
-    def __call__(self, step: float) -> float:
+    def rate(self, step: float) -> float:
         p = step / self.decay_steps
         return self.initial_learning_rate / (
             1 + self.decay_rate * (math.floor(p) if self.staircase else p)
@@ -197,7 +219,7 @@ class PiecewiseConstantDecay(_Named):
                 f"{who}: expected boundaries to ascend, received {checks.shown(self.boundaries)}"
             )
 
-    def __call__(self, step: float) -> float:
+    def rate(self, step: float) -> float:
         return self.values[sum(step > boundary for boundary in self.boundaries)]
 
 
@@ -242,7 +264,7 @@ class PolynomialDecay(_Named):
         self.power = power
         self.cycle = cycle
 
-    def __call__(self, step: float) -> float:
+    def rate(self, step: float) -> float:
         steps = self.decay_steps
         if self.cycle:
             steps *= max(1, math.ceil(step / steps))
@@ -301,7 +323,7 @@ class CosineDecay(_Named):
         self.warmup_target = warmup_target
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step: float) -> float:
+    def rate(self, step: float) -> float:
         start, top = self.initial_learning_rate, self.warmup_target
         if top is None:
             return _wave(start, min(step / self.decay_steps, 1), self.alpha)
@@ -352,7 +374,7 @@ class CosineDecayRestarts(_Named):
         self.m_mul = m_mul
         self.alpha = alpha
 
-    def __call__(self, step: float) -> float:
+    def rate(self, step: float) -> float:
         f, t = step / self.first_decay_steps, self.t_mul
         if t == 1:
             wave = math.floor(f)
@@ -415,7 +437,7 @@ class OneCycle(_Named):
         self.initial_factor = initial_factor
         self.final_factor = final_factor
 
-    def __call__(self, step: float) -> float:
+    def rate(self, step: float) -> float:
         top, last = self.max_learning_rate, self.total_steps - 1
         start = top / self.initial_factor
         peak = max(self.warmup * self.total_steps - 1, 0.0)
