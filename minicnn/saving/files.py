@@ -318,9 +318,7 @@ def checked_path(filepath: Any, endings: tuple[str, ...], who: str, example: str
     if not path.name.endswith(endings):
         advice = f"Write {example!r}"
         if path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5"):
-            advice += (
-                f". {path.suffix} is Keras 2's format; Keras loads it and saves this one"
-            )
+            advice += f". {path.suffix} is Keras 2's format; Keras loads it and saves this one"
         raise ValueError(
             f"{who}: expected filepath to end in {' or '.join(endings)}, received "
             f"{checks.shown(str(filepath))}. {advice}"

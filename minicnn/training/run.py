@@ -27,6 +27,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from minicnn import checks
 from minicnn.protocols import Model
 from minicnn.saving.errors import SavedFileError
 
@@ -60,7 +61,7 @@ class Run:
         self.means: Means | None = None
         self.stopped = False  # before it was cut off
         self.logs: dict[str, Any] = {}
-        self.optimizer = ADDRESS.sub("", repr(model.optimizer))
+        self.optimizer = ADDRESS.sub("", checks.shown(model.optimizer))
         self._sums: tuple[list[float], int] | None = None  # of the means, from a file
 
     @property
