@@ -311,6 +311,44 @@ def test_importing_the_package_neither_loads_numba_nor_matplotlib():
     assert done.stdout.strip() == "set()"
 
 
+MADE_AROUND_ANOTHER = """
+from minicnn.kernels import compiler
+from numba.core import event
+compiled = []
+class Watch(event.Listener):
+    def on_start(self, event):
+        compiled.append(event)
+    def on_end(self, event):
+        pass
+event.register("numba:compile", Watch())
+
+def made(n):
+    @compiler.jit
+    def inner(x):
+        return x + n
+    @compiler.jit
+    def outer(x):
+        return 10 * inner(x)
+    return outer
+
+print(made(2)(1), made(3)(1), len(compiled))
+"""
+
+
+def test_a_kernel_that_is_made_around_another_is_found_by_the_next_process(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(MADE_AROUND_ANOTHER)
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    env.pop("NUMBA_DISABLE_JIT", None)
+    runs = [
+        subprocess.run(
+            [sys.executable, program], env=env, capture_output=True, text=True, check=True
+        )
+        for _ in range(2)
+    ]
+    assert [done.stdout for done in runs] == ["30 40 4\n", "30 40 0\n"]
+
+
 @pytest.mark.slow
 def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path):
     """The hash of dropout is in one file, the kernels that call it in others."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numba
@@ -102,9 +103,19 @@ class BestEffortCache:
         self._cache = cache
         if hasattr(cache, "_cache_file"):
             cache._cache_file = CheckedFiles(cache._cache_path, cache._impl.filename_base, SOURCES)
+            cache._index_key = self._index_key
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        """As numba's own, but equal in all processes.
+
+        numba takes the pickles of the variables around a function. That of a compiled one, which
+        the winograd kernels are made around, has a random number in it: they were never found.
+        """
+        made = hashlib.sha256(_identity(self._cache._py_func).encode()).hexdigest()
+        return signature, codegen.magic_tuple(), made
 
     def load_overload(self, *args: Any) -> Any:
         try:
@@ -117,6 +128,18 @@ class BestEffortCache:
     def save_overload(self, *args: Any) -> None:
         with suppress(OSError):
             self._cache.save_overload(*args)
+
+
+def _identity(value: Any) -> str:
+    """What tells a function, compiled or not, from others: its code, and the variables around it.
+
+    The names that it takes from its module are in `SOURCES`.
+    """
+    function = getattr(value, "py_func", value)
+    if not isinstance(function, FunctionType):
+        return repr(value)
+    around = [_identity(cell.cell_contents) for cell in function.__closure__ or ()]
+    return repr((function.__module__, function.__qualname__, function.__code__.co_code, around))
 
 
 class CompileNotice(event.Listener):  # type: ignore[misc]
