@@ -16,7 +16,7 @@ for every layer and loss of the package. Where to read on:
     subjects.py, copies.py    what is checked: a float64 copy of a layer, loss or model
     differences.py            central differences, and what is done about kinks and rounding
     check.py                  tolerance, verdict, and which numbers are wrong
-    mistakes.py, windows.py   the mistakes that are known
+    mistakes.py               the mistakes that are known
     workers.py, engine.py     replicas that disturb each other; the float32 engine's gradients
     package.py                the library's own cases, which the command runs
 """

@@ -25,13 +25,13 @@ from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.differences import Differences, Probe, multiple
 from minicnn.gradcheck.result import Mistake
 from minicnn.gradcheck.subjects import LayerSubject
-from minicnn.gradcheck.windows import displaced, one_window
 
 Array = NDArray[Any]
 
 LARGEST = 2_000_000  # entries of a Jacobian; larger ones take too long
 MOST_ROWS = 3_000
 FIT = 1e-6  # how far two Jacobians may differ, relative to the largest entry
+FAR = 3  # rows and columns by which a window may be displaced
 
 
 @dataclass
@@ -368,6 +368,88 @@ def not_linear_in_dy(e: Evidence) -> Fitting:
         "not linear in dy",
         "backward does more with dy than to multiply and add (is a mask taken from dy instead "
         "of x?): its answer to a sum of two dy is not the sum of its answers",
+    )
+
+
+# -- windows --------------------------------------------------------------------------------------
+
+
+def one_window(e: Evidence) -> Fitting:
+    """Where windows overlap, the last one written stays: each cell of x hears from one at most."""
+    if e.name != "x" or not e.is_image:
+        return
+    shape = (-1, e.dy.shape[-1], e.tensor.size)  # windows, channels of y, cells of x
+    J, B = e.J.reshape(shape), e.B.reshape(shape)
+    heard = np.asarray(B.any(axis=1))
+    overlap = bool((J.any(axis=1).sum(axis=0) > 1).any())
+    yield (
+        overlap and heard.sum(axis=0).max() <= 1 and e.same(B, J * heard[:, None]),
+        "overlap",
+        "where windows overlap, one overwrites what the others sent back: add with += "
+        "(np.add.at for index arrays) instead of =",
+    )
+
+
+def displaced(e: Evidence) -> Fitting:
+    """The windows are not where forward's are: those that dx is written to, or that dW comes from.
+
+    Then what window (i, j) has in B is what it has in J, but i and j steps and some cells away.
+    """
+    if not e.is_image or e.tensor.ndim != 4:
+        return
+    of_x = e.name == "x"
+    axis = 5 if of_x else 4  # rows of the tensor, behind the four axes of y
+    J, B = (
+        np.moveaxis(matrix.reshape(*e.y.shape, *e.tensor.shape), (1, 2, axis, axis + 1), range(4))
+        for matrix in (e.J, e.B)
+    )
+    H_out, W_out, H, W = J.shape[:4]
+    i, j, h, w = np.ogrid[:H_out, :W_out, :H, :W]
+    given = B.any(axis=(4, 5, 6, 7))
+    drift = range(-FAR, 1 if of_x else FAR + 1)  # for each window before: stride taken as 1, say
+    shift = range(-FAR, FAR + 1)
+    candidates = itertools.product(drift, drift, shift, shift)
+    for D_h, D_w, d_h, d_w in sorted(candidates, key=lambda numbers: sum(map(abs, numbers))):
+        rows, columns = i * D_h + d_h, j * D_w + d_w
+        from_h, from_w = (h - rows, w - columns) if of_x else (h + rows, w + columns)
+        inside = (from_h >= 0) & (from_h < H) & (from_w >= 0) & (from_w < W)
+        later = (inside & given)[min(1, H_out - 1) :, min(1, W_out - 1) :]
+        if not later.any():  # of the first windows no step is seen
+            continue
+        moved = J[i, j, from_h.clip(0, H - 1), from_w.clip(0, W - 1)]
+        if e.same(moved[inside], B[inside]):
+            shifted = f"shifted by {d_h:+d} rows and {d_w:+d} columns"
+            if D_h or D_w:
+                extra = f" (and all are {shifted})" if d_h or d_w else ""
+                told = _wrong_steps(e, D_h, D_w, extra)
+                yield True, "stride forgotten", f"the stride is forgotten: {told}"
+            told = (
+                f"it is {shifted}: the padding before the image (P_top, P_left) has to be cut "
+                "off on the way back, or the wrong end of it was"
+                if of_x
+                else f"it is worked out from windows that are {shifted}: take the padding (P_top, "
+                "P_left) into account"
+            )
+            yield bool(d_h or d_w), "crop forgotten", told
+            return
+
+
+def _wrong_steps(e: Evidence, D_h: int, D_w: int, extra: str) -> str:
+    """What is wrong if from one window to the next there are so many rows and columns too many."""
+    if e.name == "x":
+        return (
+            f"from one window to the next, what goes back moves {-D_h} rows and {-D_w} columns too "
+            f"few{extra}. Window (i, j) begins at row i*S_h, column j*S_w"
+        )
+    sizes = e.subject.sizes()
+    if not {"S_h", "S_w"} <= sizes.keys():
+        return (
+            f"its windows of x are {D_h:+d} rows and {D_w:+d} columns further apart than forward's"
+        )
+    S_h, S_w = sizes["S_h"], sizes["S_w"]
+    return (
+        f"it is worked out from windows {S_h + D_h}x{S_w + D_w} apart, where forward's are "
+        f"{S_h}x{S_w} apart"
     )
 
 
