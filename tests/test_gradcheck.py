@@ -27,6 +27,7 @@ from minicnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     InputLayer,
@@ -368,6 +369,41 @@ def test_planted_mistake_is_caught_and_named(name, seeds):
         assert words in result[row].mistake.text
         assert words in str(result)
         assert [r.name for r in result.rows if not r.ok] == [row]  # the others are not blamed
+
+
+def of_images_one_row_up(self, dy, right):
+    """The right dx, but dW from windows one row too low."""
+    dx, x = right(dy), self.x
+    moved = np.zeros_like(x)
+    moved[:, :-1] = x[:, 1:]
+    self.forward(moved, True)
+    right(dy)
+    return dx
+
+
+def test_displaced_windows_of_a_depthwise_convolution_are_named():
+    layer = planted(DepthwiseConv2D(3), of_images_one_row_up)
+    result = check_layer(layer, CONV, wrt=["W"])
+    assert result.mistakes == {"W": "crop forgotten"}, str(result)
+    assert "+1 rows and +0 columns" in result["W"].mistake.text
+
+
+def middle_window_wins(self, dy, right):
+    """Of the windows that write to a cell the one that comes after half of them stays."""
+    right(dy)
+    writers = {}
+    for n, i, j, c in np.ndindex(dy.shape):
+        for a, b in np.ndindex(3, 3):
+            writers.setdefault((n, 2 * i + a, 2 * j + b, c), []).append(dy[n, i, j, c] / 9)
+    dx = np.zeros(self._cache[0])
+    for place, shares in writers.items():
+        dx[place] = shares[len(shares) // 2]
+    return dx
+
+
+def test_windows_that_overwrite_each_other_in_any_order_are_named():
+    result = check_layer(planted(AveragePooling2D(3, 2), middle_window_wins), (2, 7, 7, 2))
+    assert result.mistakes == {"x": "overlap"}, str(result)
 
 
 @pytest.mark.parametrize("key", ["W", "b", "x"])
@@ -2063,6 +2099,18 @@ def test_nothing_is_forgotten(capsys, monkeypatch):
     monkeypatch.setattr(command, "cases", lambda random_models: iter(()))
     assert command.main([]) == 1
     assert "Swish: no case checks it" in capsys.readouterr().out
+
+
+def test_a_new_layer_has_cases_without_being_listed(monkeypatch):
+    class Convolution(Conv2D):
+        """A layer whose arguments have the usual names."""
+
+    monkeypatch.setattr(package, "LAYERS", {"Convolution": Convolution})
+    labels = " ".join(case.label for case in package.cases(0) if case.kind == "Convolution")
+    for words in ("kernel_size=(3, 2)", "strides=(3, 2)", "padding=same", "dilation_rate=(1, 2)"):
+        assert words in labels
+    for words in ("groups=2", "activation=tanh", "use_bias=False"):
+        assert words in labels
 
 
 def test_every_case_has_a_layer_or_a_loss():
