@@ -240,3 +240,73 @@ def test_only_the_last_axis_is_fused_and_both_ways_train_alike(axis, fused):
         results.append([model.train_on_batch(x, y) for _ in range(3)])
     np.testing.assert_allclose(results[1], results[0], rtol=2e-5)
     assert ("NormalizationStage" in str(model.plan())) is fused
+
+
+# -- where they differ from Keras: docs/keras-differences.md --------------------------------------
+
+IMAGES = np.random.default_rng(3).standard_normal((2, 4, 5, 6))
+NORMALIZATIONS = (
+    layers.BatchNormalization,
+    layers.LayerNormalization,
+    layers.RMSNormalization,
+    lambda **kwargs: layers.GroupNormalization(2, **kwargs),
+)
+
+
+@pytest.mark.parametrize("axis", [[3], (-1,), [1, 3], [3, 1], [-1, 1]])
+def test_batch_normalization_along_several_axes(axis):
+    y = layers.BatchNormalization(axis=axis, epsilon=1e-9)(IMAGES, training=True)
+    others = tuple({0, 1, 2, 3} - {one % 4 for one in axis})
+    np.testing.assert_allclose(y.mean(others), 0, atol=1e-9)
+    np.testing.assert_allclose(y.var(others), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", NORMALIZATIONS)
+def test_no_normalization_over_the_batch_nor_without_an_epsilon(make):
+    with pytest.raises(ValueError, match="expected epsilon to be a number"):
+        make(epsilon=0)
+    for axis in (0, -4):
+        with pytest.raises(ValueError, match="Axis 0 is the batch"):
+            make(axis=axis)(IMAGES)
+    with pytest.raises((TypeError, ValueError), match="expected axis to"):
+        make(axis=[])
+
+
+@pytest.mark.parametrize("kind", [layers.LayerNormalization, layers.RMSNormalization])
+@pytest.mark.parametrize("axis", [[1, 3], [3, 1], (-1, 1), [1, -1], [-1, -3], [3, -3]])
+def test_axes_in_any_order_and_with_any_sign_are_the_same(kind, axis):
+    layer = kind(axis=axis)
+    layer.build(IMAGES.shape)
+    gamma = np.random.default_rng(4).standard_normal((4, 6))
+    layer.set_weights([gamma, *layer.get_weights()[1:]])
+    d = IMAGES - IMAGES.mean((1, 3), keepdims=True) * (kind is layers.LayerNormalization)
+    expected = d / np.sqrt((d**2).mean((1, 3), keepdims=True) + layer.epsilon)
+    np.testing.assert_allclose(layer(IMAGES), expected * gamma[None, :, None, :], rtol=1e-5)
+
+
+def test_as_many_groups_as_channels_stay_minus_one():
+    layer = layers.GroupNormalization(-1)
+    layer.build((None, 4, 5, 6))
+    assert layer.groups == layer.get_config()["groups"] == -1
+
+
+def test_only_parameters_hold_a_normalization_to_its_channels():
+    x, other, vectors = IMAGES, np.ones((2, 4, 5, 8)), np.ones((2, 6))
+    for make in NORMALIZATIONS:
+        layer = make()
+        layer(x)
+        with pytest.raises(ValueError, match="6 channels on axis -1, for which it was built"):
+            layer(other)
+        assert layer(vectors).shape == vectors.shape
+    for kind in (layers.LayerNormalization, lambda **none: layers.GroupNormalization(2, **none)):
+        layer = kind(center=False, scale=False)
+        layer(x)
+        assert layer(other).shape == other.shape
+
+
+@pytest.mark.parametrize("axis", [0, -4, (0, 3)])
+def test_the_batch_is_no_axis_of_softmax_and_normalization(axis):
+    with pytest.raises(ValueError, match="axis 0 is the batch"):
+        layers.Softmax(axis)(IMAGES)
+    with pytest.raises(ValueError, match="axis 0 is the batch"):
+        layers.Normalization(axis).adapt(IMAGES)

@@ -528,3 +528,16 @@ def test_schedules_take_arrays_of_steps_and_refuse_what_is_no_step_by_name():
 
 def test_a_rate_that_overflows_is_infinite_as_in_keras():
     assert schedules.ExponentialDecay(0.1, 1, 10.0)(400) == np.inf
+
+
+def test_a_schedule_counts_gradients_where_several_make_one_step():
+    class Rising(schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.1 * step
+
+    optimizer = SGD(Rising(), gradient_accumulation_steps=2)
+    w = np.ones(2)
+    for done, left in ((0, 1.0), (1, 0.9), (1, 0.9), (2, 0.6)):  # by 0.1 * 1 and 0.1 * 3
+        optimizer.update(w, np.ones(2))
+        assert optimizer.iterations == done
+        np.testing.assert_allclose(w, left)

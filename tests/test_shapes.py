@@ -258,3 +258,9 @@ def test_summary_of_a_network_without_flatten(capsys):
     assert "(None, 10, 10, 1)" in text
     assert "global_average_pooling2d" in text
     assert text.count("(None, 4)") == 1
+
+
+@pytest.mark.parametrize("kind", [Resizing, CenterCrop])
+def test_a_single_image_needs_its_batch_axis(kind):
+    with pytest.raises(ValueError, match=r"expected input of shape \(N, H, W, C\), received \(4, "):
+        kind(2, 2)(np.ones((4, 5, 3)))
