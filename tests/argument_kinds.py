@@ -776,7 +776,7 @@ KINDS: dict[str, Kind] = {
     "reports.*.y_true": CLASSES,
     "reports.*.y_pred": CLASSES,
     # gradcheck
-    "bar": reals(0, 0.1, without=(0,)),
+    "tolerance": reals(0, 0.1, without=(0,)),
     "eps": reals(0, 0.1, without=(0,)),
     "linear": BOOLEAN,
     "max_elements": POSITIVE,
@@ -796,7 +796,7 @@ KINDS: dict[str, Kind] = {
     "gradcheck.api.check_loss.loss": LOSS.or_(lambda value: hasattr(value, "backward")),
     "gradcheck.api.check_model.model": Kind(lambda value, right: isinstance(value, Sequential)),
     "gradcheck.api.check_model.x": arrays(lambda x, right: x.size == right.size),
-    "gradcheck.api.check_model.bar": reals(0, 0.1, without=(0,)).or_(is_none),
+    "gradcheck.api.check_model.tolerance": reals(0, 0.1, without=(0,)).or_(is_none),
     "gradcheck.api.check_model.y": LABELS,
     # attributes
     "v": PASSED_BACK.named("state"),

@@ -1045,9 +1045,9 @@ def test_rounding_is_measured():
 )
 def test_linear_operations_meet_the_strict_bar(layer, shape, linear):
     result = check_layer(layer, shape)
-    assert {row.name for row in result.rows if row.bar == 1e-12} == linear
+    assert {row.name for row in result.rows if row.tolerance == 1e-12} == linear
     assert all(row.ok for row in result.rows)
-    assert all(row.bar == 1e-7 for row in check_layer(layer, shape, linear=False).rows)
+    assert all(row.tolerance == 1e-7 for row in check_layer(layer, shape, linear=False).rows)
 
 
 def test_linear_taken_for_granted():
@@ -1068,7 +1068,7 @@ def test_an_odd_function_at_0_is_not_linear():
 def test_bar_of_ones_own():
     layer = planted(Dense(4), gradient("W", lambda self, dy, g: g * (1 + 1e-9)))
     assert not check_layer(layer, DENSE).ok
-    assert check_layer(layer, DENSE, bar=1e-8).ok
+    assert check_layer(layer, DENSE, tolerance=1e-8).ok
 
 
 # --- nothing of the user's is changed
@@ -1975,7 +1975,7 @@ def test_the_engine_is_told_from_the_layers():
     result = checked(fused())
     assert "the engine's own gradients, float32, fused stages" in str(result)
     assert [row.name for row in result.engine.rows] == [r.name for r in result.rows[1:]]
-    assert all(row.bar == 1e-4 for row in result.engine.rows)
+    assert all(row.tolerance == 1e-4 for row in result.engine.rows)
     model = fused()
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
     assert "float32, layers one by one" in str(checked(model))

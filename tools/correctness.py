@@ -264,7 +264,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         ),
         Row(
             "correct losses and models: no false alarm",
-            "the checker's bars",
+            "the checker's tolerances",
             f"{CHECKER} test_correct",
             "correct (losses|models)",
         ),
@@ -283,7 +283,7 @@ rounding on another processor.
 
 A case is one example, drawn or written; where an error stands beside it, one comparison of arrays.
 An error is the largest difference, as a part of the largest true number (or of 1, where all of them
-are small). Letters and numbers in brackets name the bars of the project.{skipped}
+are small). Letters and numbers in brackets name the tolerances of the project.{skipped}
 """
 
 LIMITS = """
@@ -294,7 +294,7 @@ LIMITS = """
 - Inputs on a kink are left out of the gradient checks and tested apart, by rule.
 - PyTorch and Keras are compared on what both have; where they disagree, Keras's way is taken.
 - Bit-equality is shown for one machine and one build. Another processor may round otherwise.
-- float32 sums in another order in the engine than in the layers: there the bars are those of
+- float32 sums in another order in the engine than in the layers: there the tolerances are those of
   float32, and the argmax of a near tie may differ.
 - Mutants are small changes. A test suite that notices them may still miss a thought that was wrong
   from the start, which is what the other libraries and the arrays worked out by hand are for.
@@ -415,7 +415,12 @@ def main() -> int:
         print(f"{time.monotonic() - begun:5.0f} s  {verdict}  {command}", flush=True)
     lines = []
     for title, rows in SECTIONS.items():
-        lines += ["", f"## {title}", "", "| what | against | cases | worst error | bar | command |"]
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| what | against | cases | worst error | tolerance | command |",
+        ]
         lines.append("|---|---|---:|---:|---:|---|")
         for row in rows:
             cells = figures(row, outcomes[row.command])

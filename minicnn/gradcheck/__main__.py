@@ -57,10 +57,10 @@ def _cells(result: CheckResult) -> tuple[str, ...]:
     names = ", ".join(row.name for row in result.rows)
     if len(result.rows) > 4:
         names = f"{len(result.rows)}, with x"
-    worst = max(result.rows, key=lambda row: row.error / row.bar)
+    worst = max(result.rows, key=lambda row: row.error / row.tolerance)
     return (
         names,
-        f"{worst.error:.1e} of {worst.bar:.0e}",
+        f"{worst.error:.1e} of {worst.tolerance:.0e}",
         str(sum(row.checked for row in result.rows)),
         str(sum(row.kinks for row in result.rows)),
         "ok" if result.ok else "FAILED",

@@ -24,7 +24,7 @@ Array = NDArray[Any]
 Shape = tuple[Any, ...]
 
 EPS = 1e-5
-MODEL_BAR = 1e-6
+MODEL_TOLERANCE = 1e-6
 MAX_KINKS = 0.1  # part of the numbers that may be left out
 PRODUCTS, MODEL_PRODUCTS = 8, 4  # directions for a large tensor
 DRAWS = 4  # inputs that are tried, until one does not sit on kinks
@@ -42,7 +42,7 @@ def check_layer(
     training: bool = True,
     eps: float = EPS,
     seed: int = 0,
-    bar: float | None = None,
+    tolerance: float | None = None,
     linear: bool | None = None,
     max_elements: int = 1000,
     max_kinks: float = MAX_KINKS,
@@ -72,7 +72,7 @@ def check_layer(
         Step of the differences, times the largest number that is moved if that is above 1.
     seed : int
         Of x, dy and the first weights.
-    bar : float, optional
+    tolerance : float, optional
         What the error may be, as a part of the largest number of the gradient; if not given, 1e-7,
         or 1e-12 where y is linear.
     linear : bool, optional
@@ -106,10 +106,10 @@ def check_layer(
     >>> from minicnn.layers import Dense
     >>> print(check_layer(Dense(2, name="dense"), (4, 3)))  # doctest: +ELLIPSIS
     Dense 'dense', x (4, 3): ok
-      parameter  shape   worst error  bar    checked  kinks  verdict
-      x          (4, 3)  ...          1e-12  12 each  0      ok
-      W          (3, 2)  ...          1e-12  6 each   0      ok
-      b          (2,)    ...          1e-12  2 each   0      ok
+      parameter  shape   worst error  tolerance  checked  kinks  verdict
+      x          (4, 3)  ...          1e-12      12 each  0      ok
+      W          (3, 2)  ...          1e-12      6 each   0      ok
+      b          (2,)    ...          1e-12      2 each   0      ok
 
     A common mistake:
 
@@ -129,7 +129,7 @@ def check_layer(
     perturb = checks.boolean(perturb, "perturb", caller)
     _expect_layer(layer)
     options = Options(
-        caller, PRODUCTS, eps, seed, bar, max_elements, max_kinks, linear=linear, wrt=wrt
+        caller, PRODUCTS, eps, seed, tolerance, max_elements, max_kinks, linear=linear, wrt=wrt
     )
     x = input_shape_or_x
     drawn = _is_shape(x)
@@ -273,7 +273,7 @@ def check_loss(
     *,
     eps: float = EPS,
     seed: int = 0,
-    bar: float | None = None,
+    tolerance: float | None = None,
     max_elements: int = 1000,
     max_kinks: float = MAX_KINKS,
 ) -> CheckResult:
@@ -290,7 +290,7 @@ def check_loss(
         Targets, as the loss takes them.
     y_pred : array of shape (N, ..., C)
         Predictions; probabilities between 1e-7 and 1 - 1e-7 where the loss clips them there.
-    eps, seed, bar, max_elements, max_kinks
+    eps, seed, tolerance, max_elements, max_kinks
         As for `check_layer`.
 
     Returns
@@ -316,7 +316,7 @@ def check_loss(
             "layers, and check_model for models"
         )
     _expect_passes(loss, "a loss with forward(y_true, y_pred) and backward(y_true, y_pred)", caller)
-    options = Options(caller, PRODUCTS, eps, seed, bar, max_elements, max_kinks)
+    options = Options(caller, PRODUCTS, eps, seed, tolerance, max_elements, max_kinks)
     predicted = _batch(y_pred, "y_pred", caller, "y_pred of shape (N, ..., C)", axes=2)
     true = checks.numeric(y_true, "y_true", caller)
     if callable(getattr(loss, "targets", None)):
@@ -349,7 +349,7 @@ def check_model(
     training: bool = True,
     eps: float = EPS,
     seed: int = 0,
-    bar: float = MODEL_BAR,
+    tolerance: float = MODEL_TOLERANCE,
     max_elements: int = 100,
     max_kinks: float = MAX_KINKS,
     perturb: bool = True,
@@ -375,7 +375,7 @@ def check_model(
         Whether the layers are run as in training (dropout with a frozen mask) or in inference.
     eps, seed, max_elements, max_kinks
         As for `check_layer`.
-    bar : float
+    tolerance : float
         What the error may be, as a part of the largest number of the gradient.
     perturb : bool
         Move equal numbers in x apart, and give random numbers to the copy's constant parameters,
@@ -413,7 +413,7 @@ def check_model(
     if not model.layers:
         raise ValueError(f"{caller}: {model.who} has no layers")
     options = Options(
-        caller, MODEL_PRODUCTS, eps, seed, bar, max_elements, max_kinks, linear=False, wrt=wrt
+        caller, MODEL_PRODUCTS, eps, seed, tolerance, max_elements, max_kinks, linear=False, wrt=wrt
     )
     rng = options.rng
     x = _batch(x, "x", caller, "x to have a batch axis and no empty axis")

@@ -48,7 +48,7 @@ class Options:
         products: int,
         eps: Any,
         seed: Any,
-        bar: Any,
+        tolerance: Any,
         max_elements: Any,
         max_kinks: Any,
         *,
@@ -62,7 +62,7 @@ class Options:
 
         self.caller, self.products = caller, products
         self.eps = part(eps, "eps")
-        self.bar = None if bar is None else part(bar, "bar")
+        self.tolerance = None if tolerance is None else part(tolerance, "tolerance")
         self.linear = None if linear is None else checks.boolean(linear, "linear", caller)
         self.max_elements = checks.integer(max_elements, "max_elements", caller, minimum=1)
         self.max_kinks = checks.real(max_kinks, "max_kinks", caller, low=0, high=1)
@@ -151,17 +151,17 @@ class Comparison:
             self._measure(False)  # a kink where the long lines passed none
         self.by_number = self.found.directions is None
         self.scale = self.found.scale
-        self.tolerance = np.maximum(self.bar * self.scale, self.found.rounding)
+        self.allowed = np.maximum(self.tolerance * self.scale, self.found.rounding)
 
     def _measure(self, linear: bool) -> None:
         """The differences, and what the error may be."""
-        self.bar = self._bar(linear)
+        self.tolerance = self._tolerance(linear)
         self.found = self.probe.measure(
-            self.dy, tolerance=self.bar, linear=linear, directions=self._directions(linear)
+            self.dy, tolerance=self.tolerance, linear=linear, directions=self._directions(linear)
         )
 
-    def _bar(self, linear: bool) -> float:
-        return self.options.bar or (LINEAR_TOLERANCE if linear else TOLERANCE)
+    def _tolerance(self, linear: bool) -> float:
+        return self.options.tolerance or (LINEAR_TOLERANCE if linear else TOLERANCE)
 
     def _directions(self, linear: bool) -> Array | None:
         """Those for a large tensor; None for a small one, which is taken number by number."""
@@ -182,16 +182,16 @@ class Comparison:
         gradient = np.asarray(self.given, np.float64)
         analytic = self.probe.analytic(gradient, found)
         gap = np.abs(analytic - found.numeric)
-        off = ~(gap <= self.tolerance)  # NaN is off, too
+        off = ~(gap <= self.allowed)  # NaN is off, too
         # both slopes are those of the smallest step, of which rounding takes most digits
         slack = KINK_TOLERANCE * np.maximum(np.abs(found.low), np.abs(found.high))
-        slack = np.maximum(self.tolerance, slack)
+        slack = np.maximum(self.allowed, slack)
         beside = ~((analytic >= found.low - slack) & (analytic <= found.high + slack))
         off = np.where(found.kinked, beside & self.by_number, off)
 
         good = ~found.kinked
         largest = float(np.nan_to_num(np.abs(analytic[good])).max(initial=0))
-        rounding = float(found.rounding.max(initial=0)) / self.bar
+        rounding = float(found.rounding.max(initial=0)) / self.tolerance
         error = float(gap[good].max(initial=0)) / (max(self.scale, largest, rounding) or 1.0)
         wrong: dict[str, Any] = {}
         if off.any():
@@ -202,7 +202,7 @@ class Comparison:
 
     def _row(self, error: float, checked: int, kinks: int, **story: Any) -> TensorCheck:
         error = error if np.isfinite(error) else np.inf
-        of = self.name, self.tensor.shape, error, self.bar
+        of = self.name, self.tensor.shape, error, self.tolerance
         return TensorCheck(*of, checked, kinks, by_products=not self.by_number, **story)
 
     def _listed(self, gradient: Array, analytic: Array, off: Array) -> dict[str, Any]:
@@ -259,7 +259,7 @@ class Comparison:
             return None
         with np.errstate(all="ignore"):  # a wrong gradient may hold anything
             return mistakes.explain(
-                mistakes.Evidence(self.probe, self.given, self.dy, self.found, use, self.tolerance)
+                mistakes.Evidence(self.probe, self.given, self.dy, self.found, use, self.allowed)
             )
 
 
@@ -349,9 +349,9 @@ class Ties(Comparison):
         super().__init__(subject, "x", dy, given, options)
         moved = given * differences.sizes(self.tensor, self.unit)
         self.scale = max(self.scale, float(np.linalg.norm(moved)))
-        self.tolerance = TIE_TOLERANCE * (self.scale or 1.0) + self.found.rounding
+        self.allowed = TIE_TOLERANCE * (self.scale or 1.0) + self.found.rounding
 
-    def _bar(self, linear: bool) -> float:
+    def _tolerance(self, linear: bool) -> float:
         return TIE_TOLERANCE
 
     def _directions(self, linear: bool) -> Array:

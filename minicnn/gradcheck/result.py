@@ -8,7 +8,7 @@ from typing import Any
 
 from minicnn import checks
 
-COLUMNS = ("parameter", "shape", "worst error", "bar", "checked", "kinks", "verdict")
+COLUMNS = ("parameter", "shape", "worst error", "tolerance", "checked", "kinks", "verdict")
 
 
 class GradientCheckError(AssertionError):
@@ -51,7 +51,7 @@ class TensorCheck:
     shape : tuple of int
     error : float
         Greatest difference between the two gradients, as a part of the greatest number in them.
-    bar : float
+    tolerance : float
         What `error` may be.
     checked, kinks : int
         Numbers that were compared, and numbers left out since they lie on a kink; if `by_products`,
@@ -73,7 +73,7 @@ class TensorCheck:
     name: str
     shape: tuple[int, ...]
     error: float
-    bar: float
+    tolerance: float
     checked: int
     kinks: int
     by_products: bool
@@ -92,7 +92,7 @@ class TensorCheck:
         checked = f"{self.checked} {'products' if self.by_products else 'each'}"
         error = f"{self.error:.1e}" if self.checked else "-"
         verdict = "ok" if self.ok else "FAILED"
-        numbers = error, f"{self.bar:.0e}", checked, str(self.kinks)
+        numbers = error, f"{self.tolerance:.0e}", checked, str(self.kinks)
         return self.name, str(self.shape), *numbers, verdict
 
     def story(self) -> list[str]:

@@ -56,7 +56,7 @@ class Unbuilt(Dense):
         (ReLU(), (2, 3), {"eps": 0}, ValueError, "expected eps"),
         (ReLU(), (2, 3), {"eps": "a"}, TypeError, "expected eps"),
         (ReLU(), (2, 3), {"seed": -1}, ValueError, "expected seed"),
-        (ReLU(), (2, 3), {"bar": 2.0}, ValueError, "expected bar"),
+        (ReLU(), (2, 3), {"tolerance": 2.0}, ValueError, "expected tolerance"),
         (ReLU(), (2, 3), {"linear": "yes"}, TypeError, "expected linear"),
         (ReLU(), (2, 3), {"training": "no"}, TypeError, "expected training to be True or False"),
         (ReLU(), (2, 3), {"max_elements": 1.5}, TypeError, "expected max_elements"),
