@@ -710,6 +710,7 @@ KINDS: dict[str, Kind] = {
     "input_tensors": NOTHING_ELSE.or_(lambda value: value is None),
     "json_string": Kind(lambda value, right: value.strip() == right),
     "overwrite": BOOLEAN,
+    "max_shard_size": Kind(lambda value, right: value is None),
     "safe_mode": Kind(lambda value, right: BOOLEAN.takes(value, right) and bool(value)),
     "saving.*.model": Kind(lambda value, right: isinstance(value, Sequential)),
     "skip_mismatch": BOOLEAN,

@@ -873,6 +873,13 @@ NOT_CALLED: dict[str, str] = {
     "layers.dropout.DroppingLayer.*": "of every layer, by its cases",
     "layers.dropout.MaskingLayer.*": "of every layer, by its cases",
     "layers.dropout.Dropout.draw": "of the engine",
+    **{
+        f"layers.*.{name}": "of saving and export, which give it what the layer holds"
+        for name in ("windows", "windows_of_y", "groups_of", "part_of", "mean_and_deviation")
+    },
+    "optimizers.*.first_vector": "of the engine and of saving",
+    "stack.Stack.add_all": "of the constructor and of from_config",
+    "stack.Stack.expect_built": "the check itself",
     "layers.base.Layer.*": "of every layer by itself",
     "initializers.*.draw": "what a subclass defines: it gets what __call__ has checked",
     "initializers.*.variance": "what a subclass defines",

@@ -24,7 +24,7 @@ NAMES = {
     b"numpy ndarray": "ndarray",
     b"numpy dtype": "dtype",
 }
-CONSTANTS = {"N": None, "\x88": True, "\x89": False}
+CONSTANTS = {"N": None, chr(0x88): True, chr(0x89): False}
 SIZED = {"K": "<B", "M": "<H", "J": "<i"}  # integers
 STRINGS = {"U": "<B", "T": "<i", "X": "<I"}  # behind their lengths
 PUTS, GETS = {"q": "<B", "r": "<I"}, {"h": "<B", "j": "<I"}

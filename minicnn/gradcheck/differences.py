@@ -90,6 +90,11 @@ def slope(y: Callable[[float], Array], y_0: Array, h: float, *, linear: bool = F
     return Slope((4 * half - mean) / 3, left, right, kink, moved, change, h)
 
 
+def norm(numbers: Array) -> float:
+    """Root of the sum of squares, which themselves may be too large for float64."""
+    return float(np.hypot.reduce(numbers, initial=0.0))
+
+
 class Differences:
     """What the differences say about one tensor, number by number or direction by direction.
 
@@ -116,7 +121,7 @@ class Differences:
             weights = self.kept[k] = self._weights * smooth
             self.kinked[k] = not smooth.any()
         self.numeric[k] = weights @ s.value
-        self.rounding[k] = SLOPE_NOISE * float(np.linalg.norm(self._noise[s.moved])) / s.step
+        self.rounding[k] = SLOPE_NOISE * norm(self._noise[s.moved]) / s.step
         self.rounding[k] += float(np.abs(weights) @ s.unsettled)
         sides = weights * s.left, weights * s.right
         self.low[k], self.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
@@ -404,9 +409,7 @@ class Probe:
         for k, ((y, h), first) in enumerate(zip(lines, slopes)):
             s = first
             while True:
-                size = (
-                    float(np.linalg.norm(weights * s.value)) if directions is not None else largest
-                )
+                size = norm(weights * s.value) if directions is not None else largest
                 smooth = found.jumps(s) <= VISIBLE_JUMP * tolerance * size
                 if smooth.all() or linear or s.step <= SHORTEST * h:
                     break

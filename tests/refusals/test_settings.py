@@ -169,6 +169,7 @@ FIRST = {
     layers.Resizing: (3, 4),
     InputLayer: ((4,),),
     Rescaling: (1.0,),
+    layers.Threshold: (0.5, 0.25),
 }
 
 
