@@ -28,7 +28,8 @@ CONSTANTS = {"N": None, chr(0x88): True, chr(0x89): False}
 SIZED = {"K": "<B", "M": "<H", "J": "<i"}  # integers
 STRINGS = {"U": "<B", "T": "<i", "X": "<I"}  # behind their lengths
 PUTS, GETS = {"q": "<B", "r": "<I"}, {"h": "<B", "j": "<I"}
-TUPLES = {"\x85": 1, "\x86": 2, "\x87": 3}
+TUPLES = {chr(0x85): 1, chr(0x86): 2, chr(0x87): 3}
+LONG1, PROTO = chr(0x8A), chr(0x80)
 
 
 class Name:
@@ -98,7 +99,7 @@ class _Reader:
         elif code == "I":  # a number as text; 00 and 01 are False and True
             line = self._line()
             stack.append(line == b"01" if line in (b"00", b"01") else int(line))
-        elif code == "\x8a":
+        elif code == LONG1:
             stack.append(int.from_bytes(self._taken(self._number("<B")), "little", signed=True))
         elif code in TUPLES:
             items = [stack.pop() for _ in range(TUPLES[code])]
@@ -122,7 +123,7 @@ class _Reader:
             self._reduce()
         elif code == "b":
             self._build()
-        elif code == "\x80":
+        elif code == PROTO:
             self._number("<B")  # the protocol
         else:
             raise ValueError(f"opcode {code!r}")
