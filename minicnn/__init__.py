@@ -11,6 +11,7 @@ from typing import Any
 
 from minicnn import (
     activations,
+    backend,
     callbacks,
     config,
     constraints,
@@ -45,6 +46,7 @@ __all__ = [
     "Input",
     "Sequential",
     "activations",
+    "backend",
     "callbacks",
     "config",
     "constraints",

@@ -28,3 +28,8 @@ def unique_name(class_name: str) -> str:
     snake = snake_case(class_name)
     count = next(_names.setdefault(snake, itertools.count()))  # without a lock: forks may hold it
     return f"{snake}_{count}" if count else snake
+
+
+def reset() -> None:
+    """Count from the start again."""
+    _names.clear()

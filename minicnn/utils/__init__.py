@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,67 @@ from numpy.typing import NDArray
 
 from minicnn import checks, config
 from minicnn.seeds import set_random_seed
+from minicnn.utils.image_folders import image_dataset_from_directory
+from minicnn.utils.images import array_to_img, img_to_array, load_img, save_img
 
-__all__ = ["set_random_seed", "to_categorical"]
+__all__ = [
+    "array_to_img",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "load_img",
+    "normalize",
+    "save_img",
+    "set_random_seed",
+    "to_categorical",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "np_utils":  # of Keras 2
+        return import_module("minicnn.utils.np_utils")
+    raise AttributeError(f"module 'minicnn.utils' has no attribute {name!r}")
+
+
+def normalize(x: Any, axis: int = -1, order: Any = 2) -> NDArray[Any]:
+    """`x` divided by its norm along an axis; where that is 0, x stays.
+
+    Parameters
+    ----------
+    x : array
+    axis : int
+        From -ndim to ndim - 1.
+    order : int, float or inf
+        1 for the sum of absolute values, 2 for the root of the sum of squares, inf for the largest.
+
+    Returns
+    -------
+    ndarray of the shape of x, in x's float type, or float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else.
+
+    Examples
+    --------
+    >>> normalize([[3.0, 4.0], [0.0, 0.0]])
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    array = checks.numeric(x, "x", "normalize")
+    if array.ndim == 0:
+        raise ValueError("normalize: expected x to have an axis, received a number")
+    axis = checks.integer(axis, "axis", "normalize", minimum=-array.ndim, maximum=array.ndim - 1)
+    checks.finite(array, "x", "normalize")
+    if not (isinstance(order, float) and abs(order) == np.inf):
+        order = checks.real(order, "order", "normalize")
+    if array.size == 0:
+        return array * 1.0
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    norm = np.linalg.norm(array, order, axis, keepdims=True)
+    norm[norm == 0] = 1
+    return array / norm
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> NDArray[Any]:
