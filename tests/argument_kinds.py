@@ -22,6 +22,7 @@ from minicnn.layers import ActivationLayer, Layer
 from minicnn.layers import activations as activation_layers
 from minicnn.models import Sequential
 from minicnn.optimizers import Optimizer
+from minicnn.utils import images, resampling
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,32 @@ def _whole(array: np.ndarray, classes: int) -> bool:
 
 TABLE = Kind(lambda value, right: all(value[key] is right[key] for key in right))
 ANYTHING = Kind(lambda value, right: True)
+
+
+def is_two_numbers(value: Any) -> bool:
+    return is_list_of(is_real)(value) and len(value) == 2 and all(map(math.isfinite, value))
+
+
+PICTURE_SIZE = Kind(
+    lambda value, right: (
+        value is None
+        or (is_integer(value) and 1 <= value <= 65535)
+        or (is_list_of(is_size)(value) and len(value) == 2 and max(value) <= 65535)
+    )
+)
+FOLDERS = Kind(lambda value, right: len(value) > 0 and set(value) <= {"a", "b"})
+NUMBER_TYPE = Kind(
+    lambda value, right: (
+        value is None
+        or (isinstance(value, (str, type, np.dtype)) and np.dtype(value).kind in "fiu")
+    )
+)
+SHIFTS = Kind(
+    lambda value, right: (
+        (is_real(value) and math.isfinite(value))
+        or (isinstance(value, (list, tuple, np.ndarray)) and all(map(math.isfinite, value)))
+    )
+)
 NOTHING_ELSE = Kind(lambda value, right: value is right)
 TEXT = Kind(lambda value, right: isinstance(value, str))
 NAME = Kind(lambda value, right: is_text(value))
@@ -729,6 +756,96 @@ KINDS: dict[str, Kind] = {
     "datasets.idx.parse_idx.shape": Kind(
         lambda value, right: is_list_of(lambda size: size is None or is_size(size))(value)
     ),
+    # pictures
+    "utils.images.*.scale": BOOLEAN,
+    "directory": NOTHING_ELSE.or_(lambda value: value == ""),
+    "save_to_dir": NOTHING_ELSE,
+    "save_prefix": Kind(lambda value, right: isinstance(value, str)),
+    "save_format": Kind(lambda value, right: isinstance(value, str)),
+    "color_mode": words("rgb", "rgba", "grayscale"),
+    "target_size": PICTURE_SIZE,
+    "image_size": PICTURE_SIZE,
+    "utils.*.interpolation": words(*resampling.INTERPOLATIONS, *images.INTERPOLATIONS),
+    "preprocessing.*.interpolation": words(*images.INTERPOLATIONS),
+    "keep_aspect_ratio": BOOLEAN,
+    "utils.images.*.data_format": words("channels_last", "channels_first").or_(is_none),
+    "backend.set_image_data_format.data_format": words("channels_last"),
+    "utils.images.*.dtype": NUMBER_TYPE,
+    "utils.images.save_img.path": Kind(
+        lambda value, right: hasattr(value, "write") or isinstance(value, (str, os.PathLike))
+    ),
+    "utils.images.load_img.path": NOTHING_ELSE.or_(lambda value: isinstance(value, bytes)),
+    "file_format": Kind(lambda value, right: isinstance(value, str)).or_(is_none),
+    "img": arrays(lambda x, right: x.ndim in (2, 3)),
+    "utils.images.*.x": arrays(lambda x, right: x.ndim == 3 and x.size > 0),
+    "utils.image_folders.*.labels": Kind(lambda value, right: value in (None, "inferred")),
+    "utils.image_folders.*.label_mode": words("int", "categorical", "binary").or_(is_none),
+    "utils.image_folders.*.class_names": FOLDERS.or_(is_none),
+    "utils.image_folders.*.batch_size": POSITIVE.or_(is_none),
+    "utils.image_folders.*.validation_split": reals(0, 1, without=(0, 1)),
+    "subset": words("training", "validation", "both"),
+    "follow_links": BOOLEAN,
+    "utils.image_folders.*.verbose": BOOLEAN,
+    "utils.normalize.x": arrays(lambda x, right: x.ndim > 0),
+    "utils.normalize.axis": integers(-2, 1),
+    "order": reals().or_(lambda value: value in (math.inf, -math.inf)),
+    "featurewise_center": BOOLEAN,
+    "samplewise_center": BOOLEAN,
+    "featurewise_std_normalization": BOOLEAN,
+    "samplewise_std_normalization": BOOLEAN,
+    "zca_whitening": BOOLEAN,
+    "zca_epsilon": reals(),
+    "rotation_range": reals(),
+    "shear_range": reals(),
+    "channel_shift_range": reals(),
+    "cval": reals(),
+    "width_shift_range": SHIFTS,
+    "height_shift_range": SHIFTS,
+    "zoom_range": reals().or_(is_two_numbers),
+    "brightness_range": Kind(lambda value, right: value is None or is_two_numbers(value)),
+    "horizontal_flip": BOOLEAN,
+    "vertical_flip": BOOLEAN,
+    "rescale": reals().or_(is_none),
+    "preprocessing_function": Kind(
+        lambda value, right: value is None or callable(value), called_back=True
+    ),
+    "interpolation_order": integers(0, 1),
+    "preprocessing.*.fill_mode": words("nearest", "constant", "reflect", "wrap"),
+    "preprocessing.*.validation_split": reals(0, 1, without=(1,)),
+    "preprocessing.*.dtype": NUMBER_TYPE,
+    "preprocessing.*.flow.x": arrays(
+        lambda x, right: x.ndim == 4 and len(x) == len(right), finite=False
+    ),
+    "preprocessing.*.flow.y": arrays(
+        lambda y, right: y.ndim > 0 and len(y) == len(right), finite=False
+    ),
+    "preprocessing.*.flow.sample_weight": arrays(
+        lambda y, right: y.ndim > 0 and len(y) == len(right), finite=False
+    ),
+    "ignore_class_split": BOOLEAN,
+    "classes": FOLDERS.or_(is_none),
+    "class_mode": words("categorical", "binary", "sparse", "input").or_(is_none),
+    "preprocessing.*.standardize.x": arrays(
+        lambda x, right: x.ndim in (3, 4) and x.size > 0, finite=False
+    ),
+    "preprocessing.*_transform.x": arrays(
+        lambda x, right: x.ndim == 3 and x.size > 0, finite=False
+    ),
+    "preprocessing.*.fit.x": arrays(lambda x, right: x.ndim == 4 and x.size > 0),
+    "img_shape": Kind(lambda value, right: len(value) == 3),
+    "transform_parameters": Kind(lambda value, right: isinstance(value, dict), called_back=True),
+    "augment": BOOLEAN,
+    "rounds": integers(1, 1000),
+    "preprocessing.*.seed": integers(0, 2**32 - 1).or_(is_none),
+    "utils.image_folders.*.seed": integers(0, 2**32 - 1),
+    # the backend
+    "free_memory": BOOLEAN,
+    "backend.*.x": Kind(lambda value, right: True),
+    "backend.set_value.x": Kind(
+        lambda value, right: np.shape(value) == (2, 3) or hasattr(value, "assign")
+    ),
+    "backend.set_value.value": arrays(lambda x, right: x.shape == (2, 3), finite=False),
+    "backend.set_epsilon.value": reals(1e-7, 1e-7),
     # utils, config, model_selection
     "n": integers(1, 10_000),
     "num_classes": integers(1, 10_000_000),

@@ -15,6 +15,7 @@ import importlib
 import inspect
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ from minicnn.layers.activations import KNOWN, Function
 from minicnn.layers.activations.known import NEEDS_ARGUMENTS
 from minicnn.models import IGNORED, Sequential
 from minicnn.optimizers import SGD, Optimizer, schedules
+from minicnn.preprocessing.image import ImageDataGenerator
 from minicnn.savable import NOT_EXPORTED
 from minicnn.settings import arguments as settings_of
 from minicnn.settings import ignored
@@ -630,6 +632,77 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "datasets.synthetic_fashion.load_data": of_function(
             synthetic_fashion.load_data, n_train=3, n_test=2
         ),
+        # pictures
+        "utils.images.load_img": lambda: Valid(
+            minicnn.utils.load_img,
+            {
+                "path": _picture(),
+                "color_mode": "rgb",
+                "target_size": (3, 2),
+                "interpolation": "nearest",
+                "keep_aspect_ratio": True,
+            },
+        ),
+        "utils.images.img_to_array": of_function(
+            minicnn.utils.img_to_array,
+            img=_images()[0],
+            data_format="channels_last",
+            dtype="float32",
+        ),
+        "utils.images.array_to_img": of_function(
+            minicnn.utils.array_to_img,
+            x=_images()[0][..., None],
+            data_format="channels_last",
+            scale=True,
+            dtype="float32",
+        ),
+        "utils.images.save_img": lambda: Valid(
+            minicnn.utils.save_img,
+            {
+                "path": io.BytesIO(),
+                "x": _images()[0][..., None],
+                "data_format": "channels_last",
+                "file_format": "png",
+                "scale": True,
+            },
+        ),
+        "utils.image_folders.image_dataset_from_directory": lambda: Valid(
+            minicnn.utils.image_dataset_from_directory,
+            {
+                "directory": _pictures(),
+                "labels": "inferred",
+                "label_mode": "int",
+                "class_names": ["a", "b"],
+                "color_mode": "rgb",
+                "batch_size": 2,
+                "image_size": (3, 2),
+                "shuffle": True,
+                "seed": 1,
+                "validation_split": 0.5,
+                "subset": "training",
+                "interpolation": "bilinear",
+                "follow_links": False,
+                "crop_to_aspect_ratio": False,
+                "pad_to_aspect_ratio": True,
+                "verbose": False,
+            },
+            keras={"data_format": (None, "channels_last"), "format": (None, "tf")},
+        ),
+        "utils.normalize": of_function(minicnn.utils.normalize, x=[[3.0, 4.0]], axis=-1, order=2),
+        **_of_generators(),
+        # the backend
+        "backend.clear_session": of_function(minicnn.backend.clear_session, free_memory=True),
+        "backend.count_params": of_function(minicnn.backend.count_params, x=ONE_HOT),
+        "backend.get_value": of_function(minicnn.backend.get_value, x=ONE_HOT),
+        "backend.int_shape": of_function(minicnn.backend.int_shape, x=ONE_HOT),
+        "backend.ndim": of_function(minicnn.backend.ndim, x=ONE_HOT),
+        "backend.set_epsilon": of_function(minicnn.backend.set_epsilon, value=1e-7),
+        "backend.set_image_data_format": of_function(
+            minicnn.backend.set_image_data_format, data_format="channels_last"
+        ),
+        "backend.set_value": of_function(
+            minicnn.backend.set_value, x=np.zeros((2, 3)), value=np.ones((2, 3))
+        ),
         # the rest
         "utils.to_categorical (any label)": of_function(minicnn.utils.to_categorical, x=[0, 2]),
         "utils.to_categorical": of_function(minicnn.utils.to_categorical, x=[0, 2], num_classes=3),
@@ -698,6 +771,68 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         ),
         "gradcheck.api.check_model": lambda: _checking_a_model(),
     }
+
+
+def _picture() -> str:
+    """The path of a picture of 3 x 2 pixels, in a folder of the process."""
+    return os.path.join(_pictures(), "a", "0.png")
+
+
+@functools.cache
+def _pictures() -> str:
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in "a/0.png", "a/1.png", "b/0.png", "b/1.png":
+        path = Path(folder, name)
+        path.parent.mkdir(exist_ok=True)
+        minicnn.utils.save_img(path, np.arange(6.0).reshape(3, 2, 1))
+    return folder
+
+
+def _of_generators() -> dict[str, Callable[[], Valid]]:
+    made = ImageDataGenerator
+    given = {
+        "featurewise_center": True, "samplewise_center": True,
+        "featurewise_std_normalization": True, "samplewise_std_normalization": True,
+        "zca_whitening": False, "zca_epsilon": 1e-6, "rotation_range": 10,
+        "width_shift_range": 0.1, "height_shift_range": 2, "brightness_range": (0.5, 1.5),
+        "shear_range": 5, "zoom_range": 0.2, "channel_shift_range": 3, "fill_mode": "nearest",
+        "cval": 0, "horizontal_flip": True, "vertical_flip": False, "rescale": 0.5,
+        "preprocessing_function": abs, "validation_split": 0.5, "interpolation_order": 1,
+        "dtype": "float32",
+    }  # fmt: skip
+    x, image = np.arange(24.0).reshape(4, 3, 2, 1), np.arange(6.0).reshape(3, 2, 1)
+    path = "preprocessing.image.ImageDataGenerator"
+    saving = {"save_to_dir": None, "save_prefix": "", "save_format": "png"}
+    return {
+        path: lambda: Valid(made, given, keras={"data_format": (None, "channels_last")}),
+        f"{path}.flow": lambda: Valid(
+            made(validation_split=0.5).flow,
+            {"x": x, "y": [0, 1, 0, 1], "batch_size": 2, "shuffle": True,
+             "sample_weight": [1, 1, 1, 1], "seed": 1, **saving, "ignore_class_split": False,
+             "subset": "training"},
+        ),
+        f"{path}.flow_from_directory": lambda: Valid(
+            made(validation_split=0.5).flow_from_directory,
+            {"directory": _pictures(), "target_size": (3, 2), "color_mode": "rgb",
+             "classes": ["a", "b"], "class_mode": "sparse", "batch_size": 2, "shuffle": True,
+             "seed": 1, **saving, "follow_links": False, "subset": "training",
+             "interpolation": "nearest", "keep_aspect_ratio": False},
+        ),
+        f"{path}.standardize": lambda: Valid(made(rescale=0.5).standardize, {"x": image}),
+        f"{path}.get_random_transform": lambda: Valid(
+            made(rotation_range=9).get_random_transform, {"img_shape": (3, 2, 1), "seed": 1}
+        ),
+        f"{path}.apply_transform": lambda: Valid(
+            made().apply_transform, {"x": image, "transform_parameters": {"theta": 3}}
+        ),
+        f"{path}.random_transform": lambda: Valid(
+            made(rotation_range=9).random_transform, {"x": image, "seed": 1}
+        ),
+        f"{path}.fit": lambda: Valid(
+            made(featurewise_center=True).fit, {"x": x, "augment": True, "rounds": 2, "seed": 1}
+        ),
+    }  # fmt: skip
 
 
 def _of_callbacks() -> dict[str, Callable[[], Valid]]:
@@ -820,6 +955,7 @@ def _checking_a_model() -> Valid:
 MODULES = (
     "minicnn",
     "activations",
+    "backend",
     "callbacks",
     "config",
     "constraints",
@@ -840,6 +976,8 @@ MODULES = (
     "optimizers",
     "optimizers.schedules",
     "plotting",
+    "preprocessing",
+    "preprocessing.image",
     "regularizers",
     "reports",
     "tuning",
@@ -857,6 +995,9 @@ NOT_CALLED: dict[str, str] = {
     "config.float_dtype": "the check itself",
     "reports.class_labels": "the check itself",
     "datasets.idx.pieces": "of the readers of files",
+    "preprocessing.iterators.*": "flow and flow_from_directory make them",
+    "preprocessing.image.ImageDataGenerator.draw": "of its iterators",
+    "preprocessing.image.ImageDataGenerator.flow_from_dataframe": "is refused",
     "gradcheck.result.*": "results, which the checks make",
     "tuning.LearningRateRange*": "a result, which find_learning_rate makes",
     "layers.*.seek": "of the engine",

@@ -568,7 +568,8 @@ class Subject:
         meant: tuple[type[BaseException], ...] = (TypeError, ValueError)
         if legitimate:  # numbers that are right one by one may still be too much together
             meant = (*meant, FloatingPointError)
-        if any(argument in ("path", "label_mode") for argument, _ in call.changes):
+        places = ("path", "label_mode", "directory", "save_to_dir")  # which need not be there
+        if any(argument in places for argument, _ in call.changes):
             meant = (*meant, OSError)
         if not isinstance(error, meant):
             return "other error"
