@@ -322,9 +322,11 @@ def finite(
     *,
     dtype: Any = None,
     run: Callable[[Callable[[int], None], Iterable[int]], Any] = _in_turn,
+    places: Array | None = None,
 ) -> None:
     """Refuse NaN and infinity, and numbers that the float type `dtype` cannot hold, if given.
 
+    Messages say where; by `places`, if these rows of a larger array were taken.
     Reads as many rows at a time as the cache holds; `run(check, starts)` calls `check` for each
     of these portions.
     """
@@ -347,6 +349,8 @@ def finite(
         index = tuple(int(i) for i in np.argwhere(~good)[0])
         where = (index[0] + start, *index[1:])
         value = array[where]
+        if places is not None:
+            where = (int(places[where[0]]), *where[1:])
         if np.isfinite(value):
             raise ValueError(
                 f"{who}: expected {name} to fit into {np.dtype(dtype)}, whose largest number "

@@ -61,7 +61,7 @@ class Compiled(Stack):
         self.compiled = False
         self._in_fit = (0, 0)  # process and thread that fit runs in
         self.history: History | None = None
-        self.stop_training = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.steps_taken = 0
         self._penalties: dict[Layer, OutputPenalty] = {}  # on outputs of the last forward
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import math
+import mmap
 import numbers
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,11 @@ class Data:
     dtype : float type of the model, which x has to fit into
     verify : function of a batch of y
         Raises ValueError for targets that the loss cannot take.
+    targets : function of a batch of y
+        In the place of `verify` where y has not been looked at yet: returns the targets in the form
+        that the loss takes.
+    seen : bool
+        Whether all values were checked when the call began; else each batch's are, as it comes.
     """
 
     x: Array
@@ -54,6 +61,8 @@ class Data:
     who: str = "fit"
     dtype: Any = None
     verify: Callable[[Array], None] | None = None
+    targets: Callable[[Array], Array] | None = None
+    seen: bool = True
 
     def __len__(self) -> int:
         return len(self.x)
@@ -66,14 +75,15 @@ class Data:
         return replace(self, **dict(zip(names, first))), replace(self, **dict(zip(names, rest)))
 
     def batches(
-        self, batch_size: int, order: Array | None = None, first: int = 0
-    ) -> Iterator[Batch]:
-        """Batch after batch, from number `first` on, the last one shorter if need be; in `order`,
-        if one is given.
+        self, batch_size: int, order: Array | None = None, first: int = 0, end: int | None = None
+    ) -> Generator[Batch, None, None]:
+        """Batch after batch, from number `first` on up to sample `end`, the last one shorter if
+        need be; in `order`, if one is given.
         """
         if order is None:
             order = np.arange(len(self))
-        for start in range(first * batch_size, len(self), batch_size):
+        order = order[:end]
+        for start in range(first * batch_size, len(order), batch_size):
             yield Batch(self, order[start : start + batch_size])
 
 
@@ -92,7 +102,9 @@ class Batch:
                 data.verify(self.y)
             except ValueError as error:
                 raise _changed_since_the_call_began(error) from None
-        self._data, self._x = data, data.x
+        elif data.targets is not None:
+            self.y = data.targets(self.y)  # type: ignore[arg-type]
+        self.data, self._x = data, data.x
         plain = data.x.flags.c_contiguous and data.x.dtype in GATHERED
         self._flat = data.x.reshape(len(data.x), -1) if plain else None
 
@@ -121,8 +133,10 @@ class Batch:
     def _expect_finite(self, rows: Array) -> None:
         """Raise ValueError if these rows of x, or float32's numbers for them, are not finite."""
         try:
-            checks.finite(self._x[rows], "x", self._data.who, dtype=self._data.dtype)
+            checks.finite(self._x[rows], "x", self.data.who, dtype=self.data.dtype, places=rows)
         except ValueError as error:
+            if not self.data.seen:
+                raise
             raise _changed_since_the_call_began(error) from None
 
 
@@ -146,11 +160,17 @@ def checked(
     class_weight: dict[int, float] | None = None,
     *,
     like: Shape | None = None,
+    batch: str = "",
 ) -> Data:
     """The arguments of a call of the model as `Data`; changes nothing, copies no array.
 
-    Before the model is built, samples have to be of shape `like`, if it is given.
+    Before the model is built, samples have to be of shape `like`, if it is given. The values of
+    arrays on disk, and those of a `batch`, if it has a name, are left to be checked when they are
+    used.
     """
+    without_y = who in ("predict", "predict_on_batch", "Sequential()")
+    who = f"{who}, {batch}" if batch else who
+    later = bool(batch) or on_disk(x)
     expect_array(x, "x", who)
     x = checks.numeric(x, "x", who)
     if x.ndim < 1 or len(x) == 0:
@@ -160,37 +180,69 @@ def checked(
         raise ValueError(wrong_sample(who, x.shape, sample))
     threads.get_num_threads()  # raises for a bad environment variable before any change
     dtype = model.common_dtype()
-    checks.finite(x, "x", who, dtype=dtype, run=threads.run)
-    without_y = ("predict", "predict_on_batch", "Sequential()")
-    if who in without_y or y is None:
-        if who not in without_y:
-            raise TypeError(f"{who}: expected y, the targets, received None")
-        return Data(x.view(), who=who, dtype=dtype)
+    if not later:
+        checks.finite(x, "x", who, dtype=dtype, run=threads.run)
+    if without_y:
+        return Data(x.view(), who=who, dtype=dtype, seen=not later)
+    if y is None:
+        raise TypeError(f"{who}: expected y, the targets, received None")
     output = model.shapes((None, *(sample or x.shape[1:])))[-1]
     if model.loss is None:
         raise ValueError(f"{who}: expected a compiled model")
     expect_array(y, "y", who)
+    y_later = on_disk(y)
     y = checks.numeric(y, "y", who)
     checks.same_length({"'x' sizes": x, "'y' sizes": np.atleast_1d(y)}, who)
     if y.ndim == 0:
         raise ValueError(f"{who}: expected y to be an array, received the number {y}")
-    y = model.loss.targets(y, output, who)
-    checks.finite(y, "y", who, dtype=dtype)
+    targets = functools.partial(_targets, model.loss, output_shape=output, who=who, dtype=dtype)
+    checked_y = targets(y[:1] if y_later else y)
+    y = y if y_later else checked_y
     for metric in model.chosen_metrics(output):
-        metric.check(y, output, f"{who}: metric {metric.name}")
+        metric.check(checked_y, output, f"{who}: metric {metric.name}")
     if class_weight is not None:
         if sample_weight is not None:
             raise ValueError(
                 f"{who}: expected class_weight or sample_weight, received both. Multiply the "
                 "sample_weight of each sample by the factor of its class"
             )
-        by_class(y, class_weight, int(output[-1]), who)  # raises early
+        by_class(checked_y, class_weight, int(output[-1]), who)  # raises early
     weight = sample_weights(y, sample_weight, who)
     if model.loss_weight != 1:
         weight = (np.ones(len(y)) if weight is None else weight) * model.loss_weight
-    verify = functools.partial(model.loss.check_values, output_shape=output, who=who)
     # views: a shape that is set on the user's arrays later does not reach these
-    return Data(x.view(), y.view(), weight, who=who, dtype=dtype, verify=verify)
+    data = Data(x.view(), y.view(), weight, who=who, dtype=dtype, seen=not later)
+    if y_later:
+        return replace(data, targets=targets)
+    if batch:  # a copy that is checked already
+        return data
+    verify = functools.partial(model.loss.check_values, output_shape=output, who=who)
+    return replace(data, verify=verify)
+
+
+def _targets(loss: Any, y: Array, output_shape: Shape, who: str, dtype: Any) -> Array:
+    """Targets in the form that the loss takes, all their values checked."""
+    y = loss.targets(y, output_shape, who)
+    checks.finite(y, "y", who, dtype=dtype)
+    return y
+
+
+def on_disk(array: Any) -> bool:
+    """Whether it is a numpy.memmap, or a view of one: reading all of it takes long."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return isinstance(array, mmap.mmap)
+
+
+def weighted(model: Model, data: Data, class_weight: Any, who: str) -> Data:
+    """The training data, each sample's weight multiplied by the factor of its class."""
+    if class_weight is None or data.y is None:
+        return data
+    output = model.shapes((None, *(model.sample_shape or data.x.shape[1:])))[-1]
+    factors = by_class(data.y, class_weight, int(output[-1]), who)
+    return replace(data, weight=factors if data.weight is None else data.weight * factors)
 
 
 def expect_array(given: Any, name: str, who: str) -> None:
@@ -202,19 +254,37 @@ def expect_array(given: Any, name: str, who: str) -> None:
             f"{who}: expected {name} to be an array, received the layer {given.who}. There is no "
             "functional API: put layers together as Sequential([Input(shape), Dense(10)])"
         )
-    if isinstance(given, (list, tuple, dict, str, bytes, numbers.Number, np.ndarray, np.generic)):
-        return
-    if any(hasattr(given, way) for way in ("__array__", "__array_interface__", "__buffer__")):
-        return
-    with contextlib.suppress(TypeError):
-        memoryview(given)  # before Python 3.12 a buffer has no attribute that says so
-        return
-    if isinstance(given, Iterable) or hasattr(given, "__getitem__"):
+    if inspect.isgeneratorfunction(given):
+        raise TypeError(
+            f"{who}: expected {name} to be an array or to give batches, received the function "
+            f"{given.__name__}. Call it: {who.split(',')[0]}({given.__name__}())"
+        )
+    if gives_batches(given) or (hasattr(given, "__getitem__") and not _is_array_like(given)):
         raise TypeError(
             f"{who}: expected {name} to be an array, received {type(given).__name__}, which gives "
             "its batches one by one. Put them together first: "
             "x, y = map(np.concatenate, zip(*batches))"
         )
+
+
+def gives_batches(given: Any) -> bool:
+    """Whether it is no array, but gives batches one by one: an iterator, a loader, a sequence."""
+    if _is_array_like(given) or isinstance(given, type):
+        return False
+    sequence = hasattr(given, "__getitem__") and hasattr(given, "__len__")
+    return isinstance(given, Iterable) or sequence
+
+
+def _is_array_like(given: Any) -> bool:
+    plain = (list, tuple, dict, str, bytes, numbers.Number, np.ndarray, np.generic)
+    if isinstance(given, plain):
+        return True
+    if any(hasattr(given, way) for way in ("__array__", "__array_interface__", "__buffer__")):
+        return True
+    with contextlib.suppress(TypeError):
+        memoryview(given)  # before Python 3.12 a buffer has no attribute that says so
+        return True
+    return False
 
 
 def same_sample(given: Shape, sample: Shape) -> bool:
@@ -283,6 +353,8 @@ def by_class(y: Array, class_weight: Any, classes: int, who: str) -> Array:
         raise ValueError(
             f"{who}: expected one label a sample for class_weight, received y of {y.shape}"
         )
+    if labels.dtype.kind == "f":
+        labels = np.round(labels)  # a number is of the class nearest to it, as in Keras
     factors = np.ones(len(y))
     for label, factor in class_weight.items():
         label = checks.integer(label, "each key of class_weight", who, minimum=0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
 from minicnn.console import say
 from minicnn.engine.blas import single_threaded_blas
-from minicnn.layers.base import Layer, Shape
+from minicnn.layers.base import Layer
 from minicnn.layers.regularization import OutputPenalty
 from minicnn.progress import checked_verbose
 from minicnn.savable import Savable
@@ -26,21 +24,17 @@ from minicnn.saving.files import (
     save_model,
 )
 from minicnn.training import loop
+from minicnn.training.feeds import ArrayFeed, Feed
 from minicnn.training.finite import expect_finite
+from minicnn.training.given import Sizes, feed_of, feeds_of_fit
 
 Array = NDArray[Any]
 
 __all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
-BATCH_SIZE = 32  # Keras's default
-
-# arguments of Keras's fit, evaluate and predict that have no effect here, and their values
-IGNORED: dict[str, tuple[Any, ...]] = {
-    "steps": (None,),
-    "steps_per_epoch": (None,),
-    "validation_batch_size": (None,),
-    "validation_steps": (None,),
-}
+# what fit, evaluate and predict took in Keras 2 for sequences of batches
+_WORKERS = "Give it to PyDataset: super().__init__(workers=..., max_queue_size=...)"
+MOVED = dict.fromkeys(("workers", "use_multiprocessing", "max_queue_size"), _WORKERS)
 
 _LAYER = "Put what it computes into a layer: subclass minicnn.layers.Layer"
 _LOSS = "Put what it computes into a loss: subclass minicnn.losses.Loss"
@@ -220,17 +214,25 @@ class Sequential(Savable):
         class_weight: dict[int, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
-        *,
-        validation_freq: int = 1,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | list[int] = 1,
         **keras: Any,
     ) -> History:
         """Train for some epochs; called again, it goes on from where it stopped.
 
         Parameters
         ----------
-        x : array of shape (N, ...)
+        x : array of shape (N, ...), or what gives batches
             Inputs of any real type; each batch is cast to the model's float type. Images without
-            their channel axis are accepted where the model has one channel.
+            their channel axis are accepted where the model has one channel. A `numpy.memmap` is
+            read batch by batch.
+            Or (x, y) or (x, y, sample_weight) batch by batch, of any sizes: a generator or another
+            iterator, a `minicnn.utils.PyDataset`, or what gives an iterator every time, such as a
+            DataLoader or a tf.data.Dataset. A thread makes the next batches while one is used.
+            With a PyDataset, `shuffle` changes the order of the batches; with others it does
+            nothing. `batch_size` does nothing, and y and sample_weight are not given.
         y : array of shape (N,) or (N, ...)
             Targets, as the loss takes them.
         batch_size : int, optional
@@ -243,18 +245,28 @@ class Sequential(Savable):
         callbacks : list of Callback
         validation_split : float in (0, 1)
             Part of the samples, from the end, that is kept back for validation.
-        validation_data : (x, y) or (x, y, sample_weight)
+        validation_data : (x, y), (x, y, sample_weight), or what gives batches
             Judged after each epoch; takes precedence over `validation_split`.
         shuffle : bool
             New order in every epoch.
         class_weight : dict of int to float
-            Factor on the loss of each class's samples; validation goes without it.
+            Factor on the loss of each class's samples; validation goes without it. Not beside an
+            iterator.
         sample_weight : array of shape (N,)
             Factor on the loss of each sample; `validation_split` divides it too.
         initial_epoch : int
             Number of the first epoch.
-        validation_freq : int
-            Validate after every so many epochs.
+        steps_per_epoch : int, optional
+            Batches of an epoch; the next epoch goes on behind them. Not given: all there are. No
+            more are asked for. Where the data end sooner there is a warning; arrays and what gives
+            a new iterator then begin anew, and after an iterator's end training ends.
+        validation_steps : int, optional
+            Batches of a validation: the first ones of arrays and of what can be given again, the
+            next ones of an iterator.
+        validation_batch_size : int, optional
+            As `batch_size` if not given.
+        validation_freq : int or list of int
+            Validate after every so many epochs, or after those of these numbers, from 1.
 
         Returns
         -------
@@ -267,47 +279,45 @@ class Sequential(Savable):
             For arguments that do not fit, or before `compile`; nothing is changed then.
         FloatingPointError
             If the loss or the gradient becomes NaN or infinite; names the layer and the step. The
-            weights are those of the last whole step, as they are after KeyboardInterrupt. Callbacks
-            see that loss first; if one sets `stop_training`, fit ends without an error.
+            weights are those of the last whole step, as they are after KeyboardInterrupt, or after
+            an error in a batch or of what gives it. Callbacks see that loss first; if one sets
+            `stop_training`, fit ends without an error.
         """
-        checks.expect_defaults(keras, IGNORED, "fit()")
+        checks.expect_defaults(keras, {}, "fit()", MOVED)
         self._needs_compile("fit")
-        size = self._batch_size(batch_size, "fit")
+        sizes = Sizes.checked("fit", batch_size=batch_size, steps_per_epoch=steps_per_epoch)
+        validation_sizes = Sizes.checked(
+            "fit", validation_batch_size=validation_batch_size, validation_steps=validation_steps
+        )
         epochs = checks.integer(epochs, "epochs", "fit", minimum=0, maximum=2**62)
         first = checks.integer(initial_epoch, "initial_epoch", "fit", minimum=0, maximum=2**62)
         shuffle = checks.boolean(shuffle, "shuffle", "fit")
-        every = checks.integer(validation_freq, "validation_freq", "fit", minimum=1)
+        every = _frequency(validation_freq)
         hooks = checked_callbacks(callbacks, "fit")
         level = checked_verbose(verbose, "fit")
-        data = self._data(x, "fit", y, sample_weight, class_weight)
-        validation = None
-        split = not inputs.is_zero(validation_split)
-        if split:
-            validation_split = inputs.share(validation_split)
-        if validation_data is not None:
-            if not isinstance(validation_data, (list, tuple)) or len(validation_data) not in (2, 3):
-                raise ValueError(
-                    "fit: expected validation_data to be (x_val, y_val) or (x_val, y_val, "
-                    f"sample_weight), received {type(validation_data).__name__}"
-                )
-            x_val, y_val, *weight_val = validation_data
-            weight = weight_val[0] if weight_val else None
-            like = data.x.shape[1:]
-            validation = self._data(x_val, "fit validation_data", y_val, weight, like=like)
-        elif split:
-            data, validation = inputs.split(data, validation_split)
-        data = self._with_class_weight(data, class_weight, "fit")
-        self._train_for(data)
+        self._ready("fit")
+        split = 0.0 if inputs.is_zero(validation_split) else inputs.share(validation_split)
+        feed, validation = feeds_of_fit(
+            self,
+            x,
+            (y, sample_weight, class_weight),
+            validation_data,
+            split,
+            sizes=sizes,
+            validation_sizes=Sizes(
+                validation_sizes.batch_size or sizes.batch_size, validation_sizes.steps
+            ),
+            shuffle=shuffle,
+        )
+        self._train_for(feed.data)
         with self._fitted_alone():
             return loop.fit(
                 self,
-                data,
+                feed,
                 validation,
-                batch_size=size,
                 epochs=range(first, epochs),
                 verbose=level,
                 callbacks=hooks,
-                shuffle=shuffle,
                 validation_freq=every,
             )
 
@@ -318,12 +328,14 @@ class Sequential(Savable):
         batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
-        *,
+        steps: int | None = None,
         callbacks: list[Callback] | None = None,
         return_dict: bool = False,
         **keras: Any,
     ) -> Any:
-        """Loss and metrics over all samples, without training.
+        """Loss and metrics over all samples, or `steps` batches, without training.
+
+        Takes what `fit` takes.
 
         Returns
         -------
@@ -337,18 +349,17 @@ class Sequential(Savable):
         FloatingPointError
             If the outputs are NaN or infinite; names the layer.
         """
-        checks.expect_defaults(keras, IGNORED, "evaluate()")
+        checks.expect_defaults(keras, {}, "evaluate()", MOVED)
         return_dict = checks.boolean(return_dict, "return_dict", "evaluate")
         self._needs_compile("evaluate")
-        size = self._batch_size(batch_size, "evaluate")
+        sizes = Sizes.checked("evaluate", batch_size=batch_size, steps=steps)
         hooks = checked_callbacks(callbacks, "evaluate")
         level = checked_verbose(verbose, "evaluate")
-        data = self._data(x, "evaluate", y, sample_weight)
-        self._build_for(data)
-        self._announce(hooks, data, size, level)
-        logs = loop.evaluate(
-            self, data, batch_size=size, verbose=level, callbacks=hooks, who="evaluate"
-        )
+        self._ready("evaluate")
+        feed = feed_of(self, x, "evaluate", y, sample_weight, sizes=sizes)
+        self._build_for(feed.data)
+        self._announce(hooks, feed, level)
+        logs = loop.evaluate(self, feed, verbose=level, callbacks=hooks, who="evaluate")
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
     def predict(
@@ -356,11 +367,14 @@ class Sequential(Savable):
         x: Any,
         batch_size: int | None = None,
         verbose: int | str = "auto",
-        *,
+        steps: int | None = None,
         callbacks: list[Callback] | None = None,
         **keras: Any,
     ) -> Array:
-        """The model's output for every sample, in their order; works in batches.
+        """The model's output for every sample, in their order, or for `steps` batches.
+
+        x is an array, or gives batches: x alone, (x,), or what `fit` takes, whose targets are left
+        alone.
 
         Returns
         -------
@@ -373,14 +387,15 @@ class Sequential(Savable):
         FloatingPointError
             If the outputs are NaN or infinite; names the layer.
         """
-        checks.expect_defaults(keras, IGNORED, "predict()")
-        size = self._batch_size(batch_size, "predict")
+        checks.expect_defaults(keras, {}, "predict()", MOVED)
+        sizes = Sizes.checked("predict", batch_size=batch_size, steps=steps)
         hooks = checked_callbacks(callbacks, "predict")
         level = checked_verbose(verbose, "predict")
-        data = self._data(x, "predict")
-        self._build_for(data)
-        self._announce(hooks, data, size, level)
-        return loop.predict(self, data, batch_size=size, verbose=level, callbacks=hooks)
+        self._ready("predict")
+        feed = feed_of(self, x, "predict", sizes=sizes)
+        self._build_for(feed.data)
+        self._announce(hooks, feed, level)
+        return loop.predict(self, feed, verbose=level, callbacks=hooks)
 
     def train_on_batch(
         self,
@@ -397,7 +412,7 @@ class Sequential(Savable):
         self._needs_compile("train_on_batch")
         return_dict = checks.boolean(return_dict, "return_dict", "train_on_batch")
         data = self._data(x, "train_on_batch", y, sample_weight, class_weight)
-        data = self._with_class_weight(data, class_weight, "train_on_batch")
+        data = inputs.weighted(self, data, class_weight, "train_on_batch")
         self._train_for(data)
         runner = self.runner(training=True)
         with single_threaded_blas():
@@ -420,7 +435,7 @@ class Sequential(Savable):
         return_dict = checks.boolean(return_dict, "return_dict", "test_on_batch")
         data = self._data(x, "test_on_batch", y, sample_weight)
         self._build_for(data)
-        logs = loop.evaluate(self, data, batch_size=len(data), who="test_on_batch")
+        logs = loop.evaluate(self, ArrayFeed(data, len(data)), who="test_on_batch")
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Array:
@@ -430,7 +445,7 @@ class Sequential(Savable):
         """
         data = self._data(x, "predict_on_batch")
         self._build_for(data)
-        return loop.predict(self, data, batch_size=len(data), who="predict_on_batch")
+        return loop.predict(self, ArrayFeed(data, len(data)), who="predict_on_batch")
 
     @property
     def metrics_names(self) -> list[str]:
@@ -444,32 +459,27 @@ class Sequential(Savable):
 
     # -- arguments --------------------------------------------------------------------------------
 
-    def _batch_size(self, batch_size: Any, who: str) -> int:
-        if batch_size is None:
-            return BATCH_SIZE
-        return checks.integer(batch_size, "batch_size", who, minimum=1)
-
-    def _announce(self, hooks: list[Callback], data: inputs.Data, size: int, level: int) -> None:
+    def _announce(self, hooks: list[Callback], feed: Feed, level: int) -> None:
         for hook in hooks:
             hook.set_model(self)
-            hook.set_params({"verbose": level, "epochs": 1, "steps": math.ceil(len(data) / size)})
+            hook.set_params({"verbose": level, "epochs": 1, "steps": feed.steps})
 
-    def _data(self, x: Any, who: str, *targets: Any, like: Shape | None = None) -> inputs.Data:
+    def _ready(self, who: str) -> None:
         if not self._items:
             raise ValueError(f"{who}: {self.who} has no layers; add some first")
         self._prepare()
-        return inputs.checked(self, x, who, *targets, like=like)
 
-    def _with_class_weight(self, data: inputs.Data, class_weight: Any, who: str) -> inputs.Data:
-        """The training data, each sample's weight multiplied by the factor of its class."""
-        if class_weight is None or data.y is None:
-            return data
-        factors = inputs.by_class(data.y, class_weight, int(self._outputs(data)[-1]), who)
-        weight = factors if data.weight is None else data.weight * factors
-        return replace(data, weight=weight)
+    def _data(self, x: Any, who: str, *targets: Any) -> inputs.Data:
+        self._ready(who)
+        return inputs.checked(self, x, who, *targets)
 
-    def _outputs(self, data: inputs.Data) -> Shape:
-        return self.shapes((None, *(self.sample_shape or data.x.shape[1:])))[-1]
+
+def _frequency(value: Any) -> int | list[int]:
+    """The `validation_freq` argument."""
+    if isinstance(value, (list, tuple)):
+        every = "each number of validation_freq"
+        return [checks.integer(one, every, "fit", minimum=1) for one in value]
+    return checks.integer(value, "validation_freq", "fit", minimum=1)
 
 
 def _in_order(logs: dict[str, float]) -> Any:

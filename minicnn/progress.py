@@ -73,13 +73,13 @@ def per_step(seconds: float) -> str:
 
 
 def lines(
-    done: int, total: int, times: Sequence[str], logs: Mapping[str, Any], width: int
+    done: int, total: int | None, times: Sequence[str], logs: Mapping[str, Any], width: int
 ) -> list[str]:
     """Steps done, bar, times and figures for a terminal of `width` columns: one line, if possible.
 
     For the figures all else gives way: the bar shrinks and goes, then all `times` but the first,
     then the steps, then the first. Only where the figures do not fit by themselves do they go on in
-    further lines, each of them whole.
+    further lines, each of them whole. Without a known `total` there is no bar.
 
     >>> for width in (65, 53, 42, 36):
     ...     lines(2, 4, ["9s", "31ms/step"], {"accuracy": 0.81, "loss": 0.51239}, width)
@@ -89,11 +89,13 @@ def lines(
     ['9s - accuracy: 0.8100 - loss: 0.5124']
     >>> lines(2, 4, ["9s", "31ms/step"], {"accuracy": 0.81, "loss": 0.51239}, 30)
     ['2/4 9s 31ms/step', 'accuracy: 0.8100', 'loss: 0.5124']
+    >>> lines(2, None, ["9s", "31ms/step"], {"loss": 0.51239}, 65)
+    ['2/Unknown 9s 31ms/step - loss: 0.5124']
     """
-    count, after = f"{done}/{total}", figures(logs)
+    count, after = f"{done}/{'Unknown' if total is None else total}", figures(logs)
     heads = [[count, *times], [count, times[0]], [times[0]], []]
     cells = min(CELLS, width - columns(" ".join([count, "", *times]) + after))
-    if cells >= FEWEST:
+    if cells >= FEWEST and total is not None:
         full = "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * (cells * done // max(total, 1))
         heads.insert(0, [count, full.ljust(cells), *times])
     for head in heads:
@@ -112,13 +114,14 @@ def lines(
 
 
 class Progress:
-    """The progress of one epoch of `steps` batches, or of one evaluate or predict.
+    """The progress of one epoch of `steps` batches, or of one evaluate or predict. Where `steps` is
+    None, their number is known at the end.
 
     With verbose=1, a bar where standard output is a terminal, else one line at the end, which
     `title` (such as "Epoch 1/2") begins. With verbose=2 the title stands on a line of its own.
     """
 
-    def __init__(self, steps: int, verbose: int, title: str = "") -> None:
+    def __init__(self, steps: int | None, verbose: int, title: str = "") -> None:
         self.steps = steps
         self.verbose = verbose
         self.title = title
@@ -136,7 +139,7 @@ class Progress:
             self.bar = tqdm(
                 total=steps,
                 file=self.out,
-                desc=f"0/{steps}",
+                desc=f"0/{'Unknown' if steps is None else steps}",
                 bar_format="{desc}",  # the whole line: tqdm itself cuts at the terminal's edge
                 mininterval=0.05,
                 nrows=shutil.get_terminal_size().lines,
@@ -148,10 +151,12 @@ class Progress:
         self.done += steps
         if self.bar is not None:
             elapsed = time.perf_counter() - self.start
-            left = elapsed / self.done * (self.steps - self.done)
+            time_now = f"{elapsed:.0f}s"
+            if self.steps is not None:
+                time_now = f"{elapsed / self.done * (self.steps - self.done):.0f}s left"
             # The window may have been resized. In the last column some terminals begin a new line.
             self.bar.ncols = max(1, shutil.get_terminal_size().columns - 1)
-            now = lines(self.done, self.steps, [f"{left:.0f}s left"], logs, self.bar.ncols)
+            now = lines(self.done, self.steps, [time_now], logs, self.bar.ncols)
             self.bar.set_description_str(now[0], refresh=False)
             self.bar.update(steps)
 
@@ -159,16 +164,17 @@ class Progress:
         """All batches are done; `logs` are the final figures."""
         elapsed = time.perf_counter() - self.start
         pace = per_step(elapsed / max(self.done, 1))
+        total = self.done if self.steps is None else self.steps
         if self.bar is not None:
             width = shutil.get_terminal_size().columns
-            final = lines(self.done, self.steps, [f"{elapsed:.0f}s", pace], logs, width)
+            final = lines(self.done, total, [f"{elapsed:.0f}s", pace], logs, width)
             self.bar.leave = False
             self.bar.close()
             self.bar.write("\n".join(final), file=self.out)  # above bars of the user's
             self.out.flush()
         elif self.verbose:
             title = f"{self.title} - " if self.title else ""
-            count = f"{self.done}/{self.steps}"
+            count = f"{self.done}/{total}"
             console.say(f"{title}{count} - {elapsed:.0f}s - {pace}{figures(logs)}")
 
     def __enter__(self) -> Progress:

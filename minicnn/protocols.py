@@ -23,6 +23,8 @@ class Model(Protocol):
     history: Any
     rng: np.random.Generator
     stop_training: bool
+    stop_evaluating: bool
+    stop_predicting: bool
     steps_taken: int
     loss_weight: float
 

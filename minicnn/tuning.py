@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.engine.blas import single_threaded_blas
-from minicnn.models import BATCH_SIZE, Sequential
+from minicnn.models import Sequential
 from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.training.feeds import BATCH_SIZE
 from minicnn.training.interrupts import interrupts_between_steps
 
 if TYPE_CHECKING:

@@ -707,9 +707,15 @@ KINDS: dict[str, Kind] = {
             and SAMPLES.takes(value[0], right[0])
             and LABELS.takes(value[1], right[1])
         )
-    ),
-    "validation_freq": POSITIVE,
+    ).or_(lambda value: isinstance(value, Iterator)),
+    "steps_per_epoch": POSITIVE,
+    "validation_batch_size": POSITIVE,
+    "validation_freq": POSITIVE.or_(is_list_of(lambda one: is_integer(one) and one >= 1)),
     "validation_split": SPLIT,
+    "validation_steps": POSITIVE,
+    "workers": integers(0, 1000),
+    "use_multiprocessing": BOOLEAN,
+    "max_queue_size": POSITIVE,
     "verbose": VERBOSE,
     "savable.Savable.export.filepath": Kind(lambda value, right: str(value) == str(right)),
     "savable.Savable.export.format": words("onnx"),
@@ -717,7 +723,9 @@ KINDS: dict[str, Kind] = {
     "interop.torch.*.state_dict": TABLE,
     "interop.torch.*.like": TABLE.or_(lambda value: value is None),
     "stack.Stack.get_layer.name": TEXT,
+    "models.Sequential.*.steps": POSITIVE,
     "models.Sequential.forward.x": LAST_AXIS,
+    "models.Sequential.predict.x": SAMPLES.or_(lambda x: isinstance(x, Iterator)),
     "models.Sequential.*.x": SAMPLES,
     "models.Sequential.__call__.x": SAMPLES,
     "models.Sequential.*.y": LABELS,

@@ -46,9 +46,10 @@ from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
 from minicnn.layers.activations import KNOWN, Function
 from minicnn.layers.activations.known import NEEDS_ARGUMENTS
-from minicnn.models import IGNORED, Sequential
+from minicnn.models import Sequential
 from minicnn.optimizers import SGD, Optimizer, schedules
 from minicnn.preprocessing.image import ImageDataGenerator
+from minicnn.py_dataset import PyDataset
 from minicnn.savable import NOT_EXPORTED
 from minicnn.settings import arguments as settings_of
 from minicnn.settings import ignored
@@ -175,8 +176,7 @@ def of_model(method: str, **given: Any) -> Callable[[], Valid]:
         x, y = samples()
         parameters = inspect.signature(getattr(Sequential, method)).parameters
         data = {k: v for k, v in {"x": x, "y": y, "verbose": 0}.items() if k in parameters}
-        keras = IGNORED if "keras" in parameters else {}
-        return Valid(getattr(subject, method), {**data, **given}, subject, keras)
+        return Valid(getattr(subject, method), {**data, **given}, subject)
 
     return make
 
@@ -502,11 +502,20 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             validation_data=samples(),
             class_weight={0: 1.0, 2: 0.5},
         ),
+        "models.Sequential.fit (steps)": of_model(
+            "fit",
+            steps_per_epoch=2,
+            validation_data=samples(),
+            validation_steps=2,
+            validation_batch_size=3,
+            validation_freq=[1],
+            callbacks=[OneEpoch()],
+        ),
         "models.Sequential.fit (weighted)": of_model(
             "fit", validation_split=0.25, sample_weight=np.ones(12), callbacks=[OneEpoch()]
         ),
-        "models.Sequential.evaluate": of_model("evaluate", sample_weight=np.ones(12)),
-        "models.Sequential.predict": of_model("predict", batch_size=5),
+        "models.Sequential.evaluate": of_model("evaluate", sample_weight=np.ones(12), steps=2),
+        "models.Sequential.predict": of_model("predict", batch_size=5, steps=2),
         "models.Sequential.train_on_batch": of_model(
             "train_on_batch", class_weight={0: 1.0, 2: 0.5}
         ),
@@ -704,6 +713,9 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             minicnn.backend.set_value, x=np.zeros((2, 3)), value=np.ones((2, 3))
         ),
         # the rest
+        "py_dataset.PyDataset": lambda: Valid(
+            PyDataset, {"workers": 2, "use_multiprocessing": False, "max_queue_size": 3}
+        ),
         "utils.to_categorical (any label)": of_function(minicnn.utils.to_categorical, x=[0, 2]),
         "utils.to_categorical": of_function(minicnn.utils.to_categorical, x=[0, 2], num_classes=3),
         "seeds.set_random_seed": of_function(minicnn.utils.set_random_seed, seed=1),

@@ -6,20 +6,24 @@ The figures of an epoch are means over its samples, each taken before the update
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Collection
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import checks
 from minicnn.callbacks import Callback, CallbackList, History, RunCallback
 from minicnn.console import note
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.shards import Lane
-from minicnn.inputs import Batch, Data
+from minicnn.inputs import Batch
 from minicnn.layers import Rescaling, Softmax
 from minicnn.progress import Progress
 from minicnn.protocols import Model
+from minicnn.training.feeds import Feed, no_pause
 from minicnn.training.finite import NotFiniteError, expect_finite
 from minicnn.training.interrupts import interrupts_between_steps
 from minicnn.training.run import Run
@@ -28,7 +32,11 @@ Array = NDArray[Any]
 
 _noted = False
 
-BLOCK = 2048  # samples that are evaluated or predicted at a time
+RAN_OUT = (
+    "Your input ran out of data; interrupting training. Make sure that your dataset or generator "
+    "can generate at least `steps_per_epoch * epochs` batches. You may need to use the `.repeat()` "
+    "function when building your dataset"
+)
 
 
 def _note_whole_numbers(x: Array) -> None:
@@ -44,32 +52,39 @@ def _note_whole_numbers(x: Array) -> None:
     )
 
 
+def _report_shortage(who: str, feed: Feed, batches: int, stacklevel: int) -> None:
+    """Warn that there were fewer batches than asked for."""
+    expected = "another epoch" if feed.steps is None else f"{feed.steps} batches"
+    warnings.warn(
+        checks.in_other_words(f"{who}: expected {expected}, received {batches}", "Keras", RAN_OUT),
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
 def fit(
     model: Model,
-    data: Data,
-    validation: Data | None,
+    feed: Feed,
+    validation: Feed | None,
     *,
-    batch_size: int,
     epochs: range,
     verbose: int,
     callbacks: list[Callback],
-    shuffle: bool,
-    validation_freq: int,
+    validation_freq: int | Collection[int],
 ) -> History:
-    """Train on `data` for the given `epochs`; returns the History."""
+    """Train on the batches of `feed` for the given `epochs`; returns the History."""
     history = History()
     hooks = CallbackList([*callbacks, history])
-    steps = math.ceil(len(data) / batch_size)
     hooks.set_model(model)
-    hooks.set_params({"verbose": verbose, "epochs": epochs.stop, "steps": steps})
+    hooks.set_params({"verbose": verbose, "epochs": epochs.stop, "steps": feed.steps})
     model.history, model.stop_training = history, False
     if verbose and not isinstance(model.leaves[0], Rescaling):
-        _note_whole_numbers(data.x)
+        _note_whole_numbers(feed.data.x)
 
     logs: dict[str, float] = {}
-    given: dict[str, Any] = {"samples": len(data), "batch_size": batch_size, "shuffle": shuffle}
+    given = feed.identity()
     given["metrics"] = [one.name for one in model.chosen_metrics(model.output_shape)]
-    run = Run(model, hooks.callbacks, epochs.start, given)
+    run = Run(model, hooks.callbacks, epochs.start, given, rewinds=feed.rewinds)
     keepers = [one for one in callbacks if isinstance(one, RunCallback)]
     with single_threaded_blas(), interrupts_between_steps() as pause:
         hooks.on_train_begin({})
@@ -82,12 +97,11 @@ def fit(
                 hooks.on_epoch_begin(epoch, {})
             runner = model.runner(training=True)  # a callback may have set a rate, say
             title = f"Epoch {epoch + 1}/{epochs.stop}" if epochs.stop > 1 else ""
-            progress = Progress(steps, verbose, title)
-            order = run.order_of(len(data), shuffle=shuffle)
+            progress = Progress(feed.steps, verbose, title)
             means = run.begin_means(runner.means())
             logs, progress.done = means.logs(), run.step
-            with progress:
-                for batch in data.batches(batch_size, order, run.step):
+            with progress, closing(feed.epoch(run, pause)) as batches:
+                for batch in batches:
                     hooks.on_train_batch_begin(run.step, {})
                     if callbacks:  # they may have changed a setting or put in other weights
                         runner = model.runner(training=True, arrays=False)
@@ -107,72 +121,93 @@ def fit(
                     pause()
                     if model.stop_training:
                         break
-                if validation is not None and (epoch + 1) % validation_freq == 0:
-                    scores = evaluate(model, validation, batch_size=batch_size, callbacks=callbacks)
+                if not model.stop_training:
+                    if feed.ended:  # Keras finds out when this hook has been called
+                        hooks.on_train_batch_begin(run.step, {})
+                    more = feed.spent and epoch + 1 < epochs.stop
+                    if more or run.step < (feed.steps or 0):
+                        _report_shortage("fit", feed, run.step, stacklevel=3)
+                    if run.step == 0:  # no figures: nothing was trained
+                        break
+                if validation is not None and _is_due(epoch + 1, validation_freq):
+                    scores = evaluate(model, validation, callbacks=callbacks, pause=pause)
                     logs = {**logs, **{f"val_{name}": value for name, value in scores.items()}}
                 hooks.on_epoch_end(epoch, logs)
                 progress.end(logs)
-            run.end_epoch(logs)
+            run.end_epoch(logs, pass_over=feed.pass_over(run))
             for keeper in keepers:
                 keeper.checkpoint(run)
             pause()
-            if model.stop_training:
+            if model.stop_training or feed.spent:
                 break
         model.optimizer.finalize(model.store.params, model.trainable_parts)
         hooks.on_train_end(logs)
     return history
 
 
+def _is_due(epoch: int, frequency: int | Collection[int]) -> bool:
+    """Whether the epoch of that number, from 1, ends with a validation."""
+    return epoch % frequency == 0 if isinstance(frequency, int) else epoch in frequency
+
+
 def evaluate(
     model: Model,
-    data: Data,
+    feed: Feed,
     *,
-    batch_size: int,
     verbose: int = 0,
     callbacks: list[Callback] | None = None,
     who: str = "",
+    pause: Callable[[], None] = no_pause,
 ) -> dict[str, float]:
-    """Means of the loss and the metrics over `data`, by name.
+    """Means of the loss and the metrics over the samples of `feed`, by name.
 
     Raises FloatingPointError for outputs that are not finite if `who` says which call asks;
-    validation in `fit` leaves it to the callbacks to judge such a loss.
+    validation in `fit` leaves it to the callbacks to judge such a loss. `pause` is called while a
+    batch is waited for.
     """
     hooks = CallbackList(callbacks or [])
     runner = model.runner(training=False)
     means = runner.means()
     logs: dict[str, float] = {}
-    progress = Progress(math.ceil(len(data) / batch_size), verbose)
-    with single_threaded_blas(), progress:
+    progress = Progress(feed.steps, verbose)
+    model.stop_evaluating = False
+    one_by_one = bool(callbacks) or any(metric.by_batch for metric in runner.metrics)
+    one_by_one = one_by_one or runner.network.penalizes_batches
+    blocks = feed.blocks(one_by_one=one_by_one, pause=pause)
+    with single_threaded_blas(), progress, closing(blocks):
         hooks.on_test_begin({})
-        one_by_one = bool(callbacks) or any(metric.by_batch for metric in runner.metrics)
-        one_by_one = one_by_one or runner.network.penalizes_batches
-        for steps, batch in _blocks(data, batch_size, one_by_one=one_by_one):
+        for steps, batch in blocks:
             hooks.on_test_batch_begin(progress.done, {})
             logs = means.add(runner.test(batch))
             if who and not math.isfinite(logs["loss"]):
                 expect_finite(model, batch, None, who)
             hooks.on_test_batch_end(progress.done, logs)
             progress.step(logs, steps)
+            if model.stop_evaluating:
+                break
+        else:
+            _expect_all(
+                feed, progress.done, hooks.on_test_batch_begin, who or "fit validation_data"
+            )
         hooks.on_test_end(logs)
     progress.end(logs)
     return logs
 
 
-def _blocks(data: Data, batch_size: int, *, one_by_one: bool) -> Iterator[tuple[int, Batch]]:
-    """The batches; several at a time, and how many, where no callback wants to see each.
-
-    Without training a batch is only a portion of work, and large portions keep the threads busy.
-    """
-    several = 1 if one_by_one else max(1, BLOCK // batch_size)
-    for batch in data.batches(several * batch_size):
-        yield math.ceil(len(batch) / batch_size), batch
+def _expect_all(
+    feed: Feed, done: int, begin: Callable[[int, dict[str, Any]], None], who: str
+) -> None:
+    """Warn where a feed's batches were fewer than its steps."""
+    if feed.ended:
+        begin(done, {})
+    if done < (feed.steps or 0):
+        _report_shortage(who, feed, done, stacklevel=4)
 
 
 def predict(
     model: Model,
-    data: Data,
+    feed: Feed,
     *,
-    batch_size: int,
     verbose: int = 0,
     callbacks: list[Callback] | None = None,
     who: str = "predict",
@@ -184,14 +219,21 @@ def predict(
     hooks = CallbackList(callbacks or [])
     network, ends_in_softmax = model.network()
     softmax = Softmax(name="softmax")
-    outputs = np.empty((len(data), *model.output_shape[1:]), model.dtype)
-    progress = Progress(math.ceil(len(data) / batch_size), verbose)
-    done = 0
-    with single_threaded_blas(), progress:
+    whole, parts, done = None, [], 0
+    if feed.samples is not None:
+        whole = np.empty((feed.samples, *model.output_shape[1:]), model.dtype)
+    progress = Progress(feed.steps, verbose)
+    model.stop_predicting = False
+    blocks = feed.blocks(one_by_one=bool(callbacks), pause=no_pause)
+    with single_threaded_blas(), progress, closing(blocks):
         hooks.on_predict_begin({})
-        for steps, batch in _blocks(data, batch_size, one_by_one=bool(callbacks)):
+        for steps, batch in blocks:
             hooks.on_predict_batch_begin(progress.done, {})
-            out = outputs[done : done + len(batch)]
+            if whole is None:
+                out = np.empty((len(batch), *model.output_shape[1:]), model.dtype)
+                parts.append(out)
+            else:
+                out = whole[done : done + len(batch)]
             done += len(batch)
 
             def work(lane: Lane, shard: slice, batch: Batch = batch, out: Array = out) -> None:
@@ -204,6 +246,10 @@ def predict(
                 out[...] = softmax.forward(out)
             hooks.on_predict_batch_end(progress.done, {"outputs": out})
             progress.step({}, steps)
+            if model.stop_predicting:
+                break
+        else:
+            _expect_all(feed, progress.done, hooks.on_predict_batch_begin, who)
         hooks.on_predict_end({})
     progress.end({})
-    return outputs
+    return np.concatenate(parts) if whole is None else whole[:done]

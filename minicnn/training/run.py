@@ -3,14 +3,16 @@
 Weights, optimizer and generators are in the model's own file. The rest is
 
     epoch, step   of the next batch, from 0; the step within the epoch
-    order         state of the model's generator before it drew the epoch's order of samples
+    place         of the epoch's first batch in the pass over the data: 0 unless `steps_per_epoch`
+                  lets a pass take more than one epoch
+    order         state of the model's generator before it drew the pass's order of samples
     sums, count   of the epoch's running means
     rate          the optimizer's, in all its digits, where no schedule gives it
     optimizer     its settings as the program gave them
     logs          the figures of the last epoch
     stopped       whether a callback has ended the training
     callbacks     their states, the History's among them
-    data          what the place in the epoch means: samples, batch size, shuffle
+    data          what the place in the epoch means: samples or batches, batch size, shuffle
 
 so that a run that goes on draws the same order again, skips the batches that are done, and has the
 figures of all epochs at its end.
@@ -50,13 +52,28 @@ class Run:
         The first one.
     data : dict
         Samples, batch size and shuffle, which a backup has to agree with.
+    rewinds : bool
+        Whether the data can be given again; an iterator's cannot.
+
+    Attributes
+    ----------
+    missed : int
+        Epochs that were done before this process.
     """
 
     def __init__(
-        self, model: Model, callbacks: Sequence[Callback], epoch: int, data: dict[str, Any]
+        self,
+        model: Model,
+        callbacks: Sequence[Callback],
+        epoch: int,
+        data: dict[str, Any],
+        *,
+        rewinds: bool = True,
     ) -> None:
         self.model, self.callbacks, self.data = model, list(callbacks), data
-        self.epoch, self.step = epoch, 0
+        self.rewinds = rewinds
+        self.epoch, self.step, self.place = epoch, 0, 0
+        self.missed = 0
         self.order: dict[str, Any] | None = None
         self.means: Means | None = None
         self.stopped = False  # before it was cut off
@@ -66,10 +83,11 @@ class Run:
 
     @property
     def inside_an_epoch(self) -> bool:
-        return self.order is not None
+        """Whether the epoch that comes is one that another process has begun."""
+        return self._sums is not None
 
     def order_of(self, samples: int, *, shuffle: bool) -> Any:
-        """The order of the epoch's samples; None for the order that they have."""
+        """The order of the pass's samples or batches; None for the order that they have."""
         bits: Any = self.model.rng.bit_generator
         if self.order is None:
             self.order = bits.state
@@ -86,9 +104,11 @@ class Run:
         self.means, self._sums = means, None
         return means
 
-    def end_epoch(self, logs: dict[str, Any]) -> None:
-        self.epoch, self.step, self.logs = self.epoch + 1, 0, logs
-        self.order = self.means = None
+    def end_epoch(self, logs: dict[str, Any], *, pass_over: bool) -> None:
+        self.epoch, self.place, self.step = self.epoch + 1, self.place + self.step, 0
+        self.logs, self.means = logs, None
+        if pass_over:
+            self.place, self.order = 0, None
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -129,6 +149,7 @@ class Run:
         return {
             "epoch": self.epoch,
             "step": self.step,
+            "place": self.place,
             "order": self.order,
             "rate": rate if isinstance(rate, float) else None,
             "sums": None if self.means is None else self.means.sums.tolist(),
@@ -141,8 +162,10 @@ class Run:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
+        self.missed = max(0, state["epoch"] - self.epoch)
         self.epoch, self.step, self.order = state["epoch"], state["step"], state["order"]
         self.logs = state["logs"]
+        self.place = state["place"]
         if state["rate"] is not None:
             self.model.optimizer.learning_rate = state["rate"]
         self.stopped = self.model.stop_training = state["stopped"]
@@ -154,6 +177,14 @@ class Run:
         """Raise SavedFileError for what is no state, ValueError for that of another run."""
         if not _is_state(state) or not self._is_order(state["order"]):
             raise SavedFileError(f"{path}: its state of the training is damaged")
+        if not self.rewinds:
+            raise ValueError(
+                f"fit: expected data that can be given again, to go on from {path}, received an "
+                f"iterator, which cannot be rewound to batch {state['step']} of epoch "
+                f"{state['epoch'] + 1}. Give a minicnn.utils.PyDataset or arrays, or remove the "
+                "backup to start from the beginning. The file is a model, which "
+                "minicnn.models.load_model loads"
+            )
         wrong = [key for key, value in self.data.items() if state["data"].get(key) != value]
         if wrong:
             saved, given = (
@@ -190,6 +221,7 @@ def _is_state(state: Any) -> bool:
     kinds: dict[str, tuple[type, ...]] = {
         "epoch": (int,),
         "step": (int,),
+        "place": (int,),
         "order": (dict, NoneType),
         "rate": (float, int, NoneType),
         "sums": (list, NoneType),
@@ -202,7 +234,7 @@ def _is_state(state: Any) -> bool:
     }
     if not isinstance(state, dict) or state.keys() != kinds.keys():
         return False
-    numbers = [state["epoch"], state["step"], state["count"], state["rate"] or 0]
+    numbers = [state["epoch"], state["step"], state["place"], state["count"], state["rate"] or 0]
     return (
         all(isinstance(state[key], kind) for key, kind in kinds.items())
         and all(0 <= number < 2**62 for number in numbers)

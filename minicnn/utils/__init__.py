@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config
+from minicnn.py_dataset import PyDataset
 from minicnn.seeds import set_random_seed
 from minicnn.utils.image_folders import image_dataset_from_directory
 from minicnn.utils.images import array_to_img, img_to_array, load_img, save_img
 
 __all__ = [
+    "PyDataset",
+    "Sequence",
     "array_to_img",
     "image_dataset_from_directory",
     "img_to_array",
@@ -23,6 +26,8 @@ __all__ = [
     "set_random_seed",
     "to_categorical",
 ]
+
+Sequence = PyDataset  # its name in Keras 2
 
 
 def __getattr__(name: str) -> Any:

@@ -241,14 +241,15 @@ class Loader:
         return IMAGES, CLASSES
 
 
-@pytest.mark.parametrize("loader", [batches(), Loader(), iter([(IMAGES, CLASSES)]), map(abs, [1])])
-def test_batches_that_come_one_by_one_are_refused_with_a_way_out(loader):
+@pytest.mark.parametrize("make", [batches, Loader, lambda: iter([(IMAGES, CLASSES)])])
+def test_batches_that_come_one_by_one_are_refused_with_a_way_out_where_one_is_wanted(make):
+    """`fit`, `evaluate` and `predict` take them: test_feeds.py."""
     model = network()
-    for call in (model.fit, model.evaluate, model.predict):
+    for call in (model.train_on_batch, model.test_on_batch, model.predict_on_batch, model):
         with pytest.raises(TypeError, match=r"one by one.*x, y = map\(np.concatenate, zip"):
-            call(loader)
+            call(make())
     x, y = map(np.concatenate, zip(*batches()))  # what the message says to write
-    model.fit(x, y, verbose=0)
+    model.train_on_batch(x, y)
 
 
 def test_a_functional_call_names_the_sequential_form():

@@ -129,5 +129,6 @@ def test_arguments_that_ask_for_nothing_are_taken_and_others_named():
         Adam(loss_scale_factor=1.0)
     model = compiled()
     model.fit(X, Y, steps_per_epoch=None, verbose=0)
-    with pytest.raises(ValueError, match="steps_per_epoch"):
-        model.fit(X, Y, steps_per_epoch=3, verbose=0)
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="steps_per_epoch to be an integer >= 1"):
+            model.fit(X, Y, steps_per_epoch=wrong, verbose=0)
