@@ -191,7 +191,7 @@ class LoaderFeed(BatchFeed):
         except End:
             raise ValueError(_no_batch(loader, who)) from None
         self._waiting, self._used = [first], 0
-        self.data = first.data
+        self.data = _whole(first)
 
     def epoch(self, run: Run, pause: Pause) -> Batches:
         if self._iterator is None:
@@ -298,7 +298,7 @@ class DatasetFeed(BatchFeed):
                 "num_batches is None"
             )
         self.steps = steps or self.batches
-        self.data = self._item(0).data
+        self.data = _whole(self._item(0))
 
     def epoch(self, run: Run, pause: Pause) -> Batches:
         for _ in range(run.missed):  # what they change is changed again
@@ -345,6 +345,13 @@ def _length(loader: Any) -> int | None:
         return len(loader) or None
     except (TypeError, AttributeError, NotImplementedError):  # no length, or not a known one
         return None
+
+
+def _whole(first: Batch) -> Data:
+    """The data of the first batch, all numbers of which are checked before anything changes."""
+    data = first.data
+    checks.finite(data.x, "x", data.who, dtype=data.dtype)
+    return data
 
 
 def described(loader: Any) -> str:
