@@ -27,6 +27,7 @@ from minicnn import Input, Sequential
 from minicnn.datasets import fashion_mnist
 from minicnn.layers import Layer
 from minicnn.model_selection import train_test_split
+from minicnn.optimizers import schedules
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 import fashion_mnist as tutorial
@@ -69,8 +70,9 @@ def in_keras(model: Sequential, optimizer: Any) -> tuple[Any, Any, list[Any]]:
     import keras
 
     config = optimizer.get_config()
-    schedule = optimizer.learning_rate if isinstance(config["learning_rate"], dict) else None
-    if schedule is not None:
+    schedule = None
+    if isinstance(config["learning_rate"], dict):
+        schedule = schedules.deserialize(config["learning_rate"])
         config["learning_rate"] = float(schedule(0))
 
     class Rates(keras.callbacks.Callback):

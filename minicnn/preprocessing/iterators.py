@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, console
+from minicnn.py_dataset import PyDataset
 from minicnn.seeds import new_generator
 from minicnn.utils.image_folders import checked_folder, class_folders, files_in
 from minicnn.utils.images import (
@@ -32,7 +33,7 @@ SUBSETS = ("training", "validation")
 CLASS_MODES = ("categorical", "binary", "sparse", "input")
 
 
-class ImageIterator:
+class ImageIterator(PyDataset):
     """Batches without end: base of the two kinds.
 
     `next(batches)` gives the next one, `batches[i]` number i of an epoch, `len(batches)` how many
@@ -59,6 +60,7 @@ class ImageIterator:
         save_prefix: Any,
         save_format: Any,
     ) -> None:
+        super().__init__()
         self.generator, self.n = generator, n
         self.batch_size = checks.size(batch_size, "batch_size", who)
         self.shuffle = checks.boolean(shuffle, "shuffle", who)
