@@ -72,7 +72,8 @@ def in_keras(model: Sequential, optimizer: Any) -> tuple[Any, Any, list[Any]]:
     config = optimizer.get_config()
     schedule = None
     if isinstance(config["learning_rate"], dict):
-        schedule = schedules.deserialize(config["learning_rate"])
+        kind = getattr(schedules, config["learning_rate"]["class_name"])
+        schedule = kind.from_config(config["learning_rate"]["config"])
         config["learning_rate"] = float(schedule(0))
 
     class Rates(keras.callbacks.Callback):
