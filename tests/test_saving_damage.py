@@ -631,7 +631,11 @@ def kill_while_saving(folder, count, seed):
         assert saver.stdout.readline() == b"ready\n"
         while not path.exists():
             time.sleep(0.001)
-        time.sleep(draw.uniform(0, 0.1))
+        if draw.random() < 0.5:
+            time.sleep(draw.uniform(0, 0.1))
+        else:  # in the middle of a file, however few of its turns a busy machine gives the saver
+            while names(folder) == [path.name]:
+                pass
         saver.kill()
         saver.communicate()
         kernel, bias = models.load_model(path).get_weights()
