@@ -165,9 +165,8 @@ def attempt(way: Way, data: Data, epochs: int, seed: int, verbose: int = 0) -> F
     )
     targets = way.targets(data.y)
     judged = (data.x_val, way.targets(data.y_val)) if len(data.x_val) else ()
-    few = slice(
-        BATCH_SIZE + 8
-    )  # on a copy, so that compiled kernels are there when the clock starts
+    # on a copy, so that compiled kernels are there when the clock starts
+    few = slice(BATCH_SIZE + 8)
     copy.deepcopy(model).fit(
         data.x[few],
         targets[few],

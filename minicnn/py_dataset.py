@@ -37,8 +37,8 @@ class PyDataset:
         Threads that call `__getitem__`; with more than one it is called from several at the same
         time. With 0 nothing is made ahead.
     use_multiprocessing : bool
-        Taken as in Keras; the workers are threads all the same. NumPy and files let other threads
-        work meanwhile.
+        Accepted as in Keras, but the workers are threads: NumPy and file access release the
+        interpreter's lock.
     max_queue_size : int
         Batches that several workers may have made ahead.
 

@@ -282,7 +282,7 @@ def test_other_settings_of_the_optimizer_are_said(tmp_path):
         assert run(0.5).learning_rate == 0.25
     with pytest.warns(UserWarning, match="weight_decay=0.5"):
         assert run(0.25, weight_decay=0.5).weight_decay == 0.5
-    run(0.25)  # as it was: nothing to say
+    run(0.25)  # the settings of the backup: no warning
 
 
 def test_a_rate_that_is_a_function_is_named_in_the_backup_alone(tmp_path):

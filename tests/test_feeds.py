@@ -28,7 +28,8 @@ from minicnn.utils import PyDataset, set_random_seed
 
 KERAS = json.loads(FILE.read_text())
 
-# Keras warns at the end of every iterator, though nobody asked for more: docs/keras-differences.md
+# Keras warns whenever an iterator ends, also where no more steps were asked for: see
+# docs/keras-differences.md
 ALL_OF_IT = {"generator, all of it", "generator, weighted", "validation, generator",
              "evaluate, generator", "evaluate, weighted", "predict, generator",
              "predict, inputs alone"}  # fmt: skip

@@ -555,7 +555,7 @@ def test_names_as_long_as_the_file_system_takes(letter, ending, tmp_path):
 
 
 def on_a_read_only_disk(monkeypatch, call):
-    """What `call` raises where files can be read and none can be written, whoever asks."""
+    """The error of `call` on a file system that is mounted read-only; root is refused as well."""
     opened = os.open
 
     def refuse(path, flags, *args, **kwargs):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.datasets import pickled
-from minicnn.datasets.files import Form
+from minicnn.datasets.files import Form, Source
 from minicnn.datasets.idx import DatasetCorrupt, pieces
 
 Array = NDArray[np.uint8]
@@ -26,7 +26,6 @@ SIDE, CHANNELS = 32, 3
 PICTURE = SIDE * SIDE * CHANNELS
 AROUND = 200  # bytes of a batch for each picture beside its pixels: the labels, the file's name
 MOST_MEMBERS = 100
-TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces of the answer
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
 
 
@@ -50,12 +49,19 @@ def forms(sha256: str, size: int, *names: str) -> tuple[Form, ...]:
     return tuple(Form(name, size, sha256) for name in names)
 
 
-def ways_out(archive: str) -> str:
-    return f"""Ways out:
+def source(who: str, title: str, archive: str) -> Source:
+    return Source(
+        who=who,
+        title=title,
+        folder=title.lower(),
+        keras="",
+        torchvision="",
+        ways_out=f"""Ways out:
   - put {archive} into a folder and name it: pass path="that/folder", or set the
     environment variable MINICNN_DATA;
   - without the data: minicnn.datasets.synthetic_fashion.load_data() draws grey pictures of
-    clothes."""
+    clothes.""",
+    )
 
 
 def images_and_labels(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.datasets import cifar
-from minicnn.datasets.files import DatasetUnavailable, Search, Source, named_folder
+from minicnn.datasets.files import TIMEOUT, DatasetUnavailable, Search, named_folder
 from minicnn.datasets.idx import DatasetCorrupt
 
 __all__ = ["CLASS_NAMES", "DatasetCorrupt", "DatasetUnavailable", "load_data"]
@@ -44,16 +44,8 @@ FILE = cifar.CifarFile(
     train=tuple(cifar.Batch(f"cifar-10-batches-py/data_batch_{i}", 10000) for i in range(1, 6)),
     test=(cifar.Batch("cifar-10-batches-py/test_batch", 10000),),
 )
-MIRRORS, TIMEOUT = cifar.MIRRORS, cifar.TIMEOUT
-
-SOURCE = Source(
-    who="cifar10.load_data",
-    title="CIFAR-10",
-    folder="cifar-10",
-    keras="",
-    torchvision="",
-    ways_out=cifar.ways_out("cifar-10-python.tar.gz"),
-)
+MIRRORS = cifar.MIRRORS
+SOURCE = cifar.source("cifar10.load_data", "CIFAR-10", "cifar-10-python.tar.gz")
 
 
 def load_data(

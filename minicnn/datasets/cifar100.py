@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.datasets import cifar
-from minicnn.datasets.files import DatasetUnavailable, Search, Source, named_folder
+from minicnn.datasets.files import TIMEOUT, DatasetUnavailable, Search, named_folder
 from minicnn.datasets.idx import DatasetCorrupt
 
 __all__ = ["DatasetCorrupt", "DatasetUnavailable", "load_data"]
@@ -33,16 +33,8 @@ FILE = cifar.CifarFile(
     train=(cifar.Batch("cifar-100-python/train", 50000),),
     test=(cifar.Batch("cifar-100-python/test", 10000),),
 )
-MIRRORS, TIMEOUT = cifar.MIRRORS, cifar.TIMEOUT
-
-SOURCE = Source(
-    who="cifar100.load_data",
-    title="CIFAR-100",
-    folder="cifar-100",
-    keras="",
-    torchvision="",
-    ways_out=cifar.ways_out("cifar-100-python.tar.gz"),
-)
+MIRRORS = cifar.MIRRORS
+SOURCE = cifar.source("cifar100.load_data", "CIFAR-100", "cifar-100-python.tar.gz")
 
 
 def load_data(

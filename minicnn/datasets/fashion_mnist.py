@@ -14,7 +14,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.datasets.files import DatasetUnavailable, Search, Source, named_folder
+from minicnn.datasets.files import TIMEOUT, DatasetUnavailable, Search, Source, named_folder
 from minicnn.datasets.idx import DatasetCorrupt
 from minicnn.datasets.idx_files import DataFile, parse_files
 
@@ -68,7 +68,6 @@ MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",  # has no https
 )
-TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces of the answer
 
 WAYS_OUT = """Ways out:
   - put the four files (train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz,

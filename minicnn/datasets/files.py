@@ -33,6 +33,7 @@ from minicnn.datasets.idx import DatasetCorrupt, verify
 Place = tuple[str, Path]  # whose it is, and the folder
 Found = tuple[bytes, str]  # the verified bytes, and the path or address that they are from
 VARIABLE = "MINICNN_DATA"
+TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces of the answer
 
 
 class DatasetUnavailable(OSError):

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.datasets.files import (
+    TIMEOUT,
     VARIABLE,
     DatasetUnavailable,
     Form,
@@ -97,7 +98,6 @@ IDX_MIRRORS = (  # of the four files
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces of the answer
 
 SOURCE = Source(
     who="mnist.load_data",

@@ -68,7 +68,7 @@ class ImageDataGenerator:
         f stands for (1 - f, 1 + f).
     channel_shift_range : float
     fill_mode : "nearest", "constant", "reflect" or "wrap"
-        The last as in the layers, where SciPy, which Keras asks, leaves out a pixel.
+        The last as in the layers, where SciPy, which Keras calls, leaves out a pixel.
     cval : float
         For "constant".
     horizontal_flip, vertical_flip : bool
@@ -418,7 +418,7 @@ class ImageDataGenerator:
             x.dtype.type(0),
             y,
         )
-        if self.fill_mode == "constant":  # SciPy, which Keras asks, does not mix at the border
+        if self.fill_mode == "constant":  # SciPy, which Keras calls, does not mix at the border
             i, j = np.mgrid[:H, :W]
             row, column = b1 * i + b0 * j + b2, a1 * i + a0 * j + a2
             outside = (row < -TINY) | (row > H - 1 + TINY)

@@ -17,13 +17,17 @@ class End(Exception):
     """There are no more items; raised by the function that makes them."""
 
 
+def no_pause() -> None:
+    """Where nothing holds back Ctrl-C."""
+
+
 def made_ahead(
     make: Callable[[int], T],
     count: int | None = None,
     *,
     workers: int = 1,
     most: int = AHEAD,
-    pause: Callable[[], None] = lambda: None,
+    pause: Callable[[], None] = no_pause,
 ) -> Generator[T, None, bool]:
     """`make(0)`, `make(1)` and so on, made by threads; returns whether `make` raised End.
 
@@ -62,7 +66,7 @@ def made_ahead(
             except End:
                 return True
             yield item
-            del item  # whoever has taken it may be done with it while this waits for the next
+            del item  # no reference keeps its arrays alive while this waits for the next
         return False
     finally:
         shelf.close()

@@ -371,7 +371,3 @@ def _no_batch(loader: Any, who: str) -> str:
 def _add_note(error: BaseException, note: str) -> None:
     if hasattr(error, "add_note"):  # from Python 3.11 on
         error.add_note(note)
-
-
-def no_pause() -> None:
-    """Where nothing holds back Ctrl-C."""

@@ -23,7 +23,8 @@ from minicnn.inputs import Batch
 from minicnn.layers import Rescaling, Softmax
 from minicnn.progress import Progress
 from minicnn.protocols import Model
-from minicnn.training.feeds import Feed, no_pause
+from minicnn.training.ahead import no_pause
+from minicnn.training.feeds import Feed
 from minicnn.training.finite import NotFiniteError, expect_finite
 from minicnn.training.interrupts import interrupts_between_steps
 from minicnn.training.run import Run
