@@ -167,6 +167,11 @@ def keeps_off_the_kinks(case):
         y = layer.forward(x)
         kink = np.where(y > 0, x - y, -np.inf).max(axis=layer.axis, keepdims=True)
         return np.abs(x - kink).min() > 1e-3
+    side = LAYERS[case.kind].side
+    if side is not None:  # which side of its kink, at a threshold, say, an activation is on
+        layer, x = case.layer(), case.x()
+        below, here, above = (side(layer, layer.forward(x + step)) for step in (-1e-3, 0, 1e-3))
+        return np.array_equal(below, here) and np.array_equal(here, above)
     inside = getattr(case.kind(**case.kwargs), "activation", None)
     if case.kind is Activation or inside is None or LAYERS[type(inside)].side is None:
         return True  # their x is spaced
