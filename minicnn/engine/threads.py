@@ -165,7 +165,7 @@ class _Helpers:
 
     def _serve(self) -> None:
         while (job := self.calls.get()) is not None:
-            blas.hold()  # where a limit is a thread's own, this one has to set it too
+            blas.hold_thread()  # where a limit is a thread's own, this one has to set it too
             job.help()
             del job  # and its arrays, while this thread waits for the next
 
