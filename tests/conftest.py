@@ -11,6 +11,7 @@ Tests marked `both_ways` run twice: with the engine's fused stages, and layer by
 such a module that are marked `one_way` run once.
 """
 
+import contextlib
 import zlib
 
 import pytest
@@ -26,8 +27,10 @@ settings.register_profile("quick", derandomize=True, deadline=None, max_examples
 settings.register_profile("full", derandomize=True, deadline=None, max_examples=FULL)
 
 
-# what is said where a kernel is compiled for the first time would stand in the output of some test
-event.unregister("numba:compile", compiler.notice)
+# What is said where a kernel is compiled for the first time would stand in the output of some test.
+# pytest may run several times in a process (tools/mutants.py): the second time it is done already.
+with contextlib.suppress(ValueError):
+    event.unregister("numba:compile", compiler.notice)
 
 
 def pytest_addoption(parser):
