@@ -213,14 +213,14 @@ class Compiled(Stack):
             self._kept["train"][1].after_fork()
         self.gather()
 
-    def _build_for(self, data: Data) -> None:
+    def build_for(self, data: Data) -> None:
         """Build the model for `data`, unless it is built."""
         if not self.built:
             with _building:  # the first calls may come from several threads at once
                 if not self.built:
                     self.build((None, *(self.sample_shape or data.x.shape[1:])))
 
-    def _train_for(self, data: Data) -> None:
+    def build_for_training(self, data: Data) -> None:
         """Make model and optimizer ready for training on `data`."""
         other = served_by(self.optimizer)
         if other is not None and other is not self:
@@ -229,7 +229,7 @@ class Compiled(Stack):
                 "it learned of them. Give each model its own optimizer"
             )
         with unchanged_on_error(self, self._items) if not self.built else contextlib.nullcontext():
-            self._build_for(data)
+            self.build_for(data)
             self.optimizer.check(self.store.params)
         serve(self.optimizer, self)
         if self._trainable_parts is None:
@@ -247,7 +247,8 @@ class Compiled(Stack):
                 "first: a callback sets model.stop_training = True"
             )
 
-    def _needs_compile(self, what: str) -> None:
+    def expect_compiled(self, what: str) -> None:
+        """Raise ValueError before `compile` with a loss, TypeError for what cannot be a choice."""
         if not self.compiled or self.loss is None:
             raise ValueError(
                 f"{what}: expected a compiled model. Call compile(optimizer=..., loss=...) first"

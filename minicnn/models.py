@@ -190,8 +190,8 @@ class Sequential(Savable):
     def __call__(self, x: Any, training: bool = False) -> Array:
         """Output for one batch x, as `forward`, after the checks that `predict` makes."""
         training = checks.boolean(training, "training", "Sequential()")
-        data = self._data(x, "Sequential()")
-        self._build_for(data)
+        data = self.checked_data(x, "Sequential()")
+        self.build_for(data)
         (batch,) = data.batches(len(data))
         with single_threaded_blas(), np.errstate(all="ignore"):  # what overflows is found below
             y = self.forward(batch.all_inputs(self.input_shape[1:]), training)
@@ -284,7 +284,7 @@ class Sequential(Savable):
             `stop_training`, fit ends without an error.
         """
         checks.expect_defaults(keras, {}, "fit()", MOVED)
-        self._needs_compile("fit")
+        self.expect_compiled("fit")
         sizes = Sizes.checked("fit", batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         validation_sizes = Sizes.checked(
             "fit", validation_batch_size=validation_batch_size, validation_steps=validation_steps
@@ -309,7 +309,7 @@ class Sequential(Savable):
             ),
             shuffle=shuffle,
         )
-        self._train_for(feed.data)
+        self.build_for_training(feed.data)
         with self._fitted_alone():
             return loop.fit(
                 self,
@@ -351,13 +351,13 @@ class Sequential(Savable):
         """
         checks.expect_defaults(keras, {}, "evaluate()", MOVED)
         return_dict = checks.boolean(return_dict, "return_dict", "evaluate")
-        self._needs_compile("evaluate")
+        self.expect_compiled("evaluate")
         sizes = Sizes.checked("evaluate", batch_size=batch_size, steps=steps)
         hooks = checked_callbacks(callbacks, "evaluate")
         level = checked_verbose(verbose, "evaluate")
         self._ready("evaluate")
         feed = feed_of(self, x, "evaluate", y, sample_weight, sizes=sizes)
-        self._build_for(feed.data)
+        self.build_for(feed.data)
         self._announce(hooks, feed, level)
         logs = loop.evaluate(self, feed, verbose=level, callbacks=hooks, who="evaluate")
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
@@ -393,7 +393,7 @@ class Sequential(Savable):
         level = checked_verbose(verbose, "predict")
         self._ready("predict")
         feed = feed_of(self, x, "predict", sizes=sizes)
-        self._build_for(feed.data)
+        self.build_for(feed.data)
         self._announce(hooks, feed, level)
         return loop.predict(self, feed, verbose=level, callbacks=hooks)
 
@@ -409,11 +409,11 @@ class Sequential(Savable):
 
         Raises as `fit`.
         """
-        self._needs_compile("train_on_batch")
+        self.expect_compiled("train_on_batch")
         return_dict = checks.boolean(return_dict, "return_dict", "train_on_batch")
-        data = self._data(x, "train_on_batch", y, sample_weight, class_weight)
+        data = self.checked_data(x, "train_on_batch", y, sample_weight, class_weight)
         data = inputs.weighted(self, data, class_weight, "train_on_batch")
-        self._train_for(data)
+        self.build_for_training(data)
         runner = self.runner(training=True)
         with single_threaded_blas():
             values = runner.step(self, inputs.Batch(data, np.arange(len(data))))
@@ -431,10 +431,10 @@ class Sequential(Savable):
 
         Raises as `evaluate`.
         """
-        self._needs_compile("test_on_batch")
+        self.expect_compiled("test_on_batch")
         return_dict = checks.boolean(return_dict, "return_dict", "test_on_batch")
-        data = self._data(x, "test_on_batch", y, sample_weight)
-        self._build_for(data)
+        data = self.checked_data(x, "test_on_batch", y, sample_weight)
+        self.build_for(data)
         logs = loop.evaluate(self, ArrayFeed(data, len(data)), who="test_on_batch")
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
@@ -443,8 +443,8 @@ class Sequential(Savable):
 
         Raises as `predict`.
         """
-        data = self._data(x, "predict_on_batch")
-        self._build_for(data)
+        data = self.checked_data(x, "predict_on_batch")
+        self.build_for(data)
         return loop.predict(self, ArrayFeed(data, len(data)), who="predict_on_batch")
 
     @property
@@ -453,7 +453,7 @@ class Sequential(Savable):
 
         Raises ValueError before the model is compiled and built.
         """
-        self._needs_compile("metrics_names")
+        self.expect_compiled("metrics_names")
         self.expect_built("metrics_names")
         return ["loss", *(metric.name for metric in self.chosen_metrics(self.output_shape))]
 
@@ -469,7 +469,8 @@ class Sequential(Savable):
             raise ValueError(f"{who}: {self.who} has no layers; add some first")
         self._prepare()
 
-    def _data(self, x: Any, who: str, *targets: Any) -> inputs.Data:
+    def checked_data(self, x: Any, who: str, *targets: Any) -> inputs.Data:
+        """The arguments of a call as `Data`; raises for a model without layers, too."""
         self._ready(who)
         return inputs.checked(self, x, who, *targets)
 

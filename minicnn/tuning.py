@@ -141,7 +141,7 @@ def find_learning_rate(
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"{WHO}: expected model to be a Sequential, received {checks.shown(model)}")
-    model._needs_compile(WHO)
+    model.expect_compiled(WHO)
     model.expect_at_rest(WHO)
     size = checks.integer(
         BATCH_SIZE if batch_size is None else batch_size, "batch_size", WHO, minimum=1
@@ -153,8 +153,8 @@ def find_learning_rate(
     divergence = checks.real(divergence, "divergence", WHO, low=1, open_low=True)
 
     twin = copy.deepcopy(model)
-    data = twin._data(x, WHO, y, sample_weight)
-    twin._train_for(data)
+    data = twin.checked_data(x, WHO, y, sample_weight)
+    twin.build_for_training(data)
     optimizer = twin.optimizer
     every = optimizer.gradient_accumulation_steps or 1
     ramp = _Ramp(optimizer.iterations * every + optimizer.waiting, low, high, steps)
