@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import curves, frameworks, machine, report
 from benchmarks.agreement import DisagreementError
 from benchmarks.data import Data
-from benchmarks.rows import BY_KEY, ROWS, Bench, Options
+from benchmarks.rows import BY_KEY, GROUPS, MAIN, ROWS, Bench, Options
 from benchmarks.worker import ROOT, environment
 
 
@@ -100,8 +100,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         "not how fast. Written to outputs/",
     )
     parser.add_argument(
-        "--rows", nargs="+", choices=list(BY_KEY), default=list(BY_KEY), metavar="ROW",
-        help=f"only these: {', '.join(BY_KEY)}",
+        "--rows", nargs="+", choices=[*GROUPS, *BY_KEY], default=["main"], metavar="ROW",
+        help=f"only these: main, which are {', '.join(MAIN)}; workloads, which are other networks, "
+        "'train: NAME' and 'predict: NAME'",
     )  # fmt: skip
     parser.add_argument(
         "--peers", nargs="*", choices=frameworks.PEERS, default=list(frameworks.PEERS),
@@ -125,6 +126,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.rounds is not None and args.rounds < 1:
         parser.error("--rounds: expected at least 1")
+    args.rows = [key for given in args.rows for key in GROUPS.get(given, [given])]
     if args.output is None:
         args.output = ROOT / ("outputs/benchmarks" if args.quick else "docs")
     return args

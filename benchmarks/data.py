@@ -72,10 +72,11 @@ class Data:
             self._arrays[key] = np.load(self.folder / f"{key}.npy")
         return self._arrays[key]
 
-    def images(self, n: int, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
+    def images(self, n: int, size: int = 28, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The first `n` training images and labels, repeated if need be, at `size` pixels a side.
 
-        Larger images are tiles of the small ones, smaller ones are cut out.
+        Larger images are tiles of the small ones, smaller ones are cut out. Further channels hold
+        the image turned.
         """
         x = self.x_train[np.arange(n) % len(self.x_train)] if n > len(self.x_train) else None
         x = self.x_train[:n] if x is None else x
@@ -83,6 +84,8 @@ class Data:
         if size != x.shape[1]:
             times = -(-size // x.shape[1])
             x = np.ascontiguousarray(np.tile(x, (1, times, times, 1))[:, :size, :size])
+        if channels > 1:
+            x = np.concatenate([np.rot90(x, turn, (1, 2)) for turn in range(channels)], axis=-1)
         return x, y
 
 

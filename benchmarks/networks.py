@@ -2,7 +2,7 @@
 
 A model is described by a small dict, which travels to the workers as JSON:
 
-    {"kind": "tutorial" or "deeper", "filters": 32, "size": 28}
+    {"kind": "tutorial", "filters": 32, "size": 28, "channels": 1}
 
 `layers_of` turns it into a list of steps that every framework builds in its own words.
 """
@@ -10,6 +10,7 @@ A model is described by a small dict, which travels to the workers as JSON:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,45 +26,131 @@ DEEPER: Model = {"kind": "deeper", "filters": 32, "size": 28}
 MODELS = {"tutorial": TUTORIAL, "deeper": DEEPER}
 
 
+def conv(filters: int, padding: str = "same", **more: Any) -> Step:
+    """3x3, stride 1, with ReLU, unless `more` says another kernel, strides or activation."""
+    return ("conv", filters, padding, {"kernel": 3, "strides": 1, "activation": "relu"} | more)
+
+
+def depthwise(padding: str = "same", **more: Any) -> Step:
+    """As `conv`, each channel by itself."""
+    return ("depthwise", padding, {"kernel": 3, "strides": 1, "activation": "relu"} | more)
+
+
+def dense(units: int, activation: str = "relu") -> Step:
+    return ("dense", units, activation)
+
+
+POOL: Step = ("pool", "max")
+AVERAGE: Step = ("pool", "average")
+NORM: Step = ("norm",)
+RELU: Step = ("relu",)
+GLOBAL: Step = ("global",)
+FLATTEN: Step = ("flatten",)
+
+
+def dropout(rate: float) -> Step:
+    return ("dropout", rate)
+
+
+def _deeper(filters: int, *behind: Step, **more: Any) -> list[Step]:
+    """The tutorial's second network, with steps `behind` each convolution."""
+    steps: list[Step] = []
+    for n in (filters, 2 * filters):
+        steps += [conv(n, **more), *behind, conv(n, **more), *behind, POOL, dropout(0.25)]
+    return [*steps, FLATTEN, dense(128), dropout(0.5), dense(CLASSES)]
+
+
+def _lenet(activation: str, pool: Step) -> list[Step]:
+    """LeCun et al., "Gradient-based learning applied to document recognition", 1998."""
+    more = {"kernel": 5, "activation": activation}
+    head = [dense(120, activation), dense(84, activation), dense(CLASSES)]
+    return [conv(6, **more), pool, conv(16, "valid", **more), pool, FLATTEN, *head]
+
+
+def _vgg(*filters: int) -> list[Step]:
+    blocks = [step for n in filters for step in (conv(n), conv(n), POOL)]
+    return [*blocks, FLATTEN, dense(128), dense(CLASSES)]
+
+
+def _mobile(strides: int = 2) -> list[Step]:
+    """Howard et al., "MobileNets", 2017: depthwise, then 1x1, each with a normalization."""
+    steps: list[Step] = [conv(32, "valid", strides=2, activation=None), NORM, RELU]
+    for n, step in ((64, 1), (128, strides), (128, 1), (256, strides)):
+        padding = "same" if step == 1 else "valid"
+        steps += [depthwise(padding, strides=step, activation=None), NORM, RELU]
+        steps += [conv(n, kernel=1, activation=None), NORM, RELU]
+    return [*steps, GLOBAL, dense(CLASSES)]
+
+
 def layers_of(model: Model) -> list[Step]:
-    """Steps ("conv", filters, padding), ("pool",), ("dropout", rate), ("flatten",), ("dense", n).
+    """Steps as the functions above make them. The last dense layer gives the logits: what follows
+    it is up to each framework.
 
-    Convolutions are 3x3 with ReLU, pools take the maximum of 2x2; dense layers have ReLU but for
-    the last one, which gives the logits: what follows it is up to each framework.
-
-    >>> layers_of(TUTORIAL)[:3]
-    [('conv', 32, 'valid'), ('pool',), ('dropout', 0.2)]
+    >>> layers_of(TUTORIAL)[1:4]
+    [('pool', 'max'), ('dropout', 0.2), ('flatten',)]
     """
-    filters = model["filters"]
-    if model["kind"] == "tutorial":
-        return [
-            ("conv", filters, "valid"),
-            ("pool",),
-            ("dropout", 0.2),
-            ("flatten",),
-            ("dense", 32),
-            ("dense", CLASSES),
-        ]
-    if model["kind"] == "deeper":
-        return [
-            ("conv", filters, "same"),
-            ("conv", filters, "same"),
-            ("pool",),
-            ("dropout", 0.25),
-            ("conv", 2 * filters, "same"),
-            ("conv", 2 * filters, "same"),
-            ("pool",),
-            ("dropout", 0.25),
-            ("flatten",),
-            ("dense", 128),
-            ("dropout", 0.5),
-            ("dense", CLASSES),
-        ]
-    raise ValueError(f"expected kind to be 'tutorial' or 'deeper', received {model['kind']!r}")
+    filters = model.get("filters", 32)
+    networks: dict[str, Callable[[], list[Step]]] = {
+        "tutorial": lambda: [
+            conv(filters, "valid"), POOL, dropout(0.2), FLATTEN, dense(32), dense(CLASSES),
+        ],
+        "deeper": lambda: _deeper(filters),
+        "vgg": lambda: _vgg(32, 64, 128),
+        "dense": lambda: [FLATTEN, dense(512), dense(512), dense(CLASSES)],
+        "pointwise": lambda: [
+            conv(32), conv(32, kernel=1), conv(64), POOL, conv(32, kernel=1), conv(64), POOL,
+            FLATTEN, dense(CLASSES),
+        ],
+        "strided": lambda: [
+            conv(32, "valid", strides=2), conv(64, "valid", strides=2),
+            conv(64, "valid", strides=2), FLATTEN, dense(64), dense(CLASSES),
+        ],
+        "norm before": lambda: _deeper(filters, NORM, RELU, activation=None),
+        "norm behind": lambda: _deeper(filters, NORM),
+        "lenet": lambda: _lenet("tanh", AVERAGE),
+        "lenet relu": lambda: _lenet("relu", POOL),
+        "5x5": lambda: [
+            conv(32, kernel=5), POOL, conv(64, kernel=5), POOL, FLATTEN, dense(128),
+            dense(CLASSES),
+        ],
+        "mobile": _mobile,
+        "global": lambda: [
+            conv(32), conv(32), POOL, conv(64), conv(64), GLOBAL, dense(CLASSES),
+        ],
+    }  # fmt: skip
+    if model["kind"] not in networks:
+        raise ValueError(f"expected kind to be one of {list(networks)}, received {model['kind']!r}")
+    return networks[model["kind"]]()
+
+
+def _grey(kind: str) -> Model:
+    return {"kind": kind, "size": 28}
+
+
+WORKLOADS: dict[str, Model] = {
+    "tutorial": TUTORIAL,
+    "deeper": DEEPER,
+    "VGG, RGB 32x32": {"kind": "vgg", "size": 32, "channels": 3},
+    "VGG, RGB 64x64": {"kind": "vgg", "size": 64, "channels": 3},
+    "784-512-512-10": _grey("dense"),
+    "3x3 and 1x1 in turn": _grey("pointwise"),
+    "strided 3x3": _grey("strided"),
+    "normalization before ReLU": _grey("norm before"),
+    "normalization behind ReLU": _grey("norm behind"),
+    "LeNet-5, tanh, average": _grey("lenet"),
+    "LeNet-5, ReLU, max": _grey("lenet relu"),
+    "5x5, 32 and 64 filters": _grey("5x5"),
+    "MobileNet-like": {"kind": "mobile", "size": 32, "channels": 3},
+    "global pooling": _grey("global"),
+}
 
 
 def without_dropout(steps: list[Step]) -> list[Step]:
     return [step for step in steps if step[0] != "dropout"]
+
+
+def first_shape(model: Model) -> tuple[int, int, int]:
+    return model["size"], model["size"], model.get("channels", 1)
 
 
 def shapes_of(model: Model) -> list[tuple[int, ...]]:
@@ -72,14 +159,18 @@ def shapes_of(model: Model) -> list[tuple[int, ...]]:
     >>> shapes_of(TUTORIAL)
     [(28, 28, 1), (26, 26, 32), (13, 13, 32), (13, 13, 32), (5408,), (32,), (10,)]
     """
-    shape: tuple[int, ...] = (model["size"], model["size"], 1)
+    shape: tuple[int, ...] = first_shape(model)
     shapes = [shape]
     for step in layers_of(model):
-        if step[0] == "conv":
-            cut = 2 if step[2] == "valid" else 0
-            shape = (shape[0] - cut, shape[1] - cut, step[1])
+        if step[0] in ("conv", "depthwise"):
+            padding, more = step[-2:]
+            cut = more["kernel"] - 1 if padding == "valid" else 0
+            H, W = (-(-(size - cut) // more["strides"]) for size in shape[:2])
+            shape = (H, W, step[1] if step[0] == "conv" else shape[2])
         elif step[0] == "pool":
             shape = (shape[0] // 2, shape[1] // 2, shape[2])
+        elif step[0] == "global":
+            shape = shape[2:]
         elif step[0] == "flatten":
             shape = (math.prod(shape),)
         elif step[0] == "dense":
@@ -97,8 +188,9 @@ def flops_of(model: Model) -> list[float]:
     flops = []
     shapes = shapes_of(model)
     for step, before, after in zip(layers_of(model), shapes, shapes[1:]):
-        if step[0] == "conv":
-            flops.append(2.0 * math.prod(after) * 9 * before[-1])
+        if step[0] in ("conv", "depthwise"):
+            seen = before[-1] if step[0] == "conv" else 1
+            flops.append(2.0 * math.prod(after) * step[-1]["kernel"] ** 2 * seen)
         elif step[0] == "dense":
             flops.append(2.0 * before[0] * after[0])
         else:
@@ -122,6 +214,10 @@ def channels_first(weights: Weights, model: Model, *, flatten_last: bool = False
             flattened = before
         elif step[0] == "conv":
             result += [next(given).transpose(3, 2, 0, 1), next(given)]
+        elif step[0] == "depthwise":
+            result += [next(given).transpose(2, 3, 0, 1), next(given)]
+        elif step[0] == "norm":
+            result += [next(given) for _ in range(4)]
         elif step[0] == "dense":
             W, b = next(given), next(given)
             if flattened is not None and not flatten_last:

@@ -144,9 +144,8 @@ def _titles(model: Model) -> list[str]:
     >>> _titles(MODELS["tutorial"])[:2]
     ['1 conv 32', '2 pool']
     """
-    steps = [[str(part) for part in step if part not in ("same", "valid")]
-             for step in layers_of(model)]  # fmt: skip
-    return [f"{place} {' '.join(step)}" for place, step in enumerate(steps, 1)]
+    steps = [step[:1] if step[0] == "pool" else step[:2] for step in layers_of(model)]
+    return [f"{place} {' '.join(map(str, step))}" for place, step in enumerate(steps, 1)]
 
 
 def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> list[Piece]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import frameworks
 from benchmarks.rounds import median
-from benchmarks.rows import BY_KEY, ROWS, Row
+from benchmarks.rows import BY_KEY, MAIN, ROWS, Row
 
 Run = dict[str, Any]
 NOTHING = "-"
@@ -54,7 +54,7 @@ def page(runs: list[Run]) -> str:
     """The whole page. Raises ValueError without runs."""
     if not runs:
         raise ValueError("there are no stored runs to write about")
-    full = [run for run in runs if set(run["rows"]) >= set(BY_KEY)]
+    full = [run for run in runs if set(run["rows"]) >= set(MAIN)]
     shown = full[-1] if full else runs[-1]
     with_curves = [run for run in runs if run.get("curves")]
     parts = [

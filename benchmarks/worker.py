@@ -119,7 +119,7 @@ class Server:
             with np.load(weights) as stored:
                 arrays = [stored[key] for key in stored.files]
         self.framework.load(model, arrays)
-        self.size = model["size"]
+        self.form = model["size"], model.get("channels", 1)
 
     def save_weights(self, path: str) -> None:
         import numpy as np
@@ -131,7 +131,7 @@ class Server:
 
     def answers(self, work: str, setting: dict[str, Any], images: int, steps: int, batch: int):
         """Predictions and the losses of the first steps, for the check of agreement."""
-        x, y = self.data.images(max(images, steps * batch), self.size)
+        x, y = self.data.images(max(images, steps * batch), *self.form)
         if work == "predict":
             call = self.framework.predicting(x[:images], setting)
             return {"predictions": call().tolist(), "losses": None}
@@ -144,7 +144,7 @@ class Server:
         """Seconds that `epochs` of training on `images` took."""
         if threads:
             self.framework.set_threads(threads)
-        x, y = self.data.images(images, self.size)
+        x, y = self.data.images(images, *self.form)
         return seconds(self.framework.training(x, y, batch, epochs, setting))
 
     def epoch(self, setting: dict[str, Any], batch: int) -> float:
@@ -155,7 +155,7 @@ class Server:
 
     def predict(self, setting: dict[str, Any], images: int, repeats: int) -> float:
         """Seconds that predicting `images`, `repeats` times, took."""
-        call = self.framework.predicting(self.data.images(images, self.size)[0], setting)
+        call = self.framework.predicting(self.data.images(images, *self.form)[0], setting)
         call()  # what is made anew for these images is not counted
 
         def several() -> None:

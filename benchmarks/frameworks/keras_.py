@@ -12,24 +12,32 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.frameworks.base import BATCHES, EPSILON, LEARNING_RATE, Framework
-from benchmarks.networks import layers_of, without_dropout
+from benchmarks.networks import first_shape, layers_of, without_dropout
 
 
 def build(model, dropout=True, **compile_with) -> keras.Sequential:
     steps = layers_of(model) if dropout else without_dropout(layers_of(model))
-    layers = [keras.Input((model["size"], model["size"], 1))]
+    known, plain = keras.layers, ("Flatten", "BatchNormalization", "ReLU", "GlobalAveragePooling2D")
+    names = dict(zip(("flatten", "norm", "relu", "global"), plain))
+    layers = [keras.Input(first_shape(model))]
     for place, step in enumerate(steps):
-        last = place == len(steps) - 1
-        if step[0] == "conv":
-            layers.append(keras.layers.Conv2D(step[1], 3, padding=step[2], activation="relu"))
-        elif step[0] == "pool":
-            layers.append(keras.layers.MaxPooling2D(2))
-        elif step[0] == "dropout":
-            layers.append(keras.layers.Dropout(step[1]))
-        elif step[0] == "flatten":
-            layers.append(keras.layers.Flatten())
+        kind, last = step[0], place == len(steps) - 1
+        if kind in ("conv", "depthwise"):
+            padding, more = step[-2:]
+            given = {"padding": padding, "strides": more["strides"]}
+            given["activation"] = more["activation"]
+            if kind == "conv":
+                layers.append(known.Conv2D(step[1], more["kernel"], **given))
+            else:
+                layers.append(known.DepthwiseConv2D(more["kernel"], **given))
+        elif kind == "pool":
+            layers.append(known.MaxPooling2D(2) if step[1] == "max" else known.AveragePooling2D(2))
+        elif kind == "dropout":
+            layers.append(known.Dropout(step[1]))
+        elif kind == "dense":
+            layers.append(known.Dense(step[1], activation="softmax" if last else step[2]))
         else:
-            layers.append(keras.layers.Dense(step[1], activation="softmax" if last else "relu"))
+            layers.append(getattr(known, names[kind])())
     network = keras.Sequential(layers)
     network.compile(
         loss="sparse_categorical_crossentropy",

@@ -6,30 +6,54 @@ import numpy as np
 
 import minicnn
 from benchmarks.frameworks.base import LEARNING_RATE, Framework
-from benchmarks.networks import layers_of, without_dropout
-from minicnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from benchmarks.networks import first_shape, layers_of, without_dropout
+from minicnn.layers import (
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    Input,
+    MaxPooling2D,
+    ReLU,
+)
 from minicnn.models import Sequential
 from minicnn.optimizers import Adam
+
+PLAIN = {
+    "flatten": Flatten,
+    "norm": BatchNormalization,
+    "relu": ReLU,
+    "global": GlobalAveragePooling2D,
+}
 
 
 def build(model, dropout=True, softmax=True) -> Sequential:
     """The `model` described by a dict, built and compiled."""
     steps = layers_of(model) if dropout else without_dropout(layers_of(model))
-    layers = []
+    layers = [Input(first_shape(model))]
     for place, step in enumerate(steps):
-        first = {"input_shape": (model["size"], model["size"], 1)} if place == 0 else {}
-        last = place == len(steps) - 1
-        if step[0] == "conv":
-            layers.append(Conv2D(step[1], 3, padding=step[2], activation="relu", **first))
-        elif step[0] == "pool":
-            layers.append(MaxPooling2D(2))
-        elif step[0] == "dropout":
+        kind, last = step[0], place == len(steps) - 1
+        if kind in ("conv", "depthwise"):
+            padding, more = step[-2:]
+            given = {"padding": padding, "strides": more["strides"]}
+            given["activation"] = more["activation"]
+            if kind == "conv":
+                layers.append(Conv2D(step[1], more["kernel"], **given))
+            else:
+                layers.append(DepthwiseConv2D(more["kernel"], **given))
+        elif kind == "pool":
+            layers.append(MaxPooling2D(2) if step[1] == "max" else AveragePooling2D(2))
+        elif kind == "dropout":
             layers.append(Dropout(step[1]))
-        elif step[0] == "flatten":
-            layers.append(Flatten())
-        else:
-            activation = ("softmax" if softmax else None) if last else "relu"
+        elif kind == "dense":
+            activation = ("softmax" if softmax else None) if last else step[2]
             layers.append(Dense(step[1], activation=activation))
+        else:
+            layers.append(PLAIN[kind]())
     network = Sequential(layers)
     network.compile(
         loss="sparse_categorical_crossentropy",

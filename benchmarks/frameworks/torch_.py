@@ -20,24 +20,46 @@ class FlattenLast(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
+def activation(name: str | None) -> list[nn.Module]:
+    kinds = {"relu": lambda: nn.ReLU(inplace=True), "tanh": nn.Tanh}
+    return [kinds[name]()] if name else []
+
+
 def build(model, flatten_last=False) -> nn.Sequential:
     """The layers up to the logits."""
     modules: list[nn.Module] = []
     steps = layers_of(model)
     for place, (step, before) in enumerate(zip(steps, shapes_of(model))):
-        if step[0] == "conv":
-            padding = 1 if step[2] == "same" else 0
-            modules += [nn.Conv2d(before[-1], step[1], 3, padding=padding), nn.ReLU(inplace=True)]
-        elif step[0] == "pool":
-            modules.append(nn.MaxPool2d(2))
-        elif step[0] == "dropout":
+        kind, last = step[0], place == len(steps) - 1
+        if kind in ("conv", "depthwise"):
+            padding, more = step[-2:]
+            K, own = more["kernel"], kind == "depthwise"
+            modules.append(
+                nn.Conv2d(
+                    before[-1],
+                    before[-1] if own else step[1],
+                    K,
+                    stride=more["strides"],
+                    padding=K // 2 if padding == "same" else 0,
+                    groups=before[-1] if own else 1,
+                )
+            )
+            modules += activation(more["activation"])
+        elif kind == "pool":
+            modules.append(nn.MaxPool2d(2) if step[1] == "max" else nn.AvgPool2d(2))
+        elif kind == "norm":  # with Keras's epsilon and momentum
+            modules.append(nn.BatchNorm2d(before[-1], eps=1e-3, momentum=0.01))
+        elif kind == "relu":
+            modules += activation("relu")
+        elif kind == "global":
+            modules += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        elif kind == "dropout":
             modules.append(nn.Dropout(step[1]))
-        elif step[0] == "flatten":
+        elif kind == "flatten":
             modules.append(FlattenLast() if flatten_last else nn.Flatten())
         else:
             modules.append(nn.Linear(before[0], step[1]))
-            if place < len(steps) - 1:
-                modules.append(nn.ReLU(inplace=True))
+            modules += [] if last else activation(step[2])
     return nn.Sequential(*modules)
 
 
@@ -65,9 +87,11 @@ class Torch(Framework):
         self.forward = torch.compile(self.network) if self.layout == "compiled" else self.network
 
     def _reset(self):
+        held = self.network.state_dict()  # with the moving statistics of normalizations
+        arrays = [array for name, array in held.items() if not name.endswith("batches_tracked")]
         with torch.no_grad():
-            for parameter, values in zip(self.network.parameters(), self.initial, strict=True):
-                parameter.copy_(values)
+            for array, values in zip(arrays, self.initial, strict=True):
+                array.copy_(values)
 
     def axes(self, work):
         if work == "train":
@@ -88,7 +112,10 @@ class Torch(Framework):
 
     def first_losses(self, x, y, batch, steps, setting):
         self._reset()
-        self.network.eval()  # these networks then differ from training in dropout alone
+        self.network.train()
+        for module in self.network:
+            if isinstance(module, nn.Dropout):
+                module.eval()
         images, labels = self._images(x), torch.from_numpy(y.astype(np.int64))
         adam, losses = self._adam(setting), []
         for step in range(steps):
