@@ -8,6 +8,7 @@ from minicnn.engine.shards import Lane
 from minicnn.layers import (
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Flatten,
     Layer,
     RandomBrightness,
@@ -331,7 +332,7 @@ def test_no_gradient_goes_back_to_where_nothing_learns(monkeypatch):
         [
             Input((6, 6, 1)),
             RandomFlip(name="first"),
-            Conv2D(2, 5),  # which has no fused stage
+            DepthwiseConv2D(5, depth_multiplier=2),  # which has no fused stage
             RandomFlip(name="between"),
             Conv2D(2, 1),
         ]

@@ -80,9 +80,7 @@ class Louder(Conv2D):
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (lambda: Conv2D(4, 5), "only 3x3 kernels of stride 1"),
-        (lambda: Conv2D(4, 3, 2), "only 3x3 kernels of stride 1"),
-        (lambda: Conv2D(4, 3, activation="tanh"), "activation Tanh"),
+        (lambda: Conv2D(4, 5, groups=2), "groups"),
         (lambda: AveragePooling2D(2), "AveragePooling2D"),
         (lambda: Dense(4), "Dense on sequences"),
         (lambda: Louder(4, 3), "Louder"),
@@ -95,12 +93,28 @@ def test_what_is_not_fused_says_why(layer, reason):
     assert reason in entry.why
 
 
-def test_few_channels_one_channel_inside_and_float64_are_left_to_the_layers():
+@pytest.mark.parametrize(
+    ("layer", "way"),
+    [
+        (lambda: Conv2D(4, 3), "WinogradConvolution"),
+        (lambda: Conv2D(4, 5), "BlockConvolution"),
+        (lambda: Conv2D(4, 1), "BlockConvolution"),
+        (lambda: Conv2D(4, 3, 2), "BlockConvolution"),
+        (lambda: Conv2D(4, 3, dilation_rate=2), "BlockConvolution"),
+        (lambda: Conv2D(4, 3, activation="tanh"), "BlockConvolution"),
+    ],
+)
+def test_the_way_of_a_convolution_follows_from_its_window(layer, way):
+    (entry,) = shape_after(layer())
+    assert entry.kind.__name__ == way
+
+
+def test_few_channels_and_one_channel_inside_go_by_blocks():
     model = Sequential([Conv2D(1, 3, input_shape=(9, 9, 3)), Conv2D(4, 3)])
-    entries = model.plan().entries
-    assert [entry.kind for entry in entries] == [None, None]
-    assert "too few" in entries[0].why
-    assert "a layer before it learns" in entries[1].why
+    assert kinds(model) == ["BlockConvolution", "BlockConvolution"]
+
+
+def test_float64_is_left_to_the_layers():
     double = Sequential([Dense(2, input_shape=(3,), dtype="float64")])
     assert "float64" in double.plan().entries[0].why
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minicnn import kernels
-from minicnn.engine import passes
+from minicnn.engine import blocks, passes
 from minicnn.engine.shards import Lane, ShardedNetwork
 from minicnn.engine.updates import single_pass
 from minicnn.kernels import reference
@@ -61,6 +61,54 @@ def test_twins_of_convolutions(geometry):
         results.append((cols, dx, y, dx_depthwise, dW))
     for fast, plain in zip(*results):
         np.testing.assert_allclose(fast, plain, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("geometry", GAPS.values(), ids=GAPS.keys())
+@pytest.mark.parametrize("C", [1, 8])
+def test_blocks_of_windows_are_those_of_im2col(geometry, C):
+    (N, H, W, _), window, strides, padding, out, gaps = geometry
+    steps = *strides, *padding, *gaps
+    x = rng.standard_normal((N, H, W, C)).astype(np.float32)
+    cols = np.empty((N, *out, *window, C), np.float32)
+    kernels.im2col(x, *steps, cols)
+    dcols = rng.standard_normal(cols.shape).astype(np.float32)
+    dx = np.empty_like(x)
+    kernels.col2im(dcols, *steps, dx)
+    rows, K = N * out[0], window[0] * window[1] * C
+    whole, dwhole = cols.reshape(rows, out[1], K), dcols.reshape(rows, out[1], K)
+    by_windows, by_planes = np.zeros((2, N, H, W * C), np.float32)
+    for part in blocks.cut(rows, 2):  # 2 does not divide the rows of most images
+        where = *window, *steps, out[0], part.start
+        held = np.full((part.stop - part.start, out[1], window[0], window[1] * C), np.nan, "f4")
+        blocks.windows(x.reshape(N, H, -1), *where, held)
+        np.testing.assert_array_equal(held.reshape(-1, out[1], K), whole[part])
+        turned = np.full((K, part.stop - part.start, out[1]), np.nan, np.float32)
+        blocks.planes(x.reshape(N, H, -1), *where, turned)
+        np.testing.assert_array_equal(np.moveaxis(turned, 0, -1), whole[part])
+        blocks.add_windows(dwhole[part].reshape(held.shape), *where, by_windows)
+        blocks.add_planes(np.ascontiguousarray(np.moveaxis(dwhole[part], -1, 0)), *where, by_planes)
+    for added in (by_windows, by_planes):
+        np.testing.assert_allclose(added.reshape(x.shape), dx, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("pool", [True, False])
+def test_gradients_behind_pooling_and_relu(pool, relu):
+    z = rng.standard_normal((2, 5, 4, 3)).astype(np.float32)  # one row is in no window
+    dy = rng.standard_normal((2, 2, 2, 3) if pool else z.shape).astype(np.float32)
+    windows = z[:, :4].reshape(2, 2, 2, 2, 2, 3).transpose(0, 1, 3, 5, 2, 4).reshape(2, 2, 2, 3, 4)
+    y, argmax = (windows.max(-1), windows.argmax(-1)) if pool else (z, z)
+    dead = (y <= 0) & relu
+    argmax = np.where(dead, -1, argmax).astype(np.int8) if pool else np.zeros((1,) * 4, np.int8)
+    dz, db = np.full(z.shape, np.nan, np.float32), np.full(3, np.nan, np.float32)
+    blocks.gradients(dy, y, argmax, pool, relu, np.float32(2), dz, db)
+    expected = np.where(dead, 0, 2 * dy)
+    if pool:
+        cells = expected[..., None] * (argmax[..., None] == np.arange(4))
+        inside = cells.reshape(2, 2, 2, 3, 2, 2).transpose(0, 1, 4, 2, 5, 3).reshape(2, 4, 4, 3)
+        expected = np.concatenate([inside, np.zeros((2, 1, 4, 3))], axis=1)
+    np.testing.assert_allclose(dz, expected, rtol=1e-6)
+    np.testing.assert_allclose(db, expected.sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.engine.stages import (
+    BlockConvolution,
     DenseStage,
     DirectConvolution,
     NormalizationStage,
@@ -106,7 +107,7 @@ def lower(
         )
         if _is(layers, k, Rescaling) and not needs_dx:
             entry = Entry((k,), RescalingStage, "scaled into a buffer")
-        entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k], needs_dx)))
+        entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k])))
         k = entries[-1].layers[-1] + 1
     return Plan(layers, entries)
 
@@ -131,6 +132,11 @@ def _known_activation(layer: Conv2D | Dense) -> bool:
     return type(layer.activation) is Linear or _is_relu(layer.activation)
 
 
+def _named(layer: Conv2D | Dense) -> str:
+    """The layer's activation, and whether it is part of the pass."""
+    return f"{type(layer.activation).__name__}{'' if _known_activation(layer) else ' as a layer'}"
+
+
 def _is_relu(activation: Layer | None) -> bool:
     """Whether it is max(x, 0), without the arguments that ReLU also takes."""
     return isinstance(activation, ReLU) and type(activation) is ReLU and activation.plain
@@ -140,13 +146,18 @@ def _convolution(
     layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int, *, training: bool
 ) -> Entry | None:
     conv = layers[k]
-    if type(conv) is not Conv2D or _why_not(conv, shapes[k], _needs_dx(layers, k)):
+    if type(conv) is not Conv2D or _why_not(conv, shapes[k]):
         return None
-    run, what = [k], [f"3x3 convolution, {type(conv.activation).__name__}"]
+    kind, way = _way_of(conv, shapes[k], _needs_dx(layers, k))
     relu = _is_relu(conv.activation)  # then a 0 in y tells backward what dropout did
-    direct = shapes[k][3] == 1
-    normalizes = not training and _normalizes(layers, shapes, k + 1)
-    if normalizes and not (relu and direct and _pools(layers, shapes, k + 2)):
+    size = "x".join(map(str, conv.kernel_size))
+    run, what = [k], [f"{size} convolution, {_named(conv)}"]
+    if not _known_activation(conv):
+        return Entry((k,), kind, f"{what[0]} {way}")
+    behind = kind is BlockConvolution or (
+        kind is DirectConvolution and _pools(layers, shapes, k + 2)
+    )
+    if not training and _normalizes(layers, shapes, k + 1) and not (relu and behind):
         run.append(k + 1)
         what.append("batch normalization in the same pass")
         if not relu and _relu_behind(layers, k + 1):
@@ -159,9 +170,20 @@ def _convolution(
     if _is_dropout(layers, run[-1] + 1) and (relu or what[-1] == "2x2 max-pooling"):
         run.append(run[-1] + 1)
         what.append("dropout")
-    kind = DirectConvolution if direct else WinogradConvolution
-    way = "in one pass" if direct else "by Winograd's F(4x4, 3x3)"
     return Entry(tuple(run), kind, f"{', '.join(what)} {way}")
+
+
+def _way_of(
+    conv: Conv2D, shape: tuple[Any, ...], needs_dx: bool
+) -> tuple[Callable[..., Stage], str]:
+    """How a convolution is worked out on inputs of `shape`."""
+    slides = (*conv.kernel_size, *conv.strides, *conv.dilation_rate) == (3, 3, 1, 1, 1, 1)
+    if slides and _known_activation(conv):
+        if shape[3] == 1 and not needs_dx:
+            return DirectConvolution, "in one pass"
+        if shape[3] >= FEWEST_CHANNELS:
+            return WinogradConvolution, "by Winograd's F(4x4, 3x3)"
+    return BlockConvolution, "by blocks of im2col"
 
 
 def _pools(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> bool:
@@ -177,7 +199,7 @@ def _pools(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> bo
 def _normalizes(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> bool:
     """Whether layer k is a batch normalization that a fused stage knows."""
     known = _is(layers, k, BatchNormalization)
-    return known and not _why_not(layers[k], shapes[k], needs_dx=True)
+    return known and not _why_not(layers[k], shapes[k])
 
 
 def _relu_behind(layers: Sequence[Layer], k: int) -> bool:
@@ -207,35 +229,23 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
     run = [k] if _is(layers, k, Flatten) else []
     place = k + len(run)
     dense = layers[place] if _is(layers, place, Dense) else None
-    if not isinstance(dense, Dense) or _why_not(dense, shapes[place], needs_dx=True):
+    if not isinstance(dense, Dense) or _why_not(dense, shapes[place]):
         return None
     run.append(place)
-    what = [f"matrix product, bias, {type(dense.activation).__name__}"]
+    what = [f"matrix product, bias, {_named(dense)}"]
     if _is_relu(dense.activation) and _is_dropout(layers, place + 1):
         run.append(place + 1)
         what.append("dropout")
     return Entry(tuple(run), DenseStage, ", ".join(what))
 
 
-def _why_not(layer: Layer, shape: tuple[Any, ...], needs_dx: bool) -> str:
+def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
     """Why no fused stage can begin with this layer on inputs of `shape`; empty if one can."""
     if type(layer) is Conv2D:
-        if layer.kernel_size != (3, 3) or layer.strides != (1, 1):
-            return "only 3x3 kernels of stride 1 have a fused stage"
-        if layer.dilation_rate != (1, 1) or layer.groups != 1:
-            return "no fused stage has a dilation_rate or groups"
-        if not _known_activation(layer):
-            return f"no fused stage has the activation {type(layer.activation).__name__}"
-        if shape[3] == 1 and needs_dx:
-            return "the stage for one input channel gives no dx, and a layer before it learns"
-        if 1 < shape[3] < FEWEST_CHANNELS:
-            return f"{shape[3]} input channels are too few for Winograd's transforms"
-        return ""
+        return "no fused stage has groups" if layer.groups != 1 else ""
     if type(layer) is Dense:
         if len(shape) != 2:
             return "Dense on sequences has no fused stage"
-        if not _known_activation(layer):
-            return f"no fused stage has the activation {type(layer.activation).__name__}"
         return ""
     if type(layer) is BatchNormalization:
         if axes_of(layer.axis, shape, layer.who) != (len(shape) - 1,) or len(shape) > 4:

@@ -8,7 +8,7 @@ buffer that its next call reuses. `backward` returns None unless a layer before 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,13 +16,23 @@ from numpy.typing import NDArray
 
 from minicnn.engine import products
 from minicnn.kernels import LazyModule
-from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Layer, ReLU, Rescaling
+from minicnn.layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Layer,
+    Linear,
+    ReLU,
+    Rescaling,
+)
 
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import direct, normalization, passes, winograd
+    from minicnn.engine import blocks, direct, normalization, passes, winograd
 else:
+    blocks = LazyModule("minicnn.engine.blocks")
     passes = LazyModule("minicnn.engine.passes")
     direct = LazyModule("minicnn.engine.direct")
     winograd = LazyModule("minicnn.engine.winograd")
@@ -84,7 +94,7 @@ class RescalingStage(FusedStage):
 
 
 class ConvolutionStage(FusedStage):
-    """A 3x3 convolution of stride 1 with ReLU or nothing, 2x2 max-pooling and dropout behind it.
+    """A convolution with ReLU or nothing, 2x2 max-pooling and dropout behind it.
 
     To predict, a batch normalization before ReLU is part of the kernel and the bias, and one behind
     it is a scale and a shift in the same pass.
@@ -97,28 +107,28 @@ class ConvolutionStage(FusedStage):
             raise TypeError(f"expected a Conv2D first, received {conv.who}")
         self.conv = conv
         self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
-        self.relu = isinstance(conv.activation, ReLU) or _has_relu(layers[1:])
+        self.relu = _relu_or_other(conv.activation)[0] or _has_relu(layers[1:])
         self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
-        self.norm_behind = self.norm is not None and isinstance(conv.activation, ReLU)
-        self.P = 1 if conv.padding == "same" else 0
+        self.norm_behind = self.norm is not None and _relu_or_other(conv.activation)[0]
+        self.P = 1 if conv.padding == "same" else 0  # of 3x3 kernels
         self.filters = conv.filters
         self._no_bias = np.zeros(conv.filters, np.float32)
         self._db = np.zeros(conv.filters, np.float32)
 
-    def outputs(self, x: Array) -> tuple[int, int, Array, Array]:
-        """H and W of the convolution's own output, the stage's y, and each window's argmax."""
-        n, H_in, W_in = x.shape[:3]
-        H, W = H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P
+    def outputs(self, n: int, H: int, W: int) -> tuple[Array, Array]:
+        """The stage's y for a convolution's output of H x W, and each window's argmax."""
         shape = (n, H // 2, W // 2, self.filters) if self.pool else (n, H, W, self.filters)
         argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
-        return H, W, self.buffer("y", shape), argmax
+        return self.buffer("y", shape), argmax
 
     def weights(self) -> tuple[Array, Array, Array]:
-        """Kernel (9, C_in * filters), bias, and scale and shift behind ReLU (2, filters), or none.
+        """Kernel (cells, C_in, filters), bias, and scale and shift behind ReLU (2, filters), or
+        none.
 
         A normalization before ReLU is part of the first two.
         """
-        W = self.conv.params["W"].reshape(9, -1, self.filters)
+        cells = self.conv.kernel_size[0] * self.conv.kernel_size[1]
+        W = self.conv.params["W"].reshape(cells, -1, self.filters)
         b, after = self.conv.params.get("b", self._no_bias), np.empty((0, self.filters), np.float32)
         if self.norm is not None:
             mean, scale, shift = of_inference(self.norm)
@@ -126,7 +136,7 @@ class ConvolutionStage(FusedStage):
                 after = np.stack([scale, shift - mean * scale])
             else:
                 W, b = W * scale, (b - mean) * scale + shift
-        return W.reshape(9, -1), b, after
+        return W, b, after
 
 
 class DirectConvolution(ConvolutionStage):
@@ -139,8 +149,10 @@ class DirectConvolution(ConvolutionStage):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = x[..., 0]
-        _, _, y, argmax = self.outputs(x)
+        n, H_in, W_in = x.shape
+        y, argmax = self.outputs(n, H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P)
         W, bias, after = self.weights()
+        W = W.reshape(9, -1)
         *drawn, self._scale = self.drawn(training, y[0].size)
         kernel = self.kernels.forward if training else self.kernels.infer
         more = () if self.pool else (after,)
@@ -181,12 +193,15 @@ class WinogradConvolution(ConvolutionStage):
         return flat, flat.reshape(36, -1)[:, :size].reshape(36, winograd.TILES, channels)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        H, W, y, argmax = self.outputs(x)
+        n, H_in, W_in = x.shape[:3]
+        H, W = H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P
+        y, argmax = self.outputs(n, H, W)
         down, across, chunks = self._chunks(len(x), H, W)
         C, F = self.channels, self.filters
         tiles = (len(x) * down * across,)
         marks, small = self.buffer("marks", tiles, np.int64), self.buffer("small", tiles, np.int64)
         g, bias, after = self.weights()
+        g = g.reshape(9, -1)
         wide = self._wide = winograd.is_wide(g)
         U = self.buffer("U", (36, C * F))
         np.matmul(winograd.GG, g, out=U)
@@ -275,12 +290,112 @@ class WinogradConvolution(ConvolutionStage):
                 dW += d.T @ here
 
 
+class BlockConvolution(ConvolutionStage):
+    """Any window, stride and dilation: `blocks.py`. Other activations than ReLU run as layers."""
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        _, self.activation = _relu_or_other(self.conv.activation)
+        self._zeros, self._ones = self._no_bias, np.ones(self.filters, np.float32)
+
+    def _blocks(self, x: Array) -> Iterator[tuple[slice, Array]]:
+        """Rows of the output, and the windows that they see, one a row."""
+        win, C = self._windows, x.shape[3]
+        images = x.reshape(*x.shape[:2], -1)
+        K = win.K_h * win.K_w * C
+        size = blocks.size(win.W_out, K)
+        held = self.buffer("cols", (size * win.W_out * K,))
+        plain = win.K_h == win.K_w == win.S_h == win.S_w == 1
+        for part in blocks.cut(len(x) * win.H_out, size):
+            rows = part.stop - part.start
+            cols = held[: rows * win.W_out * K]
+            where = win.K_h, win.K_w, *win.steps, win.H_out, part.start
+            if plain:  # the pixels are the windows
+                cols = x.reshape(-1, win.W_out, C)[part]
+            elif self._short(C):
+                blocks.planes(images, *where, cols.reshape(K, rows, win.W_out))
+                yield part, cols.reshape(K, -1).T
+                continue
+            else:
+                blocks.windows(images, *where, cols.reshape(rows, win.W_out, win.K_h, -1))
+            yield part, cols.reshape(-1, K)
+
+    def _short(self, C: int) -> bool:
+        """Whether the runs of a window are short."""
+        return self._windows.K_w * C < blocks.SHORT
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        win = self._windows = self.conv.windows(x.shape)
+        W, bias, _ = self.weights()
+        W = W.reshape(-1, self.filters)
+        z = self.buffer("z", (len(x), win.H_out, win.W_out, self.filters))
+        rows = z.reshape(-1, win.W_out, self.filters)
+        for part, cols in self._blocks(x):
+            np.matmul(cols, W, out=rows[part].reshape(-1, self.filters))
+        self._x, self._y = x, z
+        if self.activation is not None:
+            z += bias
+            return self.activation.forward(z, training)
+        y, self._argmax = self.outputs(len(x), win.H_out, win.W_out)
+        *drawn, self._scale = self.drawn(training, y[0].size)
+        normalization.normalize(  # type: ignore[call-arg]
+            z, self._zeros, self._ones, bias, self.pool, self.relu, y, self._argmax, *drawn,
+            self._scale,
+        )  # fmt: skip
+        self._y = y
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        x, win, F = self._x, self._windows, self.filters
+        db = self.conv.grads.get("b", self._db)
+        if self.activation is not None:
+            dz = self.activation.backward(dy)
+            np.sum(dz, axis=(0, 1, 2), out=db)
+        else:
+            dz = self.buffer("dz", (len(x), win.H_out, win.W_out, F))
+            blocks.gradients(dy, self._y, self._argmax, self.pool, self.relu, self._scale, dz, db)
+        rows = dz.reshape(-1, win.W_out, F)
+        W, dW = (one.reshape(-1, F) for one in (self.conv.params["W"], self.conv.grads["W"]))
+        if self.needs_dx:
+            W_T = np.ascontiguousarray(W.T)  # the product with it is faster so
+            dx = self.buffer("dx", x.shape)
+            dx[...] = 0
+            images = dx.reshape(*x.shape[:2], -1)
+        part_of_dW = self.buffer("part", dW.shape)
+        for part, cols in self._blocks(x):
+            d = rows[part].reshape(-1, F)
+            np.matmul(cols.T, d, out=part_of_dW if part.start else dW)
+            if part.start:
+                dW += part_of_dW
+            if not self.needs_dx:
+                continue
+            dcols = self.buffer("dcols", (cols.size,))
+            where = win.K_h, win.K_w, *win.steps, win.H_out, part.start
+            if self._short(x.shape[3]):
+                np.matmul(W, d.T, out=dcols.reshape(len(W), -1))
+                blocks.add_planes(dcols.reshape(len(W), -1, win.W_out), *where, images)
+            else:
+                np.matmul(d, W_T, out=dcols.reshape(cols.shape))
+                blocks.add_windows(
+                    dcols.reshape(-1, win.W_out, win.K_h, cols.shape[1] // win.K_h), *where, images
+                )
+        return dx if self.needs_dx else None
+
+
 def of_inference(layer: BatchNormalization) -> tuple[Array, Array, Array]:
     """mean, scale and shift (C,): in inference y = (x - mean) * scale + shift."""
     mean, variance = layer.state["moving_mean"], layer.state["moving_variance"]
     inverse = 1 / np.sqrt(variance + variance.dtype.type(layer.epsilon))
     scale = layer.params["gamma"] * inverse if layer.scale else inverse
     return mean, scale, layer.params["beta"] if layer.center else np.zeros_like(mean)
+
+
+def _relu_or_other(activation: Layer) -> tuple[bool, Layer | None]:
+    """Whether it is max(x, 0), which is part of the pass; and if it is not, but something else, the
+    layer that has to be run.
+    """
+    relu = isinstance(activation, ReLU) and type(activation) is ReLU and activation.plain
+    return relu, None if relu or type(activation) is Linear else activation
 
 
 def _has_relu(layers: Sequence[Layer]) -> bool:
@@ -412,7 +527,7 @@ class DenseStage(FusedStage):
         super().__init__(layers, needs_dx=needs_dx)
         dense = next(layer for layer in layers if isinstance(layer, Dense))
         self.dense = dense
-        self.relu = isinstance(dense.activation, ReLU)
+        self.relu, self.activation = _relu_or_other(dense.activation)
         self.units = dense.units
         self._no_bias = np.zeros(dense.units, np.float32)
         self._db = np.zeros(dense.units, np.float32)
@@ -426,10 +541,12 @@ class DenseStage(FusedStage):
         bias = self.dense.params.get("b", self._no_bias)
         passes.bias_relu_dropout(y, bias, self.relu, *drawn)
         self._x, self._y, self._scale = x, y, drawn[-1]
-        return y
+        return y if self.activation is None else self.activation.forward(y, training)
 
     def backward(self, dy: Array) -> Array | None:
         grads = self.dense.grads
+        if self.activation is not None:
+            dy = self.activation.backward(dy)
         dz = self.buffer("dz", dy.shape)
         db = grads.get("b", self._db)
         passes.bias_relu_dropout_backward(dy, self._y, self.relu, self._scale, dz, db)

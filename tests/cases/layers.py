@@ -260,13 +260,19 @@ def convolution_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
 
 
 def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
-    """Padding, activation and bias as the engine's two convolutions know them, and one more."""
-    if len(sample) != 3 or min(sample[:2]) < 3:
+    """In half of the networks the 3x3 windows that the engine has two ways of their own for."""
+    if len(sample) != 3 or min(sample[:2]) < 5:
         return None
+    any_other = (draw.size(1, 5), draw.size(1, 5)), (draw.size(1, 2), draw.size(1, 2))
+    window, strides = draw.one_of(((3, 3), (1, 1)), any_other)
+    dilation = draw.one_of((1, 1), (1, 1), (2, 1), (1, 2)) if strides == (1, 1) else (1, 1)
+    fits = all((k - 1) * d < n for k, d, n in zip(window, dilation, sample))
     return {
         "filters": draw.one_of(4, 6),
-        "kernel_size": 3,
-        "padding": draw.one_of("same", "valid"),
+        "kernel_size": window,
+        "strides": strides,
+        "dilation_rate": dilation,
+        "padding": draw.one_of("same", "valid") if fits else "same",
         "activation": draw.one_of(None, "relu", "tanh"),
         "use_bias": draw.flag(),
     }
