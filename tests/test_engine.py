@@ -14,7 +14,7 @@ from strategies import network as any_network
 from test_models import deeper, tutorial
 
 from minicnn import Sequential, set_num_threads
-from minicnn.engine import products, shards, stages, threads
+from minicnn.engine import convolutions, products, shards, threads
 from minicnn.engine.updates import single_pass
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.subjects import ModelSubject
@@ -250,9 +250,17 @@ def test_hardly_any_network_was_passed_over():
 
 
 @pytest.mark.parametrize("factor", [1.001, 0.999, -1.0])
-@pytest.mark.parametrize("channels", [1, 4])
-def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(factor, channels, monkeypatch):
-    kind = stages.DirectConvolution if channels == 1 else stages.WinogradConvolution
+@pytest.mark.parametrize(
+    ("kind", "channels", "size"),
+    [
+        (convolutions.DirectConvolution, 1, 3),
+        (convolutions.WinogradConvolution, 4, 3),
+        (convolutions.BlockConvolution, 4, 5),
+    ],
+)
+def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(
+    kind, channels, size, factor, monkeypatch
+):
     backward = kind.backward
 
     def off(self, dy):
@@ -262,7 +270,7 @@ def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(factor, channel
         return dx
 
     def make():
-        conv = Conv2D(4, 3, activation="relu", input_shape=(9, 9, channels))
+        conv = Conv2D(4, size, activation="relu", input_shape=(9, 9, channels))
         return [conv, MaxPooling2D(), Flatten(), Dense(3, activation="softmax")]
 
     model, _ = pair_of(make)
@@ -275,12 +283,14 @@ def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(factor, channel
 
 @pytest.mark.parametrize("rate", [0.3, 1.0])
 @pytest.mark.parametrize("pool", [True, False])
-@pytest.mark.parametrize("channels", [1, 4])
-def test_dropout_masks_are_the_same_by_both_ways(channels, pool, rate):
+@pytest.mark.parametrize(("channels", "size"), [(1, 3), (4, 3), (2, 5)])
+def test_dropout_masks_are_the_same_by_both_ways(channels, size, pool, rate):
     """All activations are 1, so the outputs show the mask."""
 
     def make():
-        conv = Conv2D(5, 3, activation="relu", kernel_initializer="zeros", bias_initializer="ones")
+        conv = Conv2D(
+            5, size, activation="relu", kernel_initializer="zeros", bias_initializer="ones"
+        )
         return [Input((7, 8, channels)), conv, *([MaxPooling2D(2)] * pool), Dropout(rate, seed=9)]
 
     fused, plain = pair_of(make, "mse")
@@ -700,7 +710,7 @@ def numbers_of_both_ways(x, dy, W, padding):
     model = Sequential([Input(x.shape[1:]), Conv2D(C, 1), conv])
     conv.params["W"][...] = W
     step = shards.Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[1]
-    assert isinstance(step, stages.WinogradConvolution)
+    assert isinstance(step, convolutions.WinogradConvolution)
     found = step.forward(x, True).copy(), step.backward(dy).copy(), step.conv.grads["W"]
     return found, by_layer(x, dy, W), by_layer(*(np.abs(array) for array in (x, dy, W)))
 

@@ -15,7 +15,7 @@ from strategies import within
 
 import minicnn.layers
 from minicnn import Sequential, initializers, inputs, kernels, seeds
-from minicnn.engine import passes, shards, stages
+from minicnn.engine import convolutions, passes, shards, stages
 from minicnn.engine.shards import ShardedNetwork
 from minicnn.gradcheck import GradientCheckError, api, check_layer, check_loss, check_model, package
 from minicnn.gradcheck import __main__ as command
@@ -1876,8 +1876,8 @@ def spoil(of, array, factor):
 
 
 DIRECT, WINOGRAD, DENSE_STAGE = (
-    stages.DirectConvolution,
-    stages.WinogradConvolution,
+    convolutions.DirectConvolution,
+    convolutions.WinogradConvolution,
     stages.DenseStage,
 )
 

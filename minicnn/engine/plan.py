@@ -11,15 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.engine.stages import (
-    BlockConvolution,
-    DenseStage,
-    DirectConvolution,
-    NormalizationStage,
-    RescalingStage,
-    Stage,
-    WinogradConvolution,
-)
+from minicnn.engine.convolutions import BlockConvolution, DirectConvolution, WinogradConvolution
+from minicnn.engine.stages import DenseStage, NormalizationStage, RescalingStage, Stage
 from minicnn.layers import (
     Activation,
     BatchNormalization,
