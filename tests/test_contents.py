@@ -315,6 +315,71 @@ def test_settings_in_containers_count_from_the_next_call_on():
     assert model.train_on_batch(x, y) > 1000
 
 
+class Holds(Layer):
+    """Keeps settings in containers of every kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate, self.shared = 0.5, Tanh()
+        self.table, self.row = {"a": self.shared, "b": 2.5}, [1.5, Sigmoid()]
+        self.last, self.names = deque([3.5]), {"x"}
+        self.inner = SimpleNamespace(scale=np.ones(3), point=SimpleNamespace(at=1.5))
+
+    def forward(self, x, training=False):
+        return x
+
+    def backward(self, dy):
+        return dy
+
+
+def rename(layer):
+    layer.table["c"] = layer.table.pop("b")
+
+
+def turn(layer):
+    layer.row[:] = layer.row[::-1]
+
+
+CHANGES = {
+    "a number": lambda layer: setattr(layer, "rate", 0.25),
+    "a new attribute": lambda layer: setattr(layer, "more", 1),
+    "an attribute that goes": lambda layer: delattr(layer, "rate"),
+    "an inner layer": lambda layer: setattr(layer, "shared", Sigmoid()),
+    "a key of a dict": rename,
+    "a value of a dict": lambda layer: layer.table.update(b=2.0),
+    "the order of a list": turn,
+    "an item of a list": lambda layer: layer.row.append(1),
+    "an item of a deque": lambda layer: layer.last.append(1.0),
+    "an item of a set": lambda layer: layer.names.add("y"),
+    "a setting of an inner layer": lambda layer: setattr(layer.row[1], "name", "other"),
+    "a number in an array": lambda layer: layer.inner.scale.__setitem__(0, 2.0),
+    "an attribute of an object's object": lambda layer: setattr(layer.inner.point, "at", 2.0),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("by_value", [True, False])
+def test_a_change_of_settings_is_seen_wherever_they_are_kept(name, by_value):
+    layer, change = Holds(), CHANGES[name]
+    if not by_value and name != "an item of a set":
+        layer.names = ("x",)  # beside a set all is compared by value
+    before = Settings((), [layer])
+    assert not before.changed([layer])
+    layer.rate, layer.row = float("0.5"), list(layer.row)  # equal, but other objects
+    assert not before.changed([layer])
+    assert not before.changed([layer])
+    change(layer)
+    assert before.changed([layer])
+    assert before.changed([layer])
+
+
+def test_settings_of_other_layers_are_other_settings():
+    first, second = Dense(2), Dense(2)
+    before = Settings((), [first, second])
+    assert before.changed([second, first])
+    assert before.changed([first])
+
+
 def test_settings_are_unchanged_by_training():
     model = Sequential([Input((4,)), Dense(4, "tanh"), Dropout(0.5), BatchNormalization(), Saves()])
     model.compile("adam", "mse")

@@ -257,16 +257,71 @@ class Settings:
             place: (value, value.copy() if _may_change(value) else None)
             for place, value in _settings(layers)
         }
+        self._holders = _holders(layers)
 
     def changed(self, layers: list[Any], *, arrays: bool = True) -> bool:
         """Whether those of `layers` differ now; with `arrays=False` arrays by identity alone."""
+        if self._untouched(layers, arrays):
+            return False
         count = 0
         for place, value in _settings(layers):
             count += 1
             known = self._found.get(place)
             if known is None or not _same(*known, value, arrays):
                 return True
-        return count != len(self._found)
+        if count != len(self._found):
+            return True
+        self._holders = _holders(layers)  # equal, but other objects
+        return False
+
+    def _untouched(self, layers: list[Any], arrays: bool) -> bool:
+        """Whether every holder has the very objects that it had, under the same names.
+
+        Each call of the model asks, and to walk through all takes longer than to predict an image.
+        """
+        if self._holders is None:
+            return False
+        for held, names, parts in self._holders:
+            now = layers if held is None else held.values() if isinstance(held, dict) else held
+            if len(now) != len(parts) or (isinstance(held, dict) and tuple(held) != names):
+                return False
+            for part, before in zip(now, parts):
+                if part is not before and before is not _CHANGING:
+                    return False
+        return not arrays or all(
+            numbers is None or np.array_equal(numbers, value)
+            for value, numbers in self._found.values()
+        )
+
+
+_CHANGING = object()  # stands for what is no setting
+Holder = tuple[Any, tuple[Any, ...], list[Any]]  # itself, its names, and what it holds
+
+
+def _holders(layers: list[Any]) -> list[Holder] | None:
+    """What `walk` enters, each as a dict or a sequence; the list of the layers is None.
+
+    None altogether where one has another form, such as slots.
+    """
+    found: list[Holder] = [(None, (), list(layers))]
+    inside = {id(part): part for _, _, _, part in walk(layers, CHANGING) if not _is_plain(part)}
+    for part in inside.values():
+        kind: Any = type(part)
+        held: Any = part
+        passed_over: tuple[str, ...] = ()
+        if isinstance(part, Replicable) or _is_plain_object(part):
+            if _slots(kind):
+                return None
+            held, passed_over = vars(part), CHANGING if isinstance(part, Replicable) else ()
+        elif isinstance(part, (set, frozenset)):
+            return None
+        elif not isinstance(part, (dict, *SEQUENCES)):
+            continue
+        names = tuple(held) if isinstance(held, dict) else tuple(range(len(held)))
+        parts = list(held.values()) if isinstance(held, dict) else list(held)
+        parts = [_CHANGING if n in passed_over else one for n, one in zip(names, parts)]
+        found.append((held, names, parts))
+    return found
 
 
 def _settings(layers: list[Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
