@@ -420,6 +420,7 @@ def test_a_class_of_a_users_own_has_a_config():
         (lambda: ReLU(threshold=None), "threshold"),
         (lambda: ReLU(threshold=-0.1), "threshold"),
         (lambda: layers.PReLU(shared_axes=[0]), "shared_axes"),
+        (lambda: layers.PReLU(shared_axes=0), "shared_axes"),
         (lambda: layers.PReLU(shared_axes=[3]).build((None, 4, 5)), "shared_axes"),
         (lambda: layers.CELU(0), "alpha"),
     ],

@@ -37,6 +37,28 @@ REASONS: dict[str, list[Key]] = {
         )
         for other in ("pass", "self._key = 1")
     ],
+    "A value that is never read: on_start, which comes before every on_end, sets it anew": [
+        ("minicnn/kernels/compiler.py", "CompileNotice.__init__", "self.start = 0.0", "pass"),
+    ],
+    "A copy more of what nothing else holds": [
+        (
+            "minicnn/layers/activations/base.py",
+            "Elementwise.backward",
+            "dx: Array = dy * slope.astype(dy.dtype, copy=False)",
+            "dx: Array = dy * slope.astype(dy.dtype)",
+        )
+    ],
+    "A tolerance for rounding errors: no place lies on it exactly": [
+        (
+            FAST,
+            "taken",
+            "if abs(place - round(place)) < SEAM:",
+            "if abs(place - round(place)) <= SEAM:",
+        )
+    ],
+    "A short cut: the other neighbour counts 0 times there": [
+        (FAST, "affine", f"if {share} > 0:", "if True:") for share in ("t", "s")
+    ],
     "Half of 1 cell of padding is none before the image, as half of 0 is": [
         (
             "minicnn/layers/windows.py",

@@ -73,18 +73,37 @@ def stages(file: str) -> list[tuple[str, str]]:
     own = " or ".join(public_classes(file))
     if part in REFUSALS:
         return [
-            (f"doctest {part} by_hand", ""),
+            (f"doctest {part} by_hand {TESTS.get(part, '')}", ""),
             (f"keras_parity refusals/{REFUSALS[part]}", QUICK),
             ("properties", "loss or optimizer or logits"),
             ("models training refusals", QUICK),
         ]
     return [
         *([("doctest contract", own)] if own else []),
-        ("doctest layers by_hand refusals/layers refusals/weights", ""),
+        (f"doctest layers by_hand refusals/layers refusals/weights {tests_beside(file)}", ""),
         ("contract keras_parity", QUICK),
         ("settings contents copies refusals models training weights", QUICK),
         ("properties", QUICK),
     ]
+
+
+# test files of folders and modules; those of layers in `layers` are for all of them
+TESTS = {
+    "optimizers": "optimizer_options keras_rules tuning",
+    "activations": "activations",
+    "augmentation": "augmentation",
+    "batchnorm dropout noise randomness": "noise normalization",
+    "cropping padding reshaping resizing rescaling shapes standardize": "shapes",
+    "regularization": "regularizers",
+}
+
+
+def tests_beside(file: str) -> str:
+    """The test files of the module or of its folder, if it has some of its own."""
+    path = Path(file)
+    return " ".join(
+        tests for names, tests in TESTS.items() if {path.stem, path.parent.name} & {*names.split()}
+    )
 
 
 REFUSALS = {"losses": "losses_and_metrics", "optimizers": "optimizers"}
