@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.compiler import jit, jit_fma
+from minicnn.kernels.compiler import jit, jit_fma, uint64
 
 CELLS = 2**18  # numbers in a block of windows: 1 MB, half of the usual second cache
 SHORT = 16  # numbers; a shorter run is copied one by one
@@ -76,8 +76,9 @@ def windows(
                     for t in range(K_w * C):
                         cols[r, j, a, t] = 0
                 elif D_w == 1 and left >= 0 and left + K_w <= W:
-                    for t in range(K_w * C):
-                        cols[r, j, a, t] = x[n, h, left * C + t]
+                    place = uint64(left * C)  # unsigned: no index counts from the end
+                    for t in range(uint64(K_w * C)):
+                        cols[r, j, a, t] = x[n, h, place + t]
                 else:
                     for b in range(K_w):
                         w = left + b * D_w
@@ -119,8 +120,9 @@ def add_windows(
                 if h < 0 or h >= H:
                     continue
                 if D_w == 1 and left >= 0 and left + K_w <= W:
-                    for t in range(K_w * C):
-                        dx[n, h, left * C + t] += cols[r, j, a, t]
+                    place = uint64(left * C)
+                    for t in range(uint64(K_w * C)):
+                        dx[n, h, place + t] += cols[r, j, a, t]
                 else:
                     for b in range(K_w):
                         w = left + b * D_w
@@ -148,28 +150,31 @@ def planes(
     K, rows, W_out = cols.shape
     C = K // (K_h * K_w)
     H, W = x.shape[1], x.shape[2] // C
-    for k in range(K):
-        a, b, c = k // (K_w * C), k // C % K_w, k % C
-        left = b * D_w - P_left  # of the first window
-        j_0 = min(W_out, max(0, -(left // S_w)))
-        j_1 = max(j_0, min(W_out, (W - 1 - left) // S_w + 1))
-        for r in range(rows):
-            n = (first + r) // H_out
-            h = (first + r - n * H_out) * S_h - P_top + a * D_h
-            if h < 0 or h >= H:
-                for j in range(W_out):
-                    cols[k, r, j] = 0
-                continue
-            for j in range(j_0):
-                cols[k, r, j] = 0
-            if S_w * C == 1:  # a contiguous run
-                for j in range(j_0, j_1):
-                    cols[k, r, j] = x[n, h, j + left]
-            else:
-                for j in range(j_0, j_1):
-                    cols[k, r, j] = x[n, h, (j * S_w + left) * C + c]
-            for j in range(j_1, W_out):
-                cols[k, r, j] = 0
+    for r in range(rows):
+        n = (first + r) // H_out
+        top = (first + r - n * H_out) * S_h - P_top
+        for a in range(K_h):
+            h = top + a * D_h
+            for b in range(K_w):
+                left = b * D_w - P_left  # of the first window
+                j_0 = min(W_out, max(0, -(left // S_w)))
+                j_1 = max(j_0, min(W_out, (W - 1 - left) // S_w + 1))
+                if h < 0 or h >= H:
+                    j_0 = j_1 = W_out
+                for c in range(C):
+                    k = (a * K_w + b) * C + c
+                    for j in range(j_0):
+                        cols[k, r, j] = 0
+                    if S_w * C == 1:  # a contiguous run
+                        # unsigned, so that no index is asked whether it counts from the end
+                        to, place = uint64(j_0), uint64(j_0 + left)
+                        for t in range(uint64(j_1 - j_0)):
+                            cols[k, r, to + t] = x[n, h, place + t]
+                    else:
+                        for j in range(j_0, j_1):
+                            cols[k, r, j] = x[n, h, (j * S_w + left) * C + c]
+                    for j in range(j_1, W_out):
+                        cols[k, r, j] = 0
 
 
 @jit
@@ -191,16 +196,21 @@ def add_planes(
     K, rows, W_out = cols.shape
     C = K // (K_h * K_w)
     H, W = dx.shape[1], dx.shape[2] // C
-    for k in range(K):
-        a, b, c = k // (K_w * C), k // C % K_w, k % C
-        left = b * D_w - P_left
-        j_0 = min(W_out, max(0, -(left // S_w)))
-        j_1 = max(j_0, min(W_out, (W - 1 - left) // S_w + 1))
-        for r in range(rows):
-            n = (first + r) // H_out
-            h = (first + r - n * H_out) * S_h - P_top + a * D_h
-            for j in range(j_0, j_1) if 0 <= h < H else range(0):
-                dx[n, h, (j * S_w + left) * C + c] += cols[k, r, j]
+    for r in range(rows):
+        n = (first + r) // H_out
+        top = (first + r - n * H_out) * S_h - P_top
+        for a in range(K_h):
+            h = top + a * D_h
+            if h < 0 or h >= H:
+                continue
+            for b in range(K_w):
+                left = b * D_w - P_left
+                j_0 = min(W_out, max(0, -(left // S_w)))
+                j_1 = max(j_0, min(W_out, (W - 1 - left) // S_w + 1))
+                for c in range(C):
+                    k = (a * K_w + b) * C + c
+                    for j in range(j_0, j_1):
+                        dx[n, h, (j * S_w + left) * C + c] += cols[k, r, j]
 
 
 @jit_fma

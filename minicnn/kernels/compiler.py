@@ -23,6 +23,7 @@ from minicnn import console
 
 # where nothing is compiled, NumPy's own scalars would warn of every overflow that is meant
 uint32: Any = (lambda n: int(n) & 0xFFFFFFFF) if numba.config.DISABLE_JIT else np.uint32
+uint64: Any = int if numba.config.DISABLE_JIT else np.uint64
 
 F = TypeVar("F", bound=Callable[..., Any])
 
