@@ -25,10 +25,14 @@ from minicnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    Input,
     Layer,
     Linear,
     MaxPooling2D,
+    Normalization,
+    RandomFlip,
     ReLU,
+    Rescaling,
     Softmax,
     Tanh,
 )
@@ -235,6 +239,12 @@ def test_whole_numbers_are_noted_once_and_only_where_someone_reads(monkeypatch, 
     assert capsys.readouterr().err == ""
     model.fit(images / 255, Y[:40], verbose=2)
     model.fit((images > 128).astype(int), Y[:40], verbose=2)
+    for scaling in (Rescaling(1 / 255), Normalization(mean=128, variance=5000)):
+        behind = Sequential(
+            [Input((8, 8, 1)), RandomFlip(), scaling, Flatten(), Dense(3, "softmax")]
+        )
+        behind.compile("sgd", "sparse_categorical_crossentropy")
+        behind.fit(images, Y[:40], verbose=2)
     assert capsys.readouterr().err == ""
     model.fit(images, Y[:40], verbose=2)
     model.fit(images, Y[:40], verbose=2)

@@ -20,7 +20,7 @@ from minicnn.console import note
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.shards import Lane
 from minicnn.inputs import Batch
-from minicnn.layers import Rescaling, Softmax
+from minicnn.layers import Normalization, Rescaling, Softmax
 from minicnn.progress import Progress
 from minicnn.protocols import Model
 from minicnn.training.ahead import no_pause
@@ -79,7 +79,7 @@ def fit(
     hooks.set_model(model)
     hooks.set_params({"verbose": verbose, "epochs": epochs.stop, "steps": feed.steps})
     model.history, model.stop_training = history, False
-    if verbose and not isinstance(model.leaves[0], Rescaling):
+    if verbose and not any(isinstance(leaf, (Rescaling, Normalization)) for leaf in model.leaves):
         _note_whole_numbers(feed.data.x)
 
     logs: dict[str, float] = {}
