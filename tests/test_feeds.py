@@ -354,6 +354,42 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(what, step, tmp_path):
     same(again, whole)
 
 
+def test_a_loader_that_shuffles_by_itself_begins_with_its_first_order(tmp_path):
+    seen = []
+
+    class Shuffling(Loader):
+        def __init__(self):
+            self.draw = np.random.default_rng(4)
+
+        def __iter__(self):
+            order = self.draw.permutation(40).reshape(4, 10)
+            return iter([(IMAGES[rows], LABELS[rows]) for rows in order])
+
+        def __len__(self):
+            return 4
+
+    class Watched(Shuffling):
+        def __iter__(self):
+            for x, y in super().__iter__():
+                seen.append(x[0].copy())
+                yield x, y
+
+    whole, again = network(), network()
+    history = whole.fit(Shuffling(), epochs=4, verbose=0)
+    with pytest.raises(Killed):
+        network().fit(Shuffling(), epochs=4, verbose=0,
+                      callbacks=[BackupAndRestore(tmp_path, 1), KillAt(9)])  # fmt: skip
+    resumed = again.fit(Watched(), epochs=4, verbose=0,
+                        callbacks=[BackupAndRestore(tmp_path, 1), KillAt(99)])  # fmt: skip
+    assert resumed.epoch == history.epoch
+    assert again.steps_taken == whole.steps_taken == 16
+    first = next(iter(Shuffling()))[0][0]  # asked for and passed over
+    np.testing.assert_array_equal(seen[0], first)
+    assert len(seen) == 8  # of what the backup calls the third epoch and of the fourth
+    assert resumed.history["loss"][:2] == history.history["loss"][:2]
+    assert resumed.history["loss"][3] != history.history["loss"][3]
+
+
 def test_an_iterator_cannot_be_rewound(tmp_path):
     with pytest.raises(Killed):
         network().fit(generated(), verbose=0, callbacks=[BackupAndRestore(tmp_path, 1), KillAt(2)])

@@ -151,7 +151,15 @@ class BackupAndRestore(RunCallback):
     Everything is kept that has a part in what comes: weights, optimizer, the generators of data
     order, dropout and augmentation, the place in the epoch, the figures so far, and the states of
     the other callbacks (`Callback.get_state`). So the run ends with the weights and the history
-    that it would have had, to the last bit, from arrays that are the same.
+    that it would have had, to the last bit, where the data are the same: arrays, a PyDataset that
+    gives the same batch for the same number, a loader that gives the same batches in every epoch.
+
+    A loader that shuffles by itself, and an ImageDataGenerator, draw their orders outside of `fit`,
+    so the backup does not have them: in a new process they begin with the order of their first
+    epoch. The batches that an unfinished epoch has used are asked for and passed over; the run goes
+    on with the right number of steps, but some samples of that epoch may come twice and others not
+    at all. Where every bit counts, let `fit` shuffle: arrays, or the batches of a PyDataset. An
+    iterator cannot be rewound, so a run from one does not go on.
 
     A departure from Keras, whose resumed history holds the remaining epochs only. The learning
     rate goes on from the backup, as in Keras, whatever the program gives; the optimizer's other
@@ -168,9 +176,9 @@ class BackupAndRestore(RunCallback):
     delete_checkpoint : bool
         Remove the backup when `fit` has come to its end.
 
-    Raises ValueError where the backup is of another model or another run, OSError where it cannot
-    be written or read. A learning rate that is a function stays the program's: what it keeps in
-    variables of its program is not in the backup.
+    Raises ValueError where the backup is of another model or another run, or the data come from an
+    iterator, OSError where it cannot be written or read. A learning rate that is a function stays
+    the program's: what it keeps in variables of its program is not in the backup.
     """
 
     backup_dir = Setting(checks.path)
