@@ -1,5 +1,6 @@
 """Batches that come one by one, and go wrong: a named error, and the model's last whole step."""
 
+import itertools
 import sys
 import traceback
 
@@ -9,7 +10,9 @@ import pytest
 from minicnn import Sequential
 from minicnn.callbacks import Callback
 from minicnn.layers import Dense, Flatten
-from minicnn.utils import PyDataset
+from minicnn.preprocessing.image import ImageDataGenerator
+from minicnn.utils import PyDataset, image_dataset_from_directory, save_img
+from minicnn.utils.images import ImageFileError
 from refusals.helpers import ONE_HOT, SPARSE, X, Y, life_after, refused, trained, with_one
 from refusals.test_during_training import rename
 
@@ -140,6 +143,70 @@ def test_an_error_of_the_source_comes_through(error, source):
         assert note == f"fit asked {asked}"
     twin.fit(batches(), steps_per_epoch=TENTH - 1, shuffle=False, verbose=0)
     assert rename(life_after(model), model) == rename(life_after(twin), twin)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_batches_that_end_early_are_reported_and_what_was_trained_stays(epochs):
+    nine = lambda: itertools.islice(batches(), TENTH - 1)  # noqa: E731
+    model, twin = trained(), trained()
+    given = {"verbose": 0, "epochs": epochs}
+    with pytest.warns(UserWarning, match="Your input ran out of data"):
+        history = model.fit(nine(), steps_per_epoch=20, **given)
+    assert history.epoch == [0]
+    twin.fit(nine(), verbose=0)
+    assert rename(life_after(model), model) == rename(life_after(twin), twin)
+    with pytest.warns(UserWarning, match="Your input ran out of data"):
+        found = model.evaluate(nine(), steps=20, verbose=0)
+    assert found == twin.evaluate(nine(), verbose=0)
+    with pytest.warns(UserWarning, match="Your input ran out of data"):
+        assert len(model.predict(nine(), steps=20, verbose=0)) == 7 * (TENTH - 1)
+
+
+def folder_of(damaged, tmp_path):
+    """Twelve grey pictures of 8x8 in three classes, of which number `damaged` was cut off."""
+    for i in range(12):
+        path = tmp_path / "abc"[i // 4] / f"{i:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        save_img(path, 255 * X[i, :, :, None], scale=False)
+        if i == damaged:
+            path.write_bytes(path.read_bytes()[:-25])
+    return tmp_path
+
+
+FOLDERS = {
+    "image_dataset_from_directory": lambda folder: image_dataset_from_directory(
+        folder,
+        image_size=(8, 8),
+        color_mode="grayscale",
+        batch_size=2,
+        shuffle=False,
+        verbose=False,
+    ),
+    "flow_from_directory": lambda folder: ImageDataGenerator().flow_from_directory(
+        folder,
+        target_size=(8, 8),
+        color_mode="grayscale",
+        class_mode="sparse",
+        batch_size=2,
+        shuffle=False,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", FOLDERS)
+@pytest.mark.parametrize("damaged", [0, 9])
+def test_a_damaged_picture_is_named_and_the_last_whole_step_stays(way, damaged, tmp_path):
+    data = FOLDERS[way](folder_of(damaged, tmp_path))
+    model, twin = trained(), trained()
+    with pytest.raises(ImageFileError, match=f"expected a picture in .*{damaged:02}.png"):
+        model.fit(data, shuffle=False, verbose=0)
+    if damaged:
+        good = [data[k] for k in range(4)] if hasattr(data, "reset") else data.take(4)
+        twin.fit(iter(good), verbose=0)
+    assert rename(life_after(model), model) == rename(life_after(twin), twin)
+    for call in (model.evaluate, model.predict):
+        with pytest.raises(ImageFileError, match=f"{damaged:02}.png"):
+            call(data, verbose=0)
 
 
 # -- arguments ------------------------------------------------------------------------------------
