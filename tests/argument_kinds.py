@@ -163,7 +163,11 @@ PICTURE_SIZE = Kind(
         or (is_list_of(is_size)(value) and len(value) == 2 and max(value) <= 65535)
     )
 )
-FOLDERS = Kind(lambda value, right: len(value) > 0 and set(value) <= {"a", "b"})
+FOLDERS = Kind(
+    lambda value, right: (
+        isinstance(value, Iterator) or (len(value) > 0 and set(value) <= {"a", "b"})
+    )
+)
 NUMBER_TYPE = Kind(
     lambda value, right: (
         value is None

@@ -163,8 +163,16 @@ def test_save_img_refuses_before_it_writes(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match="save_img: expected path to end in"):
             utils.save_img(path, np.zeros((2, 2, 1)), **kwargs)
-    with pytest.raises(TypeError, match="save_img: expected path to be a str"):
-        utils.save_img(3, np.zeros((2, 2, 1)))
+
+    class Refuses(os.PathLike[str]):
+        def __fspath__(self) -> str:
+            raise RuntimeError("no")
+
+    for path in 3, Refuses():
+        with pytest.raises(TypeError, match="save_img: expected path to be a"):
+            utils.save_img(path, np.zeros((2, 2, 1)))
+    with pytest.raises(ValueError, match="save_img: expected path .*no file system"):
+        utils.save_img("a\0b.png", np.zeros((2, 2, 1)))
     with pytest.raises(TypeError, match="save_img: expected file_format"):
         utils.save_img(tmp_path / "a.png", np.zeros((2, 2, 1)), file_format=3)
     assert list(tmp_path.iterdir()) == []
@@ -220,8 +228,9 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
         load_img(tmp_path / "not_there.png")
     with pytest.raises(TypeError, match="load_img: expected path to be a str"):
         load_img(3)
-    with pytest.raises(ValueError, match="load_img: expected path to name a file"):
-        load_img("a\0b")
+    for name in "a\0b", "a" * 100_000:
+        with pytest.raises(ValueError, match="load_img: expected path to name a file"):
+            load_img(name)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")

@@ -10,6 +10,7 @@ array([[  0., 255.],
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -143,9 +144,9 @@ def _content(path: Any, who: str) -> tuple[io.BytesIO, str]:
             f"{who}: expected path to name a file, received {checks.shown(name)}, which is "
             "not there"
         ) from None
-    except OSError:
-        raise
-    except Exception:  # a zero byte, a letter that no file system has, a failing __fspath__
+    except Exception as error:  # a zero byte, too many letters, a failing __fspath__
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            raise
         raise ValueError(
             f"{who}: expected path to name a file, received {checks.shown(path)}"
         ) from None
@@ -315,6 +316,8 @@ def save_img(
             f"{who}: expected path to be a str, os.PathLike or file object, received "
             f"{checks.shown(path)} ({type(path).__name__})"
         )
+    if not is_file:
+        path = checks.path(path, "path", who)
     if file_format is None:
         file_format = "" if is_file else Path(path).suffix[1:]
     elif not isinstance(file_format, str):
