@@ -17,7 +17,7 @@ from minicnn.engine.plan import Plan, as_layers, lower
 from minicnn.engine.shards import ShardedNetwork, before_softmax
 from minicnn.inputs import Data
 from minicnn.items import unchanged_on_error
-from minicnn.layers import contents
+from minicnn.layers import Softmax, contents
 from minicnn.layers.base import Layer, Shape
 from minicnn.layers.regularization import OutputPenalty, with_penalties
 from minicnn.metrics import Metric
@@ -173,13 +173,14 @@ class Compiled(Stack):
             arrays=arrays,
         )
 
-    def network(self) -> tuple[ShardedNetwork, bool]:
-        """What predicts: the network up to the logits, and whether a softmax stands behind it."""
+    def network(self) -> tuple[ShardedNetwork, Layer | None]:
+        """What predicts: the network up to the logits, and the softmax that stands behind it."""
 
-        def make() -> tuple[ShardedNetwork, bool]:
+        def make() -> tuple[ShardedNetwork, Layer | None]:
             layers, ends_in_softmax = before_softmax(self.leaves)
             plan = self.plan_of(layers, training=False)
-            return ShardedNetwork(plan, self.dtype, training=False), ends_in_softmax
+            softmax = Softmax(name="softmax") if ends_in_softmax else None
+            return ShardedNetwork(plan, self.dtype, training=False), softmax
 
         return self._keep("predict", make)
 

@@ -20,7 +20,7 @@ from minicnn.console import note
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.shards import Lane
 from minicnn.inputs import Batch
-from minicnn.layers import Normalization, Rescaling, Softmax
+from minicnn.layers import Normalization, Rescaling
 from minicnn.progress import Progress
 from minicnn.protocols import Model
 from minicnn.training.ahead import no_pause
@@ -218,8 +218,7 @@ def predict(
     Raises FloatingPointError if it is not finite.
     """
     hooks = CallbackList(callbacks or [])
-    network, ends_in_softmax = model.network()
-    softmax = Softmax(name="softmax")
+    network, softmax = model.network()
     whole, parts, done = None, [], 0
     if feed.samples is not None:
         whole = np.empty((feed.samples, *model.output_shape[1:]), model.dtype)
@@ -243,7 +242,7 @@ def predict(
             network.run(len(batch), work)
             if not np.isfinite(out).all():
                 expect_finite(model, batch, out, who)
-            if ends_in_softmax:
+            if softmax is not None:
                 out[...] = softmax.forward(out)
             hooks.on_predict_batch_end(progress.done, {"outputs": out})
             progress.step({}, steps)
@@ -252,5 +251,7 @@ def predict(
         else:
             _expect_all(feed, progress.done, hooks.on_predict_batch_begin, who)
         hooks.on_predict_end({})
+    if softmax is not None:
+        softmax.forget()
     progress.end({})
     return np.concatenate(parts) if whole is None else whole[:done]
