@@ -141,6 +141,21 @@ def test_large_numbers_are_no_trouble(name, dtype):
             np.testing.assert_allclose(dx[fits], slope[fits], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [n for n in KNOWN if issubclass(KNOWN[n], Elementwise)])
+def test_slopes_on_both_sides_of_every_bend(name):
+    """Functions bend at 0, 1, 3 and 6; the checks of gradients draw numbers up to 2."""
+    x = np.sort(
+        np.concatenate([[-7, 0.1, 9], *(at + np.arange(0.25, 1, 0.5) for at in range(-7, 8))])
+    )
+    layer = Activation(name, dtype="float64")
+    h = 1e-6
+    y_low, y_high = (layer.forward((x + step)[None]) for step in (-h, h))
+    layer.forward(x[None])
+    dx = layer.backward(np.ones((1, len(x))))
+    slope = (y_high - y_low) / (2 * h)
+    np.testing.assert_allclose(dx, slope, rtol=1e-6, atol=1e-7)
+
+
 @every_name
 def test_what_is_no_number_stays_none(name):
     y = Activation(name, dtype="float64").forward(np.array([[np.nan, 1.0]]))
