@@ -14,7 +14,7 @@ from minicnn import checks, losses, optimizers
 from minicnn import metrics as known_metrics
 from minicnn.callbacks import History
 from minicnn.engine.plan import Plan, as_layers, lower
-from minicnn.engine.shards import ShardedNetwork, before_softmax
+from minicnn.engine.shards import ShardedNetwork, before_activation
 from minicnn.inputs import Data
 from minicnn.items import unchanged_on_error
 from minicnn.layers import Softmax, contents
@@ -117,19 +117,26 @@ class Compiled(Stack):
                 "Optimizer's. Begin it with: super().__init__(learning_rate)"
             )
         new_loss = None if loss is None else losses.get(loss, "compile")
+        if new_loss is not None and new_loss.reduction in (None, "none"):
+            raise ValueError(
+                f"compile: expected the reduction of {new_loss.name} to make one number of the "
+                f"losses, received {new_loss.reduction!r}. Use 'sum_over_batch_size' or 'sum'"
+            )
         for metric in metrics or ():
             known_metrics.check(metric, "compile")
         jit_compile = _auto_or_flag(jit_compile, "jit_compile", "compile")
-        if new_loss is not None and new_loss.from_logits and self._ends_in_softmax():
+        if new_loss is not None and new_loss.from_logits and self._ends_in(new_loss.activation):
+            ending = new_loss.activation
             warnings.warn(
-                f"compile: {new_loss.name} with from_logits=True, but the model ends in softmax, "
+                f"compile: {new_loss.name} with from_logits=True, but the model ends in {ending}, "
                 "whose outputs are probabilities. The loss is computed from the logits before the "
-                "softmax. Leave out from_logits=True, or the softmax",
+                f"{ending}. Leave out from_logits=True, or the {ending}",
                 UserWarning,
                 stacklevel=2,
             )
         one_output = self.built and self.output_shape[-1] == 1
-        if new_loss is not None and new_loss.from_logits is not None and one_output:
+        of_classes = new_loss is not None and new_loss.activation == "softmax"
+        if new_loss is not None and of_classes and new_loss.from_logits is not None and one_output:
             warnings.warn(
                 f"compile: {new_loss.name} with one output, which is then always the right class: "
                 "the loss is 0 and nothing is learned. Give the last layer one unit for each class",
@@ -148,7 +155,8 @@ class Compiled(Stack):
         `print(model.plan())` shows it. Raises ValueError before the model is built.
         """
         self.expect_built("plan")
-        return self.plan_of(before_softmax(with_penalties(self.leaves))[0])
+        ends = "softmax" if self.loss is None else self.loss.activation
+        return self.plan_of(before_activation(with_penalties(self.leaves), ends)[0])
 
     def plan_of(self, layers: list[Layer], *, training: bool = True) -> Plan:
         """The plan for `layers`, these or these without their softmax."""
@@ -177,7 +185,7 @@ class Compiled(Stack):
         """What predicts: the network up to the logits, and the softmax that stands behind it."""
 
         def make() -> tuple[ShardedNetwork, Layer | None]:
-            layers, ends_in_softmax = before_softmax(self.leaves)
+            layers, ends_in_softmax = before_activation(self.leaves)
             plan = self.plan_of(layers, training=False)
             softmax = Softmax(name="softmax") if ends_in_softmax else None
             return ShardedNetwork(plan, self.dtype, training=False), softmax
@@ -200,8 +208,8 @@ class Compiled(Stack):
         chosen = [known_metrics.get(m, self.loss, output_shape) for m in self.given_metrics]
         return known_metrics.distinct(chosen)
 
-    def _ends_in_softmax(self) -> bool:
-        return bool(self.leaves) and before_softmax(self.leaves)[1]
+    def _ends_in(self, activation: str) -> bool:
+        return bool(self.leaves) and before_activation(self.leaves, activation)[1]
 
     # -- ready for a call --------------------------------------------------------------------------
 

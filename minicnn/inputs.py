@@ -207,9 +207,11 @@ def checked(
                 "sample_weight of each sample by the factor of its class"
             )
         by_class(checked_y, class_weight, int(output[-1]), who)  # raises early
-    weight = sample_weights(y, sample_weight, who)
-    if model.loss_weight != 1:
-        weight = (np.ones(len(y)) if weight is None else weight) * model.loss_weight
+    weight = None
+    if sample_weight is not None:
+        shape = (len(y), *output[1:])
+        weight = model.loss.checked_weights(sample_weight, shape, who, or_one=False)
+        weight = np.broadcast_to(weight, (len(y), *weight.shape[1:]))
     # views: a shape that is set on the user's arrays later does not reach these
     data = Data(x.view(), y.view(), weight, who=who, dtype=dtype, seen=not later)
     if y_later:
@@ -328,17 +330,6 @@ def split(data: Data, part: float) -> tuple[Data, Data]:
             f"sides, received {at} to train on and {len(data) - at} to validate"
         )
     return data.split(at)
-
-
-def sample_weights(y: Array, sample_weight: Any, who: str) -> Array | None:
-    """One factor for each sample, in a new array; None if none are given."""
-    if sample_weight is None:
-        return None
-    weight = checks.numeric(sample_weight, "sample_weight", who).astype(np.float64)
-    if weight.shape == (len(y), 1):
-        weight = weight[:, 0]
-    checks.factors(weight, len(y), "sample_weight", who)
-    return weight
 
 
 def by_class(y: Array, class_weight: Any, classes: int, who: str) -> Array:

@@ -636,6 +636,23 @@ KINDS: dict[str, Kind] = {
         )
     ),
     "loss": LOSS,
+    "reduction": words("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none").or_(
+        is_none
+    ),
+    "label_smoothing": reals(0, 1),
+    "apply_class_balancing": BOOLEAN,
+    "losses.regression.Huber*.delta": reals(0, without=(0,)),
+    "losses.functions.huber.delta": reals(0, without=(0,)),
+    "losses.*.axis": integers(-MOST_AXES, MOST_AXES),
+    "losses.*.alpha": reals(0).or_(lambda value: is_list_of(is_real)(value) and min(value) >= 0),
+    "losses.binary.*.alpha": reals(0, 1),
+    "losses.functions.binary_focal_crossentropy.alpha": reals(0, 1),
+    "losses.*.gamma": reals(0),
+    "losses.own.Function.function": Kind(lambda value, right: callable(value)),
+    "losses.own.Function.gradient": Kind(lambda value, right: callable(value)),
+    "ignore_class": integers(-(2**63), 2**63 - 1).or_(is_none),
+    "losses.serialize.loss": LOSS,
+    "losses.deserialize.name": LOSS.named("loss"),
     "nesterov": BOOLEAN,
     "rho": SHARE,
     "sample_weight": WEIGHTS,

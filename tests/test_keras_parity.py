@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cases.layers import LAYERS
-from cases.losses import LOSSES, inputs_for_keras
+from cases.losses import LOSSES, WEIGHTINGS, inputs_for_keras
 from cases.optimizers import OPTIMIZERS, OPTIONS
 from fixtures.recipes import (
     DEEPER_SHAPES,
@@ -103,24 +103,60 @@ def test_loss(kind, example, dtype):
     kwargs = LOSSES[kind].examples[example]
     inputs = inputs_for_keras(f"{kind.__name__} {example}", kind(**kwargs))
     double = dtype == "float64"
-    atol = 1e-12 if double else 2e-6
-    rtol = 1e-12 if double else 1e-5
+    atol = LOSSES[kind].keras_error if double else 2e-6
+    rtol = LOSSES[kind].keras_error if double else 1e-5
     for label, (source, *_) in inputs.items():
         name = f"{kind.__name__} {example}/{dtype}/{label}"
         assert_asked(ABOUT_LOSSES, name, kwargs=kwargs, source=source)
         loss = kind(**kwargs)
-        if source == "softmax":  # y_pred are the logits under Keras's softmax
+        if source in ("softmax", "sigmoid"):  # y_pred are the logits under Keras's activation
             loss = loss.on_logits()
         y, y_pred = KERAS_LOSSES[f"{name}/y_true"], KERAS_LOSSES[f"{name}/y_pred"]
         value = float(KERAS_LOSSES[f"{name}/value"])
         assert loss(y, y_pred) == pytest.approx(value, rel=rtol, abs=atol), name
         within(rtol, f"Keras, losses {dtype}", error(loss(y, y_pred), value, 1.0))
         targets = loss.targets(y, y_pred.shape, "test")
-        gradient = loss.backward(targets, y_pred) / len(y_pred)
+        gradient = gradient_of(loss, targets, y_pred, None)
         assert gradient.dtype == y_pred.dtype
         expected = KERAS_LOSSES[f"{name}/grad"]
         np.testing.assert_allclose(gradient, expected, rtol=rtol, atol=atol, err_msg=name)
         within(rtol, f"Keras, losses {dtype}", error(gradient, expected, 1.0))
+        each = KERAS_LOSSES[f"{name}/per_sample"]
+        np.testing.assert_allclose(loss.losses(targets, y_pred), each, rtol=rtol, atol=atol)
+
+
+def gradient_of(loss, y, y_pred, weights):
+    """That of the number that the loss of a batch is, as `fit` has it."""
+    factors = loss.factors(y, y_pred.shape, weights)
+    if factors is None:
+        return loss.backward(y, y_pred) / len(y_pred)
+    return loss.weighted_backward(y, y_pred, factors) / len(y_pred)
+
+
+@pytest.mark.parametrize("way", WEIGHTINGS)
+@pytest.mark.parametrize("kind", LOSSES)
+def test_weights_and_reductions(kind, way):
+    """Values and gradients of every loss with every reduction and every kind of weights."""
+    reduction, weigh = WEIGHTINGS[way]
+    for example, kwargs in LOSSES[kind].examples.items():
+        given = kind(**kwargs, reduction=reduction)
+        inputs = inputs_for_keras(f"{kind.__name__} {example}", given)
+        label, (source, *_) = next(iter(inputs.items()))
+        loss = given.on_logits() if source in ("softmax", "sigmoid") else given
+        name = f"{kind.__name__} {example}/float64/{label}"
+        number = ABOUT_LOSSES[name]["ways"].index(way)
+        y, y_pred, each, values, gradients = (
+            KERAS_LOSSES[f"{name}/{key}"]
+            for key in ("y_true", "y_pred", "per_sample", "values", "grads")
+        )
+        weights = weigh(each.shape)
+        ours = loss(y, y_pred, sample_weight=weights)
+        limit = LOSSES[kind].keras_error
+        assert ours == pytest.approx(float(values[number]), rel=limit, abs=limit), name
+        if weights is not None:
+            weights = loss.checked_weights(weights, y_pred.shape, "it")
+        found = gradient_of(loss, loss.targets(y, y_pred.shape, "it"), y_pred, weights)
+        np.testing.assert_allclose(found, gradients[number], rtol=1e-12, atol=1e-12, err_msg=name)
 
 
 OPTIMIZER_EXAMPLES = [

@@ -211,7 +211,7 @@ def test_get():
     assert isinstance(losses.get(CategoricalCrossentropy), CategoricalCrossentropy)
     own = MeanSquaredError()
     assert losses.get(own) is own
-    with pytest.raises(ValueError, match="mean_squared_error, mse, sparse_.*received 'mas'"):
+    with pytest.raises(ValueError, match="mean_squared_error, .*mse, .*sparse_.*received 'mas'"):
         losses.get("mas")
     with pytest.raises(TypeError, match="subclass Loss"):
         losses.get(lambda y, p: 0)
@@ -290,9 +290,9 @@ def test_arrays_of_any_make_give_the_same_and_stay_as_they_are(loss, y, y_pred, 
     assert loss(y_in_form, y_pred_in_form) == loss(y, y_pred)
     if form != "list":  # forward and backward are given arrays
         for method in (loss.forward, loss.backward):
-            # NumPy adds the numbers of other strides in another order
+            # NumPy adds the numbers of other strides in another order, and has other exponentials
             ours, plain = method(y_in_form, y_pred_in_form), method(y, y_pred)
-            np.testing.assert_allclose(ours, plain, rtol=1e-14, atol=0)
+            np.testing.assert_allclose(ours, plain, rtol=1e-13, atol=1e-15)
     np.testing.assert_array_equal(y_in_form, y)
     np.testing.assert_array_equal(y_pred_in_form, y_pred)
 

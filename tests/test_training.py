@@ -79,7 +79,7 @@ def test_a_step_is_forward_loss_backward_update():
     x, y = X[:70, ..., None].astype(np.float64), Y[:70]
     loss, accuracy = model.train_on_batch(x, y)
 
-    logits = shards.before_softmax(plain.layers)[0]
+    logits = shards.before_activation(plain.layers)[0]
     out = x
     for layer in logits:
         out = layer.forward(out, training=True)

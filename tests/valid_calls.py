@@ -557,20 +557,36 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             )
             for kind in (losses.Loss, *losses.KNOWN.values())
         },
-        "losses.Loss.__call__": of_object(
+        "losses.own.Function": lambda: Valid(
+            losses.Function,
+            {"function": _zeros, "gradient": _zeros},
+            None,
+            ignored(losses.Function),
+        ),
+        **{
+            name_of(function): of_function(
+                function,
+                y_true=ROWS["y_true"] if function.__name__.startswith("sparse") else ONE_HOT,
+                y_pred=GUESSES,
+            )
+            for function in losses.functions.CLASSES
+        },
+        "losses.base.Loss.__call__": of_object(
             losses.MeanSquaredError,
             "__call__",
             y_true=ONE_HOT,
             y_pred=GUESSES,
             sample_weight=np.ones(4),
         ),
-        "losses.SparseCategoricalCrossentropy.__call__": of_object(
+        "losses.crossentropy.SparseCategoricalCrossentropy.__call__": of_object(
             losses.SparseCategoricalCrossentropy, "__call__", y_true=ROWS["y_true"], y_pred=GUESSES
         ),
-        "losses.CategoricalCrossentropy.__call__": of_object(
+        "losses.crossentropy.CategoricalCrossentropy.__call__": of_object(
             losses.CategoricalCrossentropy, "__call__", y_true=ONE_HOT, y_pred=GUESSES
         ),
         "losses.get": of_function(losses.get, "who", identifier="mse"),
+        "losses.serialize": of_function(losses.serialize, loss="mse"),
+        "losses.deserialize": of_function(losses.deserialize, name="mse", custom_objects={}),
         "metrics.Metric": of_function(metrics.Metric, name="metric"),
         **{name_of(kind): of_function(kind, name="metric") for kind in metrics.KNOWN.values()},
         "metrics.Metric.__call__": of_object(
@@ -1042,7 +1058,13 @@ NOT_CALLED: dict[str, str] = {
     "losses.*.check_values": "the check itself",
     "metrics.*.values": "what a subclass defines: it gets what __call__ or fit has checked",
     "initializers.setting": "the check itself",
-    "losses.checked_outputs": "the check itself",
+    "losses.base.checked_outputs": "the check itself",
+    "losses.own.Function.*": "what fit and __call__ have checked",
+    "losses.*.checked_weights": "the check itself",
+    **{
+        f"losses.*.{name}": "of the engine"
+        for name in ("factors", "losses", "positions", "weighted", "weighted_backward")
+    },
     "metrics.*.check": "the check itself",
     **{
         f"regularizers.{name}": "the check itself"
@@ -1074,6 +1096,10 @@ NOT_CALLED: dict[str, str] = {
     "compiled.Compiled.plan_of": "of the engine",
     "compiled.Compiled.runner": "of the engine",
 }
+
+
+def _zeros(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    return np.zeros(y_pred.shape)
 
 
 def name_of(thing: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 Key = tuple[str, str, str, str]  # file, class and function, line before, line after
 
 FAST, REFERENCE = "minicnn/kernels/fast.py", "minicnn/kernels/reference.py"
-LOSSES = "minicnn/losses.py"
+LOSSES = "minicnn/losses/base.py"
 
 REASONS: dict[str, list[Key]] = {
     "The loop goes over all of this axis and does the same at each place, so that one place "
@@ -70,7 +70,7 @@ REASONS: dict[str, list[Key]] = {
     "A short cut: without it the same values come out, by a longer way": [
         (
             LOSSES,
-            "_per_sample",
+            "per_sample",
             "return values if values.ndim == 1 else values.reshape(len(values), -1).mean(axis=1)",
             f"return values if {other} else values.reshape(len(values), -1).mean(axis=1)",
         )
@@ -79,7 +79,7 @@ REASONS: dict[str, list[Key]] = {
     + [
         (
             LOSSES,
-            "_per_row",
+            "per_row",
             "return gradient / rows if rows > 1 else gradient",
             f"return gradient / rows if {other} else gradient",
         )

@@ -24,7 +24,16 @@ from numpy.typing import NDArray
 from minicnn.engine import threads
 from minicnn.engine.plan import Plan
 from minicnn.engine.stages import NormalizationStage, Stage
-from minicnn.layers import Activation, Conv2D, Dense, Layer, Linear, Softmax
+from minicnn.layers import (
+    Activation,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    Layer,
+    Linear,
+    Sigmoid,
+    Softmax,
+)
 from minicnn.layers.contents import Streams, layers_inside, replicas
 from minicnn.layers.regularization import OutputPenalty
 
@@ -294,31 +303,36 @@ def _walk(lane: Lane, shards: Sequence[slice], work: Callable[[Lane, slice], Non
             lane.forget()
 
 
-def before_softmax(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:
-    """The layers up to the logits, and whether a softmax stood behind them.
+def before_activation(
+    layers: Sequence[Layer], activation: str = "softmax"
+) -> tuple[list[Layer], bool]:
+    """The layers up to the logits, and whether that activation, "softmax" or "sigmoid", stood
+    behind them.
 
-    Softmax may be the last layer or its activation; a replica without the activation, with the same
-    parameters, then takes the layer's place. Layers behind the softmax that change nothing are
-    skipped. A subclass with a forward of the user's is left alone.
+    It may be the last layer or its activation; a replica without the activation, with the same
+    parameters, then takes the layer's place. Layers behind it that change nothing are skipped. A
+    subclass with a forward of the user's is left alone.
     """
     layers = list(layers)
     while len(layers) > 1 and _changes_nothing(layers[-1]):
         layers.pop()
     *first, last = layers
-    if _is_softmax(last):
+    if _makes_probabilities(last, activation):
         return first, True
     activated: Any = last
-    kinds = (Dense, Conv2D, Activation)
+    kinds = (Dense, Conv2D, Conv2DTranspose, Activation)
     plain = any(_runs(last, kind, ["forward"]) for kind in kinds)
-    if plain and _is_softmax(activated.activation):
+    if plain and _makes_probabilities(activated.activation, activation):
         linear = activated.replica()
         linear.activation = Linear(name="linear")
         return [*first, linear], True
     return layers, False
 
 
-def _is_softmax(layer: Any) -> bool:
-    """Whether it is a softmax over the classes, which the losses have on the last axis."""
+def _makes_probabilities(layer: Any, activation: str) -> bool:
+    """Whether it is a sigmoid, or a softmax over the classes, those on the last axis."""
+    if activation == "sigmoid":
+        return _runs(layer, Sigmoid, ("forward", "backward", "value", "slope"))
     return _runs(layer, Softmax) and layer.axis == -1
 
 
@@ -329,5 +343,5 @@ def _changes_nothing(layer: Any) -> bool:
 def _runs(layer: Any, kind: type[Layer], passes: Sequence[str] = ("forward", "backward")) -> bool:
     """Whether these passes are those of `kind`, as in a subclass that keeps them."""
     return isinstance(layer, kind) and all(
-        getattr(type(layer), name) is vars(kind)[name] for name in passes
+        getattr(type(layer), name) is getattr(kind, name) for name in passes
     )

@@ -78,8 +78,9 @@ def layer_classes() -> dict[str, type[Layer]]:
 
 
 def loss_classes() -> dict[str, type[Loss]]:
-    """The losses that the package offers, by name."""
-    return _offered(losses, Loss)
+    """The losses that the package offers, by name; without that which a user makes of a function."""
+    found = _offered(losses, Loss)
+    return {name: cls for name, cls in found.items() if cls is not losses.Function}
 
 
 def _offered(module: Any, base: type[T]) -> dict[str, type[T]]:

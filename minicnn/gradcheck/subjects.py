@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, losses
-from minicnn.engine.shards import before_softmax
+from minicnn.engine.shards import before_activation
 from minicnn.gradcheck.copies import Rewind, copy_of, is_float, move_constants, parts, tables
 from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
@@ -345,8 +345,8 @@ class ModelSubject(Subject):
 
         self._rules = self._weighted_rules()
         walk = with_penalties(self.model.leaves)
-        layers, softmax = before_softmax(walk)
-        on_logits = softmax and self.given.from_logits is not None
+        layers, cut = before_activation(walk, self.given.activation)
+        on_logits = cut and self.given.from_logits is not None
         # replicas, as those which the runner makes, so that neither draws the other's numbers
         self.layers = replicas(layers if on_logits else walk)
         self._on_outputs = [one for one in self.layers if isinstance(one, OutputPenalty)]

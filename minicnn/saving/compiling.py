@@ -67,6 +67,8 @@ def loss_to_keras(loss: Loss) -> Any:
     for name, kind in losses.KNOWN.items():
         if kind is type(loss) and kind().get_config() == loss.get_config():
             return name
+    if isinstance(loss, losses.Function):
+        return function_to_keras(loss.function)
     return serialized(loss)
 
 

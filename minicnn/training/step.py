@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.engine import blas, threads
-from minicnn.engine.shards import Lane, Phases, ShardedNetwork, before_softmax
+from minicnn.engine.shards import Lane, Phases, ShardedNetwork, before_activation
 from minicnn.engine.updates import single_pass
 from minicnn.inputs import Batch
 from minicnn.kernels import LazyModule
-from minicnn.layers import Softmax
+from minicnn.layers import Layer, Sigmoid, Softmax
 from minicnn.layers.regularization import with_penalties
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
@@ -71,23 +71,27 @@ class Runner:
 
     def __init__(self, model: Model, loss: Loss, metrics: list[Metric], training: bool):
         walk = with_penalties(model.leaves)
-        layers, ends_in_softmax = before_softmax(walk)
-        takes_logits = ends_in_softmax and loss.from_logits is not None
+        layers, cut = before_activation(walk, loss.activation)
+        last = loss.axis % len(model.output_shape) == len(model.output_shape) - 1
+        takes_logits = cut and loss.from_logits is not None and (last or not loss.joint)
         self.loss = loss.on_logits() if takes_logits else loss
-        if loss.from_logits and not takes_logits and before_softmax(model.leaves)[1]:
-            self.loss = loss.on_probabilities()  # which a penalty on the softmax's output needs
+        ends = before_activation(model.leaves, loss.activation)[1]
+        if loss.from_logits and not takes_logits and ends:
+            self.loss = loss.on_probabilities()  # which a penalty on the last output needs
         self.metrics = metrics
-        self.softmax = (
-            Softmax(name="softmax")
-            if takes_logits and not all(metric.rank_based for metric in metrics)
-            else None
-        )
+        self.activation: Layer | None = None  # between the logits and the metrics
+        if takes_logits and not all(metric.rank_based for metric in metrics):
+            kind = Sigmoid if loss.activation == "sigmoid" else Softmax
+            self.activation = kind(name=loss.activation)
         self.sample_shape = model.input_shape[1:]
         plan = model.plan_of(layers if takes_logits else walk, training=training)
         self.network = ShardedNetwork(plan, model.dtype, training=training)
         self.single_pass = single_pass(model.optimizer, model.dtype) if plan.fuses else None
         sparse = type(self.loss) is SparseCategoricalCrossentropy and self.loss.from_logits
+        sparse = sparse and self.loss.plain and self.loss.axis in (-1, 1)
         self.single_pass_loss = bool(plan.fuses and sparse and len(model.output_shape) == 2)
+        self.weighs = not self.loss.plain or model.loss_weight != 1
+        self.loss_weight, self.output_shape = model.loss_weight, model.output_shape
         self.store, self.parts = model.store, model.trainable_parts
         self.pieces = _pieces(len(self.store.params), self.parts)
         self.penalized = self.store.ruled("regularizers", self.parts)
@@ -111,13 +115,19 @@ class Runner:
     def test(self, batch: Batch) -> Array:
         """Loss and metrics of each sample, shape (1 + metrics, B)."""
         losses, out = np.empty(len(batch)), _Outputs(len(batch))
+        factors = self.factors(batch)
         penalties: dict[int, float] = {}  # on outputs, by where the shard begins
 
         def work(lane: Lane, shard: slice) -> None:
             y_pred = lane.forward(batch.inputs(shard, self.sample_shape, lane))
             out.put(shard, y_pred)
             penalties[shard.start] = lane.penalty()
-            losses[shard] = self.loss.forward(batch.y[shard], y_pred)  # type: ignore[index]
+            y: Array = batch.y[shard]  # type: ignore[index]
+            losses[shard] = (
+                self.loss.forward(y, y_pred)
+                if factors is None
+                else self.loss.weighted(y, y_pred, factors[shard])
+            )
 
         self.network.run(len(batch), work)
         return self._values(batch, losses, out, self.penalty(penalties))
@@ -130,6 +140,7 @@ class Runner:
         shard left do the jobs that are given as `other_jobs`.
         """
         losses, out = np.empty(len(batch)), _Outputs(len(batch))
+        factors = self.factors(batch)
         penalties: dict[int, float] = {}
 
         def work(lane: Lane, shard: slice) -> Phases[None]:
@@ -138,7 +149,8 @@ class Runner:
             y_pred = yield from lane.forward_in_phases(inputs)
             out.put(shard, y_pred)
             penalties[shard.start] = lane.penalty()
-            yield from lane.backward_in_phases(self.loss_backward(batch, shard, y_pred, losses))
+            dy = self.loss_backward(batch, shard, y_pred, losses, factors)
+            yield from lane.backward_in_phases(dy)
 
         self.network.gradient(len(batch), work, other_jobs)
         penalty = self.penalty(penalties)
@@ -152,26 +164,44 @@ class Runner:
             total += one.penalty(self.store.params)
         return total
 
-    def loss_backward(self, batch: Batch, shard: slice, y_pred: Array, losses: Array) -> Array:
+    def factors(self, batch: Batch) -> Array | None:
+        """The factors on the batch's losses, by weights and reduction; see `Loss.factors`."""
+        if batch.weight is None and not self.weighs:
+            return None
+        y: Any = batch.y
+        factors = self.loss.factors(y, (len(batch), *self.output_shape[1:]), batch.weight)
+        if self.loss_weight == 1:
+            return factors
+        return (np.ones(len(batch)) if factors is None else factors) * self.loss_weight
+
+    def loss_backward(
+        self,
+        batch: Batch,
+        shard: slice,
+        y_pred: Array,
+        losses: Array,
+        factors: Array | None = None,
+    ) -> Array:
         """Write the losses of the shard; returns the gradient of their part of the mean."""
         y: Array = batch.y[shard]  # type: ignore[index]
-        if self.single_pass_loss and batch.weight is None:
+        if self.single_pass_loss and factors is None:
             dy = np.empty_like(y_pred)
             factor = y_pred.dtype.type(1 / len(batch))
             passes.sparse_crossentropy(y_pred, y.astype(np.int64), factor, losses[shard], dy)
             return dy
-        losses[shard] = self.loss.forward(y, y_pred)
-        dy = self.loss.backward(y, y_pred) / y_pred.dtype.type(len(batch))
-        if batch.weight is not None:
-            dy *= batch.weight[shard].reshape(-1, *[1] * (dy.ndim - 1)).astype(dy.dtype)
-        return dy
+        if factors is None:
+            losses[shard] = self.loss.forward(y, y_pred)
+            return self.loss.backward(y, y_pred) / y_pred.dtype.type(len(batch))
+        losses[shard] = self.loss.weighted(y, y_pred, factors[shard])
+        dy = self.loss.weighted_backward(y, y_pred, factors[shard])
+        return dy / y_pred.dtype.type(len(batch))
 
     def _values(self, batch: Batch, losses: Array, out: _Outputs, penalty: float) -> Array:
         values = np.empty((1 + len(self.metrics), len(batch)))
-        values[0] = losses if batch.weight is None else losses * batch.weight
+        values[0] = losses
         values[0] += penalty  # whatever the samples' weights: the mean then has it once
         if self.metrics:
-            y_pred = out.all if self.softmax is None else self.softmax.forward(out.all)
+            y_pred = out.all if self.activation is None else self.activation.forward(out.all)
             for row, metric in zip(values[1:], self.metrics):
                 given = np.asarray(metric.values(batch.y, y_pred))  # type: ignore[arg-type]
                 if given.shape != (len(batch),):

@@ -131,20 +131,26 @@ class LossCase:
     Attributes
     ----------
     targets : str
-        One of TARGETS in `losses.py`: what y is. Where that is numbers, y_pred is any number too;
-        else probabilities, or logits under `from_logits`.
+        One of TARGETS in `losses.py`: what y is. y_pred is what PREDICTIONS there make of it, if
+        anything; else probabilities, or logits under `from_logits`.
     definition : callable(loss, targets, rows)
         The loss of each row of predictions (C,), from lists of Python's numbers.
     torch : callable(torch, loss, y, rows)
         The same from tensors; PyTorch differentiates it.
     examples : dict of dict
         Arguments, by a name of a few words.
+    clips_logits : bool
+        Whether Keras makes probabilities of logits and clips them, where no clip is needed.
+    keras_error : float
+        How far Keras's float64 is from the definition.
     """
 
     targets: str
     definition: Callable[..., list[float]]
     torch: Callable[..., Any]
     examples: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
+    clips_logits: bool = False
+    keras_error: float = 1e-12
 
 
 @dataclass(frozen=True)
@@ -186,6 +192,9 @@ class InitializerCase:
     uniform: bool = False
 
 
+WRAPPERS = ("Function", "MeanMetricWrapper")  # of a function that the user brings
+
+
 def public(module: Any, base: type) -> set[type]:
     """The classes of that base that a user finds in a module, without those that are abstract."""
     method = {"Layer": "forward", "Loss": "forward", "Metric": "values", "Optimizer": "step"}
@@ -196,6 +205,7 @@ def public(module: Any, base: type) -> set[type]:
         if isinstance(cls, type)
         and issubclass(cls, base)
         and not key.startswith("_")
+        and key not in WRAPPERS
         and getattr(cls, name) is not getattr(base, name)
     }
 

@@ -204,7 +204,7 @@ UNKNOWN = {
         lambda name: Sequential().compile(name, "mse"),
         "adam, adamax, adamw, lion, nadam, rmsprop, sgd",
     ),
-    "loss": (lambda name: Sequential().compile("sgd", name), "mean_squared_error, mse, sparse_c"),
+    "loss": (lambda name: Sequential().compile("sgd", name), "mse, msle, poisson, sparse_c"),
     "metric": (
         lambda name: Sequential().compile("sgd", "mse", metrics=[name]),
         "acc, accuracy, binary",
