@@ -32,7 +32,6 @@ IGNORED: dict[str, tuple[Any, ...]] = {
     "auto_scale_loss": (True,),
     "run_eagerly": (False,),
     "steps_per_execution": (1,),
-    "weighted_metrics": (None,),
 }
 
 _building = threading.RLock()
@@ -57,6 +56,7 @@ class Compiled(Stack):
         self.loss: losses.Loss | None = None
         self.jit_compile = "auto"
         self.given_metrics: list[Any] = []
+        self.given_weighted_metrics: list[Any] = []
         self.loss_weight = 1.0
         self.compiled = False
         self._in_fit = (0, 0)  # process and thread that fit runs in
@@ -76,7 +76,9 @@ class Compiled(Stack):
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
-        *,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
         **keras: Any,
     ) -> None:
@@ -86,12 +88,16 @@ class Compiled(Stack):
         ----------
         optimizer : str or Optimizer
             "adam", "rmsprop", "sgd", or an object such as Adam(learning_rate=0.001).
-        loss : str or Loss
-            "sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error".
+        loss : str, Loss or function of minicnn.losses
+            "sparse_categorical_crossentropy", "binary_crossentropy", "mse" and so on; or a list, or
+            a dict by the output, of this one. `losses.Function` makes one of your own function.
         loss_weights : float, optional
             Factor on the loss, or a list of this one factor.
         metrics : list of str, Metric or callable
             "accuracy" and the like; a callable takes (y_true, y_pred) and gives a value a sample.
+            A dict or a list of lists by the output will do as well.
+        weighted_metrics : list
+            The same, but with the weights of samples and classes.
         jit_compile : "auto", True or False
             Run fused stages where there are some (`plan()` shows which), or, with False, walk
             through the layers one by one. The results agree within rounding.
@@ -102,13 +108,12 @@ class Compiled(Stack):
             For unknown names (the message lists the known ones) and other types. The model then
             keeps what it was compiled with.
         """
+        keras = {"run_eagerly": run_eagerly, "steps_per_execution": steps_per_execution, **keras}
         checks.expect_defaults(keras, IGNORED, "compile()")
         loss_weight = _loss_weight(loss_weights)
-        if metrics is not None and not isinstance(metrics, (list, tuple)):
-            raise TypeError(
-                f"compile: expected metrics to be a list, received {checks.shown(metrics)}. "
-                f"Write metrics={checks.shown(_as_list(metrics))}"
-            )
+        chosen = _of_the_output(metrics, "metrics")
+        weighted = _of_the_output(weighted_metrics, "weighted_metrics")
+        loss = _one_loss(loss)
         self.expect_at_rest("compile")
         new_optimizer = optimizers.get(optimizer, "compile")
         if "iterations" not in vars(new_optimizer):
@@ -122,7 +127,7 @@ class Compiled(Stack):
                 f"compile: expected the reduction of {new_loss.name} to make one number of the "
                 f"losses, received {new_loss.reduction!r}. Use 'sum_over_batch_size' or 'sum'"
             )
-        for metric in metrics or ():
+        for metric in (*chosen, *weighted):
             known_metrics.check(metric, "compile")
         jit_compile = _auto_or_flag(jit_compile, "jit_compile", "compile")
         if new_loss is not None and new_loss.from_logits and self._ends_in(new_loss.activation):
@@ -143,7 +148,8 @@ class Compiled(Stack):
                 UserWarning,
                 stacklevel=2,
             )
-        self.optimizer, self.loss, self.given_metrics = new_optimizer, new_loss, list(metrics or ())
+        self.optimizer, self.loss = new_optimizer, new_loss
+        self.given_metrics, self.given_weighted_metrics = chosen, weighted
         self.jit_compile, self.loss_weight = jit_compile, loss_weight
         self._trainable_parts = self.store.parts(self.leaves) if self.built else None
         self.compiled = True
@@ -202,11 +208,19 @@ class Compiled(Stack):
         return made
 
     def chosen_metrics(self, output_shape: Shape) -> list[Metric]:
-        """The metrics that `compile` asked for, for outputs of that shape."""
+        """The metrics that `compile` asked for, for outputs of that shape; weighted ones last."""
         if self.loss is None:
             raise ValueError(f"{self.who}: compile it with a loss first")
-        chosen = [known_metrics.get(m, self.loss, output_shape) for m in self.given_metrics]
-        return known_metrics.distinct(chosen)
+        chosen, weighted = (
+            [known_metrics.get(m, self.loss, output_shape) for m in given]
+            for given in (self.given_metrics, self.given_weighted_metrics)
+        )
+        return known_metrics.distinct(chosen, weighted)
+
+    @property
+    def unweighted_metrics(self) -> int:
+        """How many of `chosen_metrics`, from the first on, take no weights."""
+        return len(self.given_metrics)
 
     def _ends_in(self, activation: str) -> bool:
         return bool(self.leaves) and before_activation(self.leaves, activation)[1]
@@ -317,7 +331,35 @@ def _loss_weight(loss_weights: Any) -> float:
     return checks.real(loss_weights, "loss_weights", "compile", low=0)
 
 
-def _as_list(given: Any) -> list[Any]:
-    """The `metrics` argument as the list that it should have been; a Sequential has one output."""
-    values = list(given.values()) if isinstance(given, dict) else [given]
-    return [m for value in values for m in (value if isinstance(value, (list, tuple)) else [value])]
+def _of_the_output(given: Any, name: str) -> list[Any]:
+    """A list of metrics, out of Keras's forms for several outputs: nested, or a dict."""
+    if given is None:
+        return []
+    if isinstance(given, dict):
+        if len(given) > 1:
+            raise ValueError(
+                f"compile: expected {name} of one output, received those of "
+                f"{', '.join(map(str, given))}"
+            )
+        given = next(iter(given.values()), [])
+        given = given if isinstance(given, (list, tuple)) else [given]
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(
+            f"compile: expected {name} to be a list, received {checks.shown(given)}. "
+            f"Write {name}={checks.shown([given])}"
+        )
+    nested = [one if isinstance(one, (list, tuple)) else [one] for one in given]
+    return [metric for one in nested for metric in one if metric is not None]
+
+
+def _one_loss(given: Any) -> Any:
+    """The `loss` argument, out of Keras's forms for several outputs: a list or a dict of one."""
+    is_config = isinstance(given, dict) and "class_name" in given
+    if is_config or not isinstance(given, (list, tuple, dict)):
+        return given
+    if len(given) != 1:
+        raise ValueError(
+            "compile: expected loss to be a single one, since the model has one output, received "
+            f"{len(given)}"
+        )
+    return given[0] if not isinstance(given, dict) else next(iter(given.values()))

@@ -245,6 +245,11 @@ METRIC = Kind(lambda value, right: _is_metric(value))
 METRICS = Kind(lambda value, right: is_list_of(_is_metric)(value), ("metric",))
 LAYER = Kind(lambda value, right: isinstance(value, Layer))
 
+
+def _are_shares(value: Any) -> bool:
+    return is_list_of(is_real)(value) and all(0 <= one <= 1 for one in value)
+
+
 SAMPLES = arrays(
     lambda x, right: x.shape[1:] in (right.shape[1:], (*right.shape[1:], 1)) and _float32(x)
 )
@@ -715,6 +720,54 @@ KINDS: dict[str, Kind] = {
         lambda value, right: is_real(value) or (is_list_of(is_real)(value) and len(value) == 1)
     ),
     "metrics": METRICS,
+    "weighted_metrics": METRICS,
+    "run_eagerly": Kind(lambda value, right: value is False),
+    "steps_per_execution": Kind(lambda value, right: is_integer(value) and value == 1),
+    "metrics.*.threshold": reals(0, 1),
+    "metrics.fscore.*.threshold": reals(0, 1, without=(0,)).or_(is_none),
+    "thresholds": reals(0, 1).or_(lambda value: _are_shares(value)).or_(is_none),
+    "metrics.curves.AUC.thresholds": Kind(lambda value, right: _are_shares(value)).or_(is_none),
+    "num_thresholds": integers(1, 1_000_000),
+    "metrics.curves.AUC.num_thresholds": integers(2, 1_000_000),
+    "curve": words("roc", "pr", "prgain"),
+    "summation_method": words("interpolation", "majoring", "minoring"),
+    "multi_label": BOOLEAN,
+    "num_labels": SIZE.or_(is_none),
+    "label_weights": Kind(
+        lambda value, right: (
+            is_list_of(is_real)(value) and all(0 <= one < math.inf for one in value)
+        )
+    ).or_(is_none),
+    "top_k": SIZE.or_(is_none),
+    "class_id": integers(0).or_(is_none),
+    "metrics.*.k": SIZE,
+    "from_sorted_ids": BOOLEAN,
+    "average": words("macro", "micro", "weighted").or_(is_none),
+    "metrics.*.beta": reals(0, without=(0,)),
+    "class_aggregation": words("uniform_average", "variance_weighted_average").or_(is_none),
+    "num_regressors": integers(0),
+    "metrics.iou.*.num_classes": integers(1, 20_000),
+    "sparse_y_true": BOOLEAN,
+    "sparse_y_pred": BOOLEAN,
+    "metrics.*.axis": integers(-MOST_AXES, MOST_AXES),
+    "target_class_ids": Kind(
+        lambda value, right: (
+            is_list_of(is_integer)(value) and bool(value) and all(0 <= one <= 1 for one in value)
+        )
+    ),
+    "specificity": reals(0, 1),
+    "sensitivity": reals(0, 1),
+    "metrics.curves.*.recall": reals(0, 1),
+    "metrics.curves.*.precision": reals(0, 1),
+    "metrics.base.*.values": ANY_SHAPE.named("values"),
+    "fn": Kind(lambda value, right: callable(value)),
+    "metrics.serialize.metric": Kind(lambda value, right: isinstance(value, metrics.Metric)),
+    "metrics.deserialize.config": Kind(lambda value, right: isinstance(value, dict)),
+    "metrics.base.*.initializer": Kind(
+        lambda value, right: (
+            isinstance(value, (str, type(None))) and value in ("zeros", "zero", None)
+        )
+    ),
     "optimizer": OPTIMIZER,
     "print_fn": Kind(lambda value, right: callable(value), called_back=True),
     "return_dict": BOOLEAN,

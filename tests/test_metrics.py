@@ -2,8 +2,6 @@ import functools
 
 import numpy as np
 import pytest
-from cases.losses import TARGETS
-from cases.metrics import METRICS
 
 from minicnn import Sequential, losses, metrics
 from minicnn.layers import Dense
@@ -29,23 +27,6 @@ def test_errors():
     assert metrics.MeanAbsoluteError()(y, p) == 1.5
 
 
-@pytest.mark.parametrize("positions", [(), (4,), (2, 3)])
-@pytest.mark.parametrize("kind", METRICS, ids=lambda kind: kind.__name__)
-def test_a_metric_is_its_formula(kind, positions):
-    draw = np.random.default_rng(12)
-    p = draw.random((30, *positions, 3))
-    y = TARGETS[METRICS[kind].targets](draw, p.shape)
-    expected = np.empty(p.shape[:-1])
-    for place in np.ndindex(expected.shape):
-        expected[place] = METRICS[kind].definition(y[place].tolist(), p[place].tolist())
-    values = kind().values(y, p)
-    assert values.shape == (30,)
-    means = expected.reshape(30, -1).mean(axis=1)
-    np.testing.assert_allclose(values, means, rtol=1e-13, atol=1e-15)
-    assert kind()(y, p) == pytest.approx(means.mean(), rel=1e-13)
-    assert 0.05 < means.mean() < 0.95
-
-
 @pytest.mark.parametrize(
     ("loss", "outputs", "kind"),
     [
@@ -69,7 +50,7 @@ def test_get():
     assert isinstance(
         metrics.get(metrics.MeanSquaredError, MSE, (None, 2)), metrics.MeanSquaredError
     )
-    with pytest.raises(ValueError, match="acc, accuracy, binary_accuracy.*received 'acuracy'"):
+    with pytest.raises(ValueError, match="acc, accuracy, .*binary_accuracy.*received 'acuracy'"):
         metrics.get("acuracy", MSE, (None, 2))
     with pytest.raises(TypeError, match="one of"):
         metrics.get(3, MSE, (None, 2))

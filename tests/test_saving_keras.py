@@ -233,6 +233,9 @@ def test_metrics_in_all_forms(form, tmp_path):
     given, names = METRIC_FORMS[form]
     model = models.load_model(compiled_by_keras(tmp_path, metrics=given))
     assert model.metrics_names == ["loss", *names]
+    weighted = models.load_model(compiled_by_keras(tmp_path, metrics=[], weighted_metrics=given))
+    assert weighted.metrics_names == ["loss", *names]
+    assert weighted.unweighted_metrics == 0
 
 
 @pytest.mark.parametrize(
@@ -266,7 +269,7 @@ def test_how_keras_computed_does_not_matter(how, tmp_path):
         ({"metrics": [3]}, "received 3"),
         ({"optimizer": object_of("keras.optimizers", "Ftrl", name="ftrl")}, "received 'Ftrl'"),
         ({"optimizer": None}, "optimizer"),
-        ({"weighted_metrics": ["accuracy"]}, "weighted_metrics"),
+        ({"weighted_metrics": [3]}, "received 3"),
         ({"loss_weights": [1.0, 2.0]}, "loss_weights"),
         ({"another": 1}, "'another'"),
     ],

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cases.metrics import METRICS as METRIC_CASES
 from cases.optimizers import OPTIMIZERS
 from strategies import CASES
 
@@ -587,19 +588,65 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "losses.get": of_function(losses.get, "who", identifier="mse"),
         "losses.serialize": of_function(losses.serialize, loss="mse"),
         "losses.deserialize": of_function(losses.deserialize, name="mse", custom_objects={}),
-        "metrics.Metric": of_function(metrics.Metric, name="metric"),
-        **{name_of(kind): of_function(kind, name="metric") for kind in metrics.KNOWN.values()},
-        "metrics.Metric.__call__": of_object(
-            metrics.CategoricalAccuracy, "__call__", y_true=ONE_HOT, y_pred=GUESSES
+        "metrics.base.Metric": of_function(metrics.Metric, name="metric"),
+        **{
+            name_of(kind): lambda kind=kind, case=case: Valid(
+                kind,
+                {"name": "metric", **max(case.examples.values(), key=len)},
+                None,
+                ignored(kind),
+                also=(metrics.Metric,),
+            )
+            for kind, case in METRIC_CASES.items()
+        },
+        "metrics.base.Metric.__call__": of_object(
+            metrics.CategoricalAccuracy,
+            "__call__",
+            y_true=ONE_HOT,
+            y_pred=GUESSES,
+            sample_weight=np.ones(4),
         ),
-        "metrics.SparseCategoricalAccuracy.__call__": of_object(
-            metrics.SparseCategoricalAccuracy, "__call__", y_true=ROWS["y_true"], y_pred=GUESSES
+        "metrics.base.Metric.update_state": of_object(
+            metrics.AUC, "update_state", y_true=ONE_HOT, y_pred=GUESSES, sample_weight=np.ones(4)
         ),
-        "metrics.BinaryAccuracy.__call__": of_object(
-            metrics.BinaryAccuracy, "__call__", y_true=ONE_HOT[:, :1], y_pred=GUESSES[:, :1]
+        **{
+            f"metrics.base.Metric.{name}": of_object(
+                metrics.Metric, name, shape=(2,), initializer="zeros"
+            )
+            for name in ("add_weight", "add_variable")
+        },
+        **{
+            f"metrics.base.{kind.__name__}{method}": make
+            for kind in (metrics.Mean, metrics.Sum)
+            for method, make in {
+                "": of_function(kind, name="metric"),
+                ".update_state": of_object(kind, "update_state", values=np.ones(4)),
+                ".__call__": of_object(kind, "__call__", values=np.ones(4)),
+            }.items()
+        },
+        "metrics.base.MeanMetricWrapper": lambda: Valid(
+            metrics.MeanMetricWrapper,
+            {"fn": _zeros, "name": "metric"},
+            None,
+            ignored(metrics.MeanMetricWrapper),
         ),
-        "metrics.MeanAbsoluteError.__call__": of_object(
-            metrics.MeanAbsoluteError, "__call__", y_true=ONE_HOT, y_pred=GUESSES
+        **{
+            f"metrics.functions.{name}": of_function(
+                getattr(metrics, name),
+                y_true=ROWS["y_true"] if name.startswith("sparse") else ONE_HOT,
+                y_pred=GUESSES,
+            )
+            for name in (
+                "binary_accuracy",
+                "categorical_accuracy",
+                "sparse_categorical_accuracy",
+                "sparse_top_k_categorical_accuracy",
+                "top_k_categorical_accuracy",
+            )
+        },
+        "metrics.serialize": of_function(metrics.serialize, metric=metrics.AUC()),
+        "metrics.deserialize": of_function(
+            metrics.deserialize, config=metrics.serialize(metrics.AUC()), custom_objects={}
         ),
         "metrics.get": of_function(
             metrics.get,
@@ -1066,6 +1113,10 @@ NOT_CALLED: dict[str, str] = {
         for name in ("factors", "losses", "positions", "weighted", "weighted_backward")
     },
     "metrics.*.check": "the check itself",
+    **{
+        f"metrics.*.{name}": "of the engine"
+        for name in ("each", "figure", "measure", "slots", "labels", "ratios")
+    },
     **{
         f"regularizers.{name}": "the check itself"
         for name in ("factor", "kind", "penalty", "setting", "slope")

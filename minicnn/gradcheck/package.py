@@ -78,7 +78,7 @@ def layer_classes() -> dict[str, type[Layer]]:
 
 
 def loss_classes() -> dict[str, type[Loss]]:
-    """The losses that the package offers, by name; without that which a user makes of a function."""
+    """The losses that the package offers, by name; `Function` is what a user makes of one."""
     found = _offered(losses, Loss)
     return {name: cls for name, cls in found.items() if cls is not losses.Function}
 

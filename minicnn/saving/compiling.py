@@ -33,7 +33,7 @@ def compile_config(model: Sequential, *, functions: bool = False) -> dict[str, A
         "loss": None if model.loss is None else loss_to_keras(model.loss),
         "loss_weights": None if model.loss_weight == 1 else [model.loss_weight],
         "metrics": [metric_to_keras(one) for one in model.given_metrics] or None,
-        "weighted_metrics": None,
+        "weighted_metrics": [metric_to_keras(one) for one in model.given_weighted_metrics] or None,
         "run_eagerly": False,
         "steps_per_execution": 1,
         "jit_compile": model.jit_compile,
@@ -100,15 +100,15 @@ def compile_as(model: Sequential, description: Mapping[str, Any]) -> None:
     if not isinstance(config, dict) or not config:
         return
     ours = description.get(OURS)
-    chosen = ours.get("compile", {}) if isinstance(ours, dict) else {}
+    how = ours.get("compile", {}) if isinstance(ours, dict) else {}
     try:
         given = {key: value for key, value in config.items() if key not in HOW}
         given["loss"] = _read(_of_one_output(given.get("loss")), losses.KNOWN)
-        metrics = _as_list(_of_one_output(given.get("metrics")))
-        given["metrics"] = [_read(one, known_metrics.KNOWN) for one in metrics]
+        for name in ("metrics", "weighted_metrics"):
+            chosen = _as_list(_of_one_output(given.get(name)))
+            given[name] = [_read(one, known_metrics.KNOWN) for one in chosen]
         given["optimizer"] = _read(given.get("optimizer"), {})
-        given["weighted_metrics"] = given.get("weighted_metrics") or None
-        given["jit_compile"] = chosen.get("jit_compile", "auto")
+        given["jit_compile"] = how.get("jit_compile", "auto")
         if given["loss"] is None and not model.layers:
             del given["loss"]
         model.compile(**given)

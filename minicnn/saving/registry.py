@@ -26,7 +26,7 @@ TABLES: dict[str, dict[str, type]] = {
         if isinstance(kind, type) and issubclass(kind, Layer) and kind.forward is not Base.forward
     },
     "keras.losses": {kind.__name__: kind for kind in losses.KNOWN.values()},
-    "keras.metrics": {kind.__name__: kind for kind in metrics.KNOWN.values()},
+    "keras.metrics": {kind.__name__: kind for kind in metrics.CLASSES},
     "keras.optimizers": {kind.__name__: kind for kind in optimizers.KNOWN.values()},
     "keras.optimizers.schedules": dict(schedules.KNOWN),
     "keras.regularizers": {kind.__name__: kind for kind in regularizers.KNOWN.values()},

@@ -21,10 +21,10 @@ Array = NDArray[Any]
 class NotFiniteError(FloatingPointError):
     """A step that was not applied, since it would have made something NaN or infinite.
 
-    `values` are the loss and the metrics of each of its samples, as `Runner.step` returns them.
+    `values` are the loss and the metrics of its batch, as `Runner.step` returns them.
     """
 
-    def __init__(self, message: str, values: Array) -> None:
+    def __init__(self, message: str, values: Any) -> None:
         super().__init__(message)
         self.values = values
 

@@ -122,6 +122,7 @@ def fit(
                     pause()
                     if model.stop_training:
                         break
+                means.publish()
                 if not model.stop_training:
                     if feed.ended:  # Keras finds out when this hook has been called
                         hooks.on_train_batch_begin(run.step, {})
@@ -173,7 +174,7 @@ def evaluate(
     progress = Progress(feed.steps, verbose)
     model.stop_evaluating = False
     one_by_one = bool(callbacks) or any(metric.by_batch for metric in runner.metrics)
-    one_by_one = one_by_one or runner.network.penalizes_batches
+    one_by_one = one_by_one or runner.network.penalizes_batches or not runner.loss.plain
     blocks = feed.blocks(one_by_one=one_by_one, pause=pause)
     with single_threaded_blas(), progress, closing(blocks):
         hooks.on_test_begin({})
@@ -190,6 +191,7 @@ def evaluate(
             _expect_all(
                 feed, progress.done, hooks.on_test_batch_begin, who or "fit validation_data"
             )
+        means.publish()
         hooks.on_test_end(logs)
     progress.end(logs)
     return logs

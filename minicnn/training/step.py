@@ -17,12 +17,13 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.copies import own_copy
 from minicnn.engine import blas, threads
 from minicnn.engine.shards import Lane, Phases, ShardedNetwork, before_activation
 from minicnn.engine.updates import single_pass
@@ -48,28 +49,86 @@ else:
 PIECE = 2**18  # parameters that one thread treats at a time in an optimizer's step
 
 
-class Means:
-    """Running means of the loss and the metrics over all samples so far."""
+class Measured(NamedTuple):
+    """What a batch adds to the figures: sums of the loss and of each metric, of so many samples.
 
-    def __init__(self, names: list[str]) -> None:
-        self.names = names
-        self.sums = np.zeros(len(names))
+    `outputs` are y, y_pred and weights, for metrics of the user's that keep their state themselves.
+    """
+
+    sums: Array
+    samples: int
+    outputs: tuple[Any, Any, Any] | None
+
+
+class Means:
+    """The loss and the metrics of all samples so far: sums, and what the metrics make of them."""
+
+    def __init__(self, metrics: list[Metric], weighted: int, output_shape: Any) -> None:
+        self.metrics, self.weighted = metrics, weighted
+        self.places: list[tuple[slice, list[Any]]] = []
+        self.own: dict[int, Metric] = {}  # copies of metrics that keep their state themselves
+        start = 1
+        for number, metric in enumerate(metrics):
+            if metric.keeps_itself:
+                self.own[number] = own_copy(metric)
+                self.own[number].reset_state()
+            shapes = [] if metric.keeps_itself else [*metric.slots(output_shape).values()]
+            size = sum(math.prod(shape) for shape in shapes)
+            self.places.append((slice(start, start + size), shapes))
+            start += size
+        self.sums = np.zeros(start)
         self.count = 0
 
-    def add(self, values: Array) -> dict[str, float]:
-        """Take in a batch's values, one row a figure and one column a sample; returns the means."""
-        self.sums += values.sum(axis=1)
-        self.count += values.shape[1]
+    def add(self, measured: Measured) -> dict[str, Any]:
+        """Take in what a batch adds; returns the figures."""
+        self.sums += measured.sums
+        self.count += measured.samples
+        for number, metric in self.own.items():
+            y, y_pred, weight = measured.outputs or (None, None, None)
+            given = [y, y_pred] if number < self.weighted or weight is None else [y, y_pred, weight]
+            metric.update_state(*given)
         return self.logs()
 
-    def logs(self) -> dict[str, float]:
-        return {n: float(s) / max(self.count, 1) for n, s in zip(self.names, self.sums)}
+    def logs(self) -> dict[str, Any]:
+        logs = {"loss": float(self.sums[0]) / max(self.count, 1)}
+        for number, (metric, (place, shapes)) in enumerate(zip(self.metrics, self.places)):
+            own = self.own.get(number)
+            if own is not None:
+                value = own.result()
+            elif shapes == _SCALARS:
+                value = metric.figure(*self.sums[place])
+            else:
+                value = metric.figure(*_parts(self.sums[place], shapes))
+            logs[metric.name] = float(value) if np.ndim(value) == 0 else value
+        return logs
+
+    def publish(self) -> None:
+        """Leave the state in the metrics' objects, where their `result` finds it, as in Keras."""
+        for number, (metric, (place, shapes)) in enumerate(zip(self.metrics, self.places)):
+            if number in self.own:
+                vars(metric).update(vars(self.own[number]))
+            else:
+                metric._state = [np.array(one) for one in _parts(self.sums[place], shapes)]
+
+
+_SCALARS = [(), ()]
+
+
+def _parts(vector: Array, shapes: list[Any]) -> list[Array]:
+    """A vector as arrays of these shapes."""
+    parts, start = [], 0
+    for shape in shapes:
+        size = math.prod(shape)
+        parts.append(vector[start : start + size].reshape(shape))
+        start += size
+    return parts
 
 
 class Runner:
     """A compiled model, ready for steps: its plan up to the logits, its loss and its metrics."""
 
     def __init__(self, model: Model, loss: Loss, metrics: list[Metric], training: bool):
+        # `metrics` are followed by those that are weighted
         walk = with_penalties(model.leaves)
         layers, cut = before_activation(walk, loss.activation)
         last = loss.axis % len(model.output_shape) == len(model.output_shape) - 1
@@ -78,7 +137,8 @@ class Runner:
         ends = before_activation(model.leaves, loss.activation)[1]
         if loss.from_logits and not takes_logits and ends:
             self.loss = loss.on_probabilities()  # which a penalty on the last output needs
-        self.metrics = metrics
+        self.metrics, self.weighted = metrics, model.unweighted_metrics
+        self.keeps_outputs = any(metric.keeps_itself for metric in metrics)
         self.activation: Layer | None = None  # between the logits and the metrics
         if takes_logits and not all(metric.rank_based for metric in metrics):
             kind = Sigmoid if loss.activation == "sigmoid" else Softmax
@@ -96,6 +156,8 @@ class Runner:
         self.pieces = _pieces(len(self.store.params), self.parts)
         self.penalized = self.store.ruled("regularizers", self.parts)
         self.constrained = self.store.ruled("constraints", self.parts)
+        shapes = [one for _, ones in self.means().places for one in ones]
+        self.flat = not any(shapes)  # whether all that metrics measure are single numbers
         self.snapshot = Snapshot()
         self._running = threading.Lock()  # held during a step
         self._process = os.getpid()
@@ -110,10 +172,10 @@ class Runner:
                 self._running = threading.Lock()
 
     def means(self) -> Means:
-        return Means(["loss", *(metric.name for metric in self.metrics)])
+        return Means(self.metrics, self.weighted, self.output_shape)
 
-    def test(self, batch: Batch) -> Array:
-        """Loss and metrics of each sample, shape (1 + metrics, B)."""
+    def test(self, batch: Batch) -> Measured:
+        """Loss and metrics of the batch."""
         losses, out = np.empty(len(batch)), _Outputs(len(batch))
         factors = self.factors(batch)
         penalties: dict[int, float] = {}  # on outputs, by where the shard begins
@@ -134,7 +196,7 @@ class Runner:
 
     def train(
         self, batch: Batch, step: int, other_jobs: Iterable[Callable[[], None]] = ()
-    ) -> tuple[Array, bool]:
+    ) -> tuple[Measured, bool]:
         """As `test`, in training mode; also leaves the gradient of the batch's mean loss in the
         network's lanes. The second value says whether the losses are finite. Threads that find no
         shard left do the jobs that are given as `other_jobs`.
@@ -196,21 +258,18 @@ class Runner:
         dy = self.loss.weighted_backward(y, y_pred, factors[shard])
         return dy / y_pred.dtype.type(len(batch))
 
-    def _values(self, batch: Batch, losses: Array, out: _Outputs, penalty: float) -> Array:
-        values = np.empty((1 + len(self.metrics), len(batch)))
-        values[0] = losses
-        values[0] += penalty  # whatever the samples' weights: the mean then has it once
-        if self.metrics:
-            y_pred = out.all if self.activation is None else self.activation.forward(out.all)
-            for row, metric in zip(values[1:], self.metrics):
-                given = np.asarray(metric.values(batch.y, y_pred))  # type: ignore[arg-type]
-                if given.shape != (len(batch),):
-                    raise ValueError(
-                        f"metric {metric.name}: expected one value a sample, shape "
-                        f"({len(batch)},), received shape {given.shape}"
-                    )
-                row[:] = given
-        return values
+    def _values(self, batch: Batch, losses: Array, out: _Outputs, penalty: float) -> Measured:
+        parts: list[Any] = [losses.sum() + penalty * len(batch)]  # whatever the samples' weights
+        y_pred = out.all
+        if self.metrics and self.activation is not None:
+            y_pred = self.activation.forward(y_pred)
+        for number, metric in enumerate(self.metrics):
+            if not metric.keeps_itself:
+                weight = None if number < self.weighted else batch.weight
+                parts.extend(metric.measure(batch.y, y_pred, weight))  # type: ignore[arg-type]
+        sums = np.array(parts) if self.flat else np.concatenate([np.ravel(one) for one in parts])
+        outputs = (batch.y, y_pred, batch.weight) if self.keeps_outputs else None
+        return Measured(sums.astype(np.float64, copy=False), len(batch), outputs)
 
     def first_fault(self, model: Model, batch: Batch, step: int) -> str:
         """What first became NaN or infinite in the step on `batch` that just failed."""
@@ -234,8 +293,8 @@ class Runner:
                 return what
         return max(largest, key=largest.__getitem__)  # too long to be squared
 
-    def step(self, model: Model, batch: Batch) -> Array:
-        """One update of the model's parameters; returns loss and metrics of each sample.
+    def step(self, model: Model, batch: Batch) -> Measured:
+        """One update of the model's parameters; returns loss and metrics of the batch before it.
 
         Raises NotFiniteError where the loss, the gradient, or what the step has changed is not
         finite. After this or any other error, weights, running statistics and optimizer are as

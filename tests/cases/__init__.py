@@ -177,10 +177,24 @@ class OptimizerCase:
 
 @dataclass(frozen=True)
 class MetricCase:
-    """What y is (one of TARGETS in `losses.py`), and the value of one row from plain numbers."""
+    """What the tests have to know of a metric.
+
+    Attributes
+    ----------
+    targets : str
+        What y is: one of TARGETS in `losses.py`, or "classes".
+    definition : callable(metric, targets, rows, weights)
+        The metric of rows of predictions (C,), from lists of Python's numbers; weights of the rows.
+    examples : dict of dict
+        Arguments, by a name of a few words.
+    rounded : bool
+        Whether predictions are tenths, so that some are equal or lie on a threshold.
+    """
 
     targets: str
-    definition: Callable[[Any, list[float]], float]
+    definition: Callable[..., Any]
+    examples: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
+    rounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,11 +207,12 @@ class InitializerCase:
 
 
 WRAPPERS = ("Function", "MeanMetricWrapper")  # of a function that the user brings
+OF_VALUES = ("Mean", "Sum")  # and not of y_true and y_pred
 
 
 def public(module: Any, base: type) -> set[type]:
     """The classes of that base that a user finds in a module, without those that are abstract."""
-    method = {"Layer": "forward", "Loss": "forward", "Metric": "values", "Optimizer": "step"}
+    method = {"Layer": "forward", "Loss": "forward", "Metric": "check", "Optimizer": "step"}
     name = method.get(base.__name__, "draw")
     return {
         cls
@@ -205,7 +220,7 @@ def public(module: Any, base: type) -> set[type]:
         if isinstance(cls, type)
         and issubclass(cls, base)
         and not key.startswith("_")
-        and key not in WRAPPERS
+        and key not in (*WRAPPERS, *OF_VALUES)
         and getattr(cls, name) is not getattr(base, name)
     }
 

@@ -207,7 +207,7 @@ UNKNOWN = {
     "loss": (lambda name: Sequential().compile("sgd", name), "mse, msle, poisson, sparse_c"),
     "metric": (
         lambda name: Sequential().compile("sgd", "mse", metrics=[name]),
-        "acc, accuracy, binary",
+        "acc, accuracy, auc, bce, binary_accuracy",
     ),
 }
 

@@ -94,11 +94,7 @@ def test_weights_of_a_loss_are_one_a_sample():
         loss([[1.0]] * 3, [[2.0]] * 3, sample_weight=[1, -1, 1])
 
 
-METRICS_NO_LIST = [
-    ("accuracy", "['accuracy']"),
-    ({"dense": "accuracy"}, "['accuracy']"),
-    ({"dense": ["accuracy", "mse"]}, "['accuracy', 'mse']"),
-]
+METRICS_NO_LIST = [("accuracy", "['accuracy']"), ("mse", "['mse']")]
 
 
 @pytest.mark.parametrize(("given", "hint"), METRICS_NO_LIST)

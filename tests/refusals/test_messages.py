@@ -207,7 +207,7 @@ PUBLIC = [
     *[(kind, ()) for kind in (MaxPooling2D, AveragePooling2D, BatchNormalization, Flatten, Tanh)],
     *[(kind, ()) for kind in dict.fromkeys([*optimizers.KNOWN.values(), *losses.KNOWN.values()])],
     *[
-        (kind, ())
+        (kind, (1,) if "At" in kind.__name__ or kind is metrics.MeanIoU else ())
         for kind in dict.fromkeys([*metrics.KNOWN.values(), *initializers.KNOWN.values()])
     ],
 ]

@@ -170,6 +170,11 @@ FIRST = {
     InputLayer: ((4,),),
     Rescaling: (1.0,),
     layers.Threshold: (0.5, 0.25),
+    metrics.MeanIoU: (3,),
+    metrics.PrecisionAtRecall: (0.5,),
+    metrics.RecallAtPrecision: (0.5,),
+    metrics.SensitivityAtSpecificity: (0.5,),
+    metrics.SpecificityAtSensitivity: (0.5,),
 }
 
 

@@ -64,7 +64,8 @@ class Softmax(AlongAxis):
     takes probability from all the others. Subtracting m changes nothing but keeps exp finite.
 
     In a model that ends in softmax and is trained with cross-entropy, this backward is not run: the
-    loss takes the logits, where the two together have the gradient y - target (`losses.py`).
+    loss takes the logits, where the two together have the gradient y - target (see
+    `losses/crossentropy.py`).
 
     Parameters
     ----------
