@@ -71,7 +71,7 @@ def own_arrays(thing: Any) -> None:
     def replaced(value: Any) -> Any:
         if isinstance(value, np.ndarray):
             good = value.flags.owndata and value.flags.writeable and type(value) is np.ndarray
-            return value if good else np.array(value)
+            return value if good else np.array(value, subok=hasattr(value, "assign_add"))
         if isinstance(value, dict):
             value.update({key: own(part) for key, part in value.items()})
         elif isinstance(value, (list, deque)):

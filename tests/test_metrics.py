@@ -144,3 +144,32 @@ def test_a_function_sees_the_batches_of_evaluate_one_by_one():
     found = model.evaluate(y[:, None], y, batch_size=4, verbose=0)[1]
     assert seen == [4, 4, 2]
     assert found == pytest.approx((4 * 3 + 4 * 7 + 2 * 9) / 10)
+
+
+class Counted(metrics.Metric):
+    """A user's, with Keras's methods and variables."""
+
+    def __init__(self, name="counted", **keras):
+        super().__init__(name=name, **keras)
+        self.total = self.add_weight(name="total")
+        self.count = self.add_weight(name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(np.abs(y_true - y_pred).sum())
+        self.count.assign_add(len(y_true))
+
+    def result(self):
+        return self.total / self.count
+
+
+def test_a_metric_with_the_state_api_of_keras_is_called_in_fit_and_evaluate():
+    x, y = np.arange(10.0)[:, None], np.zeros((10, 1))
+    model, own = Sequential([Dense(1, input_shape=(1,))]), Counted()
+    model.compile(SGD(0.0), "mse", metrics=[own, "mae"])
+    logs = model.fit(x, y, 4, 2, 0).history
+    np.testing.assert_allclose(logs["counted"], logs["mae"], rtol=1e-6)
+    _, counted, mae = model.evaluate(x, y, 4, 0)
+    assert counted == pytest.approx(mae, rel=1e-6)
+    assert float(own.result()) == pytest.approx(mae, rel=1e-6)
+    own.reset_state()
+    assert not any(one.any() for one in own.variables)

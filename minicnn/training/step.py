@@ -94,7 +94,8 @@ class Means:
         for number, (metric, (place, shapes)) in enumerate(zip(self.metrics, self.places)):
             own = self.own.get(number)
             if own is not None:
-                value = own.result()
+                with np.errstate(all="ignore"):  # before the first batch, 0 / 0
+                    value = own.result()
             elif shapes == _SCALARS:
                 value = metric.figure(*self.sums[place])
             else:

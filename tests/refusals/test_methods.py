@@ -45,7 +45,7 @@ IN_VAIN = [
     *[
         (base, name, VALUES)
         for base in (Metric, MeanAbsoluteError)
-        for name in ("update_state", "result", "reset_state", "call", "__call__", "value")
+        for name in ("call", "__call__", "value")
     ],
     *[
         (base, name, STEP)
