@@ -116,6 +116,15 @@ def words(*known: str) -> Kind:
     return Kind(lambda value, right: isinstance(value, str) and value.lower() in known)
 
 
+def classes_to(last: int) -> Kind:
+    """A list of some classes from 0 on."""
+    return Kind(
+        lambda value, right: (
+            is_list_of(is_integer)(value) and bool(value) and all(0 <= one <= last for one in value)
+        )
+    )
+
+
 def named_class(known: Mapping[str, type], base: type) -> Kind:
     """A name of a class, in any case, the class or an object of it."""
     names = {*known, *(kind.__name__.lower() for kind in known.values())}
@@ -750,11 +759,10 @@ KINDS: dict[str, Kind] = {
     "sparse_y_true": BOOLEAN,
     "sparse_y_pred": BOOLEAN,
     "metrics.*.axis": integers(-MOST_AXES, MOST_AXES),
-    "target_class_ids": Kind(
-        lambda value, right: (
-            is_list_of(is_integer)(value) and bool(value) and all(0 <= one <= 1 for one in value)
-        )
-    ),
+    "metrics.iou.IoU.num_classes": integers(2, 20_000),  # beside class 1
+    "metrics.iou.OneHotIoU.num_classes": integers(2, 20_000),
+    "metrics.iou.*.target_class_ids": classes_to(2),
+    "metrics.iou.BinaryIoU.target_class_ids": classes_to(1),
     "specificity": reals(0, 1),
     "sensitivity": reals(0, 1),
     "metrics.curves.*.recall": reals(0, 1),

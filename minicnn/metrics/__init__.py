@@ -103,7 +103,10 @@ from minicnn.metrics.functions import (
 )
 from minicnn.metrics.iou import (
     BinaryIoU,
+    IoU,
     MeanIoU,
+    OneHotIoU,
+    OneHotMeanIoU,
 )
 from minicnn.reports import accuracy_score, classification_report, confusion_matrix
 from minicnn.settings import arguments, described, restored
@@ -123,6 +126,7 @@ __all__ = [
     "FalseNegatives",
     "FalsePositives",
     "Hinge",
+    "IoU",
     "KLDivergence",
     "LogCoshError",
     "Mean",
@@ -133,6 +137,8 @@ __all__ = [
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
     "Poisson",
     "Precision",
     "PrecisionAtRecall",
@@ -200,6 +206,7 @@ KNOWN: dict[str, type[Metric]] = {
     "false_negatives": FalseNegatives,
     "false_positives": FalsePositives,
     "hinge": Hinge,
+    "io_u": IoU,
     "kl_divergence": KLDivergence,
     "log_cosh_error": LogCoshError,
     "mae": MeanAbsoluteError,
@@ -211,6 +218,8 @@ KNOWN: dict[str, type[Metric]] = {
     "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
     "mse": MeanSquaredError,
     "msle": MeanSquaredLogarithmicError,
+    "one_hot_io_u": OneHotIoU,
+    "one_hot_mean_io_u": OneHotMeanIoU,
     "poisson": Poisson,
     "precision": Precision,
     "precision_at_recall": PrecisionAtRecall,

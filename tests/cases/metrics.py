@@ -27,6 +27,7 @@ from minicnn.metrics import (
     FalsePositives,
     FBetaScore,
     Hinge,
+    IoU,
     KLDivergence,
     LogCoshError,
     MeanAbsoluteError,
@@ -35,6 +36,8 @@ from minicnn.metrics import (
     MeanSquaredError,
     MeanSquaredLogarithmicError,
     Metric,
+    OneHotIoU,
+    OneHotMeanIoU,
     Poisson,
     Precision,
     PrecisionAtRecall,
@@ -254,9 +257,13 @@ def iou(metric: Any, flat: Any, classes: Any, ignored: Any) -> float:
     return math.fsum(values) / len(values) if values else 0.0
 
 
-def mean_iou(metric: Any, y: Any, rows: Any, weights: Any) -> float:
-    flat = cells(y, rows, weights)
-    return iou(metric, flat, range(metric.num_classes), metric.ignore_class)
+def class_iou(metric: Any, y: Any, rows: Any, weights: Any) -> float:
+    if metric.sparse_y_pred:
+        flat = cells(y, rows, weights)
+    else:
+        flat = [(largest(t), largest(p), w) for t, p, w in zip(y, rows, weights)]
+    classes = getattr(metric, "target_class_ids", range(metric.num_classes))
+    return iou(metric, flat, classes, metric.ignore_class)
 
 
 def binary_iou(metric: Any, y: Any, rows: Any, weights: Any) -> float:
@@ -386,6 +393,21 @@ METRICS: dict[type[Metric], MetricCase] = {
     FalseNegatives: MetricCase("binary", of_counts(3), rounded=True, examples=THRESHOLDS),
     FalsePositives: MetricCase("binary", of_counts(1), rounded=True, examples=THRESHOLDS),
     Hinge: MetricCase("signs", of_loss(losses.Hinge)),
+    IoU: MetricCase(
+        "classes",
+        class_iou,
+        examples={
+            "": {"num_classes": 3, "target_class_ids": (0, 2)},
+            "of one": {
+                "num_classes": 3,
+                "target_class_ids": (1,),
+                "ignore_class": 2,
+                "sparse_y_true": True,
+                "sparse_y_pred": True,
+                "axis": -1,
+            },
+        },
+    ),
     KLDivergence: MetricCase("distributions", of_loss(losses.KLDivergence)),
     LogCoshError: MetricCase("numbers", of_loss(losses.LogCosh)),
     MeanAbsoluteError: MetricCase("numbers", of_loss(losses.MeanAbsoluteError)),
@@ -394,7 +416,7 @@ METRICS: dict[type[Metric], MetricCase] = {
     ),
     MeanIoU: MetricCase(
         "classes",
-        mean_iou,
+        class_iou,
         examples={
             "": {"num_classes": 3},
             "ignoring": {"num_classes": 3, "ignore_class": 1},
@@ -409,6 +431,22 @@ METRICS: dict[type[Metric], MetricCase] = {
     MeanSquaredError: MetricCase("numbers", of_loss(losses.MeanSquaredError)),
     MeanSquaredLogarithmicError: MetricCase(
         "positive", of_loss(losses.MeanSquaredLogarithmicError)
+    ),
+    OneHotIoU: MetricCase(
+        "one-hot",
+        class_iou,
+        examples={
+            "": {"num_classes": 3, "target_class_ids": (0, 2), "sparse_y_pred": False},
+            "ignoring": {"num_classes": 3, "target_class_ids": (1,), "ignore_class": 2, "axis": -1},
+        },
+    ),
+    OneHotMeanIoU: MetricCase(
+        "one-hot",
+        class_iou,
+        examples={
+            "": {"num_classes": 3, "sparse_y_pred": False},
+            "ignoring": {"num_classes": 3, "ignore_class": 2, "axis": -1},
+        },
     ),
     Poisson: MetricCase("positive", of_loss(losses.Poisson)),
     Precision: MetricCase("binary", of_ratio(1), rounded=True, examples=RATIOS),

@@ -198,6 +198,12 @@ def test_an_object_whose_text_fails_can_be_named():
         model.fit(np.ones((8, 2)), np.full((8, 1), 9.0), verbose=0)
 
 
+NEEDS = {
+    metrics.IoU: (2, [1]),
+    metrics.MeanIoU: (2,),
+    metrics.OneHotIoU: (2, [1]),
+    metrics.OneHotMeanIoU: (2,),
+}
 PUBLIC = [
     (Conv2D, (2, 3)),
     (Dense, (2,)),
@@ -207,7 +213,7 @@ PUBLIC = [
     *[(kind, ()) for kind in (MaxPooling2D, AveragePooling2D, BatchNormalization, Flatten, Tanh)],
     *[(kind, ()) for kind in dict.fromkeys([*optimizers.KNOWN.values(), *losses.KNOWN.values()])],
     *[
-        (kind, (1,) if "At" in kind.__name__ or kind is metrics.MeanIoU else ())
+        (kind, NEEDS.get(kind, (1,) if "At" in kind.__name__ else ()))
         for kind in dict.fromkeys([*metrics.KNOWN.values(), *initializers.KNOWN.values()])
     ],
 ]
