@@ -20,6 +20,7 @@ from minicnn.items import unchanged_on_error
 from minicnn.layers import Softmax, contents
 from minicnn.layers.base import Layer, Shape
 from minicnn.layers.regularization import OutputPenalty, with_penalties
+from minicnn.losses import chosen as chosen_losses
 from minicnn.metrics import Metric
 from minicnn.settings import Setting
 from minicnn.stack import Stack, serve, served_by
@@ -57,6 +58,7 @@ class Compiled(Stack):
         self.jit_compile = "auto"
         self.given_metrics: list[Any] = []
         self.given_weighted_metrics: list[Any] = []
+        self._loss_mean = known_metrics.Mean("loss")
         self.loss_weight = 1.0
         self.compiled = False
         self._in_fit = (0, 0)  # process and thread that fit runs in
@@ -121,6 +123,8 @@ class Compiled(Stack):
                 f"compile: expected the __init__ of {type(new_optimizer).__name__} to call "
                 "Optimizer's. Begin it with: super().__init__(learning_rate)"
             )
+        if isinstance(loss, str) and loss.lower() in chosen_losses.NAMES:
+            loss = chosen_losses.Crossentropy()
         new_loss = None if loss is None else losses.get(loss, "compile")
         if new_loss is not None and new_loss.reduction in (None, "none"):
             raise ValueError(
@@ -150,6 +154,7 @@ class Compiled(Stack):
             )
         self.optimizer, self.loss = new_optimizer, new_loss
         self.given_metrics, self.given_weighted_metrics = chosen, weighted
+        self._loss_mean = known_metrics.Mean("loss")
         self.jit_compile, self.loss_weight = jit_compile, loss_weight
         self._trainable_parts = self.store.parts(self.leaves) if self.built else None
         self.compiled = True
@@ -207,15 +212,38 @@ class Compiled(Stack):
             self._kept[use] = contents.Settings(chosen, self.leaves), made
         return made
 
-    def chosen_metrics(self, output_shape: Shape) -> list[Metric]:
-        """The metrics that `compile` asked for, for outputs of that shape; weighted ones last."""
-        if self.loss is None:
+    def chosen_metrics(self, output_shape: Shape, loss: losses.Loss | None = None) -> list[Metric]:
+        """The metrics that `compile` asked for, for outputs of that shape; weighted ones last.
+
+        `loss` is what the model's comes to with some targets, if they are there already.
+        """
+        loss = loss or self.loss
+        if loss is None:
             raise ValueError(f"{self.who}: compile it with a loss first")
-        chosen, weighted = (
-            [known_metrics.get(m, self.loss, output_shape) for m in given]
-            for given in (self.given_metrics, self.given_weighted_metrics)
-        )
-        return known_metrics.distinct(chosen, weighted)
+        before, made = self._kept.get("metrics", (None, None))
+        if made is None or before != (loss, output_shape):
+            chosen, weighted = (
+                [known_metrics.get(m, loss, output_shape) for m in given]
+                for given in (self.given_metrics, self.given_weighted_metrics)
+            )
+            made = known_metrics.distinct(chosen, weighted)
+            self._kept["metrics"] = (loss, output_shape), made
+        return made
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The mean of the loss, and the metrics once the model is built.
+
+        `result()` gives the figures of the last epoch, or of the last evaluate or batch.
+        """
+        if self.loss is None:
+            return []
+        return [self._loss_mean, *(self.chosen_metrics(self.output_shape) if self.built else [])]
+
+    def reset_metrics(self) -> None:
+        """Forget these figures."""
+        for metric in self.metrics:
+            metric.reset_state()
 
     @property
     def unweighted_metrics(self) -> int:
@@ -237,11 +265,13 @@ class Compiled(Stack):
         self.gather()
 
     def build_for(self, data: Data) -> None:
-        """Build the model for `data`, unless it is built."""
+        """Build the model for `data`, unless it is built, and settle which loss it has."""
         if not self.built:
             with _building:  # the first calls may come from several threads at once
                 if not self.built:
                     self.build((None, *(self.sample_shape or data.x.shape[1:])))
+        if data.loss is not None and data.loss is not self.loss:
+            self.loss = data.loss
 
     def build_for_training(self, data: Data) -> None:
         """Make model and optimizer ready for training on `data`."""

@@ -53,6 +53,8 @@ class Data:
         that the loss takes.
     seen : bool
         Whether all values were checked when the call began; else each batch's are, as it comes.
+    loss : Loss
+        What the model's loss is for these targets.
     """
 
     x: Array
@@ -63,6 +65,7 @@ class Data:
     verify: Callable[[Array], None] | None = None
     targets: Callable[[Array], Array] | None = None
     seen: bool = True
+    loss: Any = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -195,10 +198,11 @@ def checked(
     checks.same_length({"'x' sizes": x, "'y' sizes": np.atleast_1d(y)}, who)
     if y.ndim == 0:
         raise ValueError(f"{who}: expected y to be an array, received the number {y}")
-    targets = functools.partial(_targets, model.loss, output_shape=output, who=who, dtype=dtype)
+    loss = model.loss.chosen(y.shape, output)
+    targets = functools.partial(_targets, loss, output_shape=output, who=who, dtype=dtype)
     checked_y = targets(y[:1] if y_later else y)
     y = y if y_later else checked_y
-    for metric in model.chosen_metrics(output):
+    for metric in model.chosen_metrics(output, loss):
         metric.check(checked_y, output, f"{who}: metric {metric.name}")
     if class_weight is not None:
         if sample_weight is not None:
@@ -210,15 +214,15 @@ def checked(
     weight = None
     if sample_weight is not None:
         shape = (len(y), *output[1:])
-        weight = model.loss.checked_weights(sample_weight, shape, who, or_one=False)
+        weight = loss.checked_weights(sample_weight, shape, who, or_one=False)
         weight = np.broadcast_to(weight, (len(y), *weight.shape[1:]))
     # views: a shape that is set on the user's arrays later does not reach these
-    data = Data(x.view(), y.view(), weight, who=who, dtype=dtype, seen=not later)
+    data = Data(x.view(), y.view(), weight, who=who, dtype=dtype, seen=not later, loss=loss)
     if y_later:
         return replace(data, targets=targets)
     if batch:  # a copy that is checked already
         return data
-    verify = functools.partial(model.loss.check_values, output_shape=output, who=who)
+    verify = functools.partial(loss.check_values, output_shape=output, who=who)
     return replace(data, verify=verify)
 
 

@@ -417,7 +417,9 @@ class Sequential(Savable):
         runner = self.runner(training=True)
         with single_threaded_blas():
             values = runner.step(self, inputs.Batch(data, np.arange(len(data))))
-        logs = runner.means().add(values)
+        means = runner.means()
+        logs = means.add(values)
+        means.publish(self.metrics)
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 
     def test_on_batch(

@@ -112,7 +112,9 @@ def test_the_sum_of_an_epoch_is_the_mean_of_its_batches_by_their_size():
     squares = np.square(model.predict(X, verbose=0) - y)
     logs = model.fit(X, y, batch_size=8, shuffle=False, verbose=0).history
     sums = [squares[:8].sum(), squares[8:16].sum(), squares[16:].sum()]
-    assert logs["loss"][0] == pytest.approx(np.dot(sums, [8, 8, 4]) / 20, rel=1e-5)
+    expected = pytest.approx(np.dot(sums, [8, 8, 4]) / 20, rel=1e-5)
+    assert logs["loss"][0] == expected
+    assert model.evaluate(X, y, batch_size=8, verbose=0) == expected
 
 
 def test_a_model_cannot_be_trained_with_a_loss_that_is_not_reduced():
@@ -256,3 +258,54 @@ def test_axes_and_factors_that_do_not_fit():
             losses.CategoricalCrossentropy(axis=axis)(y, y)
     with pytest.raises(ValueError, match="expected alpha of categorical_focal.*3, one for each"):
         losses.CategoricalFocalCrossentropy(alpha=[1, 2])(y, y)
+
+
+CHOSEN = {
+    "one output": (Dense(1, activation="sigmoid"), (20,), losses.BinaryCrossentropy),
+    "one output, a column": (Dense(1, activation="sigmoid"), (20, 1), losses.BinaryCrossentropy),
+    "labels": (Dense(3, activation="softmax"), (20,), losses.SparseCategoricalCrossentropy),
+    "a column": (Dense(3, activation="softmax"), (20, 1), losses.SparseCategoricalCrossentropy),
+    "rows": (Dense(3, activation="softmax"), (20, 3), losses.CategoricalCrossentropy),
+}
+
+
+@pytest.mark.parametrize("name", ["crossentropy", "CE"])
+@pytest.mark.parametrize("case", CHOSEN)
+@pytest.mark.parametrize("call", ["fit", "evaluate", "train_on_batch", "generator"])
+def test_crossentropy_is_the_one_that_suits_the_first_targets(case, name, call, tmp_path):
+    last, shape, kind = CHOSEN[case]
+    y = rng.integers(0, 2, shape)
+    model = Sequential([type(last).from_config(last.get_config())])
+    model.compile(SGD(0.1), name, metrics=["accuracy"])
+    model.build((None, 4))
+    model.save(tmp_path / "model.keras")
+    model = load_model(tmp_path / "model.keras")
+    named = Sequential([type(last).from_config(last.get_config())])
+    named.build((None, 4))
+    named.set_weights(model.get_weights())
+    named.compile(SGD(0.1), kind(), metrics=["accuracy"])
+    for one in (model, named):
+        if call == "fit":
+            one.fit(X, y, verbose=0, shuffle=False, validation_data=(X, y))
+        elif call == "generator":
+            one.fit(((X, y) for _ in range(2)), verbose=0, shuffle=False)
+        else:
+            getattr(one, call)(X, y)
+    assert type(model.loss) is kind
+    assert model.evaluate(X, y, verbose=0) == named.evaluate(X, y, verbose=0)
+
+
+def test_crossentropy_that_no_targets_have_suited_yet():
+    """An error leaves it open, and what is said before the choice holds after it."""
+    model = Sequential([Dense(3, activation="softmax")])
+    model.compile("sgd", "ce", metrics=["accuracy"])
+    with pytest.raises(ValueError, match="labels from 0 to 2"):
+        model.fit(X, np.full(20, 7), verbose=0)
+    model.build((None, 4))
+    assert model.metrics_names == ["loss", "accuracy"]
+    model.fit(X, np.eye(3)[rng.integers(0, 3, 20)], verbose=0)
+    assert type(model.loss) is losses.CategoricalCrossentropy
+    with pytest.raises(ValueError, match="sparse_categorical"):
+        model.fit(X, rng.integers(0, 3, 20), verbose=0)
+    with pytest.raises(ValueError, match="crossentropy"):
+        losses.get("crossentropy")

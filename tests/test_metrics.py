@@ -173,3 +173,29 @@ def test_a_metric_with_the_state_api_of_keras_is_called_in_fit_and_evaluate():
     assert float(own.result()) == pytest.approx(mae, rel=1e-6)
     own.reset_state()
     assert not any(one.any() for one in own.variables)
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", False])
+def test_the_metrics_of_a_model_hold_its_last_figures(jit_compile):
+    """Named ones too, the same objects through fit and evaluate, as in Keras."""
+    x, y = np.arange(10.0)[:, None], np.zeros((10, 1))
+    model, mae = Sequential([Dense(1)]), metrics.MeanAbsoluteError()
+    assert model.metrics == []
+    model.compile(
+        SGD(0.001), "mse", metrics=["mse"], weighted_metrics=[mae], jit_compile=jit_compile
+    )
+    assert [one.name for one in model.metrics] == ["loss"]
+    logs = model.fit(x, y, 4, 2, 0).history
+    before = model.metrics
+    assert [one.name for one in before] == ["loss", "mse", "mean_absolute_error"]
+    assert before[2] is mae
+    assert all(one.result() == logs[one.name][-1] for one in before)
+    told = model.evaluate(x, y, 4, 0)
+    assert [one.result() for one in model.metrics] == told
+    assert [one.result() for one in before] == told
+    told = model.train_on_batch(x, y)
+    assert [one.result() for one in model.metrics] == told
+    model.reset_metrics()
+    assert [one.result() for one in model.metrics] == [0, 0, 0]
+    model.compile("sgd", "mse")
+    assert [one.name for one in model.metrics] == ["loss"]

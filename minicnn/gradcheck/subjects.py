@@ -322,7 +322,6 @@ class ModelSubject(Subject):
             raise ValueError(
                 f"check_model: {model.who} has no loss. Compile it with one, or give loss=..."
             )
-        self.given = given
         if not model.built:
             model = copy_of(model, model.who)
             model.rng = np.random.default_rng(rng.integers(2**63))
@@ -335,6 +334,7 @@ class ModelSubject(Subject):
                 f"check_model: expected x of shape {('N', *sample)}, received {x.shape}"
             )
         self.x = np.array(x, np.float64, order="C").reshape(len(x), *sample)
+        self.given = given.chosen(np.shape(y), model.output_shape)
         self.y_true = self.given.targets(y, model.output_shape, "check_model")
         checks.same_length({"x": self.x, "y": self.y_true}, "check_model")
         self.tensors = {"x": self.x}

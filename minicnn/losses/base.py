@@ -139,6 +139,10 @@ class Loss(Copied, Configured):
         """
         checks.finite(y, "y", who)
 
+    def chosen(self, shape: tuple[int, ...], output_shape: tuple[Any, ...]) -> Loss:
+        """The loss for targets of that shape and outputs (None, ..., C): this one."""
+        return self
+
     def on_logits(self) -> Loss:
         """The same loss, told that y_pred are logits."""
         told = twin(self)

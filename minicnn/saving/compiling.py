@@ -9,6 +9,7 @@ from minicnn import copies, losses
 from minicnn import metrics as known_metrics
 from minicnn.custom_objects import get_registered_name
 from minicnn.losses import Loss
+from minicnn.losses.chosen import Crossentropy
 from minicnn.optimizers import Optimizer
 from minicnn.saving.errors import SavedFileError
 from minicnn.saving.objects import OURS, described_here, serialized
@@ -64,6 +65,8 @@ def function_to_keras(function: Any) -> dict[str, Any]:
 
 def loss_to_keras(loss: Loss) -> Any:
     """Its name, if that says all."""
+    if isinstance(loss, Crossentropy):
+        return loss.name
     for name, kind in losses.KNOWN.items():
         if kind is type(loss) and kind().get_config() == loss.get_config():
             return name

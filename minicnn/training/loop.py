@@ -122,7 +122,7 @@ def fit(
                     pause()
                     if model.stop_training:
                         break
-                means.publish()
+                means.publish(model.metrics)
                 if not model.stop_training:
                     if feed.ended:  # Keras finds out when this hook has been called
                         hooks.on_train_batch_begin(run.step, {})
@@ -191,7 +191,7 @@ def evaluate(
             _expect_all(
                 feed, progress.done, hooks.on_test_batch_begin, who or "fit validation_data"
             )
-        means.publish()
+        means.publish(model.metrics)
         hooks.on_test_end(logs)
     progress.end(logs)
     return logs

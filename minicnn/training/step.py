@@ -103,9 +103,11 @@ class Means:
             logs[metric.name] = float(value) if np.ndim(value) == 0 else value
         return logs
 
-    def publish(self) -> None:
-        """Leave the state in the metrics' objects, where their `result` finds it, as in Keras."""
-        for number, (metric, (place, shapes)) in enumerate(zip(self.metrics, self.places)):
+    def publish(self, shown: list[Metric]) -> None:
+        """Leave the state in `model.metrics`, where `result` finds it, as in Keras."""
+        loss, *metrics = shown
+        loss._state = [np.array(self.sums[0]), np.array(float(self.count))]
+        for number, (metric, (place, shapes)) in enumerate(zip(metrics, self.places)):
             if number in self.own:
                 vars(metric).update(vars(self.own[number]))
             else:
