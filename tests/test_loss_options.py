@@ -187,6 +187,32 @@ def test_a_function_with_its_gradient_is_a_loss(tmp_path):
     assert again.evaluate(X, targets, verbose=0) == model.evaluate(X, targets, verbose=0)
 
 
+@pytest.mark.parametrize("shape", [(20,), (20, 1)])
+@pytest.mark.parametrize("jit_compile", WAYS)
+def test_a_function_of_labels_is_the_loss_that_it_computes(shape, jit_compile):
+    """It gets them as they were given, and "accuracy" is that of labels."""
+    sparse = losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def ours(y_true, y_pred):
+        assert y_true.shape == (len(y_pred), *shape[1:])
+        return sparse.forward(y_true.reshape(-1), y_pred)
+
+    def its_gradient(y_true, y_pred):
+        return sparse.backward(y_true.reshape(-1), y_pred)
+
+    y = rng.integers(0, 3, shape)
+    given = losses.Function(ours, its_gradient)
+    told = []
+    for loss in (given, sparse):
+        model = model_of(Dense(3), loss=loss, jit_compile=jit_compile, metrics=["accuracy"])
+        model.fit(X, y, epochs=3, verbose=0, validation_data=(X, y))
+        told.append(model.evaluate(X, y, verbose=0))
+    assert told[0] == pytest.approx(told[1], rel=1e-5)
+    weight = rng.random(20)
+    found = given(y, np.eye(3)[y.reshape(-1)], sample_weight=weight)
+    assert found == pytest.approx(sparse(y, np.eye(3)[y.reshape(-1)], weight), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("function", "gradient", "words"),
     [

@@ -69,6 +69,8 @@ class Loss(Copied, Configured):
         The axis of these outputs.
     ignore_class : int or None
         The label of positions that do not count.
+    of_labels : bool
+        Whether y_true holds labels, by which "accuracy" is chosen.
     """
 
     name = Setting(checks.text, default="loss")
@@ -78,6 +80,7 @@ class Loss(Copied, Configured):
     joint = False
     axis: int = -1
     ignore_class: int | None = None
+    of_labels = False
     ignored = {"dtype": (None,)}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

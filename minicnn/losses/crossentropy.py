@@ -78,6 +78,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     name = "sparse_categorical_crossentropy"
     joint = True
+    of_labels = True
     from_logits = Setting(checks.boolean)
     ignore_class = Setting(_label)
     axis = Setting(axis_of_classes)

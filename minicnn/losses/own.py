@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minicnn import checks
+from minicnn.copies import twin
 from minicnn.losses.base import Loss
 from minicnn.settings import Setting
 
@@ -35,7 +36,9 @@ class Function(Loss):
     Backward
         gradient(y_true, y_pred), of y_pred's shape: of each value by the numbers that it is made of
 
-    `minicnn.gradcheck.check_loss` says whether the gradient is right.
+    y_true has y_pred's shape, or holds one label for each row of it, (N, ...) or (N, ..., 1), and
+    then comes to the functions as it was given. `minicnn.gradcheck.check_loss` says whether the
+    gradient is right.
 
     Parameters
     ----------
@@ -83,6 +86,20 @@ class Function(Loss):
             "minicnn.losses.Loss with the methods forward and backward"
         )
 
+    def chosen(self, shape: tuple[int, ...], output_shape: tuple[Any, ...]) -> Loss:
+        if not _are_labels(shape, output_shape):
+            return self
+        told = twin(self)
+        told.of_labels = True
+        return told
+
+    def targets(self, y_true: Any, output_shape: tuple[Any, ...], who: str) -> Array:
+        y = checks.numeric(y_true, "y", who)
+        if not _are_labels(y.shape, self._outputs(output_shape, who)):
+            return super().targets(y, output_shape, who)
+        self.check_values(y, output_shape, who)
+        return y
+
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         values = self._values(y_true, y_pred)
         return values.reshape(len(values), -1).mean(axis=1).astype(y_pred.dtype)
@@ -109,3 +126,9 @@ class Function(Loss):
                 "mean over the samples"
             )
         return values
+
+
+def _are_labels(shape: tuple[int, ...], output_shape: tuple[Any, ...]) -> bool:
+    """Whether targets of that shape are one for each row of outputs."""
+    inner = tuple(output_shape[1:-1])
+    return output_shape[-1] != 1 and tuple(shape[1:]) in (inner, (*inner, 1))

@@ -44,9 +44,6 @@ from minicnn.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
-from minicnn.losses import (
-    SparseCategoricalCrossentropy as _SparseLoss,
-)
 from minicnn.losses.base import checked_outputs
 from minicnn.metrics.accuracy import (
     Accuracy,
@@ -328,7 +325,7 @@ def get(identifier: Any, loss: Loss, output_shape: tuple[Any, ...], who: str = "
         return kind(name=name)
     if checked_outputs(output_shape, who)[-1] == 1:
         return BinaryAccuracy(name=name)
-    if isinstance(loss, _SparseLoss) or loss.name == _SparseLoss.name:
+    if loss.of_labels or loss.name == "sparse_categorical_crossentropy":
         return SparseCategoricalAccuracy(name)
     return CategoricalAccuracy(name)
 
