@@ -37,6 +37,7 @@ from minicnn.layers import (
     ReLU,
     Rescaling,
 )
+from minicnn.losses import CategoricalCrossentropy, Loss
 from minicnn.metrics import confusion_matrix
 from minicnn.model_selection import train_test_split
 from minicnn.models import Sequential
@@ -46,6 +47,7 @@ from minicnn.utils import set_random_seed, to_categorical
 
 CLASS_NAMES = fashion_mnist.CLASS_NAMES
 BATCH_SIZE = 128
+SPARSE = "sparse_categorical_crossentropy"
 
 
 def conv(filters: int) -> Conv2D:
@@ -76,18 +78,11 @@ class Way(NamedTuple):
     layers: Callable[[], list[Layer]]
     optimizer: Callable[[int], Optimizer]
     what: str
-    smoothing: float = 0.0  # of the labels: so much of each is spread over all classes
+    loss: str | Loss = SPARSE
 
     def targets(self, labels: Any) -> Any:
-        """The labels, or with smoothing a distribution (N, 10) each."""
-        if not self.smoothing:
-            return labels
-        even = self.smoothing / len(CLASS_NAMES)
-        return to_categorical(labels, len(CLASS_NAMES)) * (1 - self.smoothing) + np.float32(even)
-
-    @property
-    def loss(self) -> str:
-        return "categorical_crossentropy" if self.smoothing else "sparse_categorical_crossentropy"
+        """The labels, in the form that the loss takes."""
+        return labels if self.loss == SPARSE else to_categorical(labels, len(CLASS_NAMES))
 
 
 def adam(steps: int) -> Optimizer:
@@ -139,7 +134,7 @@ BEST = Way(
     ],
     one_cycle,
     "five normalized convolutions, mirrored and partly erased images, smoothed labels, AdamW",
-    smoothing=0.1,
+    CategoricalCrossentropy(label_smoothing=0.1),  # so much of each label goes to all classes
 )
 
 
