@@ -290,18 +290,45 @@ def test_as_many_groups_as_channels_stay_minus_one():
     assert layer.groups == layer.get_config()["groups"] == -1
 
 
-def test_only_parameters_hold_a_normalization_to_its_channels():
+@pytest.mark.parametrize("kind", [layers.LayerNormalization, layers.RMSNormalization])
+@pytest.mark.parametrize("axis", [-1, 3, [3, 1], [-1]])
+def test_axes_stay_as_they_were_given(kind, axis):
+    layer = kind(axis)
+    layer(IMAGES)
+    assert layer.axis == layer.get_config()["axis"] == axis
+
+
+def test_what_a_normalization_takes_once_it_is_built_as_in_keras():
     x, other, vectors = IMAGES, np.ones((2, 4, 5, 8)), np.ones((2, 6))
+    bare = {"center": False, "scale": False}
     for make in NORMALIZATIONS:
-        layer = make()
-        layer(x)
-        with pytest.raises(ValueError, match="6 channels on axis -1, for which it was built"):
-            layer(other)
-        assert layer(vectors).shape == vectors.shape
-    for kind in (layers.LayerNormalization, lambda **none: layers.GroupNormalization(2, **none)):
-        layer = kind(center=False, scale=False)
-        layer(x)
-        assert layer(other).shape == other.shape
+        for kwargs in ({}, bare) if make is not layers.RMSNormalization else ({},):
+            layer = make(**kwargs)
+            layer(x)
+            only_sizes = make in (layers.LayerNormalization, layers.RMSNormalization)
+            if only_sizes:
+                assert layer(vectors).shape == vectors.shape
+            else:
+                with pytest.raises(ValueError, match="input of 4 axes, for which it was built"):
+                    layer(vectors)
+            if only_sizes and kwargs:
+                assert layer(other).shape == other.shape  # nothing in the layer has 6 numbers
+            else:
+                with pytest.raises(ValueError, match="6 channels on axis -1, for which it was"):
+                    layer(other)
+
+
+def test_root_mean_squares_have_a_layer_of_their_own():
+    assert not layers.LayerNormalization(rms_scaling=False).built
+    with pytest.raises(ValueError, match="rms_scaling can only be False"):
+        layers.LayerNormalization(rms_scaling=True)
+
+
+def test_arguments_by_their_place_are_keras():
+    assert layers.BatchNormalization(-1, 0.5, 0.25).momentum == 0.5
+    assert layers.LayerNormalization(-1, 0.25, False).center is False
+    assert layers.GroupNormalization(2, -1, 0.25).epsilon == 0.25
+    assert layers.RMSNormalization(-1, 0.25).epsilon == 0.25
 
 
 @pytest.mark.parametrize("axis", [0, -4, (0, 3)])

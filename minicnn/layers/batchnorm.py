@@ -86,6 +86,7 @@ class BatchNormalization(NormalizingLayer):
     (array([2.]), array([12.]))
     """
 
+    one_kind_of_input = True
     momentum = Setting(partial(checks.real, low=0, high=1))
     moving_mean_initializer = Setting(initializers.setting)
     moving_variance_initializer = Setting(initializers.setting)
@@ -100,7 +101,6 @@ class BatchNormalization(NormalizingLayer):
     def __init__(
         self,
         axis: int | list[int] = -1,
-        *,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         center: bool = True,

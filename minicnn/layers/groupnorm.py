@@ -83,6 +83,7 @@ class GroupNormalization(NormalizingLayer):
     array([-5.,  7.,  0.,  1.])
     """
 
+    one_kind_of_input = True
     groups = Setting(_groups, fixed=True)
     axis: Any = Setting(AXIS, fixed=True)
 
@@ -90,7 +91,6 @@ class GroupNormalization(NormalizingLayer):
         self,
         groups: int = 32,
         axis: int = -1,
-        *,
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,

@@ -80,35 +80,6 @@ class LayerNormalization(NormalizingLayer):
 
     ignored = {"rms_scaling": (False,)}
 
-    def __init__(
-        self,
-        axis: int | list[int] = -1,
-        *,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            axis,
-            epsilon,
-            center,
-            scale,
-            beta_initializer=beta_initializer,
-            gamma_initializer=gamma_initializer,
-            beta_regularizer=beta_regularizer,
-            gamma_regularizer=gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
-            **kwargs,
-        )
-
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
         axes = self.axes_in(x.shape)
@@ -169,7 +140,7 @@ class RMSNormalization(Layer):
     axis: Any = Setting(axes_setting, fixed=True)
     epsilon = Setting(partial(checks.real, low=0, open_low=True))
 
-    def __init__(self, axis: int | list[int] = -1, *, epsilon: float = 1e-6, **kwargs: Any) -> None:
+    def __init__(self, axis: int | list[int] = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis
         self.epsilon = epsilon

@@ -116,8 +116,16 @@ def standardized_backward(
 
 
 class NormalizingLayer(Layer):
-    """Settings, parameters, and the last step: y = gamma * x_hat + beta."""
+    """Settings, parameters, and the last step: y = gamma * x_hat + beta.
 
+    Attributes
+    ----------
+    one_kind_of_input : bool
+        Whether a layer that is built takes no input of other channels or another number of axes,
+        as in Keras. Else only gamma and beta hold it to their sizes.
+    """
+
+    one_kind_of_input = False
     axis: Any = Setting(axes_setting, fixed=True)
     epsilon = Setting(partial(checks.real, low=0, open_low=True))
     center = Setting(checks.boolean, fixed=True)
@@ -131,17 +139,16 @@ class NormalizingLayer(Layer):
 
     def __init__(
         self,
-        axis: Any,
-        epsilon: Any,
-        center: Any,
-        scale: Any,
-        *,
-        beta_initializer: Any,
-        gamma_initializer: Any,
-        beta_regularizer: Any,
-        gamma_regularizer: Any,
-        beta_constraint: Any,
-        gamma_constraint: Any,
+        axis: int | list[int] = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -162,7 +169,9 @@ class NormalizingLayer(Layer):
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checked_shape(input_shape, self.who))
-        self._add_arrays(tuple(input_shape[k] for k in self.axes_in(input_shape)))
+        sizes = tuple(input_shape[k] for k in self.axes_in(input_shape))
+        self._add_arrays(sizes)
+        self._ndim, self._sizes = len(input_shape), sizes
         super().build(input_shape)
 
     def _add_arrays(self, sizes: tuple[int, ...]) -> None:
@@ -185,10 +194,14 @@ class NormalizingLayer(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         expect_samples(input_shape, self.who)
+        if self.built and self.one_kind_of_input and len(input_shape) != self._ndim:
+            raise ValueError(
+                f"{self.who}: expected input of {self._ndim} axes, for which it was built, "
+                f"received {tuple(input_shape)}. Make a new layer for it"
+            )
         sizes = tuple(input_shape[k] for k in self.axes_in(input_shape))
-        held = self.params.get("gamma", self.params.get("beta", self.state.get("moving_mean")))
-        if self.built and held is not None:
-            expect_sizes(held.shape, sizes, self.axis, input_shape, self.who)
+        if self.built and (self.one_kind_of_input or self.center or self.scale):
+            expect_sizes(self._sizes, sizes, self.axis, input_shape, self.who)
         return tuple(input_shape)
 
     def _scaled_and_shifted(self, x_hat: Array, along: tuple[int, ...]) -> Array:
