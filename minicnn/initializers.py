@@ -15,6 +15,7 @@ because ReLU passes half of what comes.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import partial
@@ -68,9 +69,13 @@ def _checked(shape: Any, who: str) -> tuple[int, ...]:
 
 
 class Initializer(Copied, Configured):
-    """Base class. A subclass fills `shape` in `draw`; `seed` fixes its numbers, None does not."""
+    """Base class. A subclass fills `shape` in `draw`; `seed` fixes its numbers, None does not.
+
+    One object returns the same numbers at each call, as in Keras, also without a seed.
+    """
 
     seed = Setting(checks.seed)
+    _first: np.random.Generator | None = None  # where the first call without a seed began
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -88,6 +93,8 @@ class Initializer(Copied, Configured):
     ) -> Array:
         """An array of `shape`; the numbers come from `seed`, else from `rng`, else are fresh.
 
+        Later calls repeat those of the first.
+
         Raises TypeError or ValueError for a shape or dtype that there is not, or if `draw` returns
         something other than finite numbers of that shape.
         """
@@ -99,17 +106,23 @@ class Initializer(Copied, Configured):
                 f"{who}: expected rng to be a numpy.random.Generator or None, received "
                 f"{checks.shown(rng)}. Write numpy.random.default_rng(seed)"
             )
-        if self.seed is not None:
-            rng = np.random.default_rng(self.seed)
-        elif rng is None:
-            rng = seeds.new_generator()
-        values = checks.numeric(self._values(shape, kind, rng), "its values", who)
+        values = checks.numeric(self._values(shape, kind, self._stream(rng)), "its values", who)
         if values.shape != shape:
             raise ValueError(
                 f"{who}: expected draw to return values of shape {shape}, received {values.shape}"
             )
         checks.finite(values, "its values", who, dtype=kind)
         return values.astype(kind)
+
+    def _stream(self, rng: np.random.Generator | None) -> np.random.Generator:
+        """What this call draws from; the first one without a seed goes on in `rng`."""
+        if self.seed is not None:
+            return np.random.default_rng(self.seed)
+        if self._first is not None:
+            return copy.deepcopy(self._first)
+        rng = seeds.new_generator() if rng is None else rng
+        self._first = copy.deepcopy(rng)
+        return rng
 
     def _values(self, shape: tuple[int, ...], dtype: Any, rng: np.random.Generator) -> Any:
         return self.draw(shape, rng)
@@ -398,7 +411,14 @@ class _FromFunction(Initializer):
         )
 
 
-IdentityInitializer = Identity  # Keras has both names
+# Keras's other names for the same classes
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
+constant, identity, ones, orthogonal, zeros = Constant, Identity, Ones, Orthogonal, Zeros
+glorot_normal, glorot_uniform = GlorotNormal, GlorotUniform
+he_normal, he_uniform = HeNormal, HeUniform
+lecun_normal, lecun_uniform = LecunNormal, LecunUniform
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling = VarianceScaling
 
 
 KNOWN: dict[str, type[Initializer]] = {

@@ -151,12 +151,44 @@ def test_a_seed_gives_the_same_numbers_at_each_call(kind):
         assert (one((4, 5)) != kind(seed=4)((4, 5))).any()
 
 
+@kinds(lambda case: case.constant is None)
+def test_one_object_without_a_seed_gives_the_same_numbers_at_each_call(kind):
+    """As Keras documents it; another object gives others."""
+    one = kind()
+    first = one((4, 5))
+    np.testing.assert_array_equal(one((4, 5)), first)
+    np.testing.assert_array_equal(one((4, 5), rng=np.random.default_rng(7)), first)
+    if kind is not initializers.Identity:
+        assert (kind()((4, 5)) != first).any()
+
+
+def test_layers_that_share_an_initializer_begin_alike():
+    shared = HeNormal()
+    model = Sequential(
+        [
+            Dense(3, kernel_initializer=shared, input_shape=(3,)),
+            Dense(3, kernel_initializer=shared),
+            Dense(3, kernel_initializer="he_normal"),
+        ]
+    )
+    first, second, third = (layer.params["W"] for layer in model.layers)
+    np.testing.assert_array_equal(first, second)
+    assert (first != third).all()
+
+
 @pytest.mark.parametrize("name", [*initializers.KNOWN, *initializers.ALIASES])
 def test_names_in_keras_spellings(name):
     kind = type(initializers.get(name))
     assert type(initializers.get(kind.__name__)) is kind
     config = initializers.get(name).get_config()
     assert kind.from_config(config).get_config() == config
+
+
+def test_classes_have_keras_s_other_names():
+    for name, kind in initializers.KNOWN.items():
+        assert getattr(initializers, name) is kind
+    assert initializers.IdentityInitializer is initializers.Identity
+    assert initializers.OrthogonalInitializer is initializers.Orthogonal
 
 
 def test_those_that_draw_nothing_have_no_seed_in_their_config():
