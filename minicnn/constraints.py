@@ -189,7 +189,7 @@ class MinMaxNorm(_Norms):
 
     def wanted(self, norm: Array) -> Any:
         low, high, rate = (norm.dtype.type(v) for v in (self.min_value, self.max_value, self.rate))
-        return rate * np.minimum(np.maximum(norm, low), high) + (1 - rate) * norm
+        return rate * np.maximum(np.minimum(norm, high), low) + (1 - rate) * norm
 
 
 # Keras's other names for the same classes

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from cases.optimizers import OPTIMIZERS, OPTIONS
 
+import minicnn
 from minicnn import Sequential, set_num_threads
 from minicnn.callbacks import Callback
 from minicnn.constraints import MaxNorm
@@ -280,13 +281,21 @@ def test_gradients_are_summed_up_to_one_step():
         np.testing.assert_allclose(w, mean, rtol=1e-12)
 
 
+def test_automatic_names_are_keras_s():
+    minicnn.backend.clear_session()
+    names = [kind().name for kind in (Adam, Adam, AdamW, RMSprop, SGD)]
+    assert names == ["adam", "adam_1", "adam_w", "rm_sprop", "sgd"]
+    assert SGD(name="mine").name == "mine"
+
+
 def test_weights_may_be_left_out_of_the_decay():
     row = [Dense(2, name="first", input_shape=(2,)), Dense(2, name="second")]
     Sequential(row)  # builds them
     x = np.zeros((4, 2))
     for how, still in (
         ({"var_names": ["bias"]}, {"first/bias", "second/bias"}),
-        ({"var_names": ["^first", "d/b"]}, {"first/kernel", "first/bias", "second/bias"}),
+        ({"var_names": ["^b", "el$"]}, {one.path for layer in row for one in layer.weights}),
+        ({"var_names": ["first", "d/b"]}, set()),  # the names of layers do not count, as in Keras
         ({"var_list": [row[1].weights[0]]}, {"second/kernel"}),
         ({}, set()),
     ):

@@ -451,6 +451,12 @@ def test_a_factor_may_change_between_steps():
 # -- constraints ----------------------------------------------------------------------------------
 
 
+def test_a_least_norm_above_the_largest_wins_as_in_keras():
+    w = np.array([[0.3, 3.0], [0.4, 4.0]])
+    held = constraints.MinMaxNorm(2.0, 1.0)(w)
+    np.testing.assert_allclose(np.linalg.norm(held, axis=0), [2, 2], rtol=1e-6)
+
+
 def test_constraints_are_keras_s_formulas():
     w = np.array([[3.0, 0.3, 0.0], [4.0, 0.4, 0.0]])
     norm = np.array([5.0, 0.5, 0.0])

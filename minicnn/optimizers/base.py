@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import Copied
+from minicnn.layers.names import unique_name
 from minicnn.optimizers.rate import Rate
 from minicnn.settings import Configured, Setting
 from minicnn.subclasses import refuse_vain_methods
@@ -118,7 +119,7 @@ class Optimizer(Copied, Configured):
         One vector as long as w for each name in `slots`; empty before the first step. With
         `use_ema` and `gradient_accumulation_steps` "average" and "accumulator", too.
     name : str
-        The class's in lower case, unless another is given.
+        Keras's automatic one, "adam", then "adam_1", unless another is given.
     """
 
     slots: tuple[str, ...] = ()
@@ -131,7 +132,7 @@ class Optimizer(Copied, Configured):
     ema_momentum = Setting(partial(checks.real, low=0, high=1))
     ema_overwrite_frequency = Setting(partial(_every, minimum=1))
     gradient_accumulation_steps = Setting(partial(_every, minimum=2))
-    name = Setting(checks.text)
+    name = Setting(checks.text, none=lambda optimizer: unique_name(type(optimizer).__name__))
     iterations = Setting(partial(checks.integer, minimum=0, maximum=2**62))
     waiting = Setting(partial(checks.integer, minimum=0, maximum=2**62))
     state = Setting(_slots)
@@ -175,7 +176,7 @@ class Optimizer(Copied, Configured):
         self.ema_momentum = ema_momentum
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self.name = type(self).__name__.lower() if name is None else name
+        self.name = name
         self.iterations = 0
         self.waiting = 0
         self.state = {}
@@ -327,7 +328,8 @@ class Optimizer(Copied, Configured):
         var_list : list of Weight, optional
             As `layer.weights` and `model.weights` list them.
         var_names : list of str, optional
-            Patterns (of `re`); a parameter whose path ("dense/bias") has one of them is left out.
+            Patterns (of `re`), as in Keras; a parameter is left out if one of them is found in its
+            name ("bias"), to which the name of its layer does not belong.
 
         Raises TypeError or ValueError for other arguments, or after a step.
         """
@@ -359,7 +361,7 @@ class Optimizer(Copied, Configured):
     def decays(self, path: str) -> bool:
         """Whether the weights of the parameter of that path ("dense/kernel") decay."""
         paths, pattern = self.excluded
-        if pattern and re.search(pattern, path):
+        if pattern and re.search(pattern, path.rpartition("/")[2]):
             return False
         return not any(f"/{path}".endswith(f"/{one}") or one.endswith(f"/{path}") for one in paths)
 
