@@ -410,6 +410,7 @@ KINDS: dict[str, Kind] = {
     "axis": integers(-1),
     "bias_initializer": INITIALIZER.named("initializer"),
     "center": BOOLEAN,
+    "data_format": Kind(lambda value, right: value is None or value == "channels_last"),
     "depth_multiplier": SIZE,
     "depthwise_initializer": INITIALIZER.named("initializer"),
     "dilation_rate": PAIR,
@@ -536,6 +537,7 @@ KINDS: dict[str, Kind] = {
     "interpolation": words("bilinear", "nearest"),
     "invert": BOOLEAN,
     "layers.reshaping.RepeatVector*.n": SIZE,
+    "layers.resizing.Resizing*.fill_mode": Kind(lambda value, right: value == "constant"),
     "layers.resizing.UpSampling2D*.size": PAIR,
     "layers.standardize.*.axis": Kind(
         lambda value, right: value is None or is_integer(value) or is_list_of(is_integer)(value)

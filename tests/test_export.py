@@ -166,7 +166,7 @@ def test_resizing_where_a_place_lies_on_a_half(sizes, interpolation):
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 @pytest.mark.parametrize("factors", [2, 3, (4, 2), (1, 5)])
 def test_whole_factors(factors, interpolation):
-    layer = UpSampling2D(factors, interpolation, input_shape=(150, 9, 2))
+    layer = UpSampling2D(factors, interpolation=interpolation, input_shape=(150, 9, 2))
     assert_the_same(built(layer), images(1, 150, 9, 2), "UpSampling2D")
 
 

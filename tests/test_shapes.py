@@ -5,15 +5,23 @@ import pytest
 
 from minicnn import Input, Sequential, layers
 from minicnn.layers import (
+    AveragePooling2D,
     CenterCrop,
+    Conv2D,
+    Conv2DTranspose,
     Cropping2D,
     Dense,
+    DepthwiseConv2D,
+    GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    MaxPooling2D,
     Normalization,
     Permute,
     RepeatVector,
     Reshape,
     Resizing,
+    SeparableConv2D,
+    SpatialDropout2D,
     UnitNormalization,
     UpSampling2D,
     ZeroPadding2D,
@@ -155,6 +163,78 @@ def test_adapt_finds_mean_and_variance(axis):
     np.testing.assert_allclose(back(y), x, rtol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [-1, 1, None, (1, 3)])
+def test_mean_and_variance_can_be_read_in_the_shape_that_stretches_over_x(axis):
+    x = np.random.default_rng(2).normal(100, 3, (40, 4, 3, 2))
+    layer = Normalization(axis=axis, dtype="float64")
+    assert layer.mean is None
+    layer.build((None, 4, 3, 2))
+    kept = {} if axis is None else {k % 4 for k in np.atleast_1d(axis).tolist()}
+    over = tuple(k for k in range(4) if k not in kept)
+    shape = x.mean(axis=over, keepdims=True).shape
+    np.testing.assert_array_equal(layer.mean, np.zeros(shape))
+    np.testing.assert_array_equal(layer.variance, np.ones(shape))
+    layer.adapt(x)
+    np.testing.assert_allclose(layer.mean, x.mean(axis=over, keepdims=True), rtol=1e-12)
+    np.testing.assert_allclose(layer.variance, x.var(axis=over, keepdims=True), rtol=1e-12)
+    with pytest.raises(ValueError, match="read-only"):
+        layer.mean[...] = 0
+    assert layer.get_config()["mean"] is None  # what was given, as in Keras
+    given = Normalization(axis=axis, mean=2.0, variance=9.0)
+    given(x)
+    np.testing.assert_array_equal(given.mean, np.full(shape, 2.0), strict=True)
+    np.testing.assert_array_equal(given.variance, np.full(shape, 9.0), strict=True)
+    assert given.get_config()["variance"] == 9.0
+
+
+def test_normalization_of_samples_with_other_axes():
+    images = np.random.default_rng(2).normal(100, 3, (40, 4, 3, 2))
+    layer = Normalization()
+    layer.adapt(images)
+    np.testing.assert_array_equal(layer(images[:, 0, 0]), layer(images)[:, 0, 0])
+    layer = Normalization(axis=3)
+    layer.adapt(images)
+    with pytest.raises(ValueError, match="expected axis among the axes 1 to 2 of the input"):
+        layer(images[:, 0])
+
+
+def test_the_shortest_vector_that_gets_length_1_is_keras_s():
+    x = np.array([[3e-9, 4e-9], [3e-13, 4e-13]])  # the second is shorter than 1e-12
+    np.testing.assert_allclose(UnitNormalization()(x), [[0.6, 0.8], [0.3, 0.4]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [-1, 2, [2, 1], [-1]])
+def test_unit_normalization_has_its_axis_as_it_was_given(axis):
+    layer = UnitNormalization(axis)
+    layer(np.ones((2, 3, 4)))
+    assert layer.axis == layer.get_config()["axis"] == axis
+
+
+def test_both_poolings_have_the_same_defaults():
+    maximum, average = MaxPooling2D(), AveragePooling2D()
+    for key in ("pool_size", "strides", "padding"):
+        assert getattr(maximum, key) == getattr(average, key)
+
+
+def test_arguments_behind_data_format_have_keras_s_places():
+    assert Conv2D(2, 3, 1, "same", None, 1, 2, "relu").groups == 2
+    assert Conv2DTranspose(2, 3, 2, "same", 1, "channels_last", 1, "relu", False).use_bias is False
+    assert DepthwiseConv2D(3, 1, "valid", 2, None, 2).dilation_rate == (2, 2)
+    assert SeparableConv2D(3, 3, 1, "valid", None, 1, 2).depth_multiplier == 2
+    assert UpSampling2D(2, None, "bilinear").interpolation == "bilinear"
+    assert SpatialDropout2D(0.5, None, 7).seed == 7
+    assert GlobalAveragePooling2D("channels_last", True).keepdims is True
+    assert GlobalMaxPooling2D(None, True).keepdims is True
+    assert Resizing(2, 2, "nearest", False, True, "constant", 0.5).fill_value == 0.5
+    for make in (
+        lambda: Conv2D(2, 3, 1, "same", "channels_first"),
+        lambda: UpSampling2D(2, "bilinear"),
+        lambda: GlobalMaxPooling2D(True),
+    ):
+        with pytest.raises(ValueError, match="data_format can only be None or 'channels_last'"):
+            make()
+
+
 def test_batches_give_what_the_whole_gives():
     x = np.random.default_rng(3).normal(5, 2, (50, 3))
     whole, parts, made, pairs = (Normalization(dtype="float64") for _ in range(4))
@@ -261,6 +341,8 @@ def test_summary_of_a_network_without_flatten(capsys):
 
 
 @pytest.mark.parametrize("kind", [Resizing, CenterCrop])
-def test_a_single_image_needs_its_batch_axis(kind):
+def test_a_single_image_is_resized_like_one_of_a_batch(kind):
+    image = np.random.default_rng(6).random((4, 5, 3))
+    np.testing.assert_array_equal(kind(2, 2)(image), kind(2, 2)(image[None])[0])
     with pytest.raises(ValueError, match=r"expected input of shape \(N, H, W, C\), received \(4, "):
-        kind(2, 2)(np.ones((4, 5, 3)))
+        kind(2, 2)(np.ones((4, 5)))

@@ -1084,6 +1084,7 @@ NOT_CALLED: dict[str, str] = {
     "layers.activations.softmax.AlongAxis.*": "of every layer, by its cases",
     "layers.normalizing.NormalizingLayer.*": "of every layer, by its cases",
     "layers.augmentation.base.*": "of every layer, by its cases",
+    "layers.resizing.TakesOneImage.*": "of every layer, by its cases",
     "layers.resizing.ToSize.*": "of every layer, by its cases",
     "layers.randomness.RandomLayer.*": "of every layer, by its cases",
     "layers.dropout.DroppingLayer.*": "of every layer, by its cases",
@@ -1091,7 +1092,14 @@ NOT_CALLED: dict[str, str] = {
     "layers.dropout.Dropout.draw": "of the engine",
     **{
         f"layers.*.{name}": "of saving and export, which give it what the layer holds"
-        for name in ("windows", "windows_of_y", "groups_of", "part_of", "mean_and_deviation")
+        for name in (
+            "windows",
+            "windows_of_y",
+            "groups_of",
+            "part_of",
+            "mean_and_deviation",
+            "in_use",
+        )
     },
     "optimizers.*.first_vector": "of the engine and of saving",
     "stack.Stack.add_all": "of the constructor and of from_config",

@@ -223,14 +223,14 @@ def group_normalization(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> V
 
 def unit_normalization(graph: Graph, layer: Any, x: Value, y_shape: Shape) -> Value:
     """As in its `forward`, over the largest number first: squares of large ones would overflow."""
-    axes = graph.integers(sorted({x.at(axis) for axis in layer.axis}), "axes")
+    axes = graph.integers(sorted({x.at(k) for k in np.atleast_1d(layer.axis)}), "axes")
     largest = graph.node("ReduceMax", graph.node("Abs", x.name), axes, keepdims=1)
     above = graph.node("Greater", largest, graph.constant(0, "zero"))
     unit = graph.node("Where", above, largest, graph.constant(1, "one"))
     share = graph.node("Div", x.name, unit)
     total = graph.node("ReduceSum", graph.node("Mul", share, share), axes, keepdims=1)
     length = graph.node("Mul", unit, graph.node("Sqrt", total))
-    length = graph.node("Max", length, graph.constant(1e-6, "shortest"))
+    length = graph.node("Max", length, graph.constant(1e-12, "shortest"))
     return graph.apply(x, "Div", length)
 
 

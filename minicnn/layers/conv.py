@@ -54,6 +54,9 @@ class ConvolutionLayer(activations.ActivatedLayer):
         self.bias_regularizer = bias_regularizer
         self.bias_constraint = bias_constraint
 
+    def get_config(self) -> dict[str, Any]:
+        return {"activity_regularizer": None, **super().get_config()}  # Keras's have it in any case
+
     def _add_bias(self, size: int) -> None:
         if self.use_bias:
             self.add_param(
@@ -148,6 +151,8 @@ class Conv2D(ConvolutionLayer):
         (K_h, K_w) and (S_h, S_w); one int stands for both.
     padding : "valid" or "same"
         No padding, or zeros around the image so that H_out = ceil(H_in / S_h).
+    data_format : "channels_last" or None
+        Images are (N, H, W, C) in any case.
     dilation_rate : int or (int, int)
         (D_h, D_w): how far apart the cells of a window lie. Not together with strides.
     groups : int
@@ -212,7 +217,7 @@ class Conv2D(ConvolutionLayer):
         kernel_size: int | tuple[int, int],
         strides: int | tuple[int, int] = (1, 1),
         padding: str = "valid",
-        *,
+        data_format: str | None = None,
         dilation_rate: int | tuple[int, int] = (1, 1),
         groups: int = 1,
         activation: Any = None,
@@ -230,6 +235,7 @@ class Conv2D(ConvolutionLayer):
             kernel_size,
             strides,
             padding,
+            data_format=data_format,
             dilation_rate=dilation_rate,
             activation=activation,
             use_bias=use_bias,

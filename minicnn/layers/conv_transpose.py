@@ -86,6 +86,8 @@ class Conv2DTranspose(ConvolutionLayer):
     padding : "valid" or "same"
     output_padding : int, (int, int) or None
         Chooses among the sizes that a strided convolution makes the same of; below the strides.
+    data_format : "channels_last" or None
+        Images are (N, H, W, C) in any case.
     dilation_rate : int or (int, int)
         As in Conv2D. Not together with strides.
     activation : str, Layer or None
@@ -131,7 +133,7 @@ class Conv2DTranspose(ConvolutionLayer):
         strides: int | tuple[int, int] = (1, 1),
         padding: str = "valid",
         output_padding: int | tuple[int, int] | None = None,
-        *,
+        data_format: str | None = None,
         dilation_rate: int | tuple[int, int] = (1, 1),
         activation: Any = None,
         use_bias: bool = True,
@@ -148,6 +150,7 @@ class Conv2DTranspose(ConvolutionLayer):
             kernel_size,
             strides,
             padding,
+            data_format=data_format,
             dilation_rate=dilation_rate,
             activation=activation,
             use_bias=use_bias,

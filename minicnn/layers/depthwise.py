@@ -68,6 +68,8 @@ class DepthwiseConv2D(ConvolutionLayer):
     padding : "valid" or "same"
     depth_multiplier : int
         M, filters for each channel.
+    data_format : "channels_last" or None
+        Images are (N, H, W, C) in any case.
     activation : str, Layer or None
     use_bias : bool
     depthwise_initializer, bias_initializer : str, Initializer, or array of the parameter's values
@@ -106,7 +108,7 @@ class DepthwiseConv2D(ConvolutionLayer):
         strides: int | tuple[int, int] = (1, 1),
         padding: str = "valid",
         depth_multiplier: int = 1,
-        *,
+        data_format: str | None = None,
         dilation_rate: int | tuple[int, int] = (1, 1),
         activation: Any = None,
         use_bias: bool = True,
@@ -123,6 +125,7 @@ class DepthwiseConv2D(ConvolutionLayer):
             kernel_size,
             strides,
             padding,
+            data_format=data_format,
             dilation_rate=dilation_rate,
             activation=activation,
             use_bias=use_bias,
@@ -207,6 +210,8 @@ class SeparableConv2D(ConvolutionLayer):
     kernel_size, strides, dilation_rate : int or (int, int)
         Of the depthwise convolution; here strides and dilation_rate go together.
     padding : "valid" or "same"
+    data_format : "channels_last" or None
+        Images are (N, H, W, C) in any case.
     depth_multiplier : int
         M, depthwise filters for each channel.
     activation : str, Layer or None
@@ -253,7 +258,7 @@ class SeparableConv2D(ConvolutionLayer):
         kernel_size: int | tuple[int, int],
         strides: int | tuple[int, int] = (1, 1),
         padding: str = "valid",
-        *,
+        data_format: str | None = None,
         dilation_rate: int | tuple[int, int] = (1, 1),
         depth_multiplier: int = 1,
         activation: Any = None,
@@ -274,6 +279,7 @@ class SeparableConv2D(ConvolutionLayer):
             kernel_size,
             strides,
             padding,
+            data_format=data_format,
             dilation_rate=dilation_rate,
             activation=activation,
             use_bias=use_bias,

@@ -189,14 +189,22 @@ class SpatialDropout2D(MaskingLayer):
     ----------
     rate : float in [0, 1]
         Part of the channels that is dropped.
+    data_format : "channels_last" or None
+        Images are (N, H, W, C) in any case.
     seed : int, optional
         Fixes the masks; None draws one from the model's generator.
     """
 
     ignored = {"data_format": (None, "channels_last")}
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(seed=seed, **kwargs)
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed=seed, data_format=data_format, **kwargs)
         self.rate = rate
 
     def _noise_shape(self, x_shape: Shape) -> tuple[Any, ...]:

@@ -194,8 +194,10 @@ class _GlobalPooling2D(Layer):
     keepdims = Setting(checks.boolean, fixed=True)
     ignored = {"data_format": (None, "channels_last")}
 
-    def __init__(self, keepdims: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(data_format=data_format, **kwargs)
         self.keepdims = keepdims
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -223,6 +225,8 @@ class GlobalAveragePooling2D(_GlobalPooling2D):
 
     Parameters
     ----------
+    data_format : "channels_last" or None
+        Images are (N, H, W, C) in any case.
     keepdims : bool
         Whether height and width stay, with one cell.
 
@@ -268,6 +272,8 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
 
     Parameters
     ----------
+    data_format : "channels_last" or None
+        Images are (N, H, W, C) in any case.
     keepdims : bool
         Whether height and width stay, with one cell.
 

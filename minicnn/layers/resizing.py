@@ -68,13 +68,16 @@ class UpSampling2D(Layer):
     ----------
     size : int or (int, int)
         Factors of height and width.
+    data_format : "channels_last" or None
+        Images are (N, H, W, C) in any case.
     interpolation : "nearest" or "bilinear"
 
     Examples
     --------
     >>> UpSampling2D((1, 2)).forward(np.arange(2.0).reshape(1, 1, 2, 1)).ravel()
     array([0., 0., 1., 1.])
-    >>> UpSampling2D((1, 2), "bilinear").forward(np.arange(2.0).reshape(1, 1, 2, 1)).ravel()
+    >>> x = np.arange(2.0).reshape(1, 1, 2, 1)
+    >>> UpSampling2D((1, 2), interpolation="bilinear").forward(x).ravel()
     array([0.  , 0.25, 0.75, 1.  ])
     """
 
@@ -82,8 +85,14 @@ class UpSampling2D(Layer):
     interpolation = Setting(_interpolation, fixed=True)
     ignored = {"data_format": (None, "channels_last")}
 
-    def __init__(self, size: Any = (2, 2), interpolation: str = "nearest", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        size: Any = (2, 2),
+        data_format: str | None = None,
+        interpolation: str = "nearest",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_format=data_format, **kwargs)
         self.size = size
         self.interpolation = interpolation
 
@@ -105,7 +114,21 @@ class UpSampling2D(Layer):
         return resized(dy, A.T, B.T)
 
 
-class ToSize(Layer):
+class TakesOneImage(Layer):
+    """Base of the layers that, called by themselves, take one image (H, W, C) too, as in Keras."""
+
+    def __call__(self, x: Any, training: bool = False) -> Array:
+        """y for the batch (N, H, W, C) or the image (H, W, C)."""
+        if isinstance(x, Layer):
+            return super().__call__(x, training)  # says that there is no functional API
+        x = checks.numeric(x, "x", self.who)
+        if x.ndim == 3:
+            y: Array = super().__call__(x[None], training)[0]
+            return y
+        return super().__call__(x, training)
+
+
+class ToSize(TakesOneImage):
     """Images of a given size: a part of x is cut out or surrounded, and resized if need be."""
 
     height = Setting(checks.size, fixed=True)
@@ -202,10 +225,11 @@ class Resizing(ToSize):
         interpolation: str = "bilinear",
         crop_to_aspect_ratio: bool = False,
         pad_to_aspect_ratio: bool = False,
+        fill_mode: str = "constant",
         fill_value: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(fill_mode=fill_mode, **kwargs)
         self.height = height
         self.width = width
         self.interpolation = interpolation

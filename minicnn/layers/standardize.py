@@ -9,9 +9,11 @@ import numpy as np
 
 from minicnn import checks
 from minicnn.layers.base import Array, Layer, Shape
-from minicnn.settings import Setting
+from minicnn.layers.normalizing import axes_of, axes_setting
+from minicnn.settings import ReadSetting, Setting
 
 MIN_DEVIATION = 1e-7  # of a deviation that is divided by: Keras's epsilon
+SHORTEST = 1e-12  # of a length that is divided by, as in Keras
 
 
 def _axes(value: Any, name: str, who: str) -> tuple[int, ...]:
@@ -47,6 +49,22 @@ def _kept(axes: tuple[int, ...], input_shape: Shape, who: str) -> tuple[int, ...
     return tuple(found)
 
 
+class _Statistic(ReadSetting[Any]):
+    """What was given; once the layer is built, what it uses, in a shape that stretches over x."""
+
+    def given(self, thing: Any) -> Any:
+        return vars(thing)[self.name]
+
+    def __get__(self, thing: Any, owner: type) -> Any:
+        if thing is None or self.name not in vars(thing):
+            return super().__get__(thing, owner)
+        if thing.awaits_build:
+            return vars(thing)[self.name]
+        values = thing.in_use(self.name, thing.built_for).astype(thing.dtype)
+        values.flags.writeable = False  # only `adapt` finds others
+        return values
+
+
 class Normalization(Layer):
     """Every number minus the mean of the data, over their standard deviation.
 
@@ -68,7 +86,8 @@ class Normalization(Layer):
     axis : int, sequence of int or None
         Each place along it has a mean and variance; None: one for all numbers.
     mean, variance : number or array, optional
-        Both or none; without them `adapt` finds them.
+        Both or none; without them `adapt` finds them. As attributes of a layer that is built they
+        are arrays that stretch over x, as in Keras: (1, C), or (1, 1, 1, C) for images.
     invert : bool
         Whether the layer takes the scale back.
 
@@ -78,11 +97,13 @@ class Normalization(Layer):
     >>> layer.adapt(np.array([[0.0, 10.0], [2.0, 30.0]]))
     >>> layer(np.array([[1.0, 40.0]]))
     array([[0., 2.]], dtype=float32)
+    >>> layer.mean
+    array([[ 1., 20.]], dtype=float32)
     """
 
     axis = Setting(_axes, fixed=True)
-    mean = Setting(_numbers, fixed=True)
-    variance = Setting(_numbers, fixed=True)
+    mean = _Statistic(_numbers, fixed=True)
+    variance = _Statistic(_numbers, fixed=True)
     invert = Setting(checks.boolean)
 
     def __init__(
@@ -100,29 +121,36 @@ class Normalization(Layer):
         self.invert = invert
         self.expect_consistent()
 
+    @property
+    def given(self) -> tuple[Any, Any]:
+        """Mean and variance as the constructor got them: None if `adapt` has to find them."""
+        return vars(self)["mean"], vars(self)["variance"]
+
     def expect_consistent(self) -> None:
-        if (self.mean is None) != (self.variance is None):
+        mean, variance = self.given
+        if (mean is None) != (variance is None):
             raise ValueError(
                 f"{self.who}: expected mean and variance both or neither, received mean="
-                f"{checks.shown(self.mean)} and variance={checks.shown(self.variance)}"
+                f"{checks.shown(mean)} and variance={checks.shown(variance)}"
             )
-        if self.variance is not None:
-            checks.not_negative(np.asarray(self.variance), "variance", self.who)
-        shape = np.shape(self.mean)
-        if shape != np.shape(self.variance) or len(shape) > len(self.axis):
+        if variance is not None:
+            checks.not_negative(np.asarray(variance), "variance", self.who)
+        shape = np.shape(mean)
+        if shape != np.shape(variance) or len(shape) > len(self.axis):
             raise ValueError(
                 f"{self.who}: expected mean and variance of one shape, with at most the "
-                f"{len(self.axis)} axes of axis, received {shape} and {np.shape(self.variance)}"
+                f"{len(self.axis)} axes of axis, received {shape} and {np.shape(variance)}"
             )
 
     def build(self, input_shape: Shape) -> None:
         self.output_shape(checks.batch_shape(input_shape, "input_shape", self.who))
-        if self.mean is None:
+        if self.given[0] is None:
             shape = tuple(input_shape[k] for k in _kept(self.axis, input_shape, self.who))
             self.add_state("mean", shape, "zeros")
             self.add_state("variance", shape, "ones")
             self.add_state("count", (), "zeros")  # without a meaning, as in Keras's files
         super().build(input_shape)
+        self.built_for = tuple(input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         kept = _kept(self.axis, input_shape, self.who)
@@ -132,7 +160,7 @@ class Normalization(Layer):
                 f"{self.who}: expected the sizes along axis {self.axis} to be known, received "
                 f"{tuple(input_shape)}"
             )
-        wanted = self.state["mean"].shape if "mean" in self.state else np.shape(self.mean)
+        wanted = self.state["mean"].shape if "mean" in self.state else np.shape(self.given[0])
         fits = shape == wanted if "mean" in self.state else _fits(wanted, shape)
         if not fits:
             raise ValueError(
@@ -147,10 +175,10 @@ class Normalization(Layer):
         What was found before is forgotten. Raises TypeError or ValueError for data that are no
         arrays of finite numbers of one kind of sample, or if mean was given; then nothing changes.
         """
-        if self.mean is not None:
+        if self.given[0] is not None:
             raise ValueError(
                 f"{self.who}: expected adapt for a layer without mean and variance, received "
-                f"mean={checks.shown(self.mean)}. Make it without"
+                f"mean={checks.shown(self.given[0])}. Make it without"
             )
         single = isinstance(data, np.ndarray)
         if not single and (isinstance(data, (str, bytes, dict)) or not isinstance(data, Iterable)):
@@ -197,15 +225,18 @@ class Normalization(Layer):
         for key, values in found.items():
             self.state[key][...] = values
 
+    def in_use(self, name: str, shape: Shape) -> Array:
+        """Mean or variance, given or found, in a shape that stretches over x of that shape."""
+        kept = _kept(self.axis, shape, self.who)
+        given = vars(self)[name]
+        values = np.broadcast_to(
+            self.state[name] if given is None else given, [shape[k] for k in kept]
+        )
+        return values.reshape([size if k in kept else 1 for k, size in enumerate(shape)])
+
     def mean_and_deviation(self, x: Array) -> tuple[Array, Array]:
         """Mean and deviation in a shape that stretches over x."""
-        kept = _kept(self.axis, x.shape, self.who)
-        found = (self.mean, self.variance)
-        if self.mean is None:
-            found = (self.state["mean"], self.state["variance"])
-        sizes = tuple(x.shape[k] for k in kept)
-        wide = [x.shape[k] if k in kept else 1 for k in range(x.ndim)]
-        mean, variance = (np.broadcast_to(one, sizes).reshape(wide) for one in found)
+        mean, variance = (self.in_use(name, x.shape) for name in ("mean", "variance"))
         deviation = np.maximum(np.sqrt(variance), MIN_DEVIATION)
         return mean.astype(x.dtype), deviation.astype(x.dtype)
 
@@ -228,12 +259,6 @@ def _fits(given: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
     return all(n in (1, size) for n, size in zip(given, behind))
 
 
-def _some_axes(value: Any, name: str, who: str) -> tuple[int, ...]:
-    if value is None:
-        raise TypeError(f"{who}: expected {name} to be an integer or several, received None")
-    return _axes(value, name, who)
-
-
 class UnitNormalization(Layer):
     """Each vector over its length.
 
@@ -241,16 +266,16 @@ class UnitNormalization(Layer):
         x, y   (N, ..., features)
 
     Forward
-        y = x / max(|x|, 1e-6),   |x| the root of the sum of squares along axis
+        y = x / max(|x|, 1e-12),   |x| the root of the sum of squares along axis
 
     Backward
-        dx = (dy - y * sum(dy * y)) / |x|,   or dy / 1e-6 where |x| is below that
+        dx = (dy - y * sum(dy * y)) / |x|,   or dy / 1e-12 where |x| is below that
 
     Why: y does not change where x grows along itself, so that part of dy goes nowhere.
 
     Parameters
     ----------
-    axis : int or sequence of int
+    axis : int or list of int
         Not the batch.
 
     Examples
@@ -260,29 +285,30 @@ class UnitNormalization(Layer):
     """
 
     built_when_made = True
-    axis = Setting(_some_axes)
+    axis: Any = Setting(axes_setting)
 
-    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
+    def __init__(self, axis: int | list[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        _kept(self.axis, input_shape, self.who)
+        axes_of(self.axis, input_shape, self.who)
         return tuple(input_shape)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = self._input(x)
-        largest = np.abs(x).max(axis=self.axis, keepdims=True)
+        axes = axes_of(self.axis, x.shape, self.who)
+        largest = np.abs(x).max(axis=axes, keepdims=True)
         unit = np.where(largest > 0, largest, 1)  # squares of large numbers would overflow
-        length = unit * np.sqrt(((x / unit) ** 2).sum(axis=self.axis, keepdims=True))
-        below = length < 1e-6
-        length = np.where(below, x.dtype.type(1e-6), length)
+        length = unit * np.sqrt(((x / unit) ** 2).sum(axis=axes, keepdims=True))
+        below = length < SHORTEST
+        length = np.where(below, x.dtype.type(SHORTEST), length)
         y = x / length
-        self._cache = y, length, below
+        self._cache = y, length, below, axes
         return y
 
     def backward(self, dy: Array) -> Array:
-        dy, (y, length, below) = self._recall(dy)
-        along = (dy * y).sum(axis=self.axis, keepdims=True)
+        dy, (y, length, below, axes) = self._recall(dy)
+        along = (dy * y).sum(axis=axes, keepdims=True)
         dx: Array = (dy - np.where(below, 0, y * along)) / length
         return dx

@@ -185,8 +185,8 @@ def normalized(case: Any, layer: Any, x: Any) -> Any:
     x = np.asarray(x)
     kept = sorted(axis % x.ndim for axis in layer.axis)
     sizes = tuple(x.shape[k] for k in kept)
-    given = (layer.mean, layer.variance)
-    if layer.mean is None:
+    given = tuple(layer.get_config()[key] for key in ("mean", "variance"))
+    if given[0] is None:
         given = (layer.state["mean"], layer.state["variance"])
     mean, variance = (np.broadcast_to(one, sizes) for one in given)
     y = np.zeros(x.shape)
@@ -216,12 +216,12 @@ def some_normalizing(draw: Draw) -> tuple[dict[str, Any], Shape]:
 
 def unit(case: Any, layer: Any, x: Any) -> Any:
     x = np.asarray(x)
-    over = tuple(axis % x.ndim for axis in layer.axis)
+    over = tuple(axis % x.ndim for axis in np.atleast_1d(layer.axis).tolist())
     y = np.zeros(x.shape)
     for index in np.ndindex(*(1 if k in over else n for k, n in enumerate(x.shape))):
         at = tuple(slice(None) if k in over else i for k, i in enumerate(index))
         length = math.sqrt(math.fsum(v * v for v in x[at].ravel().tolist()))
-        y[at] = x[at] / max(length, 1e-6)
+        y[at] = x[at] / max(length, 1e-12)
     return y
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, kernels
-from minicnn.layers.base import Array, Layer, Shape, image_shape
+from minicnn.layers.base import Array, Shape, image_shape
 from minicnn.layers.randomness import RandomLayer
+from minicnn.layers.resizing import TakesOneImage
 
 
-class ActingAlone(Layer):
+class ActingAlone(TakesOneImage):
     """Base of the layers that act when they are called by themselves, as Keras's do."""
 
     def __call__(self, x: Any, training: bool = True) -> Array:
@@ -20,10 +21,6 @@ class ActingAlone(Layer):
 
         In a model they act in training alone.
         """
-        x = checks.numeric(x, "x", self.who)
-        if x.ndim == 3:
-            y: Array = super().__call__(x[None], training)[0]
-            return y
         return super().__call__(x, training)
 
 
