@@ -10,6 +10,7 @@ import pytest
 from cases.layers import LAYERS
 from cases.optimizers import OPTIMIZERS
 
+import minicnn
 from minicnn import (
     Sequential,
     constraints,
@@ -40,7 +41,7 @@ from minicnn.layers import (
 from minicnn.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
 from minicnn.metrics import BinaryAccuracy
 from minicnn.optimizers import SGD, Adam, RMSprop, schedules
-from minicnn.settings import Setting, arguments
+from minicnn.settings import Setting, arguments, ignored
 
 # how each public class is made, with settings that are not the defaults
 MADE = {
@@ -222,8 +223,17 @@ def test_a_config_goes_through_json_and_makes_an_equal_object(kind):
 def test_a_config_holds_the_constructor_s_arguments(kind):
     config = MADE[kind]().get_config()
     assert set(config) <= set(arguments(kind))
-    without = {"activity_regularizer"} if kind is layers.ActivityRegularization else set()
-    assert set(arguments(kind)) - set(config) <= {"input_shape", *without}
+    # there only if it is set, as in Keras, and what only Keras has
+    without = {"input_shape", "activity_regularizer", *ignored(kind)}
+    assert set(arguments(kind)) - set(config) <= without
+
+
+def test_a_penalty_on_outputs_is_in_the_config_of_convolutions_and_where_there_is_one():
+    assert layers.Conv2D(3, 2).get_config()["activity_regularizer"] is None
+    for layer in (layers.ReLU(), layers.Dense(3)):
+        assert "activity_regularizer" not in layer.get_config()
+    penalty = layers.ReLU(activity_regularizer="l2").get_config()["activity_regularizer"]
+    assert penalty == {"class_name": "L2", "config": {"l2": 0.01}}
 
 
 @kinds
@@ -235,6 +245,7 @@ def test_repr_names_the_class(kind):
 
 
 def test_repr_is_a_call():
+    minicnn.backend.clear_session()  # the names of optimizers are counted
     assert repr(Adam()) == (
         "Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False, "
         "name='adam')"

@@ -179,6 +179,8 @@ class Layer(Replicable, Configured, HasWeights):
             common["input_shape"] = list(self.declared_shape)
         known = arguments(type(self))
         own = super().get_config()
+        if own.get("activity_regularizer", ...) is None:
+            del own["activity_regularizer"]  # as in Keras
         return {**{key: one for key, one in common.items() if key in known}, **own}
 
     @property

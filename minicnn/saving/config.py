@@ -48,8 +48,6 @@ def layer_to_keras(layer: Layer, dtype: str, input_shape: Any = None) -> dict[st
         ours["dtype"] = None
     config["dtype"] = policy(config.get("dtype") or dtype)
     explicit = inspect.signature(kind.__init__).parameters
-    if config.get("activity_regularizer", ...) is None and "activity_regularizer" not in explicit:
-        del config["activity_regularizer"]
     name = name_or_description(layer) if kind in ONLY_ACTIVATIONS else None  # type: ignore[arg-type]
     if isinstance(name, str):
         common = {key: config[key] for key in ("name", "trainable", "dtype")}

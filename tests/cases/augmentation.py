@@ -92,8 +92,10 @@ def place_of(layer: Any, x: Any) -> Any:
             )
 
         return [turned(2 * math.pi * u) for (u,) in drawn(layer, len(x), 1, layer.factor)]
-    rows = [u for u, _ in drawn(layer, len(x), 2, layer.height_factor)]
-    columns = [v for _, v in drawn(layer, len(x), 2, layer.width_factor or layer.height_factor)]
+    given = layer.height_factor, layer.width_factor
+    height, width = (f if isinstance(f, (tuple, type(None))) else (-f, f) for f in given)
+    rows = [u for u, _ in drawn(layer, len(x), 2, tuple(sorted(height)))]
+    columns = [v for _, v in drawn(layer, len(x), 2, tuple(sorted(width or height)))]
     if isinstance(layer, RandomZoom):
         columns = rows if layer.width_factor is None else columns
         return [

@@ -106,7 +106,7 @@ def name_or_description(layer: ActivationLayer) -> Any:
     for name, kind in KNOWN.items():
         if type(layer) is kind:
             usual, config = _by_name(name).get_config(), layer.get_config()
-            if all(usual[key] == config[key] for key in config if key not in own):
+            if all(usual.get(key) == config[key] for key in config if key not in own):
                 return name
     return described(layer)
 

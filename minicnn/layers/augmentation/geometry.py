@@ -40,8 +40,14 @@ _share = partial(interval, low=-1, high=1)
 _zoom = partial(interval, low=-1, high=1, open_low=True)
 
 
-def _zoom_or_none(value: Any, name: str, who: str) -> tuple[float, float] | None:
-    return None if value is None else _zoom(value, name, who)
+def _given(check: Any, value: Any, name: str, who: str) -> Any:
+    """What was given for an interval, checked: Keras's configs of some layers hold that."""
+    check(value, name, who)
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _zoom_or_none(value: Any, name: str, who: str) -> Any:
+    return None if value is None else _given(_zoom, value, name, who)
 
 
 class RandomFlip(AugmentationLayer):
@@ -110,6 +116,19 @@ class AffineLayer(AugmentationLayer):
     )
     fill_value = Setting(checks.real)
 
+    def __init__(
+        self,
+        fill_mode: str,
+        interpolation: str,
+        seed: int | None,
+        fill_value: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed=seed, **kwargs)
+        self.fill_mode = fill_mode
+        self.interpolation = interpolation
+        self.fill_value = fill_value
+
     @abstractmethod
     def _matrices(self, n: int, H: int, W: int) -> Array:
         """For n images of H x W pixels (n, 6): a0, a1, a2, b0, b1, b2 of each, float64."""
@@ -166,8 +185,8 @@ class RandomTranslation(AffineLayer):
     array([0., 1., 2.])
     """
 
-    height_factor = Setting(_share)
-    width_factor = Setting(_share)
+    height_factor = Setting(partial(_given, _share))
+    width_factor = Setting(partial(_given, _share))
 
     def __init__(
         self,
@@ -179,19 +198,16 @@ class RandomTranslation(AffineLayer):
         fill_value: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(fill_mode, interpolation, seed, fill_value, **kwargs)
         self.height_factor = height_factor
         self.width_factor = width_factor
-        self.fill_mode = fill_mode
-        self.interpolation = interpolation
-        self.fill_value = fill_value
 
     def _matrices(self, n: int, H: int, W: int) -> Array:
         u = self._uniform(n, 2)
         M = np.zeros((n, 6))
         M[:, 0] = M[:, 4] = 1
-        M[:, 2] = -W * between(u[:, 1], self.width_factor)
-        M[:, 5] = -H * between(u[:, 0], self.height_factor)
+        M[:, 2] = -W * between(u[:, 1], _share(self.width_factor, "width_factor", self.who))
+        M[:, 5] = -H * between(u[:, 0], _share(self.height_factor, "height_factor", self.who))
         return M
 
 
@@ -242,11 +258,8 @@ class RandomRotation(AffineLayer):
         fill_value: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(fill_mode, interpolation, seed, fill_value, **kwargs)
         self.factor = factor
-        self.fill_mode = fill_mode
-        self.interpolation = interpolation
-        self.fill_value = fill_value
 
     def _matrices(self, n: int, H: int, W: int) -> Array:
         angle = 2 * np.pi * between(self._uniform(n, 1)[:, 0], self.factor)
@@ -294,7 +307,7 @@ class RandomZoom(AffineLayer):
            [6. , 6.5, 7. ]])
     """
 
-    height_factor = Setting(_zoom)
+    height_factor = Setting(partial(_given, _zoom))
     width_factor = Setting(_zoom_or_none)
 
     def __init__(
@@ -307,16 +320,14 @@ class RandomZoom(AffineLayer):
         fill_value: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(fill_mode, interpolation, seed, fill_value, **kwargs)
         self.height_factor = height_factor
         self.width_factor = width_factor
-        self.fill_mode = fill_mode
-        self.interpolation = interpolation
-        self.fill_value = fill_value
 
     def _matrices(self, n: int, H: int, W: int) -> Array:
         draws = self._uniform(n, 2)
-        u = between(draws[:, 0], self.height_factor)
-        v = u if self.width_factor is None else between(draws[:, 1], self.width_factor)
+        u = v = between(draws[:, 0], _zoom(self.height_factor, "height_factor", self.who))
+        if self.width_factor is not None:
+            v = between(draws[:, 1], _zoom(self.width_factor, "width_factor", self.who))
         zero = np.zeros(n)
         return np.stack([1 + v, zero, -v * (W - 1) / 2, zero, 1 + u, -u * (H - 1) / 2], axis=1)
