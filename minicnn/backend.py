@@ -74,9 +74,9 @@ def clear_session(free_memory: bool = True) -> None:
 
 
 def get_value(x: Any) -> Any:
-    """The numbers of a weight as a new array; a plain number as it is."""
+    """The numbers of a weight as a new array; a number, such as `learning_rate`, as it is."""
     if isinstance(x, (int, float)):
-        return x
+        return float(x) if isinstance(x, float) else x
     return np.array(checks.numeric(x, "x", "get_value"))
 
 

@@ -15,6 +15,7 @@ from minicnn.console import say
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.layers.base import Layer
 from minicnn.layers.regularization import OutputPenalty
+from minicnn.outputs import Output
 from minicnn.progress import checked_verbose
 from minicnn.savable import Savable
 from minicnn.saving.files import (
@@ -23,6 +24,7 @@ from minicnn.saving.files import (
     model_from_json,
     save_model,
 )
+from minicnn.symbolic import NO_GRAPH, Symbolic
 from minicnn.training import loop
 from minicnn.training.feeds import ArrayFeed, Feed
 from minicnn.training.finite import expect_finite
@@ -145,7 +147,8 @@ class Sequential(Savable):
             )
         expand_nested = checks.boolean(expand_nested, "expand_nested", "summary")
         show_trainable = checks.boolean(show_trainable, "show_trainable", "summary")
-        rows = summary.rows(self, self._input_shape, expand_nested, show_trainable)
+        shape = self.input_shape if self.built else None
+        rows = summary.rows(self, shape, expand_nested, show_trainable)
         optimizer = 0
         if self.compiled and self.optimizer.iterations:
             # + 2 as Keras counts: the number of steps and the learning rate
@@ -187,8 +190,13 @@ class Sequential(Savable):
         self.store.collect_gradients()
         return dy
 
-    def __call__(self, x: Any, training: bool = False) -> Array:
-        """Output for one batch x, as `forward`, after the checks that `predict` makes."""
+    def __call__(self, x: Any, training: bool = False) -> Output:
+        """Output for one batch x, as `forward`, after the checks that `predict` makes.
+
+        It is an array that has `numpy()`, too.
+        """
+        if isinstance(x, Symbolic):
+            raise TypeError(f"{self.who}: expected x to be an array, received {x!r}. {NO_GRAPH}")
         training = checks.boolean(training, "training", "Sequential()")
         data = self.checked_data(x, "Sequential()")
         self.build_for(data)
@@ -196,7 +204,7 @@ class Sequential(Savable):
         with single_threaded_blas(), np.errstate(all="ignore"):  # what overflows is found below
             y = self.forward(batch.all_inputs(self.input_shape[1:]), training)
         expect_finite(self, batch, y, "Sequential()")
-        return y
+        return y.view(Output)
 
     # -- training ---------------------------------------------------------------------------------
 

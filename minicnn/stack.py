@@ -28,6 +28,7 @@ from minicnn.layers.input import InputLayer
 from minicnn.layers.names import unique_name
 from minicnn.parameters import FlatParameters
 from minicnn.settings import HasSettings, Setting
+from minicnn.symbolic import KerasTensor
 from minicnn.weights import HasWeights, Weight
 
 Array = NDArray[Any]
@@ -155,14 +156,50 @@ class Stack(HasSettings, HasWeights):
         """Shape of a batch that goes in, (None, ...); AttributeError before it is built."""
         if self._input_shape is None:
             raise AttributeError(f"{self.who}: input_shape is not known yet. {HOW_TO_BUILD}")
-        return self._input_shape
+        return (self._batch_size(), *self._input_shape[1:])
 
     @property
     def output_shape(self) -> Shape:
         """Shape of a batch that comes out, (None, ...); AttributeError before it is built."""
         if not self._output_shapes:
             raise AttributeError(f"{self.who}: output_shape is not known yet. {HOW_TO_BUILD}")
-        return self._output_shapes[-1]
+        return (self._batch_size(), *self._output_shapes[-1][1:])
+
+    def _batch_size(self) -> int | None:
+        """What `Input` says of the batch axis; batches may have any size."""
+        return None if self._input is None else self._input.batch_size
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """Shape and float type of a batch that goes in, as the one entry of a list.
+
+        AttributeError before the model is built. There are no numbers, and no graph, in it.
+        """
+        name = self._items[0].name if self._input is None and self._items else "input_layer"
+        name = name if self._input is None else self._input.name
+        return [KerasTensor(self.input_shape, self.dtype, name)]
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The same of a batch that comes out."""
+        return [KerasTensor(self.output_shape, self.dtype, self._items[-1].name)]
+
+    @property
+    def input(self) -> KerasTensor:
+        """The one of `inputs`."""
+        return self.inputs[0]
+
+    @property
+    def output(self) -> KerasTensor:
+        """The one of `outputs`."""
+        return self.outputs[0]
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the outputs for a batch of `input_shape`, batch axis first.
+
+        Raises TypeError or ValueError if a layer cannot take what it would get.
+        """
+        return self.shapes(self._checked_shape(input_shape))[-1]
 
     @property
     def sample_shape(self) -> Shape | None:
@@ -245,6 +282,7 @@ class Stack(HasSettings, HasWeights):
             self._items, self._leaves = [*self._items, *items], [*self._leaves, *leaves]
             self._store.extend(leaves)
             self._output_shapes = [*self._output_shapes, *shapes[1:]]
+            self._note_inputs(leaves, shapes)
             if self._trainable_parts is not None:
                 self._trainable_parts = [*self._trainable_parts, *self._store.parts(leaves)]
             self._resized()
@@ -316,8 +354,13 @@ class Stack(HasSettings, HasWeights):
                     self._trainable_parts = self._store.parts(leaves)
                 self._resized()
             self._input_shape, self._output_shapes = input_shape, shapes[1:]
+            self._note_inputs(leaves, shapes)
             self._kept = {}
             self.built = True
+
+    def _note_inputs(self, leaves: list[Layer], shapes: list[Shape]) -> None:
+        for leaf, shape in zip(leaves, shapes):
+            leaf.note_input((self._batch_size(), *shape[1:]))
 
     def _checked_shape(self, input_shape: Any) -> Shape:
         if not isinstance(input_shape, (list, tuple)) or not input_shape:

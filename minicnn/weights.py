@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from minicnn import checks
@@ -13,11 +14,18 @@ from minicnn import checks
 Array = NDArray[Any]
 
 KERAS_NAMES = {"W": "kernel", "b": "bias"}  # the others have the same name there
+OF_LAYERS = (  # that a layer may have once it is built
+    *("kernel", "bias", "depthwise_kernel", "pointwise_kernel"),
+    *("gamma", "beta", "scale", "moving_mean", "moving_variance", "alpha"),
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Weight:
+class Weight(NDArrayOperatorsMixin):
     """One array of a layer: a parameter, or a running statistic.
+
+    Arithmetic, comparisons, indices and NumPy's functions work on the numbers and give plain
+    arrays.
 
     Attributes
     ----------
@@ -39,8 +47,16 @@ class Weight:
     value: Array
     trainable: bool
 
+    __hash__ = object.__hash__  # which the mixin's == took away
+
     def __repr__(self) -> str:
         return f"<Weight path={self.path}, shape={self.shape}>"
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.value[index]
+
+    def __len__(self) -> int:
+        return len(self.value)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,12 +66,20 @@ class Weight:
     def dtype(self) -> np.dtype[Any]:
         return self.value.dtype
 
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
     def numpy(self) -> Array:
         """A copy of the numbers."""
         return self.value.copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.value, dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        plain = [one.value if isinstance(one, Weight) else one for one in inputs]
+        return getattr(ufunc, method)(*plain, **kwargs)
 
     def assign(self, value: Any) -> None:
         """Copy `value` in. Raises TypeError or ValueError unless type, shape and numbers fit."""
@@ -84,3 +108,18 @@ class HasWeights:
     def non_trainable_weights(self) -> list[Weight]:
         """The others: running statistics, and everything in frozen layers."""
         return [weight for weight in self.weights if not weight.trainable]
+
+    @property
+    def variables(self) -> list[Weight]:
+        """`weights`, by Keras's other name."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Weight]:
+        """`trainable_weights`, by Keras's other name."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Weight]:
+        """`non_trainable_weights`, by Keras's other name."""
+        return self.non_trainable_weights

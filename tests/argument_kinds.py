@@ -419,6 +419,9 @@ KINDS: dict[str, Kind] = {
     "filters": SIZE,
     "groups": SIZE,
     "input_shape": SHAPE,
+    "input_dim": SIZE.or_(is_none),
+    "batch_shape": NOTHING_ELSE,  # beside shape
+    "layers.input.Input*.batch_size": SIZE.or_(is_none),
     "kernel_initializer": INITIALIZER.named("initializer"),
     "keepdims": BOOLEAN,
     "kernel_size": PAIR,
@@ -817,6 +820,7 @@ KINDS: dict[str, Kind] = {
     "tuning.find_learning_rate.y": LABELS,
     "models.Sequential.backward.dy": PASSED_BACK,
     "stack.Stack.build.input_shape": BATCH_SHAPE,
+    "stack.Stack.compute_output_shape.input_shape": BATCH_SHAPE.named("input"),
     # files
     "clone_function": Kind(lambda value, right: callable(value), called_back=True),
     "compile": BOOLEAN,

@@ -456,6 +456,11 @@ def _building_a_model() -> Valid:
     return Valid(subject.build, {"input_shape": (None, 4)}, subject)
 
 
+def _model_shapes() -> Valid:
+    subject = model()
+    return Valid(subject.compute_output_shape, {"input_shape": (None, 4)}, subject)
+
+
 def _images() -> np.ndarray:
     return RNG(1).random((3, 4, 5))
 
@@ -492,6 +497,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "models.Sequential": lambda: Valid(Sequential, {"layers": [Dense(2)], "name": "model"}),
         "stack.Stack.add": _adding_a_layer,
         "stack.Stack.build": _building_a_model,
+        "stack.Stack.compute_output_shape": lambda: _model_shapes(),
         "models.Sequential.forward": of_model("forward"),
         "models.Sequential.backward": _model_backward,
         "models.Sequential.__call__": of_model("__call__"),
@@ -1068,6 +1074,7 @@ NOT_CALLED: dict[str, str] = {
     "callbacks.base.CallbackList": "of fit",
     "callbacks.base.checked": "the check itself",
     "config.float_dtype": "the check itself",
+    "symbolic.Symbolic.numpy": "is refused",
     "reports.class_labels": "the check itself",
     "datasets.idx.pieces": "of the readers of files",
     "preprocessing.iterators.*": "flow and flow_from_directory make them",

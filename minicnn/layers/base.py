@@ -23,7 +23,7 @@ kernels (K_h, K_w, C_in, C_out), dense kernels (in, units): Keras's layouts.
 from __future__ import annotations
 
 import inspect
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +47,11 @@ from minicnn.layers.shapes import (
     size_of,
 )
 from minicnn.layers.subclassing import checked_init, definer, watched_backward, watched_forward
+from minicnn.outputs import Output
 from minicnn.settings import Configured, Setting, arguments
 from minicnn.subclasses import of_the_user, refuse_vain_methods
-from minicnn.weights import KERAS_NAMES, HasWeights, Weight
+from minicnn.symbolic import NO_GRAPH, KerasTensor, Symbolic
+from minicnn.weights import KERAS_NAMES, OF_LAYERS, HasWeights, Weight
 
 Array = NDArray[Any]
 
@@ -101,6 +103,12 @@ class Layer(Replicable, Configured, HasWeights):
         True for the layers that are `built` from the start.
     settled : bool
         Whether `build` has been called for the settings that are `fixed`, which then stay.
+    kernel, bias, gamma, moving_mean and the like : Weight
+        The parameters and the state by Keras's names, once they are built; None for a bias that
+        the layer does without.
+    input, output : KerasTensor
+        Shape and float type of the batches that go in and come out, in the model that was built
+        last with the layer; no numbers.
     """
 
     name = Setting(checks.text, none=lambda layer: unique_name(type(layer).__name__))
@@ -127,6 +135,7 @@ class Layer(Replicable, Configured, HasWeights):
         name: str | None = None,
         dtype: Any = None,
         input_shape: Shape | None = None,
+        input_dim: int | None = None,
         trainable: bool = True,
         activity_regularizer: Any = None,
         **keras: Any,
@@ -134,6 +143,13 @@ class Layer(Replicable, Configured, HasWeights):
         self._refuse_unknown(keras)
         self.name = name
         self.trainable = trainable
+        if input_dim is not None:
+            if input_shape is not None:
+                raise ValueError(
+                    f"{self.who}: expected input_shape or input_dim, received both. Leave out "
+                    "input_dim"
+                )
+            input_shape = (checks.size(input_dim, "input_dim", self.who),)
         self.declared_shape = None if input_shape is None else sample_shape(input_shape, self.who)
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
@@ -148,6 +164,7 @@ class Layer(Replicable, Configured, HasWeights):
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}  # by table and key
         self._cache: Any = None
         self._y_shape: Shape | None = None
+        self._x_shape: Shape | None = None  # in the model that was built last
         self.activity_penalty: float | None = None  # penalty on y of the last call
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -163,7 +180,29 @@ class Layer(Replicable, Configured, HasWeights):
                 f"{self.who}: expected {name} to be a layer such as Tanh(), received "
                 f"{checks.shown(value)}. Names are for the constructor, Linear() changes nothing"
             )
+        if name not in held and _key_of(self, name) and not of_the_user(type(self)):
+            raise TypeError(
+                f"{self.who}: expected {name} to stay the array that the model computes with, "
+                f"received another. Copy the values in: layer.{name}.assign(values)"
+            )
         super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:  # which would let every name pass
+
+        def __getattr__(self, name: str) -> Any:
+            """The weight of that name of Keras's, `input` or `output`; attributes come first."""
+            if name in ("input", "output") and "_x_shape" in vars(self):
+                return self._symbol(name)
+            key = _key_of(self, name)
+            if key is not None:
+                return self.weights[[*self.params, *self.state].index(key)]
+            kind, message = type(self).__name__, ""
+            if not vars(self).get("built"):
+                if name in OF_LAYERS:
+                    message = ". It has one when it is built: call build(input_shape) or fit first"
+            elif f"{name}_initializer" in dir(type(self)):
+                return None  # such as the bias, with use_bias=False
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}{message}")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -209,6 +248,23 @@ class Layer(Replicable, Configured, HasWeights):
             f"{self.who}: expected dtype to stay {self._dtype}, received {checks.shown(value)}. "
             "Give dtype to the constructor of a new layer"
         )
+
+    def _symbol(self, name: str) -> KerasTensor:
+        """`input` or `output`."""
+        shape = self._x_shape
+        if shape is None:
+            raise AttributeError(
+                f"{self.who}: {name} is not known before the layer is in a model that is built. "
+                f"For an x of your choice: layer.compute_output_shape(x.shape)"
+            )
+        dtype = self._dtype or np.dtype(config.floatx())
+        if name == "output":
+            shape = self.output_shape(shape)
+        return KerasTensor(shape, dtype, self.name)
+
+    def note_input(self, shape: Shape) -> None:
+        """Remember the shape of the batches in the model that has just been built."""
+        self._x_shape = shape
 
     @property
     def settled(self) -> bool:  # type: ignore[override]
@@ -368,20 +424,30 @@ class Layer(Replicable, Configured, HasWeights):
 
     # -- what a user calls ------------------------------------------------------------------------
 
-    def __call__(self, x: Any, training: bool = False) -> Array:
-        """y for the batch x, as `forward`: Keras's way to use a layer on its own."""
+    def __call__(self, x: Any, training: bool = False) -> Output:
+        """y for the batch x, as `forward`: Keras's way to use a layer on its own.
+
+        y is an array that has `numpy()`, too.
+        """
         checked_init(self)
-        if isinstance(x, Layer):
+        if isinstance(x, (Layer, Symbolic)):
+            received = f"the layer {x.who}" if isinstance(x, Layer) else repr(x)
             raise TypeError(
-                f"{self.who}: expected x to be an array, received the layer {x.who}. There is no "
-                "functional API: put layers together as Sequential([Input(shape), Dense(10)])"
+                f"{self.who}: expected x to be an array, received {received}. {NO_GRAPH}"
             )
         y = self.forward(x, checks.boolean(training, "training", self.who))
         self.activity_penalty = None
         if self.activity_regularizer is not None:
             penalty = regularizers.penalty(self.activity_regularizer, y, self.who)
             self.activity_penalty = penalty / len(y)
-        return y
+        return y.view(Output)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of y for an x of `input_shape`, batch axis first: `output_shape`, by Keras's name.
+
+        Raises TypeError or ValueError if x cannot be of that shape.
+        """
+        return self.output_shape(input_shape)
 
     @property
     def losses(self) -> list[float]:
@@ -486,6 +552,14 @@ class Layer(Replicable, Configured, HasWeights):
 
         A layer that draws random numbers takes them from that place of its stream.
         """
+
+
+def _key_of(layer: Layer, name: str) -> str | None:
+    """The key in `params` or `state` of the array that Keras calls `name`."""
+    held = vars(layer)
+    tables = (held.get("params"), held.get("state"))
+    keys = [key for table in tables for key in table or () if isinstance(key, str)]
+    return next((key for key in keys if KERAS_NAMES.get(key, key) == name), None)
 
 
 def penalties(layers: list[Layer]) -> list[float]:

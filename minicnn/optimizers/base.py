@@ -258,7 +258,7 @@ class Optimizer(Copied, Configured):
         Raises ValueError if the optimizer has served a vector of another length.
         """
         self.check(w)
-        rate = self.learning_rate  # before the count: a schedule's step 0 is the first
+        rate = float(self.learning_rate)  # before the count: a schedule's step 0 is the first
         for slot in self.vector_names():
             if slot not in self.state:
                 self.state[slot] = self.first_vector(slot, w)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
+
 from minicnn import checks
 from minicnn.optimizers.schedules import KNOWN, LearningRateSchedule
 from minicnn.settings import ReadSetting, restored
@@ -37,6 +39,32 @@ def _takes_nothing(value: Any) -> bool:
     return True
 
 
+class LearningRate(float):
+    """The rate of an optimizer, as a number that Keras's scripts can also set.
+
+    Examples
+    --------
+    >>> from minicnn.optimizers import SGD
+    >>> sgd = SGD(0.5)
+    >>> sgd.learning_rate.assign(0.25)
+    >>> sgd.learning_rate, sgd.learning_rate / 2, sgd.learning_rate.numpy().dtype
+    (0.25, 0.125, dtype('float32'))
+    """
+
+    optimizer: Any
+
+    def assign(self, value: Any) -> None:
+        """Set the optimizer's learning rate. Raises as an assignment to `learning_rate`."""
+        self.optimizer.learning_rate = value
+
+    def numpy(self) -> np.float32:
+        """The number in Keras's float type."""
+        return np.float32(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return float, (float(self),)  # a copy is a number, without the optimizer
+
+
 class Rate(ReadSetting[Any]):
     """The setting `learning_rate`: reading it gives the number now, whatever it comes from."""
 
@@ -52,6 +80,12 @@ class Rate(ReadSetting[Any]):
         held = vars(thing)
         if held.get("_rate") is not None:  # of the step that is being taken
             return held["_rate"]
+        rate = LearningRate(self._now(thing))
+        rate.optimizer = thing
+        return rate
+
+    def _now(self, thing: Any) -> float:
+        held = vars(thing)
         given = held[self.name]
         if isinstance(given, float):
             return given

@@ -97,7 +97,7 @@ def sequential_config(model: Stack) -> dict[str, Any]:
                 "module": "keras.layers",
                 "class_name": "InputLayer",
                 "config": {
-                    "batch_shape": [None, *sample],
+                    "batch_shape": [None if given is None else given.batch_size, *sample],
                     "dtype": dtype,
                     "sparse": False,
                     "ragged": False,
@@ -202,7 +202,7 @@ def _input_of(description: Mapping[str, Any]) -> InputLayer:
     shape = config.pop("batch_shape", None)
     if shape is not None:
         checks.batch_shape(shape, "batch_shape", "InputLayer")
-        config["shape"] = shape[1:]
+        config["batch_size"], config["shape"] = shape[0], shape[1:]
     if config.get("dtype") not in ("float32", "float64"):
         config["dtype"] = None  # images may come as bytes; a model computes in floats
     if isinstance(config.get("shape"), list):

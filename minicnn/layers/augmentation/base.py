@@ -11,12 +11,13 @@ from minicnn import checks, kernels
 from minicnn.layers.base import Array, Shape, image_shape
 from minicnn.layers.randomness import RandomLayer
 from minicnn.layers.resizing import TakesOneImage
+from minicnn.outputs import Output
 
 
 class ActingAlone(TakesOneImage):
     """Base of the layers that act when they are called by themselves, as Keras's do."""
 
-    def __call__(self, x: Any, training: bool = True) -> Array:
+    def __call__(self, x: Any, training: bool = True) -> Output:
         """y for the batch (N, H, W, C) or the image (H, W, C), varied unless told not to.
 
         In a model they act in training alone.
