@@ -16,6 +16,7 @@ import numpy as np
 
 from minicnn import checks
 from minicnn.layers.base import Array, Layer, Shape, image_shape
+from minicnn.outputs import Output
 from minicnn.settings import Setting
 
 Cut = tuple[slice, slice]  # rows and columns of an image
@@ -117,14 +118,13 @@ class UpSampling2D(Layer):
 class TakesOneImage(Layer):
     """Base of the layers that, called by themselves, take one image (H, W, C) too, as in Keras."""
 
-    def __call__(self, x: Any, training: bool = False) -> Array:
+    def __call__(self, x: Any, training: bool = False) -> Output:
         """y for the batch (N, H, W, C) or the image (H, W, C)."""
         if isinstance(x, Layer):
             return super().__call__(x, training)  # says that there is no functional API
         x = checks.numeric(x, "x", self.who)
         if x.ndim == 3:
-            y: Array = super().__call__(x[None], training)[0]
-            return y
+            return super().__call__(x[None], training)[0].view(Output)
         return super().__call__(x, training)
 
 
