@@ -37,7 +37,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """`minicnn.plotting` and its like, imported when they are first asked for."""
-    if name in ("gradcheck", "interop", "plotting", "tuning"):
+    if name in ("gradcheck", "interop", "plotting", "preprocessing", "tuning"):
         return import_module(f"minicnn.{name}")
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
 
