@@ -293,8 +293,9 @@ class Compiled(Stack):
         process, thread = vars(self).get("_in_fit", (0, 0))
         return (process, thread) if process == os.getpid() else (0, 0)
 
-    def expect_at_rest(self, what: str) -> None:
-        if self._fitting() != (0, 0):
+    def expect_at_rest(self, what: str, *, but_for_hooks: bool = False) -> None:
+        here = (os.getpid(), threading.get_ident())
+        if self._fitting() not in ((0, 0), here if but_for_hooks else (0, 0)):
             raise ValueError(
                 f"{what}: expected {self.who} to be at rest, but it is being fitted. End fit "
                 "first: a callback sets model.stop_training = True"

@@ -442,8 +442,8 @@ class Stack(HasSettings, HasWeights):
         self._store.absorb()
         self._store.separate_states(self._leaves)
 
-    def expect_at_rest(self, what: str) -> None:
-        """Raise ValueError if the model is being trained."""
+    def expect_at_rest(self, what: str, *, but_for_hooks: bool = False) -> None:
+        """Raise ValueError if the model is being trained; `but_for_hooks` lets callbacks pass."""
 
     def expect_built(self, what: str) -> None:
         """Raise ValueError before the model is built; `what` needs it to be."""

@@ -281,7 +281,7 @@ def load_weights(model: Sequential, filepath: Any, skip_mismatch: bool = False) 
     """As `model.load_weights(filepath)`."""
     path = _existing(filepath, (*WEIGHTS, ".keras"), "load_weights")
     model.expect_built("load_weights")
-    model.expect_at_rest("load_weights")
+    model.expect_at_rest("load_weights", but_for_hooks=True)
     skip = checks.boolean(skip_mismatch, "skip_mismatch", "load_weights")
     model.gather()
     with named(path):

@@ -1,6 +1,7 @@
 """Errors in the middle of training: the model keeps its last whole step."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -43,6 +44,62 @@ def test_a_model_is_not_rebuilt_while_it_is_trained(name, meddle):
     twin.train_on_batch(ROWS[:32], LABELS[:32])
     assert rename(life_after(model), model) == rename(life_after(twin), twin)
     meddle(model)  # at rest again
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", False])
+@pytest.mark.parametrize("file", ["w.weights.h5", "w.npz"])
+def test_a_callback_loads_weights(file, jit_compile, tmp_path):
+    """As a range test of the learning rate does, or one that goes back to better weights."""
+
+    def made():
+        set_random_seed(5)
+        model = Sequential([BatchNormalization(input_shape=(4,)), Dense(3, activation="softmax")])
+        model.compile(SGD(0.125, 0.9), SPARSE, jit_compile=jit_compile)
+        model.fit(ROWS[:32], LABELS[:32], epochs=2, verbose=0, shuffle=False)
+        return model
+
+    model, twin = made(), made()
+    model.save_weights(tmp_path / file)
+
+    class GoesBack(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 0:
+                self.model.optimizer.learning_rate = 0.5
+            if batch == 1:
+                self.model.load_weights(tmp_path / file)
+
+    model.fit(ROWS, LABELS, batch_size=16, shuffle=False, callbacks=[GoesBack()], verbose=0)
+    if file == "w.npz":  # which has no optimizer's
+        weights = twin.get_weights()
+        twin.fit(ROWS[:16], LABELS[:16], batch_size=16, shuffle=False, verbose=0)
+        twin.optimizer.learning_rate = 0.5
+        twin.fit(ROWS[16:32], LABELS[16:32], batch_size=16, shuffle=False, verbose=0)
+        twin.set_weights(weights)
+    twin.fit(ROWS[32:], LABELS[32:], batch_size=16, shuffle=False, verbose=0)
+    life, other = life_after(model), life_after(twin)
+    assert rename(life, model) == rename(other, twin)
+
+
+def test_another_thread_loads_no_weights_while_a_model_is_trained(tmp_path):
+    model = with_fault((), "forward")
+    model.save_weights(tmp_path / "w.weights.h5")
+    errors = []
+
+    def load():
+        try:
+            model.load_weights(tmp_path / "w.weights.h5")
+        except ValueError as error:
+            errors.append(str(error))
+
+    class InAThread(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            thread = threading.Thread(target=load)
+            thread.start()
+            thread.join()
+
+    model.fit(ROWS, LABELS, callbacks=[InAThread()], verbose=0)
+    assert len(errors) == 2
+    assert all("load_weights: expected" in one and "to be at rest" in one for one in errors)
 
 
 def test_a_copy_made_while_a_model_is_trained_is_at_rest():
