@@ -923,6 +923,7 @@ def _of_callbacks() -> dict[str, Callable[[], Valid]]:
             "backup_dir": "run", "save_freq": 5,
             "double_checkpoint": True, "delete_checkpoint": False,
         },
+        callbacks.TensorBoard: {"log_dir": "logs", "update_freq": 10},
         callbacks.CSVLogger: {"filename": "log.csv", "separator": ";", "append": True},
         callbacks.EarlyStopping: {
             **watching, "min_delta": 0.1, "patience": 2, "baseline": 0.5,

@@ -6,6 +6,7 @@ from minicnn.callbacks.history import History
 from minicnn.callbacks.logs import CSVLogger, LambdaCallback
 from minicnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from minicnn.callbacks.stopping import EarlyStopping, TerminateOnNaN
+from minicnn.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -19,6 +20,7 @@ __all__ = [
     "ModelCheckpoint",
     "ReduceLROnPlateau",
     "RunCallback",
+    "TensorBoard",
     "TerminateOnNaN",
     "checked",
 ]
