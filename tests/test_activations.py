@@ -459,3 +459,9 @@ def test_prelu_is_named_as_in_keras():
 def test_every_name_has_a_case_and_a_function():
     assert set(KNOWN.values()) <= set(ACTIVATION_CASES)
     assert {*KNOWN, *NEEDS_ARGUMENTS} == set(activations.__all__) - {"Function", "get"}
+
+
+def test_the_slopes_of_hard_silu_at_infinity_are_its_limits():
+    layer = layers.HardSiLU()
+    layer.forward(np.array([[-np.inf, np.inf]]))
+    np.testing.assert_array_equal(layer.backward(np.ones((1, 2))), [[0, 1]])

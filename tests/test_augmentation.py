@@ -453,3 +453,14 @@ def test_a_number_stands_for_both_signs_and_a_pair_is_sorted():
     assert RandomRotation([0.3, -0.1]).factor == (-0.1, 0.3)
     layer: Layer = RandomRotation.from_config(RandomRotation([0.3, -0.1], seed=4).get_config())
     assert (layer.factor, layer.seed) == ((-0.1, 0.3), 4)
+
+
+def test_factors_of_translation_and_zoom_stay_as_they_were_given():
+    for kind in (RandomTranslation, RandomZoom):
+        layer = kind(0.25, (0.5, -0.125), seed=1)
+        assert (layer.height_factor, layer.width_factor) == (0.25, (0.5, -0.125))
+        config = layer.get_config()
+        assert (config["height_factor"], config["width_factor"]) == (0.25, [0.5, -0.125])
+        x = np.random.default_rng(3).random((4, 5, 6, 2))
+        sorted_one = kind((-0.25, 0.25), (-0.125, 0.5), seed=1)
+        np.testing.assert_array_equal(layer(x), sorted_one(x))
