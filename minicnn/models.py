@@ -13,6 +13,7 @@ from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
 from minicnn.console import say
 from minicnn.engine.blas import single_threaded_blas
+from minicnn.keras2 import Keras2Methods
 from minicnn.layers.base import Layer
 from minicnn.layers.regularization import OutputPenalty
 from minicnn.outputs import Output
@@ -38,6 +39,15 @@ __all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_m
 _WORKERS = "Give it to PyDataset: super().__init__(workers=..., max_queue_size=...)"
 MOVED = dict.fromkeys(("workers", "use_multiprocessing", "max_queue_size"), _WORKERS)
 
+# what fit took in Keras 1
+RENAMED = {
+    "nb_epoch": "Write epochs",
+    "nb_val_samples": "Write validation_steps, which counts batches",
+    "nb_worker": _WORKERS,
+    "samples_per_epoch": "Write steps_per_epoch, which counts batches",
+    "show_accuracy": 'Write metrics=["accuracy"] in compile',
+}
+
 _LAYER = "Put what it computes into a layer: subclass minicnn.layers.Layer"
 _LOSS = "Put what it computes into a loss: subclass minicnn.losses.Loss"
 _HOOK = "Do what it does in a callback, or write the loop yourself around train_on_batch"
@@ -57,7 +67,7 @@ OVERRIDDEN = {
 }
 
 
-class Sequential(Savable):
+class Sequential(Keras2Methods, Savable):
     """A stack of layers, each taking what the one before it gives.
 
     Parameters
@@ -291,7 +301,7 @@ class Sequential(Savable):
             an error in a batch or of what gives it. Callbacks see that loss first; if one sets
             `stop_training`, fit ends without an error.
         """
-        checks.expect_defaults(keras, {}, "fit()", MOVED)
+        checks.expect_defaults(keras, {}, "fit()", {**MOVED, **RENAMED})
         self.expect_compiled("fit")
         sizes = Sizes.checked("fit", batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         validation_sizes = Sizes.checked(

@@ -649,6 +649,8 @@ KINDS: dict[str, Kind] = {
     "gradient_accumulation_steps": integers(2).or_(is_none),
     "initial_accumulator_value": reals(0),
     "from_logits": BOOLEAN,
+    "decay": reals(0),
+    "lr": NOTHING_ELSE.or_(is_none),  # beside learning_rate
     "learning_rate": reals(0).or_(
         lambda value: (
             callable(value) or isinstance(value, optimizers.schedules.LearningRateSchedule)

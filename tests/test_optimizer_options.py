@@ -467,9 +467,7 @@ def test_setting_a_rate_beside_a_schedule_is_keras_s_error():
     for wrong in (-1.0, math.nan):
         with pytest.raises(ValueError, match="the value of the function given as learning_rate"):
             SGD(lambda wrong=wrong: wrong).update(np.ones(1), np.ones(1))
-    for old in ("lr", "decay"):
-        with pytest.raises(TypeError, match="schedules" if old == "decay" else "learning_rate"):
-            SGD(**{old: 0.1})
+    assert SGD(lr=0.1).learning_rate == SGD(0.1, decay=0.5).learning_rate == 0.1
 
 
 def test_configs_and_copies_keep_schedules_and_options():

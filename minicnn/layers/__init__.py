@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from minicnn.layers.activations import (
     CELU,
     ELU,
@@ -70,6 +72,10 @@ from minicnn.layers.rescaling import Rescaling
 from minicnn.layers.reshaping import Identity, Permute, RepeatVector, Reshape
 from minicnn.layers.resizing import CenterCrop, Resizing, UpSampling2D
 from minicnn.layers.standardize import Normalization, UnitNormalization
+
+# Keras 2's modules that are this one: `from minicnn.layers.convolutional import Conv2D`
+for _name in ("advanced_activations", "convolutional", "core", "normalization"):
+    sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
 
 # Keras's other names for the same classes
 Convolution2D = Conv2D

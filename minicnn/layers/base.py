@@ -114,6 +114,21 @@ class Layer(Replicable, Configured, HasWeights):
     name = Setting(checks.text, none=lambda layer: unique_name(type(layer).__name__))
     activity_regularizer = Setting(regularizers.setting)
     ignored = {"autocast": (True,)}
+    instead = {  # of Keras 1 and 2's arguments
+        "batch_input_shape": "Write input_shape, without the batch axis",
+        "border_mode": "Write padding",
+        "dim_ordering": "Leave it out: images are (N, H, W, C)",
+        "init": "Write kernel_initializer",
+        "nb_col": "Write kernel_size=(rows, columns)",
+        "nb_filter": "Write filters",
+        "nb_row": "Write kernel_size=(rows, columns)",
+        "output_dim": "Write units",
+        "subsample": "Write strides",
+        "W_constraint": "Write kernel_constraint",
+        "W_regularizer": "Write kernel_regularizer",
+        "b_constraint": "Write bias_constraint",
+        "b_regularizer": "Write bias_regularizer",
+    }
     _trainable: bool
     mixes_samples = False
     built_when_made = False

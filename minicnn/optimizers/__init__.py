@@ -5,6 +5,7 @@ optimizer = Adam(learning_rate=CosineDecay(0.001, 1000), clipnorm=1.0)
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from minicnn import checks
@@ -44,6 +45,11 @@ def get(identifier: Any, who: str = "optimizers") -> Optimizer:
         return restored(identifier, KNOWN.values(), "optimizer", who)
     return checks.lookup(identifier, KNOWN, "optimizer", who)()
 
+
+# Keras's modules that are this one: `from minicnn.optimizers.legacy import SGD`
+legacy = sys.modules[__name__]
+for _name in ("adam_v2", "gradient_descent_v2", "legacy", "rmsprop_v2"):
+    sys.modules[f"{__name__}.{_name}"] = legacy
 
 __all__ = [
     "SGD",

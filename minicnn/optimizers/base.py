@@ -19,7 +19,7 @@ from minicnn import checks
 from minicnn.copies import Copied
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.rate import Rate
-from minicnn.settings import Configured, Setting
+from minicnn.settings import Configured, Setting, arguments
 from minicnn.subclasses import refuse_vain_methods
 from minicnn.weights import Weight
 
@@ -44,6 +44,7 @@ NOTHING = {  # the settings below where they ask for nothing: `repr` leaves them
     "ema_momentum": 0.99,
     "ema_overwrite_frequency": None,
     "gradient_accumulation_steps": None,
+    "decay": 0.0,
 }
 
 
@@ -106,11 +107,17 @@ class Optimizer(Copied, Configured):
         Makes the mean w after every so many steps, too.
     gradient_accumulation_steps : int >= 2, optional
         Sum up so many gradients, then take one step along their mean.
+    decay : float >= 0
+        Keras 2's: the rate of step t, from 0 on, is learning_rate / (1 + decay * t). New code takes
+        one of `minicnn.optimizers.schedules`.
+    lr : float, optional
+        `learning_rate`, by Keras 2's name.
 
     Attributes
     ----------
-    learning_rate : float
-        The rate now, also where a schedule gives it. May be set between steps.
+    learning_rate, lr : float
+        The rate now, also where a schedule gives it. May be set between steps. As in Keras 2, it is
+        the one that `decay` starts from.
     iterations : int
         Steps taken.
     waiting : int
@@ -131,17 +138,13 @@ class Optimizer(Copied, Configured):
     use_ema = Setting(checks.boolean)
     ema_momentum = Setting(partial(checks.real, low=0, high=1))
     ema_overwrite_frequency = Setting(partial(_every, minimum=1))
+    decay = Setting(partial(checks.real, low=0))
     gradient_accumulation_steps = Setting(partial(_every, minimum=2))
     name = Setting(checks.text, none=lambda optimizer: unique_name(type(optimizer).__name__))
     iterations = Setting(partial(checks.integer, minimum=0, maximum=2**62))
     waiting = Setting(partial(checks.integer, minimum=0, maximum=2**62))
     state = Setting(_slots)
     ignored = {"loss_scale_factor": (None,)}
-    instead = {  # of what Keras's optimizers once took
-        "lr": "Write learning_rate",
-        "decay": "Write learning_rate=InverseTimeDecay(0.01, decay_steps=1, decay_rate=decay), or "
-        "another of minicnn.optimizers.schedules",
-    }
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -159,15 +162,22 @@ class Optimizer(Copied, Configured):
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
         gradient_accumulation_steps: int | None = None,
+        decay: float = 0.0,
+        lr: Any = None,
         name: str | None = None,
         **keras: Any,
     ) -> None:
         self._refuse_unknown(keras)
+        if lr is not None and learning_rate != arguments(type(self))["learning_rate"].default:
+            raise ValueError(
+                f"{type(self).__name__}: expected learning_rate or lr, received both. Leave out lr"
+            )
         self._rate: float | None = None  # of the step that is being taken
         self._due = True  # whether it moves w: not while gradients are summed up
         self._moving: list[Array] = []  # the slots of the step
         self.excluded: tuple[list[str], str] = [], ""  # paths, and a pattern of names
-        self.learning_rate = learning_rate
+        self.learning_rate = learning_rate if lr is None else lr
+        self.decay = decay
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
         self.clipvalue = clipvalue
@@ -185,6 +195,20 @@ class Optimizer(Copied, Configured):
     def __repr__(self) -> str:
         shown = {name: getattr(self, name, given) for name, given in NOTHING.items()}
         return self._written(without=[name for name, one in shown.items() if one == NOTHING[name]])
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings; `decay`, which Keras's configs lack, only where there is one."""
+        config = super().get_config()
+        return config if self.decay else {k: v for k, v in config.items() if k != "decay"}
+
+    @property
+    def lr(self) -> float:
+        """`learning_rate`, by Keras 2's name."""
+        return self.learning_rate
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        self.learning_rate = value
 
     # -- a step -----------------------------------------------------------------------------------
 
@@ -259,6 +283,8 @@ class Optimizer(Copied, Configured):
         """
         self.check(w)
         rate = float(self.learning_rate)  # before the count: a schedule's step 0 is the first
+        if self.decay:
+            rate /= 1 + self.decay * self.iterations
         for slot in self.vector_names():
             if slot not in self.state:
                 self.state[slot] = self.first_vector(slot, w)

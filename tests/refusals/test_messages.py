@@ -32,8 +32,8 @@ from refusals.helpers import SPARSE, NoAnswer, X, Y, trained
 def test_a_misspelt_argument_is_named():
     with pytest.raises(TypeError, match="'activaton'"):
         Dense(2, activaton="relu")
-    with pytest.raises(TypeError, match="'lr'"):
-        SGD(lr=0.1)
+    with pytest.raises(TypeError, match="'momemtum'"):
+        SGD(momemtum=0.1)
     with pytest.raises(TypeError, match="'epoch'"):
         trained().fit(X, Y, epoch=3)
 
