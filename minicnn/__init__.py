@@ -30,20 +30,21 @@ from minicnn import (
 from minicnn.config import show_config
 from minicnn.engine.threads import get_num_threads, set_num_threads
 from minicnn.layers import Input
-from minicnn.models import Sequential
+from minicnn.models import Model, Sequential
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     """`minicnn.plotting` and its like, imported when they are first asked for."""
-    if name in ("gradcheck", "interop", "plotting", "preprocessing", "tuning"):
+    if name in ("applications", "gradcheck", "interop", "plotting", "preprocessing", "tuning"):
         return import_module(f"minicnn.{name}")
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
 
 
 __all__ = [
     "Input",
+    "Model",
     "Sequential",
     "activations",
     "backend",

@@ -25,6 +25,7 @@ from minicnn.saving.files import (
     model_from_json,
     save_model,
 )
+from minicnn.subclasses import of_the_user
 from minicnn.symbolic import NO_GRAPH, Symbolic
 from minicnn.training import loop
 from minicnn.training.feeds import ArrayFeed, Feed
@@ -33,7 +34,7 @@ from minicnn.training.given import Sizes, feed_of, feeds_of_fit
 
 Array = NDArray[Any]
 
-__all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 # what fit, evaluate and predict took in Keras 2 for sequences of batches
 _WORKERS = "Give it to PyDataset: super().__init__(workers=..., max_queue_size=...)"
@@ -67,7 +68,27 @@ OVERRIDDEN = {
 }
 
 
-class Sequential(Keras2Methods, Savable):
+class Model(Keras2Methods, Savable):
+    """What `Sequential` derives from, as in Keras. There is no other kind of model.
+
+    Raises TypeError where an object or a subclass of it is made.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Model:
+            raise TypeError(f"Model: expected Sequential, received inputs and outputs. {NO_GRAPH}")
+        return super().__new__(cls)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if of_the_user(cls) and not issubclass(cls, Sequential):
+            raise TypeError(
+                f"{cls.__name__}: expected a class derived from Sequential, received one derived "
+                f"from Model. {NO_GRAPH}"
+            )
+
+
+class Sequential(Model):
     """A stack of layers, each taking what the one before it gives.
 
     Parameters

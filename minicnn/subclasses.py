@@ -53,9 +53,10 @@ def refuse_vain_methods(
         if any(name in _names_in(other) for key, other in defined.items() if key != name):
             continue
         signatures = " and ".join(_signature(base, one) for one in instead)
+        why = ", since there is no automatic differentiation" if "backward" in instead else ""
         raise TypeError(
-            f"{cls.__name__}: expected {signatures}, received {name}, which nothing would call. "
-            f"Rename it, with these arguments; a helper is free where {instead[0]} calls it"
+            f"{cls.__name__}: expected {signatures}{why}, received {name}, which nothing would "
+            f"call. Rename it, with these arguments; a helper is free where {instead[0]} calls it"
         )
 
 

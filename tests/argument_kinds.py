@@ -816,6 +816,7 @@ KINDS: dict[str, Kind] = {
     "models.Sequential.forward.x": LAST_AXIS,
     "models.Sequential.predict.x": SAMPLES.or_(lambda x: isinstance(x, Iterator)),
     "models.Sequential.*.x": SAMPLES,
+    "keras2.Keras2Methods.predict_*.x": SAMPLES.or_(lambda x: isinstance(x, Iterator)),
     "models.Sequential.__call__.x": SAMPLES,
     "models.Sequential.*.y": LABELS,
     "tuning.find_learning_rate.x": SAMPLES,

@@ -1078,6 +1078,7 @@ NOT_CALLED: dict[str, str] = {
     "callbacks.base.checked": "the check itself",
     "config.float_dtype": "the check itself",
     "symbolic.Symbolic.numpy": "is refused",
+    "models.Model": "is refused",
     "keras2.Keras2Methods.*_generator": "fit, evaluate and predict by other names",
     "reports.class_labels": "the check itself",
     "datasets.idx.pieces": "of the readers of files",

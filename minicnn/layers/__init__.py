@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+from minicnn import absent
 from minicnn.layers.activations import (
     CELU,
     ELU,
@@ -85,6 +87,12 @@ MaxPool2D = MaxPooling2D
 AvgPool2D = AveragePooling2D
 GlobalAvgPool2D = GlobalAveragePooling2D
 GlobalMaxPool2D = GlobalMaxPooling2D
+
+
+def __getattr__(name: str) -> Any:
+    """What to write in the place of a layer that only Keras has."""
+    return absent.attribute(__name__, name, absent.LAYERS)
+
 
 __all__ = [
     "CELU",
