@@ -20,6 +20,9 @@ class Output(np.ndarray[Any, Any]):
     ('ndarray', 'ndarray', 'ndarray')
     """
 
+    def __repr__(self) -> str:
+        return repr(_plain(self))
+
     def numpy(self) -> NDArray[Any]:
         """The same numbers as a plain array, no copy."""
         return _plain(self)

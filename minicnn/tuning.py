@@ -169,7 +169,8 @@ def find_learning_rate(
             for batch in data.batches(size, twin.rng.permutation(len(data))):
                 rate = optimizer.learning_rate
                 try:
-                    loss = float(runner.step(twin, batch)[0].mean())
+                    measured = runner.step(twin, batch)
+                    loss = float(measured.sums[0]) / measured.samples
                 except FloatingPointError:  # the step before was too long for a finite loss
                     diverged = True
                     break

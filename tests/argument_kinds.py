@@ -692,8 +692,12 @@ KINDS: dict[str, Kind] = {
     # callbacks
     **{
         f"callbacks.*.{name}": Kind(lambda value, right: isinstance(value, (str, os.PathLike)))
-        for name in ("backup_dir", "filename")
+        for name in ("backup_dir", "filename", "log_dir")
     },
+    "callbacks.*TensorBoard*.update_freq": integers(1).or_(
+        lambda value: value in ("batch", "epoch")
+    ),
+    "callbacks.*TensorBoard*.write_*": BOOLEAN,
     "callbacks.*.filepath": Kind(lambda value, right: str(value).endswith(".keras")),
     "callbacks.*.mode": words("auto", "min", "max"),
     "callbacks.*LambdaCallback*": Kind(

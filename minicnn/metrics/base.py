@@ -173,7 +173,9 @@ class Metric(Copied, Configured):
 
         Raises ValueError for another initializer, since a state begins at 0.
         """
-        shape = checks.shape(shape, "shape", self.who) if shape != () else ()
+        shape = (
+            () if isinstance(shape, tuple) and not shape else checks.shape(shape, "shape", self.who)
+        )
         given = getattr(initializer, "name", initializer)
         if given not in (None, "zeros", "zero") and type(initializer).__name__ != "Zeros":
             raise ValueError(

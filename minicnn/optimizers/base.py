@@ -193,8 +193,10 @@ class Optimizer(Copied, Configured):
         self.expect_consistent()
 
     def __repr__(self) -> str:
+        # without the name, a number of which counts the optimizers of the process
         shown = {name: getattr(self, name, given) for name, given in NOTHING.items()}
-        return self._written(without=[name for name, one in shown.items() if one == NOTHING[name]])
+        plain = [name for name, one in shown.items() if one == NOTHING[name]]
+        return self._written(without=["name", *plain])
 
     def get_config(self) -> dict[str, Any]:
         """The settings; `decay`, which Keras's configs lack, only where there is one."""

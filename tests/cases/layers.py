@@ -1111,7 +1111,10 @@ LAYERS: dict[type[Layer], LayerCase] = {
         built_when_made=False,
     ),
     InputLayer: LayerCase(
-        examples={"vectors": Example({"shape": (5,)}, (4, 5))},
+        examples={
+            "vectors": Example({"shape": (5,), "batch_size": 4}, (4, 5)),
+            "with the batch axis": Example({"batch_shape": (None, 5)}, (4, 5)),
+        },
         definition=each_number(lambda v: v),
         torch=lambda torch, layer, params, x, training: x,
         keras="it computes nothing",
