@@ -64,6 +64,26 @@ def test_a_softmax_along_another_axis_than_the_classes_stays():
     assert model.evaluate(X, y, verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("jit_compile", WAYS)
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [("softmax", losses.BinaryCrossentropy), ("sigmoid", losses.CategoricalCrossentropy)],
+)
+def test_behind_the_other_activation_a_loss_gets_the_outputs(ending, kind, jit_compile):
+    """Keras takes the logits of the one for those of the other."""
+    model = model_of(Dense(3, activation=ending), loss=kind(), jit_compile=jit_compile)
+    y = np.eye(3)[rng.integers(0, 3, 20)]
+    expected = kind()(y, model.predict(X, verbose=0))
+    assert model.evaluate(X, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+    assert model.train_on_batch(X, y) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_in_a_file_keeps_its_settings(tmp_path):
+    loss = losses.Huber(delta=0.5, reduction="sum")
+    model_of(Dense(3), loss=loss).save(tmp_path / "model.keras")
+    assert load_model(tmp_path / "model.keras").loss.get_config() == loss.get_config()
+
+
 def test_from_logits_behind_a_sigmoid_is_said():
     with pytest.warns(UserWarning, match="binary_crossentropy with from_logits=True, but the mod"):
         model_of(Dense(1, activation="sigmoid"), loss=losses.BinaryCrossentropy(True))
@@ -120,8 +140,10 @@ def test_the_sum_of_an_epoch_is_the_mean_of_its_batches_by_their_size():
 def test_a_model_cannot_be_trained_with_a_loss_that_is_not_reduced():
     with pytest.raises(ValueError, match="compile: expected the reduction of mean_squared_error"):
         Sequential([Dense(1)]).compile("sgd", losses.MeanSquaredError(reduction="none"))
-    values = losses.MeanSquaredError(reduction=None)([[0.0, 2.0], [1.0, 1.0]], np.ones((2, 2)))
-    np.testing.assert_array_equal(values, [1, 0])
+    each, y = losses.MeanSquaredError(reduction=None), [[0.0, 2.0], [1.0, 1.0]]
+    np.testing.assert_array_equal(each(y, np.ones((2, 2))), [1, 0])
+    np.testing.assert_array_equal(each(y, np.ones((2, 2)), [2, 3]), [2, 0])
+    np.testing.assert_array_equal(each(y, np.ones((2, 2)), [[2], [3]]), [[2], [0]])
 
 
 @pytest.mark.parametrize("ignored", [-1, 1, 255])

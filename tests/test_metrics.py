@@ -199,3 +199,13 @@ def test_the_metrics_of_a_model_hold_its_last_figures(jit_compile):
     assert [one.result() for one in model.metrics] == [0, 0, 0]
     model.compile("sgd", "mse")
     assert [one.name for one in model.metrics] == ["loss"]
+
+
+@pytest.mark.parametrize("average", [None, "micro", "macro", "weighted"])
+def test_scores_take_weights_in_a_column(average):
+    rng = np.random.default_rng(5)
+    y, p, weights = rng.integers(0, 2, (9, 3)), rng.random((9, 3)), rng.random(9)
+    one = metrics.F1Score(average, 0.5)
+    np.testing.assert_array_equal(
+        one(y, p, weights[:, None]), type(one)(average, 0.5)(y, p, weights)
+    )

@@ -284,7 +284,8 @@ class Loss(Copied, Configured):
         Returns
         -------
         float
-            With `reduction` "none" or None, an array with the loss of each position.
+            With `reduction` "none" or None, an array with the loss of each position; (N, 1) where
+            the weights are.
 
         Raises
         ------
@@ -316,7 +317,11 @@ class Loss(Copied, Configured):
             weights = self.checked_weights(sample_weight, predicted.shape, who)
         if self.reduction in (None, "none"):
             losses = self.losses(y, predicted)
-            return losses if weights is None else losses * _along(weights, losses.shape)
+            if weights is None:
+                return losses
+            losses = losses * _along(weights, losses.shape)
+            column = losses.ndim == 1 and np.ndim(sample_weight) == 2  # as the weights are
+            return losses[:, None] if column else losses
         factors = self.factors(y, predicted.shape, weights)
         if factors is None:
             return float(self.forward(y, predicted).astype(np.float64).mean())
