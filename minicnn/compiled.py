@@ -115,7 +115,7 @@ class Compiled(Stack):
         loss_weight = _loss_weight(loss_weights)
         chosen = _of_the_output(metrics, "metrics")
         weighted = _of_the_output(weighted_metrics, "weighted_metrics")
-        loss = _one_loss(loss)
+        without, loss = loss is None, _one_loss(loss)
         self.expect_at_rest("compile")
         new_optimizer = optimizers.get(optimizer, "compile")
         if "iterations" not in vars(new_optimizer):
@@ -125,7 +125,7 @@ class Compiled(Stack):
             )
         if isinstance(loss, str) and loss.lower() in chosen_losses.NAMES:
             loss = chosen_losses.Crossentropy()
-        new_loss = None if loss is None else losses.get(loss, "compile")
+        new_loss = None if without else losses.get(loss, "compile")
         if new_loss is not None and new_loss.reduction in (None, "none"):
             raise ValueError(
                 f"compile: expected the reduction of {new_loss.name} to make one number of the "
@@ -380,7 +380,7 @@ def _of_the_output(given: Any, name: str) -> list[Any]:
             f"Write {name}={checks.shown([given])}"
         )
     nested = [one if isinstance(one, (list, tuple)) else [one] for one in given]
-    return [metric for one in nested for metric in one if metric is not None]
+    return [metric for one in nested for metric in one]
 
 
 def _one_loss(given: Any) -> Any:

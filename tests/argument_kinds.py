@@ -117,12 +117,15 @@ def words(*known: str) -> Kind:
 
 
 def classes_to(last: int) -> Kind:
-    """A list of some classes from 0 on."""
-    return Kind(
-        lambda value, right: (
-            is_list_of(is_integer)(value) and bool(value) and all(0 <= one <= last for one in value)
-        )
-    )
+    """Some classes from 0 on: a list, or what gives one. An iterator cannot be looked into."""
+
+    def accepts(value: Any, right: Any) -> bool:
+        if isinstance(value, (range, np.ndarray)) and np.ndim(value) == 1:
+            value = list(value)
+        few = is_list_of(is_integer)(value) and bool(value)
+        return isinstance(value, Iterator) or (few and all(0 <= one <= last for one in value))
+
+    return Kind(accepts)
 
 
 def named_class(known: Mapping[str, type], base: type) -> Kind:
@@ -232,6 +235,15 @@ REGULARIZER = (
 CONSTRAINT = named_class(constraints.KNOWN, constraints.Constraint).or_(is_none).or_(callable)
 OPTIMIZER = named_class(optimizers.KNOWN, Optimizer)
 LOSS = named_class(losses.KNOWN, losses.Loss)
+
+
+def _one_of_one(value: Any, right: Any) -> bool:
+    """A list or a dict of the one output's loss."""
+    if isinstance(value, (list, tuple, dict)) and len(value) == 1:
+        value = next(iter(value.values() if isinstance(value, dict) else value))
+    return LOSS.takes(value, right)
+
+
 VERBOSE = Kind(
     lambda value, right: value == "auto" if isinstance(value, str) else value in (0, 1, 2)
 )
@@ -250,8 +262,15 @@ def _is_metric(value: Any) -> bool:
     return isinstance(value, metrics.Metric) or callable(value)
 
 
+def _are_metrics(value: Any) -> bool:
+    """A list, or a dict of the one output, of metrics or of lists of them."""
+    if isinstance(value, dict) and len(value) < 2:
+        value = list(value.values())
+    return is_list_of(lambda one: _is_metric(one) or is_list_of(_is_metric)(one))(value)
+
+
 METRIC = Kind(lambda value, right: _is_metric(value))
-METRICS = Kind(lambda value, right: is_list_of(_is_metric)(value), ("metric",))
+METRICS = Kind(lambda value, right: _are_metrics(value), ("metric",))
 LAYER = Kind(lambda value, right: isinstance(value, Layer))
 
 
@@ -673,6 +692,7 @@ KINDS: dict[str, Kind] = {
     "losses.own.Function.gradient": Kind(lambda value, right: callable(value)),
     "ignore_class": integers(-(2**63), 2**63 - 1).or_(is_none),
     "losses.serialize.loss": LOSS,
+    "compiled.Compiled.compile.loss": Kind(_one_of_one).or_(is_none),
     "losses.deserialize.name": LOSS.named("loss"),
     "nesterov": BOOLEAN,
     "rho": SHARE,

@@ -46,8 +46,8 @@ class _IoU(Metric):
         wrong = [k for k in self.targeted() if k >= self.num_classes]
         if wrong:
             raise ValueError(
-                f"{self.who}: expected target_class_ids to be of 0 to {self.num_classes - 1}, "
-                f"received {wrong[0]}"
+                f"{self.who}: expected target_class_ids to be of 0 to {self.num_classes - 1}, for "
+                f"num_classes={self.num_classes}, received {wrong[0]}"
             )
 
     def slots(self, output_shape: tuple[Any, ...]) -> dict[str, Shape]:
