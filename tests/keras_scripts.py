@@ -36,7 +36,21 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "scripts"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
-KERAS_2: dict[str, list[str]] = {}
+KERAS_2 = {
+    "keras2_style": [
+        "X_train shape: (600, 32, 32, 3)",
+        "layers: 12 parameters: 13714",  # 224 + 584 + 12576 + 330
+        "epoch 0: lr 2.00e-02, decayed 1.67e-02",  # 20 steps an epoch
+        "epoch 1: lr 2.00e-02, decayed 1.43e-02",
+        "epoch 2: lr 2.00e-02, decayed 1.25e-02",
+        "epoch 3: lr 2.00e-02, decayed 1.11e-02",
+        "accuracy: 1.00",
+        "right: 1.00",
+        "by generator: 1.00",
+        "predicted: (60, 10)",
+        "lr: 1.0e-04",
+    ]
+}
 FILE = Path(__file__).parent / "fixtures" / "keras_scripts.json"
 TOLERANCE = 0.1
 SECONDS = 600  # that a script may take, where kernels have to be compiled first
