@@ -30,8 +30,8 @@ T = TypeVar("T")
 
 # arguments of Keras's compile that have no effect here, with the values they may have
 IGNORED: dict[str, tuple[Any, ...]] = {
-    "auto_scale_loss": (True,),
-    "run_eagerly": (False,),
+    "auto_scale_loss": (True, False),
+    "run_eagerly": (False, True),
     "steps_per_execution": (1,),
 }
 

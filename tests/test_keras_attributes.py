@@ -447,3 +447,16 @@ def test_to_compute_with_a_shape_says_what_to_do_without_a_graph(tensor, use):
     tensor = tensor if isinstance(tensor, Layer) else tensor()
     with pytest.raises(TypeError, match=r"no functional API.*Sequential\(.*forward and backward"):
         use(tensor)
+
+
+def test_how_keras_would_run_a_model_does_not_matter():
+    losses = []
+    for how in ({}, {"run_eagerly": True}, {"run_eagerly": False}, {"auto_scale_loss": False}):
+        model = network()
+        model.flat_params = np.linspace(-1, 1, model.flat_params.size)
+        model.compile("sgd", "sparse_categorical_crossentropy", **how)
+        history = model.fit(images(), np.arange(5) % 3, epochs=2, shuffle=False, verbose=0)
+        losses.append(history.history["loss"])
+    assert losses.count(losses[0]) == 4
+    with pytest.raises(ValueError, match="run_eagerly can only be False or True"):
+        model.compile("sgd", "mse", run_eagerly=1)
