@@ -441,6 +441,21 @@ def test_set_random_seed_fixes_the_orders(folder: Path) -> None:
     assert order() == order()
 
 
+def test_a_batch_and_its_pictures_have_numpy(folder: Path) -> None:
+    ((x, y),) = quiet(folder, shuffle=False)
+    for array in x, x[0], x[:2], y:
+        assert type(array.numpy()) is np.ndarray
+        np.testing.assert_array_equal(array.numpy(), np.asarray(array))
+    assert x[0].numpy().astype("uint8").shape == (4, 5, 1)
+    assert ["a", "b"][y[-1]] == "b"
+    assert float(x[0, 0, 0, 0]) == 0
+    assert type(x / 255) is np.ndarray
+    ((scaled, _),) = quiet(folder).map(lambda x, y: (x / 255, y))
+    assert type(scaled) is np.ndarray
+    alone, _ = next(iter(quiet(folder, batch_size=None)))
+    assert alone.numpy().shape == (4, 5, 1)
+
+
 def test_two_loops_at_once_do_not_disturb_each_other(folder: Path) -> None:
     data = quiet(folder, seed=3, batch_size=1)
     both = [(int(a[0][0, 0, 0, 0]), int(b[0][0, 0, 0, 0])) for a, b in zip(data, data)]

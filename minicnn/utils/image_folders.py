@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, console
+from minicnn.outputs import Output
 from minicnn.seeds import new_generator
 from minicnn.utils import resampling
 from minicnn.utils.batches import Batches
@@ -24,8 +25,19 @@ LABEL_MODES = ("int", "categorical", "binary")
 SUBSETS = ("training", "validation", "both")
 
 
+class Pictures(Output):
+    """A batch of pictures; one of them has `numpy()`, too, as in `images[0].numpy()`."""
+
+    def __getitem__(self, key: Any) -> Any:
+        part = self.numpy()[key]
+        return part.view(Output) if isinstance(part, np.ndarray) else part
+
+
 class ImageBatches(Batches):
     """The pictures of a folder in batches, read anew each time one iterates over them.
+
+    Pictures and labels are arrays that have `numpy()`, as scripts for tf.data write it; what is
+    computed from them is a plain array.
 
     Attributes
     ----------
@@ -59,11 +71,11 @@ class ImageBatches(Batches):
         size = self._batch_size or 1
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
-            x = np.stack([self._read(self.file_paths[i]) for i in chosen])
+            x = np.stack([self._read(self.file_paths[i]) for i in chosen]).view(Pictures)
             if self._batch_size is None:
                 yield x[0] if self._labels is None else (x[0], self._labels[chosen[0]])
             else:
-                yield x if self._labels is None else (x, self._labels[chosen])
+                yield x if self._labels is None else (x, self._labels[chosen].view(Output))
 
 
 def image_dataset_from_directory(

@@ -2,10 +2,11 @@
 
 import pathlib
 
+import matplotlib.pyplot as plt
 import numpy as np
 from tensorflow import keras
 from tensorflow.keras import layers
-from tensorflow.keras.utils import array_to_img, save_img
+from tensorflow.keras.utils import save_img
 
 keras.utils.set_random_seed(4)
 rng = np.random.default_rng(0)
@@ -41,7 +42,10 @@ print("classes:", class_names)
 print("batches:", len(train_ds), len(val_ds))
 for images, labels in train_ds.take(1):
     print("a batch:", images.shape, labels.shape)
-    array_to_img(images[0]).save("first.png")
+    plt.imshow(images[0].numpy().astype("uint8"))
+    plt.title(class_names[labels[0]])
+    plt.savefig("first.png")
+    print("of these:", len(np.unique(labels.numpy())), "classes")
 
 train_ds = train_ds.map(lambda x, y: (x / 255.0, y)).cache().shuffle(100).prefetch(buffer_size=2)
 val_ds = val_ds.map(lambda x, y: (x / 255.0, y)).cache().prefetch(buffer_size=2)
