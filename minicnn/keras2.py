@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+WORKERS = "Give it to PyDataset: super().__init__(workers=..., max_queue_size=...)"
+# what fit took in Keras 1
+RENAMED = {
+    "nb_epoch": "Write epochs",
+    "nb_val_samples": "Write validation_steps, which counts batches",
+    "nb_worker": WORKERS,
+    "samples_per_epoch": "Write steps_per_epoch, which counts batches",
+    "show_accuracy": 'Write metrics=["accuracy"] in compile',
+}
+
 
 class Keras2Methods:
     """What `Sequential` inherits. `fit`, `evaluate` and `predict` say what each argument is."""

@@ -13,7 +13,7 @@ from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
 from minicnn.console import say
 from minicnn.engine.blas import single_threaded_blas
-from minicnn.keras2 import Keras2Methods
+from minicnn.keras2 import RENAMED, WORKERS, Keras2Methods
 from minicnn.layers.base import Layer
 from minicnn.layers.regularization import OutputPenalty
 from minicnn.outputs import Output
@@ -37,17 +37,7 @@ Array = NDArray[Any]
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 # what fit, evaluate and predict took in Keras 2 for sequences of batches
-_WORKERS = "Give it to PyDataset: super().__init__(workers=..., max_queue_size=...)"
-MOVED = dict.fromkeys(("workers", "use_multiprocessing", "max_queue_size"), _WORKERS)
-
-# what fit took in Keras 1
-RENAMED = {
-    "nb_epoch": "Write epochs",
-    "nb_val_samples": "Write validation_steps, which counts batches",
-    "nb_worker": _WORKERS,
-    "samples_per_epoch": "Write steps_per_epoch, which counts batches",
-    "show_accuracy": 'Write metrics=["accuracy"] in compile',
-}
+MOVED = dict.fromkeys(("workers", "use_multiprocessing", "max_queue_size"), WORKERS)
 
 _LAYER = "Put what it computes into a layer: subclass minicnn.layers.Layer"
 _LOSS = "Put what it computes into a loss: subclass minicnn.losses.Loss"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks, config, optimizers, seeds
 from minicnn.items import checked_items, fits, leaves_of, shapes_along, unchanged_on_error
+from minicnn.keras_attributes import ModelAttributes
 from minicnn.layers import contents
 from minicnn.layers.arrays import checked_weights
 from minicnn.layers.base import Layer, Shape, penalties
@@ -28,7 +29,6 @@ from minicnn.layers.input import InputLayer
 from minicnn.layers.names import unique_name
 from minicnn.parameters import FlatParameters
 from minicnn.settings import HasSettings, Setting
-from minicnn.symbolic import KerasTensor
 from minicnn.weights import HasWeights, Weight
 
 Array = NDArray[Any]
@@ -43,7 +43,7 @@ _served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Stack]] = (
 )
 
 
-class Stack(HasSettings, HasWeights):
+class Stack(ModelAttributes, HasSettings, HasWeights):
     """What `Sequential` is before it is compiled: layers, shapes and weights."""
 
     name = Setting(checks.text)
@@ -168,38 +168,6 @@ class Stack(HasSettings, HasWeights):
     def _batch_size(self) -> int | None:
         """What `Input` says of the batch axis; batches may have any size."""
         return None if self._input is None else self._input.batch_size
-
-    @property
-    def inputs(self) -> list[KerasTensor]:
-        """Shape and float type of a batch that goes in, as the one entry of a list.
-
-        AttributeError before the model is built. There are no numbers, and no graph, in it.
-        """
-        name = self._items[0].name if self._input is None and self._items else "input_layer"
-        name = name if self._input is None else self._input.name
-        return [KerasTensor(self.input_shape, self.dtype, name)]
-
-    @property
-    def outputs(self) -> list[KerasTensor]:
-        """The same of a batch that comes out."""
-        return [KerasTensor(self.output_shape, self.dtype, self._items[-1].name)]
-
-    @property
-    def input(self) -> KerasTensor:
-        """The one of `inputs`."""
-        return self.inputs[0]
-
-    @property
-    def output(self) -> KerasTensor:
-        """The one of `outputs`."""
-        return self.outputs[0]
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of the outputs for a batch of `input_shape`, batch axis first.
-
-        Raises TypeError or ValueError if a layer cannot take what it would get.
-        """
-        return self.shapes(self._checked_shape(input_shape))[-1]
 
     @property
     def sample_shape(self) -> Shape | None:

@@ -23,12 +23,13 @@ kernels (K_h, K_w, C_in, C_out), dense kernels (in, units): Keras's layouts.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, constraints, initializers, regularizers, seeds
+from minicnn.keras_attributes import ARGUMENTS_OF_KERAS_1, LayerAttributes, key_of
 from minicnn.layers.arrays import (
     checked_weights,
     is_float_array,
@@ -50,8 +51,8 @@ from minicnn.layers.subclassing import checked_init, definer, watched_backward, 
 from minicnn.outputs import Output
 from minicnn.settings import Configured, Setting, arguments
 from minicnn.subclasses import of_the_user, refuse_vain_methods
-from minicnn.symbolic import NO_GRAPH, KerasTensor, Symbolic
-from minicnn.weights import KERAS_NAMES, OF_LAYERS, HasWeights, Weight
+from minicnn.symbolic import NO_GRAPH, Symbolic
+from minicnn.weights import KERAS_NAMES, HasWeights, Weight
 
 Array = NDArray[Any]
 
@@ -69,7 +70,7 @@ ELSEWHERE = {
 TABLES = ("params", "grads", "state")
 
 
-class Layer(Replicable, Configured, HasWeights):
+class Layer(LayerAttributes, Replicable, Configured, HasWeights):
     """Base of all layers: names, parameters, and the checks around `forward` and `backward`.
 
     A layer of your own defines what differs from "y = x":
@@ -114,21 +115,7 @@ class Layer(Replicable, Configured, HasWeights):
     name = Setting(checks.text, none=lambda layer: unique_name(type(layer).__name__))
     activity_regularizer = Setting(regularizers.setting)
     ignored = {"autocast": (True,)}
-    instead = {  # of Keras 1 and 2's arguments
-        "batch_input_shape": "Write input_shape, without the batch axis",
-        "border_mode": "Write padding",
-        "dim_ordering": "Leave it out: images are (N, H, W, C)",
-        "init": "Write kernel_initializer",
-        "nb_col": "Write kernel_size=(rows, columns)",
-        "nb_filter": "Write filters",
-        "nb_row": "Write kernel_size=(rows, columns)",
-        "output_dim": "Write units",
-        "subsample": "Write strides",
-        "W_constraint": "Write kernel_constraint",
-        "W_regularizer": "Write kernel_regularizer",
-        "b_constraint": "Write bias_constraint",
-        "b_regularizer": "Write bias_regularizer",
-    }
+    instead = ARGUMENTS_OF_KERAS_1
     _trainable: bool
     mixes_samples = False
     built_when_made = False
@@ -195,29 +182,12 @@ class Layer(Replicable, Configured, HasWeights):
                 f"{self.who}: expected {name} to be a layer such as Tanh(), received "
                 f"{checks.shown(value)}. Names are for the constructor, Linear() changes nothing"
             )
-        if name not in held and _key_of(self, name) and not of_the_user(type(self)):
+        if name not in held and key_of(self, name) and not of_the_user(type(self)):
             raise TypeError(
                 f"{self.who}: expected {name} to stay the array that the model computes with, "
                 f"received another. Copy the values in: layer.{name}.assign(values)"
             )
         super().__setattr__(name, value)
-
-    if not TYPE_CHECKING:  # which would let every name pass
-
-        def __getattr__(self, name: str) -> Any:
-            """The weight of that name of Keras's, `input` or `output`; attributes come first."""
-            if name in ("input", "output") and "_x_shape" in vars(self):
-                return self._symbol(name)
-            key = _key_of(self, name)
-            if key is not None:
-                return self.weights[[*self.params, *self.state].index(key)]
-            kind, message = type(self).__name__, ""
-            if not vars(self).get("built"):
-                if name in OF_LAYERS:
-                    message = ". It has one when it is built: call build(input_shape) or fit first"
-            elif f"{name}_initializer" in dir(type(self)):
-                return None  # such as the bias, with use_bias=False
-            raise AttributeError(f"{kind!r} object has no attribute {name!r}{message}")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -263,23 +233,6 @@ class Layer(Replicable, Configured, HasWeights):
             f"{self.who}: expected dtype to stay {self._dtype}, received {checks.shown(value)}. "
             "Give dtype to the constructor of a new layer"
         )
-
-    def _symbol(self, name: str) -> KerasTensor:
-        """`input` or `output`."""
-        shape = self._x_shape
-        if shape is None:
-            raise AttributeError(
-                f"{self.who}: {name} is not known before the layer is in a model that is built. "
-                f"For an x of your choice: layer.compute_output_shape(x.shape)"
-            )
-        dtype = self._dtype or np.dtype(config.floatx())
-        if name == "output":
-            shape = self.output_shape(shape)
-        return KerasTensor(shape, dtype, self.name)
-
-    def note_input(self, shape: Shape) -> None:
-        """Remember the shape of the batches in the model that has just been built."""
-        self._x_shape = shape
 
     @property
     def settled(self) -> bool:  # type: ignore[override]
@@ -457,13 +410,6 @@ class Layer(Replicable, Configured, HasWeights):
             self.activity_penalty = penalty / len(y)
         return y.view(Output)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of y for an x of `input_shape`, batch axis first: `output_shape`, by Keras's name.
-
-        Raises TypeError or ValueError if x cannot be of that shape.
-        """
-        return self.output_shape(input_shape)
-
     @property
     def losses(self) -> list[float]:
         """The penalties now: on y of the last call, if there was one, then on the parameters.
@@ -567,14 +513,6 @@ class Layer(Replicable, Configured, HasWeights):
 
         A layer that draws random numbers takes them from that place of its stream.
         """
-
-
-def _key_of(layer: Layer, name: str) -> str | None:
-    """The key in `params` or `state` of the array that Keras calls `name`."""
-    held = vars(layer)
-    tables = (held.get("params"), held.get("state"))
-    keys = [key for table in tables for key in table or () if isinstance(key, str)]
-    return next((key for key in keys if KERAS_NAMES.get(key, key) == name), None)
 
 
 def penalties(layers: list[Layer]) -> list[float]:
