@@ -275,7 +275,9 @@ LAYER = Kind(lambda value, right: isinstance(value, Layer))
 
 
 def _are_shares(value: Any) -> bool:
-    return is_list_of(is_real)(value) and all(0 <= one <= 1 for one in value)
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = list(value)
+    return is_list_of(is_real)(value) and bool(value) and all(0 <= one <= 1 for one in value)
 
 
 SAMPLES = arrays(
@@ -798,6 +800,7 @@ KINDS: dict[str, Kind] = {
     "sensitivity": reals(0, 1),
     "metrics.curves.*.recall": reals(0, 1),
     "metrics.curves.*.precision": reals(0, 1),
+    "metrics.base.Metric.add_*.dtype": Kind(lambda value, right: True),  # does nothing
     "metrics.base.*.values": ANY_SHAPE.named("values"),
     "fn": Kind(lambda value, right: callable(value)),
     "metrics.serialize.metric": Kind(lambda value, right: isinstance(value, metrics.Metric)),

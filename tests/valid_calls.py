@@ -1130,7 +1130,7 @@ NOT_CALLED: dict[str, str] = {
     "losses.*.checked_weights": "the check itself",
     **{
         f"losses.*.{name}": "of the engine"
-        for name in ("factors", "losses", "positions", "weighted", "weighted_backward")
+        for name in ("chosen", "factors", "losses", "positions", "weighted", "weighted_backward")
     },
     "metrics.*.check": "the check itself",
     **{
@@ -1163,11 +1163,12 @@ NOT_CALLED: dict[str, str] = {
     "stack.Stack.shapes": "of inputs, which are checked",
     "stack.Stack.expect_at_rest": "the check itself",
     "compiled.Compiled.expect_at_rest": "the check itself",
-    "compiled.Compiled.expect_compiled": "the check itself",
-    "compiled.Compiled.build_for*": "of fit and of tuning, which have checked the data",
-    "models.Sequential.checked_data": "the check itself",
-    "losses.base.Loss.chosen": "of fit",
     "compiled.Compiled.chosen_metrics": "of inputs, which are checked",
+    **{
+        f"compiled.Compiled.{name}": "of fit and the learning-rate finder"
+        for name in ("build_for", "build_for_training", "expect_compiled")
+    },
+    "models.Sequential.checked_data": "the check itself",
     "compiled.Compiled.plan_of": "of the engine",
     "compiled.Compiled.runner": "of the engine",
 }

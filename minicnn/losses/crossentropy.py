@@ -275,7 +275,7 @@ class CategoricalCrossentropy(_OfDistributions):
 
 def _factor(value: Any, name: str, who: str) -> float | list[float]:
     """One factor, or one for each class."""
-    if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value):
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
         items = checks.listed(value, name, who)
         return [checks.real(one, f"each of {name}", who, low=0) for one in items]
     return checks.real(value, name, who, low=0)

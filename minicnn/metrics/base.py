@@ -171,17 +171,19 @@ class Metric(Copied, Configured):
     ) -> Weight:
         """A variable of a user's own metric: an array of zeros, which `reset_state` clears.
 
-        Raises ValueError for another initializer, since a state begins at 0.
+        It is of float64, whatever `dtype` says. Raises ValueError for another initializer, since a
+        state begins at 0.
         """
-        shape = (
-            () if isinstance(shape, tuple) and not shape else checks.shape(shape, "shape", self.who)
-        )
-        given = getattr(initializer, "name", initializer)
-        if given not in (None, "zeros", "zero") and type(initializer).__name__ != "Zeros":
+        scalar = isinstance(shape, (list, tuple)) and len(shape) == 0
+        shape = () if scalar else checks.shape(shape, "shape", self.who)
+        named = isinstance(initializer, str) and initializer in ("zeros", "zero")
+        if not named and initializer is not None and type(initializer).__name__ != "Zeros":
             raise ValueError(
                 f"{self.who}: expected initializer to be 'zeros', received "
                 f"{checks.shown(initializer)}"
             )
+        if name is not None:
+            checks.text(name, "name", self.who)
         weight = np.zeros(shape, np.float64).view(Weight)
         self._weights.append(weight)
         return weight

@@ -31,12 +31,20 @@ BELOW_ALL = -1e10  # in the place of outputs that are not among the k largest
 SHARE = partial(checks.real, low=0, high=1)
 
 
+def shares(value: Any, name: str, who: str) -> list[float]:
+    """Numbers from 0 to 1, at least one."""
+    found = [SHARE(one, f"each of {name}", who) for one in checks.listed(value, name, who)]
+    if not found:
+        raise ValueError(f"{who}: expected {name} to be at least one number, received none")
+    return found
+
+
 def _thresholds(value: Any, name: str, who: str) -> float | list[float] | None:
     """One number from 0 to 1, or several."""
     if value is None:
         return None
-    if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value):
-        return [SHARE(one, f"each of {name}", who) for one in checks.listed(value, name, who)]
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
+        return shares(value, name, who)
     return SHARE(value, name, who)
 
 

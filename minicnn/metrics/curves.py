@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from minicnn import checks
 from minicnn.losses.binary import sigmoid
 from minicnn.metrics.base import Shape, expect
-from minicnn.metrics.counts import EPSILON, SHARE, _counts, _OfThresholds, _optional, _ratio
+from minicnn.metrics.counts import (
+    EPSILON,
+    SHARE,
+    _counts,
+    _OfThresholds,
+    _optional,
+    _ratio,
+    shares,
+)
 from minicnn.settings import Setting
 
 Array = NDArray[Any]
@@ -32,8 +40,7 @@ def _summation(value: Any, name: str, who: str) -> str:
 def _between(value: Any, name: str, who: str) -> list[float] | None:
     if value is None:
         return None
-    items = checks.listed(value, name, who)
-    return sorted(SHARE(one, f"each of {name}", who) for one in items)
+    return sorted(shares(value, name, who))
 
 
 def _weights(value: Any, name: str, who: str) -> list[float] | None:
