@@ -277,6 +277,8 @@ def _factor(value: Any, name: str, who: str) -> float | list[float]:
     """One factor, or one for each class."""
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
         items = checks.listed(value, name, who)
+        if not items:
+            raise ValueError(f"{who}: expected {name} to be at least one number, received none")
         return [checks.real(one, f"each of {name}", who, low=0) for one in items]
     return checks.real(value, name, who, low=0)
 
