@@ -53,7 +53,8 @@ def refuse_vain_methods(
         if any(name in _names_in(other) for key, other in defined.items() if key != name):
             continue
         signatures = " and ".join(_signature(base, one) for one in instead)
-        why = ", since there is no automatic differentiation" if "backward" in instead else ""
+        is_call = "backward" in instead and "call" in name
+        why = ", since there is no automatic differentiation" if is_call else ""
         raise TypeError(
             f"{cls.__name__}: expected {signatures}{why}, received {name}, which nothing would "
             f"call. Rename it, with these arguments; a helper is free where {instead[0]} calls it"

@@ -82,6 +82,14 @@ def is_list_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, (list, tuple)) and all(test(item) for item in value)
 
 
+def is_row_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """As a list, or an array of one axis."""
+    return lambda value: (
+        is_list_of(test)(value)
+        or (isinstance(value, np.ndarray) and value.ndim == 1 and all(map(test, value.tolist())))
+    )
+
+
 def is_text(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
@@ -671,12 +679,19 @@ KINDS: dict[str, Kind] = {
     "initial_accumulator_value": reals(0),
     "from_logits": BOOLEAN,
     "decay": reals(0),
-    "lr": NOTHING_ELSE.or_(is_none),  # beside learning_rate
     "learning_rate": reals(0).or_(
         lambda value: (
             callable(value) or isinstance(value, optimizers.schedules.LearningRateSchedule)
         )
     ),
+    "lr": reals(0)
+    .or_(
+        lambda value: (
+            callable(value) or isinstance(value, optimizers.schedules.LearningRateSchedule)
+        )
+    )
+    .or_(is_none)
+    .named("learning_rate"),
     "loss": LOSS,
     "reduction": words("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none").or_(
         is_none
@@ -686,7 +701,9 @@ KINDS: dict[str, Kind] = {
     "losses.regression.Huber*.delta": reals(0, without=(0,)),
     "losses.functions.huber.delta": reals(0, without=(0,)),
     "losses.*.axis": integers(-MOST_AXES, MOST_AXES),
-    "losses.*.alpha": reals(0).or_(lambda value: is_list_of(is_real)(value) and min(value) >= 0),
+    "losses.*.alpha": reals(0).or_(
+        lambda value: is_row_of(is_real)(value) and len(value) > 0 and min(value) >= 0
+    ),
     "losses.binary.*.alpha": reals(0, 1),
     "losses.functions.binary_focal_crossentropy.alpha": reals(0, 1),
     "losses.*.gamma": reals(0),
@@ -776,9 +793,7 @@ KINDS: dict[str, Kind] = {
     "multi_label": BOOLEAN,
     "num_labels": SIZE.or_(is_none),
     "label_weights": Kind(
-        lambda value, right: (
-            is_list_of(is_real)(value) and all(0 <= one < math.inf for one in value)
-        )
+        lambda value, right: is_row_of(is_real)(value) and all(0 <= one < math.inf for one in value)
     ).or_(is_none),
     "top_k": SIZE.or_(is_none),
     "class_id": integers(0).or_(is_none),
@@ -801,7 +816,7 @@ KINDS: dict[str, Kind] = {
     "metrics.curves.*.recall": reals(0, 1),
     "metrics.curves.*.precision": reals(0, 1),
     "metrics.base.Metric.add_*.dtype": Kind(lambda value, right: True),  # does nothing
-    "metrics.base.*.values": ANY_SHAPE.named("values"),
+    "metrics.base.*.values": arrays(lambda x, right: x.size > 0, finite=False).named("values"),
     "fn": Kind(lambda value, right: callable(value)),
     "metrics.serialize.metric": Kind(lambda value, right: isinstance(value, metrics.Metric)),
     "metrics.deserialize.config": Kind(lambda value, right: isinstance(value, dict)),

@@ -876,8 +876,10 @@ def test_correct_layer_is_not_refused_for_its_numbers(name, seeds):
             if not np.isfinite(make().forward(x, True)).all():
                 continue  # as exp of a large number is not: nothing to compare
         result = check_layer(make(), x, perturb=perturb)
-        if name == "PReLU" and result.mistakes == {"x": "kink"}:
-            continue  # its slope at 0 is Keras's, 0, which does not lie between alpha and 1
+        # PReLU's slope at 0 is Keras's, 0, which does not lie between alpha and 1; the kinks of
+        # UnitNormalization are 1e-12 from 0, nearer than any step
+        if name in ("PReLU", "UnitNormalization") and result.mistakes == {"x": "kink"}:
+            continue
         wrong = [row.name for row in result.rows if row.wrong_count]
         if wrong or (not result.ok and not any("kinks" in row.reason for row in result.rows)):
             failures.append(f"{kind}: {result}")

@@ -14,6 +14,7 @@ Most are the mean of one value a sample: `Metric` itself, whose subclasses defin
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -232,8 +233,10 @@ class Metric(Copied, Configured):
         weights = checks.numeric(sample_weight, "sample_weight", who)
         checks.not_negative(weights, "sample_weight", who)
         most = (*predicted.shape, 1)
-        if weights.ndim > len(most) or any(
-            size not in (1, whole) for size, whole in zip(weights.shape, most)
+        if (
+            weights.ndim > len(most)
+            or (weights.ndim and len(weights) != n)
+            or any(size not in (1, whole) for size, whole in zip(weights.shape, most))
         ):
             raise ValueError(
                 f"{who}: expected sample_weight to be a number or of shape ({n},), or one for each "
@@ -311,6 +314,11 @@ class Mean(Metric):
         Raises TypeError or ValueError for what is no array of numbers, or weights that do not fit.
         """
         given = checks.numeric(values, "values", self.who).astype(np.float64)
+        if given.size == 0:
+            raise ValueError(
+                f"{self.who}: expected values to hold at least one number, received shape "
+                f"{given.shape}"
+            )
         if sample_weight is None:
             count = len(given) if given.ndim else 1
             total = _mean_rows(given).sum() if given.ndim else given
@@ -353,6 +361,11 @@ class Sum(Mean):
         Raises TypeError or ValueError for what is no array of numbers, or weights that do not fit.
         """
         given = checks.numeric(values, "values", self.who).astype(np.float64)
+        if given.size == 0:
+            raise ValueError(
+                f"{self.who}: expected values to hold at least one number, received shape "
+                f"{given.shape}"
+            )
         if sample_weight is not None:
             weights = _weights_for(given, sample_weight, self.who)
             given = given * cell_weights(weights, given.shape)
@@ -375,6 +388,22 @@ def _weights_for(values: Array, sample_weight: Any, who: str) -> Array:
 
 
 _PLAIN = (Mean.update_state, Sum.update_state)
+
+
+def _expect_arguments(function: Any, given: dict[str, Any]) -> None:
+    """Raise TypeError for keywords that the function does not take."""
+    try:
+        known = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a compiled function has no signature
+        return
+    if any(one.kind is one.VAR_KEYWORD for one in known.values()):
+        return
+    for name in given:
+        if name not in known:
+            raise TypeError(
+                f"MeanMetricWrapper: expected keywords that fn takes, {', '.join(known)}, received "
+                f"{name}"
+            )
 
 
 class MeanMetricWrapper(Metric):
@@ -407,7 +436,9 @@ class MeanMetricWrapper(Metric):
                 f"{checks.shown(fn)}"
             )
         own = getattr(fn, "__name__", getattr(fn, "name", None))
-        super().__init__(name or (own if isinstance(own, str) and own else "metric"), dtype=dtype)
+        own = own if isinstance(own, str) and own else "metric"
+        super().__init__(own if name is None else name, dtype=dtype)
+        _expect_arguments(fn, kwargs)
         self.function = fn
         self.arguments = kwargs
 

@@ -46,6 +46,10 @@ def _between(value: Any, name: str, who: str) -> list[float] | None:
 def _weights(value: Any, name: str, who: str) -> list[float] | None:
     if value is None:
         return None
+    if not isinstance(value, (list, tuple, np.ndarray)) or np.ndim(value) > 1:
+        raise TypeError(
+            f"{who}: expected {name} to be a list of numbers, received {checks.shown(value)}"
+        )
     items = checks.listed(value, name, who)
     return [checks.real(one, f"each of {name}", who, low=0) for one in items]
 

@@ -168,15 +168,21 @@ class Optimizer(Copied, Configured):
         **keras: Any,
     ) -> None:
         self._refuse_unknown(keras)
-        if lr is not None and learning_rate != arguments(type(self))["learning_rate"].default:
-            raise ValueError(
-                f"{type(self).__name__}: expected learning_rate or lr, received both. Leave out lr"
-            )
+        if lr is not None:
+            default = arguments(type(self))["learning_rate"].default
+            if not (isinstance(learning_rate, float) and learning_rate == default):
+                raise ValueError(
+                    f"{type(self).__name__}: expected learning_rate or lr, received both. Leave "
+                    "out lr"
+                )
         self._rate: float | None = None  # of the step that is being taken
         self._due = True  # whether it moves w: not while gradients are summed up
         self._moving: list[Array] = []  # the slots of the step
         self.excluded: tuple[list[str], str] = [], ""  # paths, and a pattern of names
-        self.learning_rate = learning_rate if lr is None else lr
+        if lr is None:
+            self.learning_rate = learning_rate
+        else:
+            self.lr = lr
         self.decay = decay
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
