@@ -16,6 +16,7 @@ for _name in (
 
 
 def __getattr__(name: str) -> Any:
-    looked_for = name.startswith(("_", "pytest"))  # by tools that look at modules
-    known = {} if looked_for else {name: absent.APPLICATIONS}
+    # other names are what tools look for in modules
+    is_of_keras = name[:1].isupper() or name in ("decode_predictions", "preprocess_input")
+    known = {name: absent.APPLICATIONS} if is_of_keras else {}
     return absent.attribute(__name__, name, known)

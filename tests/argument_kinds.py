@@ -865,7 +865,7 @@ KINDS: dict[str, Kind] = {
     "tuning.find_learning_rate.y": LABELS,
     "models.Sequential.backward.dy": PASSED_BACK,
     "stack.Stack.build.input_shape": BATCH_SHAPE,
-    "stack.Stack.compute_output_shape.input_shape": BATCH_SHAPE.named("input"),
+    "keras_attributes.ModelAttributes.compute_output_shape.input_shape": BATCH_SHAPE.named("input"),
     # files
     "clone_function": Kind(lambda value, right: callable(value), called_back=True),
     "compile": BOOLEAN,

@@ -497,7 +497,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "models.Sequential": lambda: Valid(Sequential, {"layers": [Dense(2)], "name": "model"}),
         "stack.Stack.add": _adding_a_layer,
         "stack.Stack.build": _building_a_model,
-        "stack.Stack.compute_output_shape": lambda: _model_shapes(),
+        "keras_attributes.ModelAttributes.compute_output_shape": lambda: _model_shapes(),
         "models.Sequential.forward": of_model("forward"),
         "models.Sequential.backward": _model_backward,
         "models.Sequential.__call__": of_model("__call__"),
@@ -1169,6 +1169,7 @@ NOT_CALLED: dict[str, str] = {
         for name in ("build_for", "build_for_training", "expect_compiled")
     },
     "models.Sequential.checked_data": "the check itself",
+    "keras_attributes.LayerAttributes.*": "of every layer by itself",
     "compiled.Compiled.plan_of": "of the engine",
     "compiled.Compiled.runner": "of the engine",
 }
