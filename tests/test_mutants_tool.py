@@ -95,6 +95,11 @@ FILES = sorted(
 )
 
 
+@pytest.mark.parametrize("pattern", tool.FILES)
+def test_every_pattern_finds_files(pattern):
+    assert [*tool.ROOT.glob(pattern)]
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_every_stage_names_tests_that_are_there(file):
     for names, _ in tool.stages(file):

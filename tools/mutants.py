@@ -1,7 +1,7 @@
 """Tests of the tests: change the source in one small place, and see whether a test notices.
 
     python -m tools.mutants                       all of it, and docs/mutants.md; hours
-    python -m tools.mutants --files losses.py     some of it
+    python -m tools.mutants --files losses/own.py some of it
     python -m tools.mutants --sample 0.1 --seed 7 a tenth of each file's, drawn by that seed
     python -m tools.mutants --list                the changes, without trying them
     python -m tools.mutants --known               the page of what has been tried so far
@@ -48,7 +48,7 @@ LEAST_KILLED = 0.95
 FILES = (
     "minicnn/layers/*.py",
     "minicnn/layers/*/*.py",
-    "minicnn/losses.py",
+    "minicnn/losses/*.py",
     "minicnn/optimizers/*.py",
     "minicnn/kernels/*.py",
 )
@@ -89,6 +89,7 @@ def stages(file: str) -> list[tuple[str, str]]:
 
 # test files of folders and modules; those of layers in `layers` are for all of them
 TESTS = {
+    "losses": "loss_options keras_drawn",
     "optimizers": "optimizer_options keras_rules tuning",
     "activations": "activations",
     "augmentation": "augmentation",
