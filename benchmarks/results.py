@@ -96,7 +96,8 @@ def ways() -> list[str]:
     output = example("improve.py")
     lines = ["\n`make improve`: each way for 5 epochs, on the same data and seed."]
     lines += table("way", "validation", "test", "parameters", "seconds")
-    for found in re.finditer(r"^(\D+?) +([\d.]+) +([\d.]+) +([\d,]+) +([\d.]+)$", output, re.M):
+    cells = r"^([^\d\n]+?) +([\d.]+) +([\d.]+) +([\d,]+) +([\d.]+)$"
+    for found in re.finditer(cells, output, re.M):
         lines.append(row(*found.groups()))
     return [*lines, "", *re.findall(r"^.*\bthan baseline\b.*$", output, re.M), ""]
 
