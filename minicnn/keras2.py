@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 WORKERS = "Give it to PyDataset: super().__init__(workers=..., max_queue_size=...)"
-# what fit took in Keras 1
+# what fit, evaluate and predict took in Keras 2 for sequences of batches
+MOVED = dict.fromkeys(("workers", "use_multiprocessing", "max_queue_size"), WORKERS)
+# the same of fit, with Keras 1's words
 RENAMED = {
+    **MOVED,
     "nb_epoch": "Write epochs",
     "nb_val_samples": "Write validation_steps, which counts batches",
     "nb_worker": WORKERS,

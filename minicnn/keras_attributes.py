@@ -5,11 +5,11 @@ There is no graph: `input` and `output` are shape and float type, no numbers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from minicnn import config
+from minicnn import checks, config
 from minicnn.symbolic import KerasTensor
 from minicnn.weights import KERAS_NAMES, OF_LAYERS
 
@@ -34,7 +34,17 @@ ARGUMENTS_OF_KERAS_1 = {
 
 
 class LayerAttributes:
-    """Of layers. An attribute that a class sets itself comes first."""
+    """Of layers. An attribute that a class sets itself comes first.
+
+    Attributes
+    ----------
+    kernel, bias, gamma, moving_mean and the like : Weight
+        The parameters and the state by Keras's names, once they are built; None for a bias that
+        the layer does without.
+    input, output : KerasTensor
+        Shape and float type of the batches that go in and come out, in the model that was built
+        last with the layer; no numbers.
+    """
 
     if TYPE_CHECKING:
 
@@ -79,6 +89,22 @@ class LayerAttributes:
             shape = self.output_shape(shape)
         return KerasTensor(shape, dtype, self.name)
 
+    def add_weight(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Keras's name for `add_param` and `add_state`: raises a TypeError that translates it."""
+        by_name = bool(args) and isinstance(args[0], str)  # Keras 2 has the name first
+        names = ("name", "shape", "dtype", "initializer") if by_name else ("shape", "initializer")
+        given = {"name": "w", "shape": (), "initializer": "glorot_uniform", "trainable": True}
+        given |= {**dict(zip(names, args)), **kwargs}
+        learns = given["trainable"] is not False
+        method, table = ("add_param", "params") if learns else ("add_state", "state")
+        key, shape, initializer = (
+            checks.shown(given[name]) for name in ("name", "shape", "initializer")
+        )
+        raise TypeError(
+            f"{self.who}: expected {method}, received add_weight, which is Keras's name for it. "
+            f"Write self.{method}({key}, {shape}, {initializer}), read it as self.{table}[{key}]"
+        )
+
     def note_input(self, shape: Shape) -> None:
         """Remember the shape of the batches in the model that has just been built."""
         self._x_shape = shape
@@ -97,6 +123,17 @@ def key_of(layer: Any, name: str) -> str | None:
     tables = (held.get("params"), held.get("state"))
     keys = [key for table in tables for key in table or () if isinstance(key, str)]
     return next((key for key in keys if KERAS_NAMES.get(key, key) == name), None)
+
+
+def shape_of(input_shape: Any, input_dim: Any, who: str) -> Any:
+    """The `input_shape` argument, or what `input_dim` says in its place."""
+    if input_dim is None:
+        return input_shape
+    if input_shape is not None:
+        raise ValueError(
+            f"{who}: expected input_shape or input_dim, received both. Leave out input_dim"
+        )
+    return (checks.size(input_dim, "input_dim", who),)
 
 
 class ModelAttributes:
@@ -143,3 +180,11 @@ class ModelAttributes:
         Raises TypeError or ValueError if a layer cannot take what it would get.
         """
         return self.shapes(self._checked_shape(input_shape))[-1]
+
+    def _batch_size(self) -> int | None:
+        """What `Input` says of the batch axis; batches may have any size."""
+        return None if self._input is None else self._input.batch_size
+
+    def _note_inputs(self, leaves: list[Any], shapes: list[Shape]) -> None:
+        for leaf, shape in zip(leaves, shapes):
+            leaf.note_input((self._batch_size(), *shape[1:]))

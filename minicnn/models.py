@@ -13,7 +13,7 @@ from minicnn.callbacks import Callback, History
 from minicnn.callbacks import checked as checked_callbacks
 from minicnn.console import say
 from minicnn.engine.blas import single_threaded_blas
-from minicnn.keras2 import RENAMED, WORKERS, Keras2Methods
+from minicnn.keras2 import MOVED, RENAMED, Keras2Methods
 from minicnn.layers.base import Layer
 from minicnn.layers.regularization import OutputPenalty
 from minicnn.outputs import Output
@@ -25,7 +25,7 @@ from minicnn.saving.files import (
     model_from_json,
     save_model,
 )
-from minicnn.subclasses import of_the_user
+from minicnn.subclasses import OF_OTHER_MODELS, of_the_user
 from minicnn.symbolic import NO_GRAPH, Symbolic
 from minicnn.training import loop
 from minicnn.training.feeds import ArrayFeed, Feed
@@ -35,27 +35,6 @@ from minicnn.training.given import Sizes, feed_of, feeds_of_fit
 Array = NDArray[Any]
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
-
-# what fit, evaluate and predict took in Keras 2 for sequences of batches
-MOVED = dict.fromkeys(("workers", "use_multiprocessing", "max_queue_size"), WORKERS)
-
-_LAYER = "Put what it computes into a layer: subclass minicnn.layers.Layer"
-_LOSS = "Put what it computes into a loss: subclass minicnn.losses.Loss"
-_HOOK = "Do what it does in a callback, or write the loop yourself around train_on_batch"
-
-# methods that subclasses of other libraries' models define, and what to do here instead
-OVERRIDDEN = {
-    "call": _LAYER,
-    "forward": _LAYER,
-    "backward": _LAYER,
-    "compute_loss": _LOSS,
-    "compute_metrics": "Put what it computes into a metric: subclass minicnn.metrics.Metric",
-    "train_step": _HOOK,
-    "training_step": _HOOK,
-    "test_step": _HOOK,
-    "validation_step": _HOOK,
-    "predict_step": _HOOK,
-}
 
 
 class Model(Keras2Methods, Savable):
@@ -128,7 +107,7 @@ class Sequential(Model):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse methods that other libraries' `fit` calls, and that this one would not."""
         super().__init_subclass__(**kwargs)
-        for name, instead in OVERRIDDEN.items():
+        for name, instead in OF_OTHER_MODELS.items():
             if name in vars(cls):
                 raise TypeError(
                     f"{cls.__name__}: expected no method {name}, since fit, evaluate and predict "
@@ -312,7 +291,7 @@ class Sequential(Model):
             an error in a batch or of what gives it. Callbacks see that loss first; if one sets
             `stop_training`, fit ends without an error.
         """
-        checks.expect_defaults(keras, {}, "fit()", {**MOVED, **RENAMED})
+        checks.expect_defaults(keras, {}, "fit()", RENAMED)
         self.expect_compiled("fit")
         sizes = Sizes.checked("fit", batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         validation_sizes = Sizes.checked(

@@ -165,10 +165,6 @@ class Stack(ModelAttributes, HasSettings, HasWeights):
             raise AttributeError(f"{self.who}: output_shape is not known yet. {HOW_TO_BUILD}")
         return (self._batch_size(), *self._output_shapes[-1][1:])
 
-    def _batch_size(self) -> int | None:
-        """What `Input` says of the batch axis; batches may have any size."""
-        return None if self._input is None else self._input.batch_size
-
     @property
     def sample_shape(self) -> Shape | None:
         """Shape of one sample, if the model is built or its first layer declares one."""
@@ -325,10 +321,6 @@ class Stack(ModelAttributes, HasSettings, HasWeights):
             self._note_inputs(leaves, shapes)
             self._kept = {}
             self.built = True
-
-    def _note_inputs(self, leaves: list[Layer], shapes: list[Shape]) -> None:
-        for leaf, shape in zip(leaves, shapes):
-            leaf.note_input((self._batch_size(), *shape[1:]))
 
     def _checked_shape(self, input_shape: Any) -> Shape:
         if not isinstance(input_shape, (list, tuple)) or not input_shape:

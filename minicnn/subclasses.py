@@ -16,6 +16,24 @@ from typing import Any
 
 CLOSE = 0.88  # difflib's ratio for names of one letter more, less or other, save very short ones
 
+_LAYER = "Put what it computes into a layer: subclass minicnn.layers.Layer"
+_LOSS = "Put what it computes into a loss: subclass minicnn.losses.Loss"
+_HOOK = "Do what it does in a callback, or write the loop yourself around train_on_batch"
+
+# methods that subclasses of other libraries' models define, and what to do here instead
+OF_OTHER_MODELS = {
+    "call": _LAYER,
+    "forward": _LAYER,
+    "backward": _LAYER,
+    "compute_loss": _LOSS,
+    "compute_metrics": "Put what it computes into a metric: subclass minicnn.metrics.Metric",
+    "train_step": _HOOK,
+    "training_step": _HOOK,
+    "test_step": _HOOK,
+    "validation_step": _HOOK,
+    "predict_step": _HOOK,
+}
+
 
 def of_the_user(cls: type) -> bool:
     """Whether a class stands outside of this package."""

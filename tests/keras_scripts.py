@@ -6,7 +6,7 @@
     python tests/keras_scripts.py --keras --write    the same, and store what they print
 
 They are in `tests/scripts/`, and import Keras in the forms that are common. `other_imports` is all
-that is changed of them. A script runs in a process and a folder that are its alone; the data sets
+that is changed of them. Each script runs in a separate process and an empty folder; the data sets
 that it would download are small and drawn here (`stand_in`). What those of `KERAS_2` have
 to print, which do not run on Keras 3, is worked out by hand.
 
@@ -98,7 +98,7 @@ class Outcome(NamedTuple):
 
 
 def run(name: str, library: str, folder: Path) -> Outcome:
-    """Run a script in that empty folder on "minicnn" or "keras", in a process of its own."""
+    """Run a script in that empty folder on "minicnn" or "keras", in a separate process."""
     place = folder / "work"
     place.mkdir()
     lines = folder / "printed.json"

@@ -632,7 +632,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
                 ".__call__": of_object(kind, "__call__", values=np.ones(4)),
             }.items()
         },
-        "metrics.base.MeanMetricWrapper": lambda: Valid(
+        "metrics.own.MeanMetricWrapper": lambda: Valid(
             metrics.MeanMetricWrapper,
             {"fn": _zeros, "name": "metric"},
             None,

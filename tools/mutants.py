@@ -100,7 +100,7 @@ TESTS = {
 
 
 def tests_beside(file: str) -> str:
-    """The test files of the module or of its folder, if it has some of its own."""
+    """Test files that are specific to the module or its folder, if any."""
     path = Path(file)
     return " ".join(
         tests for names, tests in TESTS.items() if {path.stem, path.parent.name} & {*names.split()}

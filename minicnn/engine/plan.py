@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.engine.convolutions import BlockConvolution, DirectConvolution, WinogradConvolution
-from minicnn.engine.stages import DenseStage, NormalizationStage, RescalingStage, Stage
+from minicnn.engine.stages import (
+    DenseStage,
+    NormalizationStage,
+    RescalingStage,
+    Stage,
+    relu_or_other,
+)
 from minicnn.layers import (
     Activation,
     BatchNormalization,
@@ -21,9 +27,7 @@ from minicnn.layers import (
     Dropout,
     Flatten,
     Layer,
-    Linear,
     MaxPooling2D,
-    ReLU,
     Rescaling,
 )
 from minicnn.layers.normalizing import axes_of
@@ -122,7 +126,7 @@ def _needs_dx(layers: Sequence[Layer], k: int) -> bool:
 
 
 def _known_activation(layer: Conv2D | Dense) -> bool:
-    return type(layer.activation) is Linear or _is_relu(layer.activation)
+    return relu_or_other(layer.activation)[1] is None
 
 
 def _named(layer: Conv2D | Dense) -> str:
@@ -132,7 +136,7 @@ def _named(layer: Conv2D | Dense) -> str:
 
 def _is_relu(activation: Layer | None) -> bool:
     """Whether it is max(x, 0), without the arguments that ReLU also takes."""
-    return isinstance(activation, ReLU) and type(activation) is ReLU and activation.plain
+    return activation is not None and relu_or_other(activation)[0]
 
 
 def _convolution(

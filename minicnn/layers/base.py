@@ -23,13 +23,13 @@ kernels (K_h, K_w, C_in, C_out), dense kernels (in, units): Keras's layouts.
 from __future__ import annotations
 
 import inspect
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, config, constraints, initializers, regularizers, seeds
-from minicnn.keras_attributes import ARGUMENTS_OF_KERAS_1, LayerAttributes, key_of
+from minicnn.keras_attributes import ARGUMENTS_OF_KERAS_1, LayerAttributes, key_of, shape_of
 from minicnn.layers.arrays import (
     checked_weights,
     is_float_array,
@@ -104,12 +104,6 @@ class Layer(LayerAttributes, Replicable, Configured, HasWeights):
         True for the layers that are `built` from the start.
     settled : bool
         Whether `build` has been called for the settings that are `fixed`, which then stay.
-    kernel, bias, gamma, moving_mean and the like : Weight
-        The parameters and the state by Keras's names, once they are built; None for a bias that
-        the layer does without.
-    input, output : KerasTensor
-        Shape and float type of the batches that go in and come out, in the model that was built
-        last with the layer; no numbers.
     """
 
     name = Setting(checks.text, none=lambda layer: unique_name(type(layer).__name__))
@@ -145,13 +139,7 @@ class Layer(LayerAttributes, Replicable, Configured, HasWeights):
         self._refuse_unknown(keras)
         self.name = name
         self.trainable = trainable
-        if input_dim is not None:
-            if input_shape is not None:
-                raise ValueError(
-                    f"{self.who}: expected input_shape or input_dim, received both. Leave out "
-                    "input_dim"
-                )
-            input_shape = (checks.size(input_dim, "input_dim", self.who),)
+        input_shape = shape_of(input_shape, input_dim, self.who)
         self.declared_shape = None if input_shape is None else sample_shape(input_shape, self.who)
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
@@ -300,22 +288,6 @@ class Layer(LayerAttributes, Replicable, Configured, HasWeights):
         """Create `state[key]` with its first values; `forward` may change it in training."""
         self.state[key] = self._initial(key, shape, initializer)
         self._shapes = {**self._shapes, ("state", key): self.state[key].shape}
-
-    def add_weight(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Keras's name for `add_param` and `add_state`: raises a TypeError that translates it."""
-        by_name = bool(args) and isinstance(args[0], str)  # Keras 2 has the name first
-        names = ("name", "shape", "dtype", "initializer") if by_name else ("shape", "initializer")
-        given = {"name": "w", "shape": (), "initializer": "glorot_uniform", "trainable": True}
-        given |= {**dict(zip(names, args)), **kwargs}
-        learns = given["trainable"] is not False
-        method, table = ("add_param", "params") if learns else ("add_state", "state")
-        key, shape, initializer = (
-            checks.shown(given[name]) for name in ("name", "shape", "initializer")
-        )
-        raise TypeError(
-            f"{self.who}: expected {method}, received add_weight, which is Keras's name for it. "
-            f"Write self.{method}({key}, {shape}, {initializer}), read it as self.{table}[{key}]"
-        )
 
     def _initial(self, key: str, shape: tuple[int, ...], initializer: Any) -> Array:
         checks.text(key, "key", self.who)

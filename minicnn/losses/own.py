@@ -37,7 +37,7 @@ class Function(Loss):
         gradient(y_true, y_pred), of y_pred's shape: of each value by the numbers that it is made of
 
     y_true has y_pred's shape, or holds one label for each row of it, (N, ...) or (N, ..., 1), and
-    then comes to the functions as it was given. `minicnn.gradcheck.check_loss` says whether the
+    is then handed to the functions unchanged. `minicnn.gradcheck.check_loss` says whether the
     gradient is right.
 
     Parameters

@@ -53,7 +53,7 @@ from minicnn.metrics.accuracy import (
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
-from minicnn.metrics.base import Mean, MeanMetricWrapper, Metric, Sum
+from minicnn.metrics.base import Mean, Metric, Sum
 from minicnn.metrics.counts import (
     FalseNegatives,
     FalsePositives,
@@ -105,6 +105,7 @@ from minicnn.metrics.iou import (
     OneHotIoU,
     OneHotMeanIoU,
 )
+from minicnn.metrics.own import MeanMetricWrapper
 from minicnn.reports import accuracy_score, classification_report, confusion_matrix
 from minicnn.settings import arguments, described, restored
 

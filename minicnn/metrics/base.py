@@ -14,9 +14,7 @@ Most are the mean of one value a sample: `Metric` itself, whose subclasses defin
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -100,7 +98,7 @@ class Metric(Copied, Configured):
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """Value of each sample, shape (N,)."""
         if type(self).each is not Metric.each:
-            return _mean_rows(self.each(y_true, y_pred))
+            return mean_rows(self.each(y_true, y_pred))
         raise NotImplementedError(f"{type(self).__name__} has to define values(y_true, y_pred)")
 
     def each(self, y_true: Array, y_pred: Array) -> Array:
@@ -267,7 +265,7 @@ class Weight(np.ndarray):
 # -- means -----------------------------------------------------------------------------------------
 
 
-def _mean_rows(values: Array) -> Array:
+def mean_rows(values: Array) -> Array:
     """The mean of each sample's values."""
     if values.ndim == 1:
         return values.astype(np.float64)
@@ -321,7 +319,7 @@ class Mean(Metric):
             )
         if sample_weight is None:
             count = len(given) if given.ndim else 1
-            total = _mean_rows(given).sum() if given.ndim else given
+            total = mean_rows(given).sum() if given.ndim else given
         else:
             weights = _weights_for(given, sample_weight, self.who)
             total, count = weighted_mean(given, weights)
@@ -390,90 +388,6 @@ def _weights_for(values: Array, sample_weight: Any, who: str) -> Array:
 _PLAIN = (Mean.update_state, Sum.update_state)
 
 
-def _expect_arguments(function: Any, given: dict[str, Any]) -> None:
-    """Raise TypeError for keywords that the function does not take."""
-    try:
-        known = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a compiled function has no signature
-        return
-    if any(one.kind is one.VAR_KEYWORD for one in known.values()):
-        return
-    for name in given:
-        if name not in known:
-            raise TypeError(
-                f"MeanMetricWrapper: expected keywords that fn takes, {', '.join(known)}, received "
-                f"{name}"
-            )
-
-
-class MeanMetricWrapper(Metric):
-    """The mean of what a function of (y_true, y_pred) gives: one value a sample, or of the batch.
-
-    One for the batch counts as the value of each of its samples. A function that is given to
-    `compile` becomes one of these.
-
-    Parameters
-    ----------
-    fn : callable
-    name : str, optional
-        That of the function if not given.
-    **kwargs
-        Further arguments of the function.
-    """
-
-    by_batch = True
-
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        name: str | None = None,
-        dtype: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        if not callable(fn):
-            raise TypeError(
-                "MeanMetricWrapper: expected fn to be a function of (y_true, y_pred), received "
-                f"{checks.shown(fn)}"
-            )
-        own = getattr(fn, "__name__", getattr(fn, "name", None))
-        own = own if isinstance(own, str) and own else "metric"
-        super().__init__(own if name is None else name, dtype=dtype)
-        _expect_arguments(fn, kwargs)
-        self.function = fn
-        self.arguments = kwargs
-
-    def __repr__(self) -> str:
-        return f"<metric {self.name}: {checks.shown(self.function)}>"
-
-    def get_config(self) -> dict[str, Any]:
-        raise TypeError(
-            f"{self.who}: expected fn to be a setting that JSON can hold, received "
-            f"{checks.shown(self.function)}. Write a class derived from minicnn.metrics.Metric"
-        )
-
-    @property
-    def who(self) -> str:
-        return f"metric {self.name}"
-
-    def values(self, y_true: Array, y_pred: Array) -> Array:
-        return _mean_rows(self.each(y_true, y_pred))
-
-    def each(self, y_true: Array, y_pred: Array) -> Array:
-        given = self.function(y_true, y_pred, **self.arguments)
-        values = checks.numeric(given, "its values", self.who).astype(np.float64)
-        if values.ndim == 0:
-            return np.full(len(y_pred), values)
-        if values.shape[:1] != (len(y_pred),):
-            raise ValueError(
-                f"{self.who}: expected one value a sample, shape ({len(y_pred)},), or one number "
-                f"for the batch, received shape {values.shape}"
-            )
-        return values
-
-
-# -- shapes ----------------------------------------------------------------------------------------
-
-
 def expect(good: bool, shape: str, y: Array, output_shape: tuple[Any, ...], who: str) -> None:
     """Raise ValueError, with the shapes, unless it is `good`."""
     if not good:
@@ -501,8 +415,3 @@ class OfOutputs(Metric):
         outputs = tuple(output_shape[1:])
         good = y.shape[1:] == outputs or (*y.shape[1:], 1) == outputs
         expect(good, "the outputs'", y, output_shape, who)
-
-
-def state_size(shapes: dict[str, Shape]) -> int:
-    """How many numbers these sums are."""
-    return sum(math.prod(shape) for shape in shapes.values())

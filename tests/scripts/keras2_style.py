@@ -1,5 +1,5 @@
 # ruff: noqa: B006, I001, UP010, UP031  (written in the manner of its time)
-"""A convolutional network as it was written for Keras 2, with words that Keras 3 has dropped."""
+"""A convolutional network in the style of Keras 2, with arguments that Keras 3 has dropped."""
 
 from __future__ import print_function
 
