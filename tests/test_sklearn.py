@@ -27,7 +27,8 @@ from minicnn.sklearn import SequentialClassifier
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([SequentialClassifier(), SequentialClassifier(epochs=30, warm_start=True)])
+# not with warm_start=True, where a second fit goes on and so gives other predictions, as it should
+@parametrize_with_checks([SequentialClassifier(), SequentialClassifier(optimizer="rmsprop")])
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 

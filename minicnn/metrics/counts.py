@@ -138,10 +138,6 @@ class _Count(_OfThresholds):
     direction = None
     thresholds = Setting(_thresholds)
 
-    def __init__(self, thresholds: Any = None, name: str | None = None, **keras: Any) -> None:
-        super().__init__(name, **keras)
-        self.thresholds = thresholds
-
     def limits(self) -> Array:
         return np.atleast_1d(0.5 if self.thresholds is None else self.thresholds)
 
@@ -159,12 +155,30 @@ class TruePositives(_Count):
     name = "true_positives"
     counted = ("true_positives",)
 
+    def __init__(
+        self,
+        thresholds: Any = None,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        super().__init__(name, **keras)
+        self.thresholds = thresholds
+
 
 class FalsePositives(_Count):
     """How many outputs lie above the threshold, 0.5 if not given, though their target is 0."""
 
     name = "false_positives"
     counted = ("false_positives",)
+
+    def __init__(
+        self,
+        thresholds: Any = None,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        super().__init__(name, **keras)
+        self.thresholds = thresholds
 
 
 class TrueNegatives(_Count):
@@ -173,12 +187,30 @@ class TrueNegatives(_Count):
     name = "true_negatives"
     counted = ("true_negatives",)
 
+    def __init__(
+        self,
+        thresholds: Any = None,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        super().__init__(name, **keras)
+        self.thresholds = thresholds
+
 
 class FalseNegatives(_Count):
     """How many outputs do not lie above the threshold, 0.5 if not given, though they should."""
 
     name = "false_negatives"
     counted = ("false_negatives",)
+
+    def __init__(
+        self,
+        thresholds: Any = None,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        super().__init__(name, **keras)
+        self.thresholds = thresholds
 
 
 class _Ratio(_OfThresholds):
