@@ -97,11 +97,12 @@ def test_what_is_not_fused_says_why(layer, reason):
     ("layer", "way"),
     [
         (lambda: Conv2D(4, 3), "WinogradConvolution"),
-        (lambda: Conv2D(4, 5), "BlockConvolution"),
+        (lambda: Conv2D(4, 5), "InterleavedConvolution"),
         (lambda: Conv2D(4, 1), "BlockConvolution"),
-        (lambda: Conv2D(4, 3, 2), "BlockConvolution"),
-        (lambda: Conv2D(4, 3, dilation_rate=2), "BlockConvolution"),
-        (lambda: Conv2D(4, 3, activation="tanh"), "BlockConvolution"),
+        (lambda: Conv2D(4, 1, 2), "BlockConvolution"),
+        (lambda: Conv2D(4, 3, 2), "InterleavedConvolution"),
+        (lambda: Conv2D(4, 3, dilation_rate=2), "InterleavedConvolution"),
+        (lambda: Conv2D(4, 3, activation="tanh"), "InterleavedConvolution"),
     ],
 )
 def test_the_way_of_a_convolution_follows_from_its_window(layer, way):
@@ -109,9 +110,9 @@ def test_the_way_of_a_convolution_follows_from_its_window(layer, way):
     assert entry.kind.__name__ == way
 
 
-def test_few_channels_and_one_channel_inside_go_by_blocks():
+def test_few_channels_and_one_channel_inside_are_interleaved():
     model = Sequential([Conv2D(1, 3, input_shape=(9, 9, 3)), Conv2D(4, 3)])
-    assert kinds(model) == ["BlockConvolution", "BlockConvolution"]
+    assert kinds(model) == ["InterleavedConvolution", "InterleavedConvolution"]
 
 
 def test_float64_is_left_to_the_layers():
@@ -255,7 +256,8 @@ def test_hardly_any_network_was_passed_over():
     [
         (convolutions.DirectConvolution, 1, 3),
         (convolutions.WinogradConvolution, 4, 3),
-        (convolutions.BlockConvolution, 4, 5),
+        (convolutions.InterleavedConvolution, 4, 5),
+        (convolutions.BlockConvolution, 4, 1),
     ],
 )
 def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(

@@ -5,14 +5,18 @@ the kernels and all of them have to be reached; and with NUMBA_BOUNDSCHECK=1, wh
 reads or writes outside of its arrays is an error.
 """
 
+import functools
+
+import numba
 import numpy as np
 import pytest
 
 from minicnn import kernels
-from minicnn.engine import blocks, passes
+from minicnn.engine import blocks, passes, vectors
 from minicnn.engine.shards import Lane, ShardedNetwork
 from minicnn.engine.updates import single_pass
 from minicnn.kernels import reference
+from minicnn.kernels.compiler import jit_fma
 from minicnn.layers import (
     BatchNormalization,
     Conv2D,
@@ -89,6 +93,117 @@ def test_blocks_of_windows_are_those_of_im2col(geometry, C):
         blocks.add_planes(np.ascontiguousarray(np.moveaxis(dwhole[part], -1, 0)), *where, by_planes)
     for added in (by_windows, by_planes):
         np.testing.assert_allclose(added.reshape(x.shape), dx, rtol=1e-5, atol=1e-5)
+
+
+@jit_fma
+def of_vectors(a, w, places, out, whole):
+    """Each function of `engine.vectors` once, into the next rows of `out`."""
+    x, y = vectors.load(2, a, 3, 40), vectors.load_at(2, a, 1, places, 1)
+    vectors.store(vectors.numbers(1, np.float32(7)), out, 0, 0)
+    vectors.store(vectors.add_outer(vectors.zeros(6), x, w, 1, 3), out, 16, 16)
+    vectors.store_rows(vectors.add_products(vectors.zeros(4), x, y), out, 112, 32, 2, 16)
+    vectors.store(vectors.add(x, y), out, 176, 16)
+    vectors.store(vectors.multiply(x, y), out, 208, 16)
+    vectors.store(vectors.where_above(x, y, x, vectors.zeros(2)), out, 240, 16)
+    vectors.store(vectors.where_at_most(x, y, x, vectors.zeros(2)), out, 272, 16)
+    vectors.store_at(vectors.where_equal(x, x, y, x), out, 304, places, 0)
+    vectors.add_sums(x, out, 352, 5, 1)
+    vectors.store_bytes(vectors.numbers(1, np.float32(-1)), whole, 2)
+    vectors.store(vectors.load_bytes(whole, 2), out, 368, 0)
+
+
+@jit_fma
+def turned(a, out):
+    vectors.store(vectors.transposed(vectors.load(16, a, 0, 16)), out, 0, 16)
+
+
+def test_vectors():
+    a = rng.standard_normal(100).astype(np.float32)
+    a[40] = np.nan  # in a lane of y alone
+    w, places = np.arange(5, dtype=np.float32), np.array([16, 0, 34])
+    out, whole = np.zeros(384, np.float32), np.zeros(20, np.int8)
+    of_vectors(a, w, places, out, whole)
+    x, y = np.stack([a[3:19], a[43:59]]), np.stack([a[1:17], a[35:51]])
+    expected = [
+        np.full((1, 16), 7),
+        (x[:, None] * w[None, 1:4, None]).reshape(6, 16),
+        (x[:, None] * y).reshape(4, 16),
+        x + y,
+        x * y,
+        np.where(x > y, x, 0),
+        np.where(x <= y, x, 0),
+        y[::-1],
+        np.zeros((1, 16)),
+        np.zeros((1, 16)),
+        np.full((1, 16), -1),
+    ]
+    expected = np.concatenate(expected).reshape(-1)
+    expected[[352, 357]] = x.sum(axis=1)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(whole, [0] * 2 + [-1] * 16 + [0] * 2)
+    square, result = np.arange(256, dtype=np.float32), np.zeros(256, np.float32)
+    turned(square, result)
+    np.testing.assert_array_equal(result.reshape(16, 16), square.reshape(16, 16).T)
+
+
+@pytest.mark.parametrize("at", [-1, 85])
+def test_a_vector_outside_of_its_array_is_found(at):
+    if not (numba.config.DISABLE_JIT or numba.config.BOUNDSCHECK):
+        pytest.skip("only where bounds are checked")
+    with pytest.raises(IndexError):
+        vector_at(np.zeros(100, np.float32), at)
+
+
+@jit_fma
+def vector_at(a, at):
+    vectors.store(vectors.load(1, a, at, 0), a, 0, 0)
+
+
+INTERLEAVED = {  # images, window and further arguments of the layer
+    "one channel, ReLU, pooling, dropout": ((17, 7, 6, 1), (4, 3), {"padding": "same"}),
+    "a complete group": ((16, 5, 5, 4), (2, 5), {"filters": 8}),
+    "strides, which leave a row out": ((8, 8, 7, 3), (3, 2), {"strides": (2, 3)}),
+    "a window wider than a tile": ((9, 4, 9, 2), (2, 7), {"filters": 6}),
+    "gaps": ((8, 7, 6, 2), (2, 3), {"dilation_rate": (3, 2), "padding": "same"}),
+    "strides wider than the window": ((8, 5, 5, 2), (1, 2), {"strides": 3}),
+}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("case", INTERLEAVED.values(), ids=INTERLEAVED.keys())
+def test_convolutions_of_sixteen_images_at_a_time(case, first):
+    shape, window, more = case
+    pools = shape[3] == 1
+    conv = Conv2D(**{"filters": 3, "kernel_size": window, **more})
+    if pools:
+        conv.activation = ReLU()
+    below = [] if first else [Conv2D(shape[3], 1)]
+    above = [MaxPooling2D(2), Dropout(0.3, seed=3)] if pools else []
+    model = Sequential([Input(shape[1:]), *below, conv, *above])
+    stage = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[-1]
+    assert type(stage).__name__ == "InterleavedConvolution"
+    x = rng.standard_normal(shape).astype(np.float32)
+    stage.seek(0, 0)
+    inferred = stage.forward(x).copy()
+    y = stage.forward(x, True).copy()
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    dx = stage.backward(dy)
+    layers = [conv, *above]
+    for layer in layers[1:]:
+        layer.seek(0, 0)
+    plain = functools.reduce(lambda z, layer: layer.forward(z, True), layers, x)
+    dx_plain = functools.reduce(lambda d, layer: layer.backward(d), layers[::-1], dy)
+    without = functools.reduce(lambda z, layer: layer.forward(z), layers, x)
+    for found, expected in [
+        (inferred, without),
+        (y, plain),
+        (stage.conv.grads["W"], conv.grads["W"]),
+        (stage.conv.grads["b"], conv.grads["b"]),
+    ]:
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert (dx is None) == first
+    if not first:
+        np.testing.assert_allclose(dx, dx_plain, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("relu", [True, False])
@@ -374,7 +489,10 @@ def test_the_fused_steps_of_the_optimizers_with_an_epsilon_that_counts(optimizer
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_tiles_beside_large_numbers(pixel, slope, weight, first):
-    """Against the layer, within some eps of the sum of the absolute products of each number."""
+    """Against the layer, within some eps of the sum of the absolute products of each number.
+
+    dW has more: a tile just below the limit is not set apart, and dW here adds up over few of them.
+    """
     below = [] if first else [Conv2D(4, 1, use_bias=False)]
     conv = Conv2D(5, 3, use_bias=False)
     model = Sequential([Input((7, 6, 4)), *below, conv])
@@ -396,6 +514,6 @@ def test_tiles_beside_large_numbers(pixel, slope, weight, first):
     numbers = [array.astype(np.float64) for array in (x, dy, conv.params["W"])]
     true, own = by_layer(*numbers), by_layer(*map(np.abs, numbers))
     assert (found[1] is None) == first
-    for got, right, size in zip(found, true, own):
+    for got, right, size, bound in zip(found, true, own, (2.0**-10, 2.0**-10, 2.0**-8)):
         if got is not None:
-            assert (np.abs(got - right) <= 2.0**-10 * size).all()
+            assert (np.abs(got - right) <= bound * size).all()

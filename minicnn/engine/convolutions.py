@@ -18,10 +18,12 @@ from minicnn.layers import BatchNormalization, Conv2D, Layer
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import blocks, direct, normalization, winograd
+    from minicnn.engine import blocks, direct, interleaved, normalization, tiles, winograd
 else:
     blocks = LazyModule("minicnn.engine.blocks")
     direct = LazyModule("minicnn.engine.direct")
+    interleaved = LazyModule("minicnn.engine.interleaved")
+    tiles = LazyModule("minicnn.engine.tiles")
     winograd = LazyModule("minicnn.engine.winograd")
     normalization = LazyModule("minicnn.engine.normalization")
 
@@ -312,6 +314,60 @@ class BlockConvolution(ConvolutionStage):
                 blocks.add_windows(
                     dcols.reshape(-1, win.W_out, win.K_h, cols.shape[1] // win.K_h), *where, images
                 )
+        return dx if self.needs_dx else None
+
+
+class InterleavedConvolution(BlockConvolution):
+    """Any window, stride and dilation, sixteen images at a time: `interleaved.py`.
+
+    A shard of a few images goes by blocks.
+    """
+
+    _layout: tiles.Layout | None = None
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        self._few = len(x) < interleaved.FEWEST
+        if self._few:
+            return super().forward(x, training)
+        at = self._layout
+        if at is None or at.input_shape != x.shape[1:]:
+            at = self._layout = tiles.Layout(
+                self.conv.windows(x.shape), x.shape[1:], self.filters,
+                pool=self.pool, needs_dx=self.needs_dx,
+            )  # fmt: skip
+        W, bias, _ = self.weights()
+        y = self.buffer("y", (len(x), *at.output_shape))
+        argmax = self.buffer("argmax", at.argmax_shape(len(x), training=training), np.int8)
+        *drawn, self._scale = self.drawn(training, y[0].size)
+        at.forward(
+            x.reshape(-1), len(x), at.geometry, at.taps, tiles.packed(W), bias, self.pool,
+            self.relu, training, at.X, at.of_x, at.Z, at.Y, at.of_y, argmax, y.reshape(-1),
+            *drawn, self._scale,
+        )  # fmt: skip
+        self._x, self._y, self._argmax = x, y, argmax
+        return y if self.activation is None else self.activation.forward(y, training)
+
+    def backward(self, dy: Array) -> Array | None:
+        at = self._layout
+        if self._few or at is None:
+            return super().backward(dy)
+        if self.activation is not None:
+            dy = self.activation.backward(dy)
+        g, rows, grads = at.geometry, at.rows, self.conv.grads
+        dW = self.buffer("dW", (g.K_h, rows.parts * rows.taps, g.C, g.d_row // g.d_plane))
+        db = grads.get("b", self._db)
+        dW[...], db[...] = 0, 0
+        dx, table, W_T = at.dX, at.remainders.table[:0], at.dX
+        if self.needs_dx:
+            dx, table = self.buffer("dx", self._x.shape), at.remainders.table
+            W = self.conv.params["W"].reshape(g.K_h * g.K_w, g.C, g.F)
+            W_T = tiles.transposed_weights(W, at.remainders.window)
+        at.backward(
+            self._x.reshape(-1), np.ascontiguousarray(dy).reshape(-1), len(dy), g, self._argmax,
+            self.pool, self._scale, at.X, at.of_x, at.Y, at.of_y, at.D, db, rows.parts,
+            dW.reshape(-1), table, at.remainders.offsets, W_T, at.dX, at.of_dx, dx.reshape(-1),
+        )  # fmt: skip
+        grads["W"][...] = dW[:, : g.K_w, :, : g.F]
         return dx if self.needs_dx else None
 
 

@@ -11,7 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.engine.convolutions import BlockConvolution, DirectConvolution, WinogradConvolution
+from minicnn.engine.convolutions import (
+    BlockConvolution,
+    DirectConvolution,
+    InterleavedConvolution,
+    WinogradConvolution,
+)
 from minicnn.engine.stages import (
     DenseStage,
     NormalizationStage,
@@ -151,7 +156,7 @@ def _convolution(
     run, what = [k], [f"{size} convolution, {_named(conv)}"]
     if not _known_activation(conv):
         return Entry((k,), kind, f"{what[0]} {way}")
-    behind = kind is BlockConvolution or (
+    behind = kind in (BlockConvolution, InterleavedConvolution) or (
         kind is DirectConvolution and _pools(layers, shapes, k + 2)
     )
     if not training and _normalizes(layers, shapes, k + 1) and not (relu and behind):
@@ -180,7 +185,9 @@ def _way_of(
             return DirectConvolution, "in one pass"
         if shape[3] >= FEWEST_CHANNELS:
             return WinogradConvolution, "by Winograd's F(4x4, 3x3)"
-    return BlockConvolution, "by blocks of im2col"
+    if conv.kernel_size == (1, 1):
+        return BlockConvolution, "by blocks of im2col"
+    return InterleavedConvolution, "sixteen images at a time"
 
 
 def _pools(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> bool:

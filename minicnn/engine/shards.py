@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine import threads
+from minicnn.engine.memory import aligned
 from minicnn.engine.plan import Plan
 from minicnn.engine.stages import NormalizationStage, Stage
 from minicnn.layers import (
@@ -124,7 +125,7 @@ class Lane:
     def inputs(self, n: int, size: int) -> Array:
         """A float32 buffer for the inputs of `n` samples, the same memory each time."""
         if self._inputs.shape[0] < n or self._inputs.shape[1] != size:
-            self._inputs = np.empty((n, size), np.float32)
+            self._inputs = aligned((n, size))
         return self._inputs[:n]
 
     def forward(self, x: Array, training: bool = False) -> Array:

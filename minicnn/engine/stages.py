@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine import products
+from minicnn.engine.memory import aligned
 from minicnn.kernels import LazyModule
 from minicnn.layers import (
     BatchNormalization,
@@ -56,7 +57,7 @@ class FusedStage:
         """An array of `shape`, the same memory each time; grows with the largest first axis."""
         held = self._buffers.get(key)
         if held is None or len(held) < shape[0] or held.shape[1:] != shape[1:]:
-            held = self._buffers[key] = np.empty(shape, dtype)
+            held = self._buffers[key] = aligned(shape, dtype)
         return held[: shape[0]]
 
     def seek(self, step: int, sample: int) -> None:

@@ -1,0 +1,360 @@
+"""Convolution of sixteen images at a time: any window, stride and dilation.
+
+The numbers of sixteen images stand side by side, so that vectors are full however few channels or
+filters there are, and no windows are copied:
+
+    X (H, C, W, 16)                         from the images, with their padding
+    Z[i, f, j] = sum of X[i S + a D, c, j S + b D] W[a, b, c, f] over a, b and c
+    dW[a, b, c, f] = sum of X[i S + a D, c, j S + b D] dZ[i, f, j] over i, j and the images
+    dX[h, c, w] = sum of dZ[i, f, j] W[a, b, c, f] over all with h = i S + a D and w = j S + b D
+
+Each is worked out in tiles that lie in registers: two pixels by eight filters, or a row of the
+window by four filters. The last is a convolution too, for each remainder of h and w by the stride
+one, of some of the window's cells (`Remainders`).
+
+Neighbours in a row of one channel are neighbours in memory; with the channels innermost, rows of a
+window would lie a power of two apart, and such places share few lines of a cache.
+
+The images of a shard are taken in groups of sixteen; the lanes of an incomplete one are zeros.
+Arrays are flat, and places and steps count numbers.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.engine.vectors import (
+    LANES,
+    add,
+    add_outer,
+    add_products,
+    add_sums,
+    load,
+    load_at,
+    load_bytes,
+    multiply,
+    numbers,
+    store,
+    store_at,
+    store_bytes,
+    store_rows,
+    transposed,
+    where_above,
+    where_at_most,
+    where_equal,
+    zeros,
+)
+from minicnn.kernels.compiler import jit, jit_fma, uint32, wide_vectors
+from minicnn.kernels.fast import keep
+
+Array = NDArray[Any]
+
+FEWEST = 8  # images in a shard; with fewer, most of each vector would be empty
+
+
+# -- between images and groups of sixteen ---------------------------------------------------------
+
+
+@jit
+def interleave(
+    x: Any, N: int, H: int, L: int, first: int, h: int, rows: int,
+    X: Any, at: int, row: int, places: Any,
+) -> None:  # fmt: skip
+    """Rows h and on of images x (N, H, L), the sixteen from number `first` on, into X.
+
+    Number q of a row goes to place places[q] of a row of X, which begins `row` behind the one
+    before.
+    """
+    for k in range(rows):
+        start, to = (first * H + h + k) * L, at + k * row
+        if first + LANES <= N and L >= LANES:
+            for q in range(0, L, LANES):
+                q = min(q, L - LANES)  # the last block may repeat some of the one before
+                store_at(transposed(load(16, x, start + q, H * L)), X, to, places, q)
+        else:
+            for q in range(L):
+                for t in range(LANES):
+                    here = first + t < N
+                    value = x[start + t * H * L + q] if here else np.float32(0)
+                    X[to + places[q] + t] = value
+
+
+@jit
+def separate(
+    X: Any, at: int, row: int, places: Any,
+    x: Any, N: int, H: int, L: int, first: int, h: int, rows: int,
+) -> None:  # fmt: skip
+    """Transpose of `interleave`: writes those of the sixteen images that there are."""
+    for k in range(rows):
+        start, source = (first * H + h + k) * L, at + k * row
+        if first + LANES <= N and L >= LANES:
+            for q in range(0, L, LANES):
+                q = min(q, L - LANES)
+                store(transposed(load_at(16, X, source, places, q)), x, start + q, H * L)
+        else:
+            for t in range(min(LANES, N - first)):
+                for q in range(L):
+                    x[start + t * H * L + q] = X[source + places[q] + t]
+
+
+# -- products -------------------------------------------------------------------------------------
+
+
+@cache
+def convolution(size: int) -> Any:
+    """The kernel for blocks of so many filters."""
+    pixels = 2 if size > 4 else 4
+    tile = pixels * size
+
+    @jit_fma
+    def convolve(
+        X: Any, x_at: int, x_row: int, x_plane: int, x_col: int, taps: Any, C: int, W: Any,
+        Z: Any, z_at: int, z_row: int, z_plane: int, z_col: int, rows: int, cols: int, blocks: int,
+    ) -> None:  # fmt: skip
+        """Z[i, f, j] = sum over taps and c of X[i, c, j] at the tap, times W[f, tap, c].
+
+        A tap lies so far behind the pixel in X; W (blocks, taps, C, size). There has to be room in
+        X and Z for one pixel beyond an odd number of columns (three beyond a multiple of four,
+        where blocks have four filters).
+        """
+        wide_vectors()
+        for i in range(rows):
+            for f in range(blocks):
+                for j in range(0, cols, pixels):
+                    acc = zeros(tile)
+                    w = f * len(taps) * C * size
+                    for k in range(len(taps)):
+                        place = x_at + i * x_row + j * x_col + taps[k]
+                        for _ in range(C):
+                            acc = add_outer(acc, load(pixels, X, place, x_col), W, w, size)
+                            place += x_plane
+                            w += size
+                    place = z_at + i * z_row + f * size * z_plane + j * z_col
+                    store_rows(acc, Z, place, z_col, size, z_plane)
+
+    return convolve
+
+
+@cache
+def weights_gradient(taps: int, filters: int) -> Any:
+    """The kernel for tiles of so many taps of a row of the window and so many filters."""
+    tile = taps * filters
+
+    @jit_fma
+    def add_gradient(
+        X: Any, x_row: int, x_plane: int, x_col: int, tap_row: int, tap_col: int,
+        D: Any, d_at: int, d_row: int, d_plane: int, rows: int, cols: int,
+        dW: Any, K_h: int, parts: int, C: int, F: int,
+    ) -> None:  # fmt: skip
+        """Adds to dW (K_h, parts * taps, C, F) what the rows and columns of dZ give, which is D."""
+        wide_vectors()
+        for f in range(0, F, filters):
+            for a in range(K_h):
+                for part in range(parts):
+                    for c in range(C):
+                        acc = zeros(tile)
+                        start = a * tap_row + part * taps * tap_col + c * x_plane
+                        for i in range(rows):
+                            x, d = start + i * x_row, d_at + i * d_row + f * d_plane
+                            for _ in range(cols):
+                                window = load(taps, X, x, tap_col)
+                                acc = add_products(acc, window, load(filters, D, d, d_plane))
+                                x += x_col
+                                d += LANES
+                        to = ((a * parts + part) * taps * C + c) * F + f
+                        add_sums(acc, dW, to, C * F, filters)
+
+    return add_gradient
+
+
+# -- what stands behind the product ---------------------------------------------------------------
+
+
+@jit_fma
+def finish(
+    Z: Any, row: int, plane: int, cols: int, F: int, bias: Any, pool: bool, relu: bool,
+    Y: Any, y_plane: int, argmax: Any,
+) -> None:  # fmt: skip
+    """One row of y = pool(relu(Z + b)): F planes of `cols` pixels.
+
+    pool is 2x2 max-pooling of two rows of Z, or nothing. `argmax` gets the place in each window, -1
+    where ReLU left 0.
+    """
+    none, dead = zeros(1), numbers(1, np.float32(-1))
+    for f in range(F):
+        b = numbers(1, bias[f])
+        for j in range(cols):
+            won = none
+            if pool:
+                p = f * plane + 2 * j * LANES
+                best = load(1, Z, p, 0)
+                for k in range(1, 4):
+                    z = load(1, Z, p + k // 2 * row + k % 2 * LANES, 0)
+                    won = where_above(z, best, numbers(1, np.float32(k)), won)
+                    best = where_above(z, best, z, best)
+            else:
+                best = load(1, Z, f * plane + j * LANES, 0)
+            best = add(best, b)
+            if relu:
+                won = where_at_most(best, none, dead, won)
+                best = where_at_most(best, none, none, best)
+            store(best, Y, f * y_plane + j * LANES, 0)
+            store_bytes(won, argmax, (f * cols + j) * LANES)
+
+
+@jit
+def drop(
+    Y: Any, y_plane: int, cols: int, F: int, argmax: Any,
+    key_1: int, key_2: int, counter: int, apart: int, dropped: int, scale: Any,
+) -> None:  # fmt: skip
+    """Dropout of a row of y; the counters of an image begin `apart` behind the image before."""
+    for f in range(F):
+        for j in range(cols):
+            for t in range(LANES):
+                cell = uint32(counter + t * apart + j * F + f)
+                to, own = f * y_plane + j * LANES + t, (f * cols + j) * LANES + t
+                stays = keep(key_1, key_2, cell, dropped)
+                Y[to] = Y[to] * scale if stays else np.float32(0)
+                argmax[own] = argmax[own] if stays else np.int8(-1)
+
+
+@jit_fma
+def spread(
+    dY: Any, y_plane: int, cols: int, F: int, pool: bool, argmax: Any, scale: Any,
+    D: Any, at: int, row: int, plane: int, db: Any,
+) -> None:  # fmt: skip
+    """Transpose of `finish` and `drop`: from a row of dY one of dZ, or two with pooling; adds up
+    db.
+    """
+    none, factor = zeros(1), numbers(1, scale)
+    for f in range(F):
+        total = zeros(1)
+        for j in range(cols):
+            won = load_bytes(argmax, (f * cols + j) * LANES)
+            d = multiply(load(1, dY, f * y_plane + j * LANES, 0), factor)
+            d = where_above(none, won, none, d)  # -1
+            total = add(total, d)
+            if pool:
+                for k in range(4):
+                    to = at + f * plane + (2 * j + k % 2) * LANES + k // 2 * row
+                    store(where_equal(won, numbers(1, np.float32(k)), d, none), D, to, 0)
+            else:
+                store(d, D, at + f * plane + j * LANES, 0)
+        add_sums(total, db, f, 0, 1)
+
+
+# -- a shard --------------------------------------------------------------------------------------
+
+
+class Geometry(NamedTuple):
+    """The sizes of a convolution, and of rows and planes in the arrays of a group.
+
+    Those of X have the padding around them; those of dZ, which begin at `d_at`, what dX asks for
+    beyond them. Blocks of filters may go beyond the F filters, and those of dX beyond C.
+    """
+
+    H: int
+    W: int
+    C: int
+    F: int
+    K_h: int
+    K_w: int
+    S_h: int
+    S_w: int
+    D_h: int
+    D_w: int
+    H_out: int
+    W_out: int
+    x_at: int
+    x_row: int
+    x_plane: int
+    x_rows: int
+    d_at: int
+    d_row: int
+    d_plane: int
+    d_rows: int
+    dx_row: int
+    dx_plane: int
+
+
+@cache
+def forward(size: int) -> Any:
+    """The kernel of a stage's forward, with blocks of so many filters."""
+    convolve = convolution(size)
+
+    @jit
+    def run(
+        x: Any, N: int, g: Any, taps: Any, W: Any, bias: Any, pool: bool, relu: bool,
+        training: bool, X: Any, x_places: Any, Z: Any, Y: Any, y_places: Any, argmax: Any, y: Any,
+        key_1: int, key_2: int, counter: int, dropped: int, scale: Any,
+    ) -> None:  # fmt: skip
+        """y of the N images x, both flat; argmax (groups * H_y, F * W_y * 16), or one row if not
+        training.
+        """
+        each = 2 if pool else 1  # rows of Z for a row of y
+        H_y, W_y = g.H_out // each, g.W_out // each
+        blocks = -(-g.F // size)
+        z_row, z_plane = len(Z) // 2, len(Z) // (2 * blocks * size)
+        y_plane = len(Y) // g.F
+        for first in range(0, N, LANES):
+            interleave(x, N, g.H, g.W * g.C, first, 0, g.H, X, g.x_at, g.x_row, x_places)
+            for i in range(H_y):
+                convolve(
+                    X, i * each * g.S_h * g.x_row, g.S_h * g.x_row, g.x_plane, g.S_w * LANES,
+                    taps, g.C, W, Z, 0, z_row, z_plane, LANES, each, g.W_out, blocks,
+                )  # fmt: skip
+                own = argmax[first // LANES * H_y + i if training else 0]
+                finish(Z, z_row, z_plane, W_y, g.F, bias, pool, relu, Y, y_plane, own)
+                if dropped > 0:
+                    cell, apart = counter + (first * H_y + i) * W_y * g.F, H_y * W_y * g.F
+                    drop(Y, y_plane, W_y, g.F, own, key_1, key_2, cell, apart, dropped, scale)
+                separate(Y, 0, 0, y_places, y, N, H_y, W_y * g.F, first, i, 1)
+
+    return run
+
+
+@cache
+def backward(taps: int, filters: int, size: int) -> Any:
+    """The kernel of a stage's backward: dW by tiles of so many taps and filters, dX by blocks of so
+    many channels.
+    """
+    add_gradient, convolve = weights_gradient(taps, filters), convolution(size)
+
+    @jit
+    def run(
+        x: Any, dy: Any, N: int, g: Any, argmax: Any, pool: bool, scale: Any,
+        X: Any, x_places: Any, Y: Any, y_places: Any, D: Any, db: Any, parts: int, dW: Any,
+        remainders: Any, cells: Any, W_T: Any, dX: Any, dx_places: Any, dx: Any,
+    ) -> None:  # fmt: skip
+        """Adds to db and dW, and writes dx, from the images x and dy; all flat.
+
+        A row of `remainders` describes a convolution (`Remainders`); without any there is no dx.
+        """
+        each = 2 if pool else 1
+        H_y, W_y = g.H_out // each, g.W_out // each
+        y_plane, F = len(Y) // g.F, g.d_row // g.d_plane
+        for first in range(0, N, LANES):
+            interleave(x, N, g.H, g.W * g.C, first, 0, g.H, X, g.x_at, g.x_row, x_places)
+            for i in range(H_y):
+                interleave(dy, N, H_y, W_y * g.F, first, i, 1, Y, 0, 0, y_places)
+                to, own = g.d_at + i * each * g.d_row, argmax[first // LANES * H_y + i]
+                spread(Y, y_plane, W_y, g.F, pool, own, scale, D, to, g.d_row, g.d_plane, db)
+            add_gradient(
+                X, g.S_h * g.x_row, g.x_plane, g.S_w * LANES, g.D_h * g.x_row, g.D_w * LANES,
+                D, g.d_at, g.d_row, g.d_plane, g.H_out, g.W_out, dW, g.K_h, parts, g.C, F,
+            )  # fmt: skip
+            for k in range(len(remainders)):
+                d_at, dx_at, rows, cols, cell, cells_end, w, w_end = remainders[k]
+                convolve(
+                    D, d_at, g.d_row, g.d_plane, LANES, cells[cell:cells_end], g.F, W_T[w:w_end],
+                    dX, dx_at, g.S_h * g.dx_row, g.dx_plane, g.S_w * LANES, rows, cols,
+                    -(-g.C // size),
+                )  # fmt: skip
+            if len(remainders):
+                separate(dX, 0, g.dx_row, dx_places, dx, N, g.H, g.W * g.C, first, 0, g.H)
+
+    return run
