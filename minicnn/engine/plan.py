@@ -6,6 +6,7 @@ others run through their own forward and backward. `print(model.plan())` shows t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -49,11 +50,18 @@ class Entry(NamedTuple):
 
 
 class Plan:
-    """How a network is run. Made once for a model; every lane gets its own stages from it."""
+    """How a network is run. Made once for a model; every lane gets its own stages from it.
 
-    def __init__(self, layers: Sequence[Layer], entries: list[Entry]) -> None:
+    Attributes
+    ----------
+    widest : int
+        Numbers in the largest output of a stage, for one sample; 0 if it is not known.
+    """
+
+    def __init__(self, layers: Sequence[Layer], entries: list[Entry], widest: int = 0) -> None:
         self.layers = list(layers)
         self.entries = entries
+        self.widest = widest
 
     @property
     def fuses(self) -> bool:
@@ -111,7 +119,8 @@ def lower(
             entry = Entry((k,), RescalingStage, "scaled into a buffer")
         entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k])))
         k = entries[-1].layers[-1] + 1
-    return Plan(layers, entries)
+    outputs = [shapes[entry.layers[-1] + 1][1:] for entry in entries]
+    return Plan(layers, entries, max(math.prod(shape) for shape in outputs))
 
 
 def _is(layers: Sequence[Layer], k: int, kind: type[Layer]) -> bool:

@@ -34,7 +34,7 @@ Blocks = Generator[tuple[int, Batch], None, None]
 Pause = Callable[[], None]
 
 BATCH_SIZE = 32  # Keras's default
-BLOCK = 2048  # samples that are evaluated or predicted at a time
+BLOCK = 4096  # samples that are evaluated or predicted at a time
 
 
 class Feed(Protocol):
