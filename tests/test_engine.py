@@ -98,7 +98,7 @@ def test_what_is_not_fused_says_why(layer, reason):
     [
         (lambda: Conv2D(4, 3), "WinogradConvolution"),
         (lambda: Conv2D(4, 5), "InterleavedConvolution"),
-        (lambda: Conv2D(4, 1), "BlockConvolution"),
+        (lambda: Conv2D(4, 1), "PointwiseConvolution"),
         (lambda: Conv2D(4, 1, 2), "BlockConvolution"),
         (lambda: Conv2D(4, 3, 2), "InterleavedConvolution"),
         (lambda: Conv2D(4, 3, dilation_rate=2), "InterleavedConvolution"),
@@ -257,7 +257,7 @@ def test_hardly_any_network_was_passed_over():
         (convolutions.DirectConvolution, 1, 3),
         (convolutions.WinogradConvolution, 4, 3),
         (convolutions.InterleavedConvolution, 4, 5),
-        (convolutions.BlockConvolution, 4, 1),
+        (convolutions.PointwiseConvolution, 4, 1),
     ],
 )
 def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(

@@ -249,3 +249,18 @@ def gradients(
                         total[f] += d
         for f in range(F):
             db[f] += total[f]
+
+
+@jit_fma
+def sums(dz: Any, db: Any) -> None:
+    """db (F,), the sums of dz (N, pixels, F): first of an image, as long sums lose digits."""
+    db[:] = 0
+    total = np.empty(len(db), np.float32)
+    for n in range(len(dz)):
+        for f in range(len(db)):
+            total[f] = 0
+        for p in range(dz.shape[1]):
+            for f in range(len(db)):
+                total[f] += dz[n, p, f]
+        for f in range(len(db)):
+            db[f] += total[f]

@@ -1,4 +1,4 @@
-"""The stages of convolutions: by Winograd, in one pass, or by blocks of im2col.
+"""The stages of convolutions: by Winograd, directly, or as matrix products.
 
 All end in the same way: bias, ReLU or nothing, 2x2 max-pooling and dropout in one pass.
 """
@@ -18,7 +18,7 @@ from minicnn.layers import BatchNormalization, Conv2D, Layer
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import blocks, direct, interleaved, normalization, tiles, winograd
+    from minicnn.engine import blocks, direct, interleaved, normalization, passes, tiles, winograd
 else:
     blocks = LazyModule("minicnn.engine.blocks")
     direct = LazyModule("minicnn.engine.direct")
@@ -26,6 +26,7 @@ else:
     tiles = LazyModule("minicnn.engine.tiles")
     winograd = LazyModule("minicnn.engine.winograd")
     normalization = LazyModule("minicnn.engine.normalization")
+    passes = LazyModule("minicnn.engine.passes")
 
 
 class ConvolutionStage(FusedStage):
@@ -225,13 +226,77 @@ class WinogradConvolution(ConvolutionStage):
                 dW += d.T @ here
 
 
-class BlockConvolution(ConvolutionStage):
-    """Any window, stride and dilation: `blocks.py`. Other activations than ReLU run as layers."""
+class ProductConvolution(ConvolutionStage):
+    """What is a matrix product z, with bias, activation and the rest behind it.
+
+    Other activations than ReLU run as the layers they are.
+    """
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
         _, self.activation = relu_or_other(self.conv.activation)
         self._zeros, self._ones = self._no_bias, np.ones(self.filters, np.float32)
+
+    def finish(self, z: Array, bias: Array, training: bool) -> Array:
+        """y from z (n, H, W, F), which may be overwritten."""
+        self._y = z
+        if self.activation is not None:
+            z += bias
+            return self.activation.forward(z, training)
+        if not self.pool:
+            drawn = self.drawn(training, z[0].size)
+            passes.bias_relu_dropout(z.reshape(-1, self.filters), bias, self.relu, *drawn)
+            self._scale = drawn[-1]
+            self._argmax = self.buffer("argmax", (1, 1, 1, 1), np.int8)
+            return z
+        y, self._argmax = self.outputs(*z.shape[:3])
+        *keys, self._scale = self.drawn(training, y[0].size)
+        normalization.normalize(  # type: ignore[call-arg]
+            z, self._zeros, self._ones, bias, self.pool, self.relu, y, self._argmax, *keys,
+            self._scale,
+        )  # fmt: skip
+        self._y = y
+        return y
+
+    def begin_backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
+        """dz of that shape; fills db."""
+        db = self.conv.grads.get("b", self._db)
+        plain = not (self.pool or self.relu or self.dropout)
+        if self.activation is None and not plain:
+            dz = self.buffer("dz", shape)
+            blocks.gradients(dy, self._y, self._argmax, self.pool, self.relu, self._scale, dz, db)
+            return dz
+        dz = dy if self.activation is None else self.activation.backward(dy)
+        dz = np.ascontiguousarray(dz).reshape(shape)
+        blocks.sums(dz.reshape(len(dz), -1, self.filters), db)
+        return dz
+
+
+class PointwiseConvolution(ProductConvolution):
+    """A 1x1 window at every pixel: the images are the windows."""
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        W, bias, _ = self.weights()
+        z = self.buffer("z", (*x.shape[:3], self.filters))
+        np.matmul(x.reshape(-1, x.shape[3]), W[0], out=z.reshape(-1, self.filters))
+        self._x = x
+        return self.finish(z, bias, training)
+
+    def backward(self, dy: Array) -> Array | None:
+        x, F = self._x, self.filters
+        rows, dz = x.reshape(-1, x.shape[3]), self.begin_backward(dy, (*x.shape[:3], F))
+        dz = dz.reshape(-1, F)
+        np.matmul(rows.T, dz, out=self.conv.grads["W"][0, 0])
+        if not self.needs_dx:
+            return None
+        dx = self.buffer("dx", x.shape)
+        W_T = np.ascontiguousarray(self.conv.params["W"][0, 0].T)  # the product is faster so
+        np.matmul(dz, W_T, out=dx.reshape(rows.shape))
+        return dx
+
+
+class BlockConvolution(ProductConvolution):
+    """Any window, stride and dilation: `blocks.py`."""
 
     def _blocks(self, x: Array) -> Iterator[tuple[slice, Array]]:
         """Rows of the output, and the windows that they see, one a row."""
@@ -240,14 +305,11 @@ class BlockConvolution(ConvolutionStage):
         K = win.K_h * win.K_w * C
         size = blocks.size(win.W_out, K)
         held = self.buffer("cols", (size * win.W_out * K,))
-        plain = win.K_h == win.K_w == win.S_h == win.S_w == 1
         for part in blocks.cut(len(x) * win.H_out, size):
             rows = part.stop - part.start
             cols = held[: rows * win.W_out * K]
             where = win.K_h, win.K_w, *win.steps, win.H_out, part.start
-            if plain:  # the pixels are the windows
-                cols = x.reshape(-1, win.W_out, C)[part]
-            elif self._short(C):
+            if self._short(C):
                 blocks.planes(images, *where, cols.reshape(K, rows, win.W_out))
                 yield part, cols.reshape(K, -1).T
                 continue
@@ -267,28 +329,12 @@ class BlockConvolution(ConvolutionStage):
         rows = z.reshape(-1, win.W_out, self.filters)
         for part, cols in self._blocks(x):
             np.matmul(cols, W, out=rows[part].reshape(-1, self.filters))
-        self._x, self._y = x, z
-        if self.activation is not None:
-            z += bias
-            return self.activation.forward(z, training)
-        y, self._argmax = self.outputs(len(x), win.H_out, win.W_out)
-        *drawn, self._scale = self.drawn(training, y[0].size)
-        normalization.normalize(  # type: ignore[call-arg]
-            z, self._zeros, self._ones, bias, self.pool, self.relu, y, self._argmax, *drawn,
-            self._scale,
-        )  # fmt: skip
-        self._y = y
-        return y
+        self._x = x
+        return self.finish(z, bias, training)
 
     def backward(self, dy: Array) -> Array | None:
         x, win, F = self._x, self._windows, self.filters
-        db = self.conv.grads.get("b", self._db)
-        if self.activation is not None:
-            dz = self.activation.backward(dy)
-            np.sum(dz, axis=(0, 1, 2), out=db)
-        else:
-            dz = self.buffer("dz", (len(x), win.H_out, win.W_out, F))
-            blocks.gradients(dy, self._y, self._argmax, self.pool, self.relu, self._scale, dz, db)
+        dz = self.begin_backward(dy, (len(x), win.H_out, win.W_out, F))
         rows = dz.reshape(-1, win.W_out, F)
         W, dW = (one.reshape(-1, F) for one in (self.conv.params["W"], self.conv.grads["W"]))
         if self.needs_dx:

@@ -16,6 +16,7 @@ from minicnn.engine.convolutions import (
     BlockConvolution,
     DirectConvolution,
     InterleavedConvolution,
+    PointwiseConvolution,
     WinogradConvolution,
 )
 from minicnn.engine.stages import (
@@ -165,7 +166,7 @@ def _convolution(
     run, what = [k], [f"{size} convolution, {_named(conv)}"]
     if not _known_activation(conv):
         return Entry((k,), kind, f"{what[0]} {way}")
-    behind = kind in (BlockConvolution, InterleavedConvolution) or (
+    behind = kind not in (DirectConvolution, WinogradConvolution) or (
         kind is DirectConvolution and _pools(layers, shapes, k + 2)
     )
     if not training and _normalizes(layers, shapes, k + 1) and not (relu and behind):
@@ -195,6 +196,8 @@ def _way_of(
         if shape[3] >= FEWEST_CHANNELS:
             return WinogradConvolution, "by Winograd's F(4x4, 3x3)"
     if conv.kernel_size == (1, 1):
+        if conv.strides == (1, 1):
+            return PointwiseConvolution, "as a matrix product"
         return BlockConvolution, "by blocks of im2col"
     return InterleavedConvolution, "sixteen images at a time"
 
