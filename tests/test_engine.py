@@ -23,6 +23,7 @@ from minicnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     Input,
@@ -166,6 +167,8 @@ def network(seed):
         chosen = [kind for kind in block if kind in ALWAYS or draw.flag()]
         if draw.one_of(True, False, False):
             chosen.append(draw.one_of(*OTHERS))
+        if len(shape) == 3 and shape[2] >= 16:  # else seldom drawn where it is fused
+            chosen.append(DepthwiseConv2D)
         for one in chosen:
             kwargs = LAYERS[one].fused(draw, shape)
             if kwargs is not None:

@@ -21,6 +21,7 @@ from minicnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     Input,
@@ -205,6 +206,37 @@ def test_convolutions_of_sixteen_images_at_a_time(case, first):
     assert (dx is None) == first
     if not first:
         np.testing.assert_allclose(dx, dx_plain, rtol=1e-4, atol=1e-5)
+
+
+DEPTHWISE = {  # images, window and further arguments of the layer
+    "padding, ReLU": ((2, 5, 6, 16), (3, 3), {"padding": "same", "activation": "relu"}),
+    "channels beyond a vector": ((1, 4, 4, 20), (2, 3), {}),
+    "strides wider than the window": ((2, 7, 5, 16), (1, 2), {"strides": 3}),
+    "gaps": ((1, 6, 7, 16), (2, 2), {"dilation_rate": 3, "padding": "same"}),
+    "a window that fills no tile": ((1, 6, 7, 16), (6, 5), {"padding": "same"}),
+}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("case", DEPTHWISE.values(), ids=DEPTHWISE.keys())
+def test_depthwise_convolutions(case, first):
+    shape, window, more = case
+    layer = DepthwiseConv2D(window, bias_initializer="ones", **more)
+    below = [] if first else [Conv2D(shape[3], 1)]
+    model = Sequential([Input(shape[1:]), *below, layer])
+    stage = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[-1]
+    assert type(stage).__name__ == "DepthwiseStage"
+    x = rng.standard_normal(shape).astype(np.float32)
+    y = stage.forward(x, True).copy()
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    dx = stage.backward(dy)
+    np.testing.assert_allclose(y, layer.forward(x, True), rtol=1e-4, atol=1e-5)
+    dx_plain = layer.backward(dy)
+    assert (dx is None) == first
+    if not first:
+        np.testing.assert_allclose(dx, dx_plain, rtol=1e-4, atol=1e-5)
+    for key, expected in layer.grads.items():
+        np.testing.assert_allclose(stage.conv.grads[key], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("relu", [True, False])

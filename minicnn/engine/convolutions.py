@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minicnn.engine.stages import FusedStage, has_relu, relu_or_other
 from minicnn.kernels import LazyModule
-from minicnn.layers import BatchNormalization, Conv2D, Layer
+from minicnn.layers import BatchNormalization, Conv2D, DepthwiseConv2D, Layer
 
 Array = NDArray[Any]
 
@@ -369,7 +369,7 @@ class InterleavedConvolution(BlockConvolution):
     A shard of a few images goes by blocks.
     """
 
-    _layout: tiles.Layout | None = None
+    _layout: tiles.Interleaved | None = None
 
     def forward(self, x: Array, training: bool = False) -> Array:
         self._few = len(x) < interleaved.FEWEST
@@ -377,7 +377,7 @@ class InterleavedConvolution(BlockConvolution):
             return super().forward(x, training)
         at = self._layout
         if at is None or at.input_shape != x.shape[1:]:
-            at = self._layout = tiles.Layout(
+            at = self._layout = tiles.Interleaved(
                 self.conv.windows(x.shape), x.shape[1:], self.filters,
                 pool=self.pool, needs_dx=self.needs_dx,
             )  # fmt: skip
@@ -414,6 +414,69 @@ class InterleavedConvolution(BlockConvolution):
             dW.reshape(-1), table, at.remainders.offsets, W_T, at.dX, at.of_dx, dx.reshape(-1),
         )  # fmt: skip
         grads["W"][...] = dW[:, : g.K_w, :, : g.F]
+        return dx if self.needs_dx else None
+
+
+class DepthwiseStage(FusedStage):
+    """A depthwise convolution with ReLU or nothing behind it: `depthwise.py`.
+
+    To predict, a batch normalization before ReLU is part of the weights.
+    """
+
+    _layout: tiles.Depthwise | None = None
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        conv = layers[0]
+        if not isinstance(conv, DepthwiseConv2D):
+            raise TypeError(f"expected a DepthwiseConv2D first, received {conv.who}")
+        self.conv = conv
+        self.relu = relu_or_other(conv.activation)[0] or has_relu(layers[1:])
+        self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
+        channels = conv.params["W"].shape[2]
+        self._no_bias, self._db = np.zeros((2, channels), np.float32)
+
+    def weights(self) -> tuple[Array, Array]:
+        """Kernel (cells, C) and bias, with a normalization as part of them."""
+        W = self.conv.params["W"]
+        W, b = W.reshape(-1, W.shape[2]), self.conv.params.get("b", self._no_bias)
+        if self.norm is not None:
+            mean, scale, shift = of_inference(self.norm)
+            W, b = W * scale, (b - mean) * scale + shift
+        return W, b
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        at = self._layout
+        if at is None or at.input_shape != x.shape[1:]:
+            at = self._layout = tiles.Depthwise(self.conv.windows(x.shape), x.shape[1:])
+        g, (W, bias) = at.geometry, self.weights()
+        y = self.buffer("y", (len(x), g.H_out, g.W_out, g.C))
+        at.forward(
+            x.reshape(-1), len(x), g, at.taps, at.cells, W.reshape(-1), bias, self.relu, at.X,
+            y.reshape(-1),
+        )  # fmt: skip
+        self._x, self._y = x, y
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        at = self._layout
+        if at is None:
+            raise RuntimeError("expected a forward before backward")
+        W, _ = self.weights()
+        dW = self.buffer("dW", (at.blocks, len(at.taps), 16))
+        db = self.buffer("db", (at.blocks, 16))
+        dW[...], db[...] = 0, 0
+        dx, table = at.none, at.remainders.table[:0]
+        if self.needs_dx:
+            dx, table = self.buffer("dx", self._x.shape), at.remainders.table
+        at.backward(
+            self._x.reshape(-1), np.ascontiguousarray(dy).reshape(-1), self._y.reshape(-1),
+            len(dy), at.geometry, at.taps, W.reshape(-1), at.none, self.relu, at.X, at.D,
+            dW.reshape(-1), db.reshape(-1), table, at.remainders.offsets, at.cells_of_dx,
+            dx.reshape(-1),
+        )  # fmt: skip
+        at.merged(dW, self.conv.grads["W"].reshape(len(at.taps), -1))
+        at.merged(db, self.conv.grads.get("b", self._db))
         return dx if self.needs_dx else None
 
 

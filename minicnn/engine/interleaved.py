@@ -22,7 +22,7 @@ Arrays are flat, and places and steps count numbers.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -248,37 +248,6 @@ def spread(
 
 
 # -- a shard --------------------------------------------------------------------------------------
-
-
-class Geometry(NamedTuple):
-    """The sizes of a convolution, and of rows and planes in the arrays of a group.
-
-    Those of X have the padding around them; those of dZ, which begin at `d_at`, what dX asks for
-    beyond them. Blocks of filters may go beyond the F filters, and those of dX beyond C.
-    """
-
-    H: int
-    W: int
-    C: int
-    F: int
-    K_h: int
-    K_w: int
-    S_h: int
-    S_w: int
-    D_h: int
-    D_w: int
-    H_out: int
-    W_out: int
-    x_at: int
-    x_row: int
-    x_plane: int
-    x_rows: int
-    d_at: int
-    d_row: int
-    d_plane: int
-    d_rows: int
-    dx_row: int
-    dx_plane: int
 
 
 @cache

@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.engine.convolutions import (
     BlockConvolution,
+    DepthwiseStage,
     DirectConvolution,
     InterleavedConvolution,
     PointwiseConvolution,
@@ -31,6 +32,7 @@ from minicnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     Layer,
@@ -40,6 +42,7 @@ from minicnn.layers import (
 from minicnn.layers.normalizing import axes_of
 
 FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
+FEWEST_IN_DEPTH = 16  # channels of a depthwise convolution: a vector
 
 
 class Entry(NamedTuple):
@@ -113,6 +116,7 @@ def lower(
         needs_dx = _needs_dx(layers, k)
         entry = (
             _convolution(layers, shapes, k, training=training)
+            or _depthwise(layers, shapes, k, training=training)
             or _dense(layers, shapes, k)
             or _normalization(layers, shapes, k)
         )
@@ -140,11 +144,11 @@ def _needs_dx(layers: Sequence[Layer], k: int) -> bool:
     return any(layer.params for layer in layers[:k])
 
 
-def _known_activation(layer: Conv2D | Dense) -> bool:
+def _known_activation(layer: Conv2D | DepthwiseConv2D | Dense) -> bool:
     return relu_or_other(layer.activation)[1] is None
 
 
-def _named(layer: Conv2D | Dense) -> str:
+def _named(layer: Conv2D | DepthwiseConv2D | Dense) -> str:
     """The layer's activation, and whether it is part of the pass."""
     return f"{type(layer.activation).__name__}{'' if _known_activation(layer) else ' as a layer'}"
 
@@ -183,6 +187,23 @@ def _convolution(
         run.append(run[-1] + 1)
         what.append("dropout")
     return Entry(tuple(run), kind, f"{', '.join(what)} {way}")
+
+
+def _depthwise(
+    layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int, *, training: bool
+) -> Entry | None:
+    conv = layers[k]
+    if type(conv) is not DepthwiseConv2D or _why_not(conv, shapes[k]):
+        return None
+    relu, run = _is_relu(conv.activation), [k]
+    what = [f"depthwise convolution, {_named(conv)}"]
+    if not training and not relu and _normalizes(layers, shapes, k + 1):
+        run.append(k + 1)
+        what.append("batch normalization in the same pass")
+    if not relu and _relu_behind(layers, run[-1]):
+        run.append(run[-1] + 1)
+        what.append("ReLU")
+    return Entry(tuple(run), DepthwiseStage, f"{', '.join(what)} sixteen channels at a time")
 
 
 def _way_of(
@@ -259,6 +280,10 @@ def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
     """Why no fused stage can begin with this layer on inputs of `shape`; empty if one can."""
     if type(layer) is Conv2D:
         return "no fused stage has groups" if layer.groups != 1 else ""
+    if type(layer) is DepthwiseConv2D:
+        if layer.depth_multiplier != 1 or shape[3] < FEWEST_IN_DEPTH:
+            return f"the fused stage is for one filter a channel, {FEWEST_IN_DEPTH} or more"
+        return "" if _known_activation(layer) else "no fused stage has this activation"
     if type(layer) is Dense:
         if len(shape) != 2:
             return "Dense on sequences has no fused stage"

@@ -1,4 +1,4 @@
-"""How a convolution of sixteen images is laid out and cut into tiles; see `interleaved.py`."""
+"""How convolutions are laid out and cut into tiles: for `interleaved.py` and `depthwise.py`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine import interleaved
-from minicnn.engine.interleaved import Geometry
+from minicnn.engine import depthwise, interleaved
 from minicnn.engine.memory import aligned
 from minicnn.engine.vectors import LANES
 
 Array = NDArray[Any]
 
+MOST_CELLS = 25  # of a window in a tile: more do not fit the registers
 ROOM = 4  # pixels that a tile may read or write beyond the last
 
 
@@ -63,22 +63,64 @@ Rows(taps=3, parts=1, filters=4))
         return cls(taps, -(-K_w // taps), filters)
 
 
-def geometry(win: Any, input_shape: tuple[int, ...], F: int) -> Geometry:
-    """That of a convolution with the windows `win` (`layers.windows`) of images (H, W, C)."""
+class Geometry(NamedTuple):
+    """The sizes of a convolution, and how its arrays lie: X, dZ and dX, of a group or an image.
+
+    A row begins `.._row` behind the one before, a pixel `column` behind its neighbour, a channel
+    `.._plane` behind the one before. The images begin at `x_at` in X, which has the padding around
+    them, and dZ at `d_at` in an array with what dX asks for around it.
+    """
+
+    H: int
+    W: int
+    C: int
+    F: int
+    K_h: int
+    K_w: int
+    S_h: int
+    S_w: int
+    D_h: int
+    D_w: int
+    H_out: int
+    W_out: int
+    column: int
+    x_at: int
+    x_row: int
+    x_plane: int
+    x_rows: int
+    d_at: int
+    d_row: int
+    d_plane: int
+    d_rows: int
+    dx_row: int
+    dx_plane: int
+
+
+def geometry(win: Any, input_shape: tuple[int, ...], F: int, *, interleave: bool) -> Geometry:
+    """That of a convolution with the windows `win` (`layers.windows`) of images (H, W, C).
+
+    Interleaved, an array is (H, C, W, 16), and its channels are whole blocks; else (H, W, C).
+    """
     S_h, S_w, P_top, P_left, D_h, D_w = win.steps
     (H, W, C), K_h, K_w, H_out, W_out = input_shape, win.K_h, win.K_w, win.H_out, win.W_out
     x_rows = max(P_top + H, (H_out - 1) * S_h + (K_h - 1) * D_h + 1)
     x_cols = max(P_left + W, (W_out - 1) * S_w + (K_w - 1) * D_w + 1)
     above, below = _around(H, K_h, S_h, P_top, D_h, H_out)
     left, right = _around(W, K_w, S_w, P_left, D_w, W_out)
-    x_plane, d_plane = _odd(x_cols) * LANES, _odd(left + W_out + right) * LANES
-    dx_plane = _odd(W + ROOM * S_w) * LANES
-    d_row = Blocks.of(F).total * d_plane
+    d_cols = left + W_out + right
+    if interleave:
+        x_plane, d_plane = _odd(x_cols) * LANES, _odd(d_cols) * LANES
+        dx_plane = _odd(W + ROOM * S_w) * LANES
+        column, rows = LANES, (C * x_plane, Blocks.of(F).total * d_plane)
+        dx_row = Blocks.of(C).total * dx_plane
+    else:
+        x_plane = d_plane = dx_plane = 1
+        column, rows, dx_row = C, (x_cols * C, d_cols * C), W * C
     return Geometry(
-        H, W, C, F, K_h, K_w, S_h, S_w, D_h, D_w, H_out, W_out,
-        x_at=P_top * C * x_plane + P_left * LANES, x_row=C * x_plane, x_plane=x_plane,
-        x_rows=x_rows, d_at=above * d_row + left * LANES, d_row=d_row, d_plane=d_plane,
-        d_rows=above + H_out + below, dx_row=Blocks.of(C).total * dx_plane, dx_plane=dx_plane,
+        H, W, C, F, K_h, K_w, S_h, S_w, D_h, D_w, H_out, W_out, column,
+        x_at=P_top * rows[0] + P_left * column, x_row=rows[0], x_plane=x_plane, x_rows=x_rows,
+        d_at=above * rows[1] + left * column, d_row=rows[1], d_plane=d_plane,
+        d_rows=above + H_out + below, dx_row=dx_row, dx_plane=dx_plane,
     )  # fmt: skip
 
 
@@ -99,7 +141,7 @@ def places(W: int, C: int, plane: int) -> Array:
 
 def taps(g: Geometry) -> Array:
     """Where the cells of the window lie in X, from the pixel on."""
-    rows, cols = np.arange(g.K_h) * g.D_h * g.x_row, np.arange(g.K_w) * g.D_w * LANES
+    rows, cols = np.arange(g.K_h) * g.D_h * g.x_row, np.arange(g.K_w) * g.D_w * g.column
     return np.add.outer(rows, cols).reshape(-1)
 
 
@@ -139,9 +181,12 @@ class Remainders(NamedTuple):
                     for b in range(g.K_w):
                         if (a * g.D_h - r) % g.S_h == 0 and (b * g.D_w - s) % g.S_w == 0:
                             up, left = (a * g.D_h - r) // g.S_h, (b * g.D_w - s) // g.S_w
-                            offsets.append(-up * g.d_row - left * LANES)
+                            offsets.append(-up * g.d_row - left * g.column)
                             own.append(a * g.K_w + b)
-                place = g.d_at + i * g.d_row + j * LANES, h * g.dx_row + w * LANES
+                place = (
+                    g.d_at + i * g.d_row + j * g.column,
+                    h * g.dx_row + w * g.column,
+                )
                 end = len(offsets)
                 table.append((*place, rows, cols, begin, end, begin * size, end * size))
                 window.append(np.array(own, np.int64))
@@ -162,8 +207,9 @@ def transposed_weights(W: Array, window: list[Array]) -> Array:
     return np.concatenate([packed(W[own].transpose(0, 2, 1)) for own in window])
 
 
-class Layout:
-    """All that follows from the shape of an image: arrays for one group, and the kernels.
+class Interleaved:
+    """All that follows from the shape of an image, for `interleaved.py`: arrays for one group, and
+    the kernels.
 
     Attributes
     ----------
@@ -178,7 +224,7 @@ class Layout:
         self, win: Any, input_shape: tuple[int, ...], F: int, *, pool: bool, needs_dx: bool
     ) -> None:
         H, W, C = self.input_shape = input_shape
-        self.geometry = g = geometry(win, input_shape, F)
+        self.geometry = g = geometry(win, input_shape, F, interleave=True)
         blocks = Blocks.of(F)
         self.rows, self.taps = Rows.of(win.K_w, blocks.size), taps(g)
         self.remainders = Remainders.of(g, *win.steps[2:4])
@@ -200,6 +246,32 @@ class Layout:
         """For each group of n images the rows of y, each as wide as Y; one row in inference."""
         groups = -(-n // LANES)
         return groups * self.output_shape[0] if training else 1, self.Y.size
+
+
+class Depthwise:
+    """All that follows from the shape of an image, for `depthwise.py`: X, D, and the kernels."""
+
+    def __init__(self, win: Any, input_shape: tuple[int, ...]) -> None:
+        C = input_shape[2]
+        self.input_shape = input_shape
+        self.geometry = g = geometry(win, input_shape, C, interleave=False)
+        self.taps, self.cells = taps(g), np.arange(g.K_h * g.K_w)
+        self.remainders = Remainders.of(g, *win.steps[2:4])
+        self.cells_of_dx = np.concatenate(self.remainders.window)
+        columns = [row[3] for row in self.remainders.table if row[3]]
+        of_dx, whole = 4 if min(columns) >= 4 else 1, g.K_h * g.K_w
+        self.forward = depthwise.forward(4 if g.W_out >= 4 else 1)
+        self.backward = depthwise.backward(of_dx, whole if whole <= MOST_CELLS else g.K_w)
+        self.X, self.D = _zeros(g.x_rows * g.x_row), _zeros(g.d_rows * g.d_row)
+        self.blocks = -(-C // LANES)
+        self.none = _zeros(C)
+
+    def merged(self, blocks: Array, out: Array) -> None:
+        """Numbers of each block (blocks, .., 16) into out (.., C), whose last block overlaps."""
+        C = out.shape[-1]
+        for k, block in enumerate(blocks):
+            start = min(k * LANES, C - LANES)
+            out[..., start : start + LANES] = block
 
 
 def _zeros(size: int) -> Array:

@@ -268,7 +268,7 @@ def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     dilation = draw.one_of((1, 1), (1, 1), (2, 1), (1, 2)) if strides == (1, 1) else (1, 1)
     fits = all((k - 1) * d < n for k, d, n in zip(window, dilation, sample))
     return {
-        "filters": draw.one_of(4, 6),
+        "filters": draw.one_of(4, 6, 16),
         "kernel_size": window,
         "strides": strides,
         "dilation_rate": dilation,
@@ -276,6 +276,15 @@ def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
         "activation": draw.one_of(None, "relu", "tanh"),
         "use_bias": draw.flag(),
     }
+
+
+def depthwise_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    """The fused stage is for sixteen channels or more."""
+    kwargs = convolution_fused(draw, sample)
+    if kwargs is None or sample[2] < 16:
+        return None
+    del kwargs["filters"]
+    return kwargs | {"activation": draw.one_of(None, "relu"), "strides": max(kwargs["strides"])}
 
 
 WORDS = {  # of every convolution, beside its windows
@@ -1045,6 +1054,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={"activation": None},
         side=activation_side,
         inside=depthwise_inside,
+        fused=depthwise_fused,
         weight=2,
         built_when_made=False,
     ),
