@@ -125,7 +125,7 @@ def lower(
         entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k])))
         k = entries[-1].layers[-1] + 1
     outputs = [shapes[entry.layers[-1] + 1][1:] for entry in entries]
-    return Plan(layers, entries, max(math.prod(shape) for shape in outputs))
+    return Plan(layers, entries, max((math.prod(shape) for shape in outputs), default=0))
 
 
 def _is(layers: Sequence[Layer], k: int, kind: type[Layer]) -> bool:
