@@ -13,20 +13,26 @@ import pytest
 
 from minicnn import kernels
 from minicnn.engine import blocks, passes, vectors
+from minicnn.engine.activations import KNOWN as CURVES
 from minicnn.engine.shards import Lane, ShardedNetwork
+from minicnn.engine.stages import ActivationStage, PoolingStage
 from minicnn.engine.updates import single_pass
 from minicnn.kernels import reference
 from minicnn.kernels.compiler import jit_fma
 from minicnn.layers import (
+    AveragePooling2D,
     BatchNormalization,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Input,
     MaxPooling2D,
     ReLU,
+    Threshold,
 )
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.models import Sequential
@@ -437,6 +443,49 @@ def test_normalization_against_its_layers(pool, relu):
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
     model.backward(dy)
     np.testing.assert_allclose(gradient, model.flat_grads, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", CURVES, ids=lambda kind: kind.__name__)
+def test_curves_against_their_layers(kind):
+    layer = kind(**({"threshold": 0.5, "default_value": 2.0} if kind is Threshold else {}))
+    dropout = Dropout(0.5, seed=3)
+    dropout.build((None, 2, 3, 4))
+    x = np.linspace(-8, 8, 48, dtype=np.float32).reshape(2, 2, 3, 4)
+    dy, bias = rng.standard_normal(x.shape).astype(np.float32), np.float32([0, 0.1, 0.2, 0.3])
+    for behind in ([], [dropout]):
+        stage, db = ActivationStage([layer, *behind]), np.empty_like(bias)
+        y, dx = stage.forward(x, True, bias), stage.backward(dy, db)
+        expected = layer.forward(x + bias)
+        for one in behind:
+            one.seek(0, 0)
+            expected = one.forward(expected, True)
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+        expected = dy
+        for one in (*behind, layer):
+            expected = one.backward(expected)
+        np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(db, expected.sum(axis=(0, 1, 2)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        MaxPooling2D(2),
+        MaxPooling2D((3, 2), (2, 1), "same"),
+        AveragePooling2D((2, 3), (3, 2), "same"),
+        GlobalAveragePooling2D(),
+        GlobalMaxPooling2D(keepdims=True),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_pooling_against_its_layer(layer):
+    stage = PoolingStage([layer], needs_dx=True)
+    x = rng.integers(-2, 3, (2, 5, 4, 3)).astype(np.float32)
+    x[1, 1:3, 2, 0] = np.nan
+    y = layer.forward(x)
+    np.testing.assert_allclose(stage.forward(x, True), y, rtol=1e-6, atol=1e-6)
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    np.testing.assert_allclose(stage.backward(dy), layer.backward(dy), rtol=1e-5, atol=1e-6)
 
 
 def test_gather():

@@ -355,10 +355,11 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path):
     shutil.copytree(Path(minicnn.__file__).parent, tmp_path / "minicnn")
     draw = """
 import numpy as np
-from minicnn.engine import passes
-z = np.ones((1, 64), np.float32)
-passes.bias_relu_dropout(z, np.zeros(64, np.float32), True, 1, 2, 0, 2**31, np.float32(2))
-print(z.tolist())
+from minicnn.engine import curves
+z, y, out = np.ones((3, 1, 1, 64), np.float32)
+of_relu, drawn = (np.float32(0),), (1, 2, 0, 2**31, np.float32(2))
+curves.curve("relu").forward(z, np.zeros(64, np.float32), of_relu, *drawn, y, out)
+print(out.tolist())
 """
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(tmp_path)}
     env.pop("NUMBA_DISABLE_JIT", None)

@@ -1,6 +1,7 @@
 """The stages of convolutions: by Winograd, directly, or as matrix products.
 
-All end in the same way: bias, ReLU or nothing, 2x2 max-pooling and dropout in one pass.
+All end in the same way: bias, ReLU or nothing, 2x2 max-pooling and dropout in one pass; or another
+activation and dropout, which behind blocks are one pass with the bias, and a second pass elsewhere.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine.stages import FusedStage, has_relu, relu_or_other
+from minicnn.engine.activations import activation_of, is_linear, is_relu
+from minicnn.engine.stages import FusedStage, behind_product
 from minicnn.kernels import LazyModule
 from minicnn.layers import BatchNormalization, Conv2D, DepthwiseConv2D, Layer
 
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import blocks, direct, interleaved, normalization, passes, tiles, winograd
+    from minicnn.engine import blocks, direct, interleaved, normalization, tiles, winograd
 else:
     blocks = LazyModule("minicnn.engine.blocks")
     direct = LazyModule("minicnn.engine.direct")
@@ -26,7 +28,6 @@ else:
     tiles = LazyModule("minicnn.engine.tiles")
     winograd = LazyModule("minicnn.engine.winograd")
     normalization = LazyModule("minicnn.engine.normalization")
-    passes = LazyModule("minicnn.engine.passes")
 
 
 class ConvolutionStage(FusedStage):
@@ -43,13 +44,23 @@ class ConvolutionStage(FusedStage):
             raise TypeError(f"expected a Conv2D first, received {conv.who}")
         self.conv = conv
         self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
-        self.relu = relu_or_other(conv.activation)[0] or has_relu(layers[1:])
+        activation = activation_of(layers)
+        self.relu = is_relu(activation)
+        known = self.relu or is_linear(activation)
+        self.behind = None if known else behind_product(layers)  # another one, and its dropout
+        self.dropout = self.dropout if known else None
         self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
-        self.norm_behind = self.norm is not None and relu_or_other(conv.activation)[0]
+        before = layers[: layers.index(self.norm)] if self.norm else []
+        self.norm_behind = self.norm is not None and is_relu(activation_of(before))
         self.P = 1 if conv.padding == "same" else 0  # of 3x3 kernels
         self.filters = conv.filters
         self._no_bias = np.zeros(conv.filters, np.float32)
         self._db = np.zeros(conv.filters, np.float32)
+
+    def seek(self, step: int, sample: int) -> None:
+        super().seek(step, sample)
+        if self.behind is not None:
+            self.behind.seek(step, sample)
 
     def outputs(self, n: int, H: int, W: int) -> tuple[Array, Array]:
         """The stage's y for a convolution's output of H x W, and each window's argmax."""
@@ -94,9 +105,10 @@ class DirectConvolution(ConvolutionStage):
         more = () if self.pool else (after,)
         kernel(x, W, bias, self.P, self.relu, y, argmax, *drawn, self._scale, *more)
         self._x, self._y, self._argmax = x, y, argmax
-        return y
+        return y if self.behind is None else self.behind.forward(y, training)
 
     def backward(self, dy: Array) -> Array | None:
+        dy = dy if self.behind is None else self.behind.backward(dy)
         grads = self.conv.grads
         dW, db = grads["W"].reshape(9, self.filters), grads.get("b", self._db)
         self.kernels.backward(
@@ -160,9 +172,10 @@ class WinogradConvolution(ConvolutionStage):
             )  # fmt: skip
         self._marks, self._small = marks, small
         self._x, self._y, self._argmax, self._size = x, y, argmax, (H, W)
-        return y
+        return y if self.behind is None else self.behind.forward(y, training)
 
     def backward(self, dy: Array) -> Array | None:
+        dy = dy if self.behind is None else self.behind.backward(dy)
         x, (H, W), C, F = self._x, self._size, self.channels, self.filters
         down, across, chunks = self._chunks(len(x), H, W)
         V, V3 = self._flat("V", C)
@@ -227,32 +240,24 @@ class WinogradConvolution(ConvolutionStage):
 
 
 class ProductConvolution(ConvolutionStage):
-    """What is a matrix product z, with bias, activation and the rest behind it.
-
-    Other activations than ReLU run as the layers they are.
-    """
+    """What is a matrix product z, with bias, activation and the rest behind it."""
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        _, self.activation = relu_or_other(self.conv.activation)
         self._zeros, self._ones = self._no_bias, np.ones(self.filters, np.float32)
+        self.ends_in_bias = not (self.pool or self.relu or self.dropout)
 
     def finish(self, z: Array, bias: Array, training: bool) -> Array:
         """y from z (n, H, W, F), which may be overwritten."""
-        self._y = z
-        if self.activation is not None:
+        if self.behind is not None:
+            return self.behind.forward(z, training, bias)
+        if self.ends_in_bias:
             z += bias
-            return self.activation.forward(z, training)
-        if not self.pool:
-            drawn = self.drawn(training, z[0].size)
-            passes.bias_relu_dropout(z.reshape(-1, self.filters), bias, self.relu, *drawn)
-            self._scale = drawn[-1]
-            self._argmax = self.buffer("argmax", (1, 1, 1, 1), np.int8)
             return z
         y, self._argmax = self.outputs(*z.shape[:3])
-        *keys, self._scale = self.drawn(training, y[0].size)
+        *drawn, self._scale = self.drawn(training, y[0].size)
         normalization.normalize(  # type: ignore[call-arg]
-            z, self._zeros, self._ones, bias, self.pool, self.relu, y, self._argmax, *keys,
+            z, self._zeros, self._ones, bias, self.pool, self.relu, y, self._argmax, *drawn,
             self._scale,
         )  # fmt: skip
         self._y = y
@@ -261,19 +266,24 @@ class ProductConvolution(ConvolutionStage):
     def begin_backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
         """dz of that shape; fills db."""
         db = self.conv.grads.get("b", self._db)
-        plain = not (self.pool or self.relu or self.dropout)
-        if self.activation is None and not plain:
-            dz = self.buffer("dz", shape)
-            blocks.gradients(dy, self._y, self._argmax, self.pool, self.relu, self._scale, dz, db)
+        if self.behind is not None:
+            return np.ascontiguousarray(self.behind.backward(dy, db)).reshape(shape)
+        if self.ends_in_bias:
+            dz = np.ascontiguousarray(dy).reshape(shape)
+            blocks.sums(dz.reshape(len(dz), -1, self.filters), db)
             return dz
-        dz = dy if self.activation is None else self.activation.backward(dy)
-        dz = np.ascontiguousarray(dz).reshape(shape)
-        blocks.sums(dz.reshape(len(dz), -1, self.filters), db)
+        dz = self.buffer("dz", shape)
+        blocks.gradients(dy, self._y, self._argmax, self.pool, self.relu, self._scale, dz, db)
         return dz
 
 
 class PointwiseConvolution(ProductConvolution):
     """A 1x1 window at every pixel: the images are the windows."""
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        if self.relu and not self.pool:
+            self.behind, self.dropout = behind_product(layers), None
 
     def forward(self, x: Array, training: bool = False) -> Array:
         W, bias, _ = self.weights()
@@ -391,14 +401,14 @@ class InterleavedConvolution(BlockConvolution):
             *drawn, self._scale,
         )  # fmt: skip
         self._x, self._y, self._argmax = x, y, argmax
-        return y if self.activation is None else self.activation.forward(y, training)
+        return y if self.behind is None else self.behind.forward(y, training)
 
     def backward(self, dy: Array) -> Array | None:
         at = self._layout
         if self._few or at is None:
             return super().backward(dy)
-        if self.activation is not None:
-            dy = self.activation.backward(dy)
+        if self.behind is not None:
+            dy = self.behind.backward(dy)
         g, rows, grads = at.geometry, at.rows, self.conv.grads
         dW = self.buffer("dW", (g.K_h, rows.parts * rows.taps, g.C, g.d_row // g.d_plane))
         db = grads.get("b", self._db)
@@ -431,7 +441,7 @@ class DepthwiseStage(FusedStage):
         if not isinstance(conv, DepthwiseConv2D):
             raise TypeError(f"expected a DepthwiseConv2D first, received {conv.who}")
         self.conv = conv
-        self.relu = relu_or_other(conv.activation)[0] or has_relu(layers[1:])
+        self.relu = is_relu(activation_of(layers))
         self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
         channels = conv.params["W"].shape[2]
         self._no_bias, self._db = np.zeros((2, channels), np.float32)

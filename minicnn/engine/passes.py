@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from minicnn.kernels.compiler import jit, jit_sums
-from minicnn.kernels.fast import keep
 
 
 @jit_sums
@@ -28,37 +27,6 @@ def gather(x: Any, rows: Any, out: Any) -> bool:
             out[n, i] = value
             total += value - value  # 0, but NaN for NaN and infinity
     return bool(total == 0)
-
-
-@jit
-def bias_relu_dropout(
-    z: Any, b: Any, relu: bool, key_1: int, key_2: int, first: int, dropped: int, scale: Any
-) -> None:
-    """z (n, units) becomes dropout(relu(z + b)); `dropped` 0 means no dropout, relu False none."""
-    n, units = z.shape
-    zero = z.dtype.type(0)
-    for i in range(n):
-        for j in range(units):
-            value = z[i, j] + b[j]
-            z[i, j] = zero if relu and value <= 0 else value
-        if dropped > 0:
-            for j in range(units):
-                stays = keep(key_1, key_2, first + i * units + j, dropped)
-                z[i, j] = z[i, j] * scale if stays else zero
-
-
-@jit
-def bias_relu_dropout_backward(dy: Any, y: Any, relu: bool, scale: Any, dz: Any, db: Any) -> None:
-    """dz from dy and the y that went out: where relu or dropout left 0, nothing comes back."""
-    n, units = dy.shape
-    zero = dy.dtype.type(0)
-    for j in range(units):
-        db[j] = 0
-    for i in range(n):
-        for j in range(units):
-            d = zero if relu and y[i, j] <= 0 else dy[i, j] * scale
-            dz[i, j] = d
-            db[j] += d
 
 
 @jit

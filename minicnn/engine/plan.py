@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.engine.activations import curve_of, inside, is_linear, is_relu
 from minicnn.engine.convolutions import (
     BlockConvolution,
     DepthwiseStage,
@@ -21,19 +22,21 @@ from minicnn.engine.convolutions import (
     WinogradConvolution,
 )
 from minicnn.engine.stages import (
+    POOLINGS,
+    ActivationStage,
     DenseStage,
     NormalizationStage,
+    PoolingStage,
     RescalingStage,
     Stage,
-    relu_or_other,
+    is_dropout,
 )
 from minicnn.layers import (
-    Activation,
+    AveragePooling2D,
     BatchNormalization,
     Conv2D,
     Dense,
     DepthwiseConv2D,
-    Dropout,
     Flatten,
     Layer,
     MaxPooling2D,
@@ -42,6 +45,7 @@ from minicnn.layers import (
 from minicnn.layers.normalizing import axes_of
 
 FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
+PRODUCTS = BlockConvolution, PointwiseConvolution  # the bias is added with what stands behind
 FEWEST_IN_DEPTH = 16  # channels of a depthwise convolution: a vector
 
 
@@ -119,6 +123,8 @@ def lower(
             or _depthwise(layers, shapes, k, training=training)
             or _dense(layers, shapes, k)
             or _normalization(layers, shapes, k)
+            or _pooling(layers, k)
+            or _activation(layers, k)
         )
         if _is(layers, k, Rescaling) and not needs_dx:
             entry = Entry((k,), RescalingStage, "scaled into a buffer")
@@ -135,8 +141,7 @@ def _is(layers: Sequence[Layer], k: int, kind: type[Layer]) -> bool:
 
 def _is_dropout(layers: Sequence[Layer], k: int) -> bool:
     """Whether layer k drops each cell by itself."""
-    layer = layers[k] if _is(layers, k, Dropout) else None
-    return isinstance(layer, Dropout) and layer.noise_shape is None
+    return k < len(layers) and is_dropout(layers[k])
 
 
 def _needs_dx(layers: Sequence[Layer], k: int) -> bool:
@@ -144,18 +149,20 @@ def _needs_dx(layers: Sequence[Layer], k: int) -> bool:
     return any(layer.params for layer in layers[:k])
 
 
-def _known_activation(layer: Conv2D | DepthwiseConv2D | Dense) -> bool:
-    return relu_or_other(layer.activation)[1] is None
+def _runs_activation(layers: Sequence[Layer], k: int) -> bool:
+    """Whether layer k is an activation that is part of a pass."""
+    return k < len(layers) and curve_of(layers[k]) is not None and not is_linear(layers[k])
 
 
-def _named(layer: Conv2D | DepthwiseConv2D | Dense) -> str:
-    """The layer's activation, and whether it is part of the pass."""
-    return f"{type(layer.activation).__name__}{'' if _known_activation(layer) else ' as a layer'}"
-
-
-def _is_relu(activation: Layer | None) -> bool:
-    """Whether it is max(x, 0), without the arguments that ReLU also takes."""
-    return activation is not None and relu_or_other(activation)[0]
+def _activation_of(layers: Sequence[Layer], run: list[int]) -> Layer:
+    """The activation of the Conv2D or Dense at the end of `run`; where it has none, that of the
+    layer behind, which then joins the run."""
+    layer = layers[run[-1]]
+    own = layer.activation if isinstance(layer, (Conv2D, Dense)) else layer
+    if is_linear(own) and _runs_activation(layers, run[-1] + 1):
+        run.append(run[-1] + 1)
+        own = layers[run[-1]]
+    return inside(own)
 
 
 def _convolution(
@@ -165,19 +172,27 @@ def _convolution(
     if type(conv) is not Conv2D or _why_not(conv, shapes[k]):
         return None
     kind, way = _way_of(conv, shapes[k], _needs_dx(layers, k))
-    relu = _is_relu(conv.activation)  # then a 0 in y tells backward what dropout did
-    size = "x".join(map(str, conv.kernel_size))
-    run, what = [k], [f"{size} convolution, {_named(conv)}"]
-    if not _known_activation(conv):
-        return Entry((k,), kind, f"{what[0]} {way}")
+    size, run = "x".join(map(str, conv.kernel_size)), [k]
+    activation = _activation_of(layers, run)
+    relu = is_relu(activation)  # then a 0 in y tells backward what dropout did
+    what, name = [f"{size} convolution"], type(activation).__name__
+    if not relu and not is_linear(activation):
+        if curve_of(activation) is None:
+            return Entry((k,), kind, f"{what[0]}, {name} as a layer {way}")
+        if _is_dropout(layers, run[-1] + 1):
+            run.append(run[-1] + 1)
+            name += ", dropout"
+        second = "" if kind in PRODUCTS else " in a second pass"
+        return Entry(tuple(run), kind, f"{what[0]} {way}, {name}{second}")
+    what.append(name)
     behind = kind not in (DirectConvolution, WinogradConvolution) or (
-        kind is DirectConvolution and _pools(layers, shapes, k + 2)
+        kind is DirectConvolution and _pools(layers, shapes, run[-1] + 2)
     )
-    if not training and _normalizes(layers, shapes, k + 1) and not (relu and behind):
-        run.append(k + 1)
+    if not training and _normalizes(layers, shapes, run[-1] + 1) and not (relu and behind):
+        run.append(run[-1] + 1)
         what.append("batch normalization in the same pass")
-        if not relu and _relu_behind(layers, k + 1):
-            run.append(k + 2)
+        if not relu and _relu_behind(layers, run[-1]):
+            run.append(run[-1] + 1)
             what.append("ReLU")
             relu = True
     if _pools(layers, shapes, run[-1] + 1):
@@ -195,8 +210,8 @@ def _depthwise(
     conv = layers[k]
     if type(conv) is not DepthwiseConv2D or _why_not(conv, shapes[k]):
         return None
-    relu, run = _is_relu(conv.activation), [k]
-    what = [f"depthwise convolution, {_named(conv)}"]
+    relu, run = is_relu(conv.activation), [k]
+    what = [f"depthwise convolution, {type(conv.activation).__name__}"]
     if not training and not relu and _normalizes(layers, shapes, k + 1):
         run.append(k + 1)
         what.append("batch normalization in the same pass")
@@ -211,7 +226,7 @@ def _way_of(
 ) -> tuple[Callable[..., Stage], str]:
     """How a convolution is worked out on inputs of `shape`."""
     slides = (*conv.kernel_size, *conv.strides, *conv.dilation_rate) == (3, 3, 1, 1, 1, 1)
-    if slides and _known_activation(conv):
+    if slides:
         if shape[3] == 1 and not needs_dx:
             return DirectConvolution, "in one pass"
         if shape[3] >= FEWEST_CHANNELS:
@@ -240,8 +255,7 @@ def _normalizes(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) 
 
 
 def _relu_behind(layers: Sequence[Layer], k: int) -> bool:
-    after = layers[k + 1] if k + 1 < len(layers) else None
-    return _is_relu(after.activation if type(after) is Activation else after)
+    return k + 1 < len(layers) and is_relu(layers[k + 1])
 
 
 def _normalization(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
@@ -269,11 +283,36 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
     if not isinstance(dense, Dense) or _why_not(dense, shapes[place]):
         return None
     run.append(place)
-    what = [f"matrix product, bias, {_named(dense)}"]
-    if _is_relu(dense.activation) and _is_dropout(layers, place + 1):
-        run.append(place + 1)
+    activation = _activation_of(layers, run)
+    what = ["matrix product, bias", type(activation).__name__]
+    if curve_of(activation) is None:
+        what[-1] += " as a layer"
+    elif _is_dropout(layers, run[-1] + 1):
+        run.append(run[-1] + 1)
         what.append("dropout")
     return Entry(tuple(run), DenseStage, ", ".join(what))
+
+
+def _pooling(layers: Sequence[Layer], k: int) -> Entry | None:
+    pool = layers[k]
+    if type(pool) not in POOLINGS:
+        return None
+    what = "global"
+    if isinstance(pool, (MaxPooling2D, AveragePooling2D)):
+        what = "x".join(map(str, pool.pool_size))
+    mean = "Average" in type(pool).__name__
+    return Entry((k,), PoolingStage, f"{what} {'average' if mean else 'max'}-pooling in one pass")
+
+
+def _activation(layers: Sequence[Layer], k: int) -> Entry | None:
+    if _is_dropout(layers, k):
+        return Entry((k,), ActivationStage, "dropout in one pass")
+    if not _runs_activation(layers, k):
+        return None
+    name = type(inside(layers[k])).__name__
+    if _is_dropout(layers, k + 1):
+        return Entry((k, k + 1), ActivationStage, f"{name} and dropout in one pass")
+    return Entry((k,), ActivationStage, f"{name} in one pass")
 
 
 def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
@@ -283,7 +322,8 @@ def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
     if type(layer) is DepthwiseConv2D:
         if layer.depth_multiplier != 1 or shape[3] < FEWEST_IN_DEPTH:
             return f"the fused stage is for one filter a channel, {FEWEST_IN_DEPTH} or more"
-        return "" if _known_activation(layer) else "no fused stage has this activation"
+        known = is_relu(layer.activation) or is_linear(layer.activation)
+        return "" if known else "no fused stage has this activation"
     if type(layer) is Dense:
         if len(shape) != 2:
             return "Dense on sequences has no fused stage"

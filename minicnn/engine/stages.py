@@ -8,6 +8,7 @@ buffer that its next call reuses. `backward` returns None unless a layer before 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,25 +16,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine import products
+from minicnn.engine.activations import activation_of, curve_of, is_relu
 from minicnn.engine.memory import aligned
 from minicnn.kernels import LazyModule
 from minicnn.layers import (
+    AveragePooling2D,
     BatchNormalization,
     Dense,
     Dropout,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Layer,
-    Linear,
-    ReLU,
+    MaxPooling2D,
     Rescaling,
 )
+from minicnn.layers.windows import Windows, windows
 
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import normalization, passes
+    from minicnn.engine import curves, normalization, pooling
 else:
-    passes = LazyModule("minicnn.engine.passes")
+    curves = LazyModule("minicnn.engine.curves")
     normalization = LazyModule("minicnn.engine.normalization")
+    pooling = LazyModule("minicnn.engine.pooling")
 
 
 class Stage(Protocol):
@@ -90,16 +96,131 @@ class RescalingStage(FusedStage):
         return None
 
 
-def relu_or_other(activation: Layer) -> tuple[bool, Layer | None]:
-    """Whether it is max(x, 0), which is part of the pass; and if it is not, but something else, the
-    layer that has to be run.
+class ActivationStage(FusedStage):
+    """An activation that maps each number by itself, and dropout, in one pass: `curves.py`.
+
+    Dense and convolutions have one for what follows their product; it then adds the bias, too.
     """
-    relu = isinstance(activation, ReLU) and type(activation) is ReLU and activation.plain
-    return relu, None if relu or type(activation) is Linear else activation
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool = True) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        curve = curve_of(activation_of(layers))
+        if curve is None:
+            raise TypeError(f"expected an activation of `activations.py`, received {layers[0].who}")
+        self.kernels = curves.curve(curve.name)
+        self.settings = tuple(np.float32(setting) for setting in curve.settings)
+        self._row = np.zeros(0, np.float32)  # the bias of each number in a row
+
+    def forward(self, x: Array, training: bool = False, bias: Array | None = None) -> Array:
+        z = as_rows(x)
+        channels = x.shape[-1]
+        if len(self._row) != z.shape[2]:
+            self._row = np.zeros(z.shape[2], np.float32)
+        self._row.reshape(-1, channels)[...] = 0 if bias is None else bias
+        y = self.buffer("y", x.shape)
+        *drawn, scale = self._drawn = self.drawn(training, y[0].size)
+        out = self.buffer("out", x.shape) if drawn[-1] else y
+        self.kernels.forward(z, self._row, self.settings, *drawn, scale, as_rows(y), as_rows(out))
+        self._z, self._y, self._shape = z, as_rows(y), x.shape
+        return out
+
+    def backward(self, dy: Array, db: Array | None = None) -> Array:
+        """dz, and the sums of each channel into db."""
+        dz, sums = self.buffer("dz", self._shape), self.buffer("sums", self._row.shape)
+        self.kernels.backward(
+            as_rows(dy), self._z, self._row, self._y, self.settings, *self._drawn, as_rows(dz), sums
+        )
+        if db is not None:
+            np.sum(sums.reshape(-1, len(db)), axis=0, out=db)
+        return dz
 
 
-def has_relu(layers: Sequence[Layer]) -> bool:
-    return any(type(layer).__name__ in ("ReLU", "Activation") for layer in layers)
+class LayerBehind:
+    """An activation that no curve is known for, used like an `ActivationStage` behind a product."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def forward(self, z: Array, training: bool, bias: Array | None = None) -> Array:
+        if bias is not None:
+            z += bias
+        return self.layer.forward(z, training)
+
+    def backward(self, dy: Array, db: Array | None = None) -> Array:
+        dz = self.layer.backward(dy)
+        if db is not None:
+            np.sum(dz.reshape(-1, len(db)), axis=0, out=db)
+        return dz
+
+    def seek(self, step: int, sample: int) -> None:
+        self.layer.seek(step, sample)
+
+
+def behind_product(layers: Sequence[Layer]) -> ActivationStage | LayerBehind:
+    """What follows the product of a Dense or a convolution, which is one of the layers."""
+    activation = activation_of(layers)
+    if curve_of(activation) is None:
+        return LayerBehind(activation)
+    return ActivationStage([activation, *layers[-1:]] if is_dropout(layers[-1]) else [activation])
+
+
+def is_dropout(layer: Layer) -> bool:
+    """Whether it drops each cell by itself."""
+    return type(layer) is Dropout and layer.noise_shape is None
+
+
+def as_rows(x: Array) -> Array:
+    """x (n, ...) as (n, rows, columns), with columns as long as vectorized loops want them."""
+    x = np.ascontiguousarray(x, np.float32)
+    if x.ndim == 2:
+        return x[None]
+    return x.reshape(len(x), math.prod(x.shape[1:-2]), -1)
+
+
+class PoolingStage(FusedStage):
+    """The mean or the largest number of windows or of the whole image: `pooling.py`."""
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        self.layer = layers[0]
+        if not isinstance(self.layer, POOLINGS):
+            raise TypeError(f"expected a pooling, received {self.layer.who}")
+        self.averages = isinstance(self.layer, (AveragePooling2D, GlobalAveragePooling2D))
+
+    def _windows(self, shape: tuple[int, ...]) -> Windows:
+        if isinstance(self.layer, (MaxPooling2D, AveragePooling2D)):
+            return self.layer.windows(shape)
+        return windows(shape, (shape[1], shape[2]), (1, 1), "valid", self.layer.who)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        win, C = self._windows(x.shape), x.shape[3]
+        rows = np.ascontiguousarray(x, np.float32).reshape(*x.shape[:2], -1)
+        y = self.buffer("y", (len(x), win.H_out, win.W_out, C))
+        if self.averages:
+            pooling.mean(rows, *win[:6], y)
+        else:
+            self._place = self.buffer("place", y.shape, np.int32)
+            pooling.largest(rows, *win[:6], y, self._place)
+        self._win, self._rows, self._y, self._shape = win, rows, y, x.shape
+        return y.reshape(self.layer.output_shape(x.shape))
+
+    def backward(self, dy: Array) -> Array:
+        n, _, _, C = self._shape
+        dx = self.buffer("dx", self._shape)
+        dy = np.ascontiguousarray(dy, np.float32).reshape(self._y.shape)
+        if self.averages:
+            pooling.mean_backward(dy, *self._win[:6], dx.reshape(self._rows.shape))
+        elif isinstance(self.layer, GlobalMaxPooling2D):
+            image = n, -1, C
+            pooling.share(
+                dy[:, 0, 0], self._y[:, 0, 0], self._rows.reshape(image), dx.reshape(image)
+            )
+        else:
+            pooling.scatter(dy.reshape(n, -1), self._place.reshape(n, -1), dx.reshape(n, -1))
+        return dx
+
+
+POOLINGS = MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D
 
 
 class NormalizationStage(FusedStage):
@@ -117,7 +238,7 @@ class NormalizationStage(FusedStage):
         self.layer = layer
         self.together = layer.trainable  # frozen, it does the same in training as in inference
         self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
-        self.relu = has_relu(layers)
+        self.relu = any(is_relu(layer) for layer in layers)
         self.channels = len(layer.state["moving_mean"])
         self._ones = np.ones(self.channels, np.float32)
         self._zeros = np.zeros(self.channels, np.float32)
@@ -221,35 +342,26 @@ class NormalizationStage(FusedStage):
 
 
 class DenseStage(FusedStage):
-    """x @ W + b with ReLU or nothing and dropout behind it; flattens images on the way in."""
+    """x @ W + b with an activation and dropout behind it; flattens images on the way in."""
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        dense = next(layer for layer in layers if isinstance(layer, Dense))
-        self.dense = dense
-        self.relu, self.activation = relu_or_other(dense.activation)
-        self.units = dense.units
-        self._no_bias = np.zeros(dense.units, np.float32)
-        self._db = np.zeros(dense.units, np.float32)
+        self.dense = next(layer for layer in layers if isinstance(layer, Dense))
+        self.behind = behind_product(layers)
+        self._no_bias = np.zeros(self.dense.units, np.float32)
+        self._db = np.zeros(self.dense.units, np.float32)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         self._shape = x.shape
-        x = x.reshape(len(x), -1)
-        y = self.buffer("y", (len(x), self.units))
-        products.forward(x, self.dense.params["W"], y, self.buffer)
-        drawn = self.drawn(training, self.units)
-        bias = self.dense.params.get("b", self._no_bias)
-        passes.bias_relu_dropout(y, bias, self.relu, *drawn)
-        self._x, self._y, self._scale = x, y, drawn[-1]
-        return y if self.activation is None else self.activation.forward(y, training)
+        self._x = x = x.reshape(len(x), -1)
+        params = self.dense.params
+        z = self.buffer("z", (len(x), self.dense.units))
+        products.forward(x, params["W"], z, self.buffer)
+        return self.behind.forward(z, training, params.get("b", self._no_bias))
 
     def backward(self, dy: Array) -> Array | None:
         grads = self.dense.grads
-        if self.activation is not None:
-            dy = self.activation.backward(dy)
-        dz = self.buffer("dz", dy.shape)
-        db = grads.get("b", self._db)
-        passes.bias_relu_dropout_backward(dy, self._y, self.relu, self._scale, dz, db)
+        dz = self.behind.backward(dy, grads.get("b", self._db))
         products.backward_weights(self._x, dz, grads["W"])
         if not self.needs_dx:
             return None

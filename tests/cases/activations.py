@@ -51,6 +51,7 @@ def elementwise(formula: Formula, torch: Callable[..., Any], **more: Any) -> Lay
     """The case of an activation that maps every number by itself."""
     more.setdefault("examples", {"vectors": Example({}, (4, 5))})
     more.setdefault("keras", NOT_OF_KERAS)
+    more.setdefault("fused", lambda draw, sample: more["draw"](draw)[0] if "draw" in more else {})
     return LayerCase(
         definition=lambda case, layer, x: [formula(layer, v) for v in np.ravel(x).tolist()],
         torch=lambda torch_, layer, params, x, training: torch(torch_, layer, x),
@@ -248,7 +249,7 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
         side=lambda layer, y: y > 0,
         inside=lambda draw, sample: {"negative_slope": draw.number(0, 2)},
     ),
-    Linear: elementwise(lambda layer, v: v, lambda torch, layer, x: x, linear={}),
+    Linear: elementwise(lambda layer, v: v, lambda torch, layer, x: x, linear={}, fused=None),
     LogSoftmax: LayerCase(
         examples={"sequences": Example({"axis": -1}, (4, 2, 5))},
         definition=along(log_softmax),
@@ -313,6 +314,7 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
         },
         draw=lambda draw: (some_relu(draw), draw.one_of(draw.shape(), (draw.size(1, 9),))),
         side=relu_side,
+        fused=lambda draw, sample: {**some_relu(draw), "threshold": 0},  # beyond which it jumps
     ),
     SELU: elementwise(
         lambda layer, v: 1.0507009873554805 * elu(1.6732632423543772, v),
@@ -334,6 +336,7 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
         draw=lambda draw: ({"threshold": draw.number(0, 1)}, draw.shape()),
         side=lambda layer, y: np.sign(y),
         inside=lambda draw, sample: None,  # it jumps: a last bit of x would show
+        fused=lambda draw, sample: {"threshold": 0.0},  # where it does not
     ),
     HardTanh: elementwise(
         lambda layer, v: min(max(v, -1), 1),
@@ -384,6 +387,7 @@ ACTIVATION_CASES: dict[type[Layer], LayerCase] = {
         ),
         side=lambda layer, y: y == layer.default_value,
         inside=lambda draw, sample: None,  # it jumps: a last bit of x would show
+        fused=lambda draw, sample: {"threshold": 0.0, "default_value": 0.0},  # where it does not
     ),
     Sigmoid: elementwise(
         lambda layer, v: sigmoid(v),

@@ -42,6 +42,9 @@ from minicnn.layers.activations import KNOWN as ACTIVATIONS
 ACTIVATION_NAMES = (None, *sorted(ACTIVATIONS.keys() - {"exponential", "glu", "hard_shrink"}))
 
 
+FUSED_ACTIVATIONS = ("tanh", "sigmoid", "gelu", "silu", "softplus", "elu", "selu", "relu6", "mish")
+
+
 def public_layers() -> set[type[Layer]]:
     """Every layer class that `minicnn.layers` shows to its users."""
     return public(minicnn.layers, Layer)
@@ -273,7 +276,7 @@ def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
         "strides": strides,
         "dilation_rate": dilation,
         "padding": draw.one_of("same", "valid") if fits else "same",
-        "activation": draw.one_of(None, "relu", "tanh"),
+        "activation": draw.one_of(None, None, "relu", "relu", draw.one_of(*FUSED_ACTIVATIONS)),
         "use_bias": draw.flag(),
     }
 
@@ -508,6 +511,18 @@ def pooling_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     return windows_inside(draw, sample, "pool_size", ((2, 2), (2, 2)))
 
 
+def pooling_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    """2x2, which convolutions have in their pass, and any other; smaller than what it is given."""
+    if len(sample) != 3 or min(sample[:2]) < 4:
+        return None
+    padding = draw.one_of("valid", "same")
+    return {
+        "pool_size": draw.one_of(2, 2, (draw.size(1, 4), draw.size(1, 4))),
+        "strides": draw.one_of(None, draw.pair(3)),
+        "padding": padding,
+    }
+
+
 def which_cells(layer: Any, y: Any) -> Any:
     return layer.backward(np.arange(1.0, y.size + 1).reshape(y.shape))
 
@@ -566,7 +581,7 @@ def dense_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
 
 
 def dense_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
-    activation = draw.one_of(None, "relu", "tanh")
+    activation = draw.one_of(None, "relu", "tanh", "softmax", draw.one_of(*FUSED_ACTIVATIONS))
     return {"units": draw.one_of(3, 8), "activation": activation} if len(sample) == 1 else None
 
 
@@ -803,6 +818,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         draw=lambda draw: ({"activation": some_activation(draw)}, draw.shape()),
         side=activation_side,
         inside=lambda draw, sample: {"activation": some_activation(draw)},
+        fused=lambda draw, sample: {"activation": draw.one_of(*FUSED_ACTIVATIONS)},
     ),
     ActivityRegularization: LayerCase(  # y is x; what it adds to the loss: test_regularizers.py
         examples={"vectors": Example({"l1": 0.25, "l2": 0.5}, (4, 5))},
@@ -827,6 +843,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={},
         inside=pooling_inside,
         weight=3,
+        fused=pooling_fused,
     ),
     BatchNormalization: LayerCase(
         examples={
@@ -1096,6 +1113,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         ),
         linear={},
         inside=lambda draw, sample: {"keepdims": draw.flag()} if len(sample) == 3 else None,
+        fused=lambda draw, sample: {"keepdims": draw.flag()} if len(sample) == 3 else None,
     ),
     GroupNormalization: LayerCase(
         examples={
@@ -1173,7 +1191,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         side=which_cells,
         inside=pooling_inside,
         weight=3,
-        fused=lambda draw, sample: {"pool_size": 2} if min(sample[:-1], default=0) > 1 else None,
+        fused=pooling_fused,
     ),
     RMSNormalization: LayerCase(
         examples={

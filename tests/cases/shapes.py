@@ -277,6 +277,7 @@ SHAPE_CASES: dict[type[Layer], LayerCase] = {
         draw=lambda draw: ({"keepdims": draw.flag()}, images(draw)),
         side=lambda layer, y: layer._cache,
         inside=lambda draw, sample: {"keepdims": draw.flag()} if len(sample) == 3 else None,
+        fused=lambda draw, sample: {"keepdims": draw.flag()} if len(sample) == 3 else None,
     ),
     Identity: LayerCase(
         examples={"vectors": Example({}, (4, 5))},
