@@ -34,10 +34,12 @@ from minicnn.models import Model, Sequential
 
 __version__ = "0.1.0"
 
+_LAZY = ("applications", "explain", "gradcheck", "interop", "plotting", "preprocessing", "tuning")
+
 
 def __getattr__(name: str) -> Any:
     """`minicnn.plotting` and its like, imported when they are first asked for."""
-    if name in ("applications", "gradcheck", "interop", "plotting", "preprocessing", "tuning"):
+    if name in _LAZY:
         return import_module(f"minicnn.{name}")
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
 

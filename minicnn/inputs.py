@@ -171,7 +171,7 @@ def checked(
     arrays on disk, and those of a `batch`, if it has a name, are left to be checked when they are
     used.
     """
-    without_y = who in ("predict", "predict_on_batch", "Sequential()")
+    without_y = who in ("predict", "predict_on_batch", "Sequential()", "explain")
     who = f"{who}, {batch}" if batch else who
     later = bool(batch) or on_disk(x)
     expect_array(x, "x", who)

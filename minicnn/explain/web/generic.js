@@ -1,0 +1,43 @@
+// Layers without a view of their own: what goes in, what comes out, and nothing made up about how.
+"use strict";
+
+views.generic = {
+  explain({ stage, direction, letters }, side, index) {
+    const forward = direction === "forward";
+    const [own, name] =
+      side === "x"
+        ? [forward ? stage.x : stage.dx, letters[0]]
+        : [forward ? stage.y : stage.dy, letters[1]];
+    const arrays = Object.entries(stage.others).filter(([key]) => key.startsWith("d") !== forward);
+    return {
+      marks: {},
+      name: at((forward ? "" : "d") + name, index),
+      value: own.at(...index),
+      body: [
+        h(
+          "p",
+          { class: "note" },
+          `${stage.class} has no view of its own: the page shows what goes in and what comes out, `,
+          "not how one is made of the other. Its formulas are below."
+        ),
+        arrays.map(([key, tensor]) => parameter(key, tensor)),
+      ],
+    };
+  },
+};
+
+function parameter(name, tensor) {
+  const flat = tensor.shape.length < 2 ? 1 : tensor.shape.slice(0, -1).reduce((a, b) => a * b, 1);
+  const cols = tensor.shape.at(-1) ?? 1;
+  const grid = new Grid({
+    rows: flat,
+    cols,
+    name,
+    value: (r, c) => tensor.values[r * cols + c],
+    label: () => "",
+  });
+  grid.draw(tensor.largest());
+  const sizes = tensor.shape.join(" × ");
+  const whose = name.startsWith("d") && content.model.N > 1 ? ", of the whole batch" : "";
+  return h("figure", { class: "parameter" }, h("figcaption", {}, `${name} (${sizes})${whose}`), grid.canvas);
+}
