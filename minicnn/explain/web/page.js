@@ -4,7 +4,8 @@
 const state = { step: 0, direction: "forward", side: "y", index: null };
 const chosenChannels = new Map(); // by step: the channels of x and y that are in view
 let panels = {};
-let timer = null;
+let timer = null; // of Play
+let remembering = null;
 
 function largestIndex(tensor) {
   const { values } = tensor;
@@ -63,7 +64,13 @@ function show(step, direction) {
   state.index = largestIndex(tensor);
   follow(state.side, state.index);
   draw();
-  history.replaceState(null, "", `#${step}-${direction}`);
+  remember(`#${step}-${direction}`);
+}
+
+// A reload shows the same step. Browsers refuse many changes of the address in a short time.
+function remember(hash) {
+  clearTimeout(remembering);
+  remembering = setTimeout(() => history.replaceState(null, "", hash), 500);
 }
 
 // The channel of the chosen cell comes into view.
