@@ -1034,6 +1034,18 @@ KINDS: dict[str, Kind] = {
     "plotting.*.y_pred": CLASSES,
     "reports.*.y_true": CLASSES,
     "reports.*.y_pred": CLASSES,
+    # explain
+    "explain.api.explain.model": Kind(lambda value, right: isinstance(value, Sequential)),
+    "explain.api.explain.image": Kind(
+        lambda value, right: is_integer(value) and -12 <= value < 12  # of as many samples
+    ),
+    "explain.api.explain.path": Kind(
+        lambda value, right: os.fsdecode(value).endswith((".html", ".htm"))
+    ),
+    "explain.api.explain.class_names": NAMES,
+    "explain.api.explain.x": arrays(lambda x, right: x.size == right.size),
+    "explain.api.explain.y": LABELS.or_(is_none),
+    "megabytes": reals(0, 1000, without=(0,)),
     # gradcheck
     "tolerance": reals(0, 0.1, without=(0,)),
     "eps": reals(0, 0.1, without=(0,)),

@@ -43,6 +43,7 @@ from minicnn import (
 )
 from minicnn.callbacks import Callback
 from minicnn.datasets import cifar10, cifar100, fashion_mnist, idx, mnist, synthetic_fashion
+from minicnn.explain import explain
 from minicnn.gradcheck import check_layer, check_loss, check_model
 from minicnn.layers import ActivationLayer, Dense, Dropout, Input, InputLayer, Layer, Tanh
 from minicnn.layers.activations import KNOWN, Function
@@ -848,6 +849,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             target_names=["a", "b", "c"],
             **ROWS,
         ),
+        "explain.api.explain": lambda: _explaining(),
         "gradcheck.api.check_layer": lambda: _checking_a_layer(),
         "gradcheck.api.check_loss": of_function(
             check_loss, loss="mse", y_true=ONE_HOT, y_pred=GUESSES
@@ -1034,6 +1036,15 @@ def _checking_a_model() -> Valid:
     return Valid(check_model, {**given, "training": False}, subject)
 
 
+def _explaining() -> Valid:
+    subject = model()
+    x, y = samples()
+    path = Path(tempfile.gettempdir()) / f"valid_call_{os.getpid()}.html"
+    atexit.register(path.unlink, missing_ok=True)
+    given = {"model": subject, "x": x, "y": y, "path": path, "image": 1, "training": True}
+    return Valid(explain, {**given, "class_names": ["a", "b", "c"], "megabytes": 5}, subject)
+
+
 # -- what is public -------------------------------------------------------------------------------
 
 MODULES = (
@@ -1050,6 +1061,7 @@ MODULES = (
     "datasets.idx",
     "datasets.mnist",
     "datasets.synthetic_fashion",
+    "explain",
     "gradcheck",
     "initializers",
     "layers",

@@ -48,7 +48,7 @@ def explain(
     y : array of shape (N,) or (N, ...), optional
         Targets as `fit` takes them, for the loss of `compile`; without `compile`, a model that
         ends in softmax has cross-entropy. Without y the page has no gradients.
-    path : str or path
+    path : str or path that ends in .html
         The file to write; one that is there is replaced. Its folder has to be there.
     image : int
         Which one of x is shown; from the end if negative.
@@ -108,6 +108,11 @@ def explain(
 
 def _checked_path(path: Any) -> Path:
     target = Path(os.path.abspath(checks.path(path, "path", WHO, kind="a path such as 'a.html'")))
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(
+            f"{WHO}: expected path to end in .html, by which browsers know a page, received "
+            f"{checks.shown(str(target))}"
+        )
     if target.is_dir():
         raise ValueError(f"{WHO}: expected path to name a file, received the folder {target}")
     if not target.parent.is_dir():
