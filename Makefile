@@ -1,6 +1,7 @@
 # make tutorial   run the tutorial; options: make tutorial ARGS="--epochs 3"
 # make test       run the quick tests, in up to four processes; ARGS="-n 0" in one
 # make slow       run all tests, with their full counts
+# make explain    one image's way through the tutorial's model, as a page: explain.html
 # They set up what they need in .venv, from Python 3.10 or newer.
 
 VENV ?= .venv
@@ -9,11 +10,14 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial improve best test slow lint types check gradcheck wrong-calls mutants correctness results bench clean
+.PHONY: tutorial explain improve best test slow lint types check gradcheck wrong-calls mutants correctness results bench clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
 	$(RUN) examples/fashion_mnist.py $(ARGS)
+
+explain: $(VENV)/.package
+	$(RUN) -m minicnn.explain $(ARGS)
 
 improve: $(VENV)/.package
 	$(RUN) examples/improve.py $(ARGS)

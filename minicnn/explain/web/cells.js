@@ -94,12 +94,11 @@ views.dropout = cellByCell(
   },
   (stage, index, [xName, yName], x, dx, dy) => {
     const { mask } = stage.others;
-    if (!mask) return [line(`${at(`d${xName}`, index)} = ${at(`d${yName}`, index)} = ${shown(dx)}`)];
+    const name = at(`d${xName}`, index);
+    if (!mask) return [line(`${name} = ${at(`d${yName}`, index)} = ${shown(dx)}`)];
     const kept = mask.at(...index);
     return [
-      line(
-        `${at(`d${xName}`, index)} = d${yName} * mask = ${shown(dy)} * ${shown(kept)} = ${shown(dx)}`
-      ),
+      line(`${name} = d${yName} * mask = ${shown(dy)} * ${shown(kept)} = ${shown(dx)}`),
       say(kept ? "The same factor as forward." : "It had no say in the output: no gradient."),
     ];
   }
@@ -122,7 +121,7 @@ views.flatten = {
     const [xIndex, yIndex] = [places(from), places(to)];
     const forward = direction === "forward";
     const d = forward ? "" : "d";
-    const tensor = forward ? (side === "x" ? stage.x : stage.y) : side === "x" ? stage.dx : stage.dy;
+    const tensor = stage[d + side];
     const [xName, yName] = letters.map((letter) => d + letter);
     return {
       marks: { x: [xIndex], y: [yIndex] },

@@ -134,8 +134,8 @@ function windowOf({ stage, xChannel, letters }, win, [i, j, f]) {
       rest("the channels that are not kept", value - bias - sum, stage, inputs, "x"),
       line(
         `${at(letters[1], [i, j, f])} = ${b ? `b[${f}] + ` : ""}sum of all = ` +
-          `${b ? `${shown(bias)} + ` : ""}${signed(whole(stage, inputs, "x") ? sum : value - bias)}` +
-          ` = ${shown(value)}`
+          `${b ? `${shown(bias)} + ` : ""}` +
+          `${signed(whole(stage, inputs, "x") ? sum : value - bias)} = ${shown(value)}`
       ),
     ],
   };
@@ -154,11 +154,11 @@ function readersOf({ stage, yChannel, letters }, win, [h0, w0, c]) {
     body: [
       say(`${over.length} windows of each filter hold this cell. What it adds to filter ${f}:`),
       table(
-        ["to", "x", "× weight", "= product"],
+        ["to", "x × weight", "= product"],
         over.map(([i, j, a, b]) => {
           const weight = stage.others.W.at(a, b, group.place(c), f);
-          const name = `W[${a},${b},${group.place(c)},${f}] = ${shown(weight)}`;
-          return [at(letters[1], [i, j, f]), value, name, value * weight];
+          const name = at("W", [a, b, group.place(c), f]);
+          return [at(letters[1], [i, j, f]), named(name, weight), value * weight];
         })
       ),
     ],
@@ -201,11 +201,10 @@ function collected({ stage, yChannel, letters }, win, [h0, w0, c]) {
           `So each sends back its ${dzName} times that weight.`
       ),
       table(
-        ["window", dzName, "× weight", "= share"],
+        [dzName, "× weight", "= share"],
         over.map(([i, j, a, b]) => [
-          at(dzName, [i, j, f]),
-          dz.at(i, j, f),
-          `W[${a},${b},${group.place(c)},${f}] = ${shown(weight(a, b, f))}`,
+          named(at(dzName, [i, j, f]), dz.at(i, j, f)),
+          named(at("W", [a, b, group.place(c), f]), weight(a, b, f)),
           dz.at(i, j, f) * weight(a, b, f),
         ])
       ),

@@ -147,6 +147,11 @@ function table(heads, rows, caption) {
   );
 }
 
+// A number under its name, for tables that have to fit on a phone.
+function named(name, value) {
+  return h("span", { class: "named" }, h("small", {}, name), " ", shown(value));
+}
+
 function sign(text) {
   return h("span", { class: "sign", "aria-hidden": "true" }, text);
 }

@@ -4,15 +4,12 @@
 views.generic = {
   explain({ stage, direction, letters }, side, index) {
     const forward = direction === "forward";
-    const [own, name] =
-      side === "x"
-        ? [forward ? stage.x : stage.dx, letters[0]]
-        : [forward ? stage.y : stage.dy, letters[1]];
+    const d = forward ? "" : "d";
     const arrays = Object.entries(stage.others).filter(([key]) => key.startsWith("d") !== forward);
     return {
       marks: {},
-      name: at((forward ? "" : "d") + name, index),
-      value: own.at(...index),
+      name: at(d + letters[side === "x" ? 0 : 1], index),
+      value: stage[d + side].at(...index),
       body: [
         h(
           "p",
@@ -39,5 +36,6 @@ function parameter(name, tensor) {
   grid.draw(tensor.largest());
   const sizes = tensor.shape.join(" × ");
   const whose = name.startsWith("d") && content.model.N > 1 ? ", of the whole batch" : "";
-  return h("figure", { class: "parameter" }, h("figcaption", {}, `${name} (${sizes})${whose}`), grid.canvas);
+  const caption = h("figcaption", {}, `${name} (${sizes})${whose}`);
+  return h("figure", { class: "parameter" }, caption, grid.canvas);
 }

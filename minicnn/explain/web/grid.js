@@ -55,7 +55,7 @@ function layoutOf(tensor) {
 }
 
 class Grid {
-  // value(r, c) -> number; pick(r, c) is called for a chosen cell; label(r, c) -> text
+  // value(r, c) -> number, or null where there is no cell; pick(r, c) is called for a chosen cell; label(r, c) -> text
   constructor({ rows, cols, value, label, pick, name, scale }) {
     Object.assign(this, { rows, cols, value, label, pick, scale: scale || diverging });
     this.marks = [];
@@ -117,17 +117,21 @@ class Grid {
     const small = new ImageData(this.cols, this.rows);
     for (let r = 0, n = 0; r < this.rows; r++) {
       for (let c = 0; c < this.cols; c++, n += 4) {
-        small.data.set([...this.scale(this.value(r, c), largest), 255], n);
+        const value = this.value(r, c);
+        if (value === null) continue; // the rest of a vector's last row
+        small.data.set([...this.scale(value, largest), 255], n);
       }
     }
     const buffer = document.createElement("canvas");
     buffer.width = this.cols;
     buffer.height = this.rows;
     buffer.getContext("2d").putImageData(small, 0, 0);
+    pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.imageSmoothingEnabled = false;
     pen.drawImage(buffer, 0, 0, canvas.width, canvas.height);
     if (dots >= 8 && this.rows * this.cols > 1) this.lines(pen);
-    for (const [r, c] of this.marks) this.frame(pen, r, c, "#7b3294", Math.min(3, Math.max(1, dots / 12)));
+    const thin = Math.min(3, Math.max(1, dots / 12));
+    for (const [r, c] of this.marks) this.frame(pen, r, c, "#7b3294", thin);
     if (this.chosen) this.frame(pen, ...this.chosen, "#000", Math.min(4, Math.max(2, dots / 7)));
   }
 

@@ -1,6 +1,6 @@
-// BatchNormalization: mean and variance of each channel are those of the pass: of the whole batch in
-// training, the running ones otherwise. The page holds one image, so what sums over the batch comes
-// from the layer.
+// BatchNormalization: mean and variance of each channel are those of the pass, of the whole batch
+// in training, the running ones otherwise. The page holds one image, so what sums over the batch
+// comes from the layer.
 "use strict";
 
 views.normalization = {
@@ -63,8 +63,11 @@ views.normalization = {
                 "gradient that way, too: the two terms that are taken off."
               ),
               line(
-                `${at(`d${xName}`, index)} = (${shown(dHat)} - mean of dx_hat ${signed(meanOf)} - ` +
-                  `x_hat ${signed(hat)} * mean of dx_hat * x_hat ${signed(meanWith)}) / ` +
+                `${at(`d${xName}`, index)} = (dx_hat - mean of dx_hat - x_hat * mean of dx_hat * ` +
+                  "x_hat) / sqrt(var + epsilon)"
+              ),
+              line(
+                `= (${shown(dHat)} - ${signed(meanOf)} - ${signed(hat)} * ${signed(meanWith)}) / ` +
                   `${shown(root)} = ${shown(dx)}`
               ),
             ]

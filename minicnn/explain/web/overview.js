@@ -31,9 +31,9 @@ function overview() {
       ? h(
           "p",
           { class: "note" },
-          "The model is too large for a page of this size, so of each layer the channels and units " +
-            "with the largest numbers are kept. Sums say what the others add together. More: " +
-            "explain(..., megabytes=50)."
+          "The model is too large for a page of this size, so of each layer the channels and ",
+          "units with the largest numbers are kept. Sums say what the others add together. More: ",
+          "explain(..., megabytes=50)."
         )
       : null,
     model.float64

@@ -50,7 +50,7 @@ function show(step, direction) {
   const { x, y } = tensorsOf(stage);
   state.side = (direction === "forward" || !x) && y ? "y" : "x";
   if (!chosenChannels.has(step)) {
-    const strongest = largestIndex(stage.y);
+    const strongest = largestIndex(y || stage.y);
     const c = stage.x.channels[0];
     const view = views[stage.view];
     const same = view.sameChannel && stage.x.has(strongest.at(-1));
@@ -99,8 +99,8 @@ function pickChannel(side, channel) {
   // the chosen cell moves along to the new channel
   if (state.side === side && index.length === 3) return pick(side, [index[0], index[1], channel]);
   follow(side, [0, 0, channel]);
-  const moved = state.side !== "w" && index.length === 3 && views[stages[state.step].view].sameChannel;
-  if (moved) state.index = [index[0], index[1], channel];
+  const { sameChannel } = views[stages[state.step].view];
+  if (sameChannel && state.side !== "w" && index.length === 3) state.index = [index[0], index[1], channel];
   return update();
 }
 
@@ -205,8 +205,12 @@ function lesson(stage) {
     head ? h("h4", {}, head) : "",
     head === "Why" || !head ? h("p", {}, text) : h("pre", { tabindex: 0 }, text),
   ]);
-  const source = stage.source ? h("p", { class: "source" }, "Source: ", h("code", {}, stage.source)) : "";
-  return [h("h3", {}, `${stage.class}, in its docstring's words`), ...parts.flat(), source];
+  const source = h("p", { class: "source" }, "Source: ", h("code", {}, stage.source));
+  return [
+    h("h3", {}, `${stage.class}, in its docstring's words`),
+    ...parts.flat(),
+    stage.source ? source : "",
+  ];
 }
 
 // -- moving through the cells ---------------------------------------------------------------------
@@ -305,9 +309,9 @@ function start() {
     h(
       "footer",
       {},
-      "Colours: orange above 0, blue below, white at 0, grey where the page keeps nothing. Click a ",
-      "cell, or use Tab and the arrow keys. Gradients are of this image's own loss; fit takes the ",
-      "mean over the batch. Made by minicnn.explain."
+      "Colours: orange above 0, blue below, white at 0, grey where the page keeps nothing. Click ",
+      "a cell, or use Tab and the arrow keys. Gradients are of this image's own loss; fit takes ",
+      "the mean over the batch. Made by minicnn.explain."
     )
   );
   const [, step, direction] = /^#(\d+)-(forward|backward)$/.exec(location.hash) || [];

@@ -29,13 +29,13 @@ class Panel {
       note ? h("p", { class: "note" }, note) : null,
       this.grid.canvas,
       this.legend,
-      this.layout.channels && tensor.channels.length > 1 ? this.thumbnails() : null
+      side !== "w" && this.layout.channels && tensor.channels.length > 1 ? this.thumbnails() : null
     );
     this.full = full;
   }
 
   valueAt(index) {
-    return index ? this.tensor.at(...index) : NaN;
+    return index ? this.tensor.at(...index) : null;
   }
 
   labelAt(r, c) {

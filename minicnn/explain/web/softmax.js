@@ -21,7 +21,7 @@ views.softmax = {
         ? [className(q), x.at(q), power(q), y.at(q)]
         : [className(q), y.at(q), t ? t.at(q) : dy ? dy.at(q) : "", dx.at(q)],
     }));
-    const tensor = forward ? (side === "x" ? x : y) : side === "x" ? dx : dy;
+    const tensor = stage[d + side];
     const body = [];
     if (forward) {
       body.push(
