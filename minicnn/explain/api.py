@@ -78,6 +78,7 @@ def explain(
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> from minicnn.layers import Conv2D, Dense, Flatten
     >>> layers = [Conv2D(2, 3, activation="relu", input_shape=(6, 6, 1)), Flatten()]
     >>> model = Sequential([*layers, Dense(3, activation="softmax")])
