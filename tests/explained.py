@@ -6,6 +6,8 @@ import json
 import re
 
 import numpy as np
+from cases import VALUES, rng_of
+from cases.layers import LAYERS
 
 from minicnn import Sequential
 from minicnn.layers import (
@@ -17,11 +19,22 @@ from minicnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
+    Input,
     LayerNormalization,
     MaxPooling2D,
     Rescaling,
 )
 from minicnn.utils import set_random_seed
+
+
+def in_networks(cls):
+    """A small classifier around each example of a layer, and a batch for it."""
+    for name, example in LAYERS[cls].examples.items():
+        set_random_seed(6)
+        layers = [Input(example.shape[1:]), cls(**example.kwargs), Flatten()]
+        model = Sequential([*layers, Dense(2, activation="softmax")])
+        x = VALUES[example.values](rng_of(f"{cls.__name__} {name}"), example.shape)
+        yield model, x.astype(np.float32)
 
 
 class Page:

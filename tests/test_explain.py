@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explained import Page, by_global_average, every_view, samples, walked
+from cases.layers import LAYERS
+from explained import Page, by_global_average, every_view, in_networks, samples, walked
 
 import minicnn
 from minicnn import Sequential, losses
+from minicnn.callbacks import LambdaCallback
 from minicnn.datasets import synthetic_fashion
 from minicnn.explain import __main__ as command
 from minicnn.explain.attention import grad_cam
@@ -23,6 +25,7 @@ from minicnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    InputLayer,
     Layer,
     MaxPooling2D,
     ReLU,
@@ -163,8 +166,34 @@ def test_the_penalty_on_an_output_is_part_of_the_gradient(tmp_path):
     model = Sequential(layers)
     model.compile("sgd", SPARSE)
     page = page_of(tmp_path, model, np.ones((1, 4)), [1])
-    # behind the softmax comes no penalty, and in front of it 2 * 0.01 * y
+    # the penalty on y is 0.01 * sum of y^2
     close(page.stage(0, "dy"), page.stage(1, "dx") + 0.02 * page.stage(0, "y"))
+
+
+def test_the_penalty_does_not_depend_on_how_many_images_there_are(tmp_path):
+    set_random_seed(3)
+    model = Sequential([Dense(3, activity_regularizer="l2", input_shape=(4,)), Softmax()])
+    model.compile("sgd", SPARSE)
+    pages = [page_of(tmp_path, model, np.ones((n, 4)), np.ones(n, int)) for n in (1, 5)]
+    np.testing.assert_array_equal(*[page.stage(0, "dy") for page in pages])
+
+
+def test_images_that_have_no_say_are_not_run(tmp_path):
+    model = by_global_average()
+    x, y = np.zeros((40_000, *model.input_shape[1:]), np.float32), np.zeros(40_000, int)
+    x[-1] = samples(model)[0][0]
+    passed = []
+    forward = type(model.layers[0]).forward
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Conv2D,
+            "forward",
+            lambda self, x, training: passed.append(x) or forward(self, x, training),
+        )
+        page = page_of(tmp_path, model, x, y, image=-1, training=True)
+    assert [len(one) for one in passed] == [1]
+    np.testing.assert_array_equal(page.stage(0, "x"), x[-1])
+    assert (page.model["N"], page.model["image"]) == (40_000, 39_999)
 
 
 def test_smoothed_targets_are_not_shown_as_p_minus_t(tmp_path):
@@ -175,6 +204,14 @@ def test_smoothed_targets_are_not_shown_as_p_minus_t(tmp_path):
     assert page.stage(-1, "t") is None
     smoothed = 0.7 * np.eye(3)[y[0]] + 0.1
     close(page.stage(-1, "dx"), page.stage(-1, "y") - smoothed)
+
+
+def test_numbers_that_are_not_finite_are_shown_and_no_error(tmp_path):
+    model = Sequential([Dense(2, dtype="float64", input_shape=(1,), kernel_initializer="ones")])
+    model.compile("sgd", "mse")
+    page = page_of(tmp_path, model, np.array([[1e200]]), np.zeros((1, 2)))
+    assert page.model["loss"] is None
+    assert np.isposinf(page.stage(0, "y")).all()
 
 
 # -- saliency and Grad-CAM ------------------------------------------------------------------------
@@ -436,6 +473,29 @@ def test_float64_is_shown_as_float32(tmp_path):
     page = page_of(tmp_path, model, np.ones((1, 3)))
     assert page.model["float64"] is True
     close(page.stage(0, "y"), model.predict(np.ones((1, 3)), verbose=0)[0])
+
+
+def test_a_callback_may_explain_while_the_model_is_fitted(tmp_path):
+    model = by_global_average()
+    model.compile("sgd", SPARSE)
+    x, y = samples(model)
+    write = lambda epoch, logs: minicnn.explain(model, x, y, tmp_path / f"{epoch}.html")  # noqa: E731
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[LambdaCallback(on_epoch_end=write)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.html", "1.html"]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("cls", LAYERS.keys() - {InputLayer}, ids=lambda cls: cls.__name__)
+def test_every_layer_of_the_library_can_be_explained(tmp_path, cls, training):
+    for model, x in in_networks(cls):
+        y = np.arange(len(x)) % 2
+        first = walked(model, x, y, training)[0]
+        page = page_of(tmp_path, model, x, y, training=training)
+        last = int(page.stages[0]["letters"][1] == "z")
+        close(page.stage(0, "x"), first["x"][0])
+        close(page.stage(last, "y").ravel(), first["y"][0].ravel())
+        if first["layer"].activity_regularizer is None:  # which adds to dy
+            close(page.stage(0, "dx"), first["dx"][0])
 
 
 # -- the command ----------------------------------------------------------------------------------

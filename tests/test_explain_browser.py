@@ -10,11 +10,12 @@ import shutil
 
 import numpy as np
 import pytest
-from explained import Page, by_global_average, every_view, samples, walked
+from cases.layers import LAYERS
+from explained import Page, by_global_average, every_view, in_networks, samples, walked
 
 import minicnn
 from minicnn import Sequential
-from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
+from minicnn.layers import Activation, Conv2D, Dense, Flatten, InputLayer, MaxPooling2D
 from minicnn.utils import set_random_seed
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
@@ -33,12 +34,14 @@ pytestmark = [
     pytest.mark.skipif(DRIVER is None, reason="there is no chromedriver"),
 ]
 
-# What a reader does to look at a cell: open its step, choose direction and channel, click. Returns
-# what stands above the explanation.
+# What a reader does to look at a cell: open its step, if it is not open, choose direction and
+# channel, click. Returns the cell's name, its value and the explanation.
 CLICKS = """
 return arguments[0].map(([step, direction, side, channel, row, column]) => {
-  document.querySelectorAll("#steps button")[step].click();
-  document.querySelector(`#direction button[value=${direction}]`).click();
+  const open = document.querySelectorAll("#steps button")[step];
+  const way = document.querySelector(`#direction button[value=${direction}]`);
+  if (open.getAttribute("aria-current") !== "step") open.click();
+  if (way.getAttribute("aria-pressed") !== "true") way.click();
   const find = (selector) => document.querySelector(`#picture [data-side=${side}] ${selector}`);
   if (channel !== null) {
     const thumb = find(`[data-channel="${channel}"]`);
@@ -133,7 +136,8 @@ def drawn_cells(page, count, seed):
         letter = stage["letters"]["xy".index(side)]
         name = f"{letter if direction == 'forward' else 'd' + letter}[{','.join(map(str, index))}]"
         wanted.append((name, array[where]))
-    return clicks, wanted
+    order = sorted(range(count), key=lambda n: clicks[n][:2])  # each step is opened once
+    return [clicks[n] for n in order], [wanted[n] for n in order]
 
 
 def expect_equal(shown, wanted):
@@ -212,23 +216,10 @@ def test_the_gradient_of_a_kernel_is_the_layer_s(browser, tmp_path, make):
                 clicks.append([k, "backward", "w", *place_of([dW.shape[0]], index)])
             wanted.append((f"dW[{','.join(map(str, index))}]", dW[index]))
         steps = len(clicks) // len(wanted)
-        shown = browser.execute_script(KEEPING, clicks)[steps - 1 :: steps]
+        shown = browser.execute_script(CLICKS, clicks)[steps - 1 :: steps]
         assert [name for name, _, _ in shown] == [name for name, _ in wanted]
         values = [number(text) for _, text, _ in shown]
         np.testing.assert_allclose(values, [v for _, v in wanted], rtol=1e-4, atol=2e-6)
-
-
-# the same clicks, but a step that is open already stays as it is
-KEEPING = CLICKS.replace(
-    """  document.querySelectorAll("#steps button")[step].click();
-  document.querySelector(`#direction button[value=${direction}]`).click();
-""",
-    """  const open = document.querySelectorAll("#steps button")[step];
-  const way = document.querySelector(`#direction button[value=${direction}]`);
-  if (open.getAttribute("aria-current") !== "step") open.click();
-  if (way.getAttribute("aria-pressed") !== "true") way.click();
-""",
-)
 
 
 def rows_of(stage):
@@ -413,3 +404,57 @@ def test_nothing_is_asked_of_any_server(browser, views):
     opened(browser, views)
     asked = "return performance.getEntriesByType('resource').map((one) => one.name)"
     assert browser.execute_script(asked) == []
+
+
+# Clicks one cell of each panel of each step in both directions; returns what looks wrong.
+ALL_PANELS = """
+const found = [];
+document.querySelectorAll("#steps button").forEach((step, k) => {
+  for (const direction of ["forward", "backward"]) {
+    step.click();
+    document.querySelector(`#direction button[value=${direction}]`).click();
+    for (const side of ["x", "w", "y"]) {
+      const grid = document.querySelector(`#picture [data-side=${side}] .grid`);
+      if (!grid) continue;
+      const box = grid.getBoundingClientRect();
+      grid.dispatchEvent(new MouseEvent("click", {
+        bubbles: true,
+        clientX: box.left + 0.5 * box.width / grid.dataset.cols,
+        clientY: box.top + 0.5 * box.height / grid.dataset.rows,
+      }));
+      const told = document.querySelector("#told").textContent;
+      if (/NaN|undefined|not kept/.test(told)) found.push([k, direction, side, told]);
+    }
+  }
+});
+return found;
+"""
+
+
+@pytest.mark.parametrize("every", [20, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_layer_of_the_library_can_be_looked_at(browser, tmp_path, every):
+    for cls in [cls for cls in LAYERS if cls is not InputLayer][::every]:
+        for model, x in in_networks(cls):
+            y = np.arange(len(x)) % 2
+            opened(browser, minicnn.explain(model, x, y, tmp_path / "a.html", training=True))
+            assert browser.execute_script(ALL_PANELS) == []
+            assert errors(browser) == []
+
+
+def test_steps_behind_the_end_of_the_gradient_have_none(browser, tmp_path):
+    model = Sequential([Dense(3, activation="softmax", input_shape=(2,)), Activation("linear")])
+    opened(browser, minicnn.explain(model, np.ones((1, 2)), [1], tmp_path / "a.html"))
+    assert browser.execute_script(ALL_PANELS) == []
+    assert errors(browser) == []
+    assert "no gradient here" in browser.find_element(By.ID, "picture").text
+
+
+def test_numbers_that_are_not_finite_are_written_out(browser, tmp_path):
+    model = Sequential([Dense(2, dtype="float64", input_shape=(1,), kernel_initializer="ones")])
+    model.compile("sgd", "mse")
+    page = minicnn.explain(model, np.array([[1e200]]), np.zeros((1, 2)), tmp_path / "a.html")
+    opened(browser, page)
+    shown = browser.execute_script(CLICKS, [[0, "forward", "y", None, 0, 0]])
+    assert shown[0][:2] == ["y[0]", "inf"]
+    assert "Loss (mean_squared_error): not finite" in browser.find_element(By.TAG_NAME, "header").text
+    assert errors(browser) == []

@@ -15,7 +15,7 @@ from minicnn.explain.attention import Attention, class_of, grad_cam, saliency
 from minicnn.layers.activations import Linear, Sigmoid, Softmax
 from minicnn.layers.base import Layer
 from minicnn.layers.conv import ConvolutionLayer
-from minicnn.layers.regularization import with_penalties
+from minicnn.layers.regularization import OutputPenalty, with_penalties
 from minicnn.losses.base import Loss
 
 Array = NDArray[Any]
@@ -35,8 +35,8 @@ class Tap:
         out at the layer's input, the logits.
     """
 
-    def __init__(self, layer: Layer, image: int) -> None:
-        self.layer, self.image = layer, image
+    def __init__(self, layer: Layer, row: int) -> None:
+        self.layer, self.row = layer, row
         self.x: Array | None = None
         self.y: Array | None = None
         self.dy: Array | None = None
@@ -48,17 +48,17 @@ class Tap:
         vars(layer).update(forward=self.forward, backward=self.backward)  # of the copy alone
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.x = x[self.image].copy()
+        self.x = x[self.row].copy()
         self.batch_x = x
         y = self._forward(x, training)
-        self.y = y[self.image].copy()
+        self.y = y[self.row].copy()
         return y
 
     def backward(self, dy: Array) -> Array:
-        self.dy = dy[self.image].copy() if self.given is None else None
+        self.dy = dy[self.row].copy() if self.given is None else None
         self.batch_dy = dy
         dx = self._backward(dy) if self.given is None else self.given
-        self.dx = dx[self.image].copy()
+        self.dx = dx[self.row].copy()
         return dx
 
     def slope(self, shape: tuple[int, ...]) -> Array:
@@ -67,7 +67,7 @@ class Tap:
         Its backward multiplies dy by the slope, so of ones it makes the slope.
         """
         ones = np.ones(shape, self.layer.dtype or np.float32)
-        slope: Array = self._backward(ones)[self.image].copy()
+        slope: Array = self._backward(ones)[self.row].copy()
         return slope
 
     def forget_gradients(self) -> None:
@@ -109,8 +109,12 @@ class Walk:
 
     Attributes
     ----------
-    output : ndarray of shape (N, ...)
-        What the model gave.
+    N : int
+        Images in the batch.
+    run : int
+        Images that went through the model: all, or the one that is shown.
+    output : ndarray of shape (run, ...)
+        What the model gave; the image that is shown is `output[row]`.
     loss : float or None
         The image's loss; None without y.
     end : Tap or None
@@ -119,6 +123,7 @@ class Walk:
 
     leaves: list[Leaf]
     N: int
+    run: int
     image: int
     training: bool
     output: Array
@@ -126,6 +131,7 @@ class Walk:
     loss: float | None = None
     end: Tap | None = None
     target: Any = None
+    row: int = 0
     attention: Attention = field(default_factory=Attention)
 
 
@@ -135,18 +141,26 @@ def walk_through(
     """Run the batch x through a copy of the built model; with y, the loss's gradient back.
 
     The gradient is that of the sum of the images' losses, so an image's numbers do not depend on
-    how many others there are; `fit` divides by N.
+    how many others there are; `fit` divides by N. The others are left out where no layer looks at
+    them: a test set may be given as it is.
     """
     twin = copy.deepcopy(model)  # with its own gradients, running statistics and random numbers
-    places = places_of(twin)
-    leaves = [_leaf(layer, places[id(layer)], image) for layer in twin.leaves]
     layers = with_penalties(twin.leaves)
+    for layer in layers:
+        if isinstance(layer, OutputPenalty):
+            layer.samples = 1  # each image's own penalty, as its own loss
+    N, first, row = len(x), 0, image
+    if not (training and any(layer.mixes_samples for layer in twin.leaves)):
+        x, first, row = x[image : image + 1], image, 0
+        y = None if y is None else y[image : image + 1]
+    places = places_of(twin)
+    leaves = [_leaf(layer, places[id(layer)], row) for layer in twin.leaves]
     with single_threaded_blas(), np.errstate(all="ignore"):
         output = x
         for layer in layers:
-            layer.seek(model.steps_taken, 0)  # the masks of the next step of training
+            layer.seek(model.steps_taken, first)  # the masks of the next step of training
             output = layer.forward(output, training)
-        walk = Walk(leaves, len(x), image, training, output, model.steps_taken)
+        walk = Walk(leaves, N, len(x), image, training, output, model.steps_taken, row=row)
         walk.attention = _attention(walk, layers)
         for leaf in leaves:
             for tap in leaf.taps:
@@ -167,11 +181,11 @@ def places_of(model: Any, prefix: str = "") -> dict[int, str]:
     return found
 
 
-def _leaf(layer: Layer, place: str, image: int) -> Leaf:
+def _leaf(layer: Layer, place: str, row: int) -> Leaf:
     inner = getattr(layer, "activation", None)
     if not isinstance(inner, Layer) or type(inner) is Linear:
-        return Leaf(layer, place, Tap(layer, image), None)
-    return Leaf(layer, place, Tap(layer, image), Tap(inner, image))
+        return Leaf(layer, place, Tap(layer, row), None)
+    return Leaf(layer, place, Tap(layer, row), Tap(inner, row))
 
 
 def _back(layers: list[Layer], dy: Array) -> Array:
@@ -195,7 +209,7 @@ def _loss_and_gradients(walk: Walk, layers: list[Layer], y: Array, loss: Loss) -
     before, end = _before_end(walk, layers, loss.activation)
     shape = walk.output.shape
     last = loss.axis % len(shape) == len(shape) - 1
-    walk.target = y[walk.image]
+    walk.target = y[walk.row]
     takes_logits = loss.from_logits is not None and (last or not loss.joint)
     logits = None if end is None else end.batch_x
     if end is not None and logits is not None and takes_logits:
@@ -208,24 +222,24 @@ def _loss_and_gradients(walk: Walk, layers: list[Layer], y: Array, loss: Loss) -
             loss = loss.on_probabilities()
         losses = loss.forward(y, walk.output)
         _back(layers, loss.backward(y, walk.output))
-    walk.loss = float(losses[walk.image])
+    walk.loss = float(np.float32(losses[walk.row]))
 
 
 def _attention(walk: Walk, layers: list[Layer]) -> Attention:
     """What the class that the model chose depends on, in this image."""
     if walk.output.ndim != 2:
         return Attention(why_not="The output is no list of classes.")
-    chosen = class_of(walk.output[walk.image])
+    chosen = class_of(walk.output[walk.row])
     for activation in ("softmax", "sigmoid"):
         before, end = _before_end(walk, layers, activation)
         if end is not None:
             break
     seed = np.zeros_like(walk.output)
-    seed[walk.image, chosen] = 1
+    seed[walk.row, chosen] = 1
     if end is not None:
         end.given = seed
     try:
-        dx = _back(before, seed)[walk.image]
+        dx = _back(before, seed)[walk.row]
     except NotImplementedError as error:  # a user's layer that only predicts
         return Attention(why_not=f"No gradient reaches the image: {error}.")
     found = Attention(chosen=chosen, of_score=end is not None)

@@ -46,7 +46,9 @@ class Arrays:
 
     def add(self, array: Array, keep: list[int] | None = None) -> dict[str, Any]:
         """What the page finds the array by; `keep` are the channels that it has, if not all."""
-        raw = np.ascontiguousarray(array, "<f4").tobytes()
+        array = np.atleast_1d(array)  # a sample may be a single number
+        with np.errstate(all="ignore"):  # a float64 beyond float32 becomes inf
+            raw = np.ascontiguousarray(array, "<f4").tobytes()
         digest = hashlib.sha256(raw).digest()
         if digest not in self._known:
             self._known[digest] = len(self.texts)
@@ -94,11 +96,12 @@ def _facts(
         "parameters": int(model.count_params()),
         "training": walk.training,
         "N": walk.N,
+        "run": walk.run,
         "image": walk.image,
         "step": int(walk.step),
         "share": share,
         "backward": walk.loss is not None,
-        "loss": None if walk.loss is None else float(np.float32(walk.loss)),
+        "loss": walk.loss if walk.loss is not None and np.isfinite(walk.loss) else None,
         "loss_name": None if loss is None else loss.name,
         "label": None if label is None else float(label),
         "class_names": class_names,

@@ -98,7 +98,8 @@ def _stage(
     if x is None or y is None:
         raise RuntimeError(f"{tap.layer.who}: expected its forward to be called, and it was not")
     dy = tap.dy if dy is None else dy
-    stage = Stage(name, tap.layer, "generic", letters, x, y, dy, tap.dx)
+    arrays = [None if a is None else np.atleast_1d(a) for a in (x, y, dy, tap.dx)]
+    stage = Stage(name, tap.layer, "generic", letters, *arrays)  # type: ignore[arg-type]
     for kind, methods, describe in VIEWS:
         if _is(tap.layer, kind, methods):
             describe(stage, tap, walk)
@@ -164,7 +165,7 @@ def _slope(tap: Tap, walk: Walk) -> Array | None:
     """dy/dx cell by cell, if the layer keeps the shape; the loss's own way in has none."""
     if tap.x is None or tap.y is None or tap.x.shape != tap.y.shape:
         return None
-    return tap.slope((walk.N, *tap.y.shape))
+    return tap.slope((walk.run, *tap.y.shape))
 
 
 def _relu(stage: Stage, tap: Tap, walk: Walk) -> None:
@@ -229,7 +230,7 @@ def _normalization(stage: Stage, tap: Tap, walk: Walk) -> None:
     stage.arrays |= {"mean": mean, "var": var}
     stage.arrays["gamma"] = layer.params.get("gamma", ones)
     stage.arrays["beta"] = layer.params.get("beta", 0 * ones)
-    stage.settings |= {"epsilon": float(layer.epsilon), "of_batch": of_batch, "m": m, "N": walk.N}
+    stage.settings |= {"epsilon": float(layer.epsilon), "of_batch": of_batch, "m": m, "N": walk.run}
     if dy is not None:
         x_hat = (x - mean) / np.sqrt(var + layer.epsilon)
         stage.arrays["dbeta"] = dy.sum(axes, dtype=np.float64)

@@ -31,7 +31,7 @@ function cellByCell(middleName, middle, forward, backward) {
         const name = at(letter, index);
         return { marks: here, name, value, body: forward(stage, index, letters, x, y) };
       }
-      const [dx, dy] = [stage.dx.at(...index), stage.dy ? stage.dy.at(...index) : NaN];
+      const [dx, dy] = [stage.dx.at(...index), stage.dy ? stage.dy.at(...index) : undefined];
       const value = side === "x" ? dx : side === "y" ? dy : middle(stage, direction)(...index);
       const letter = side === "x" ? `d${xName}` : side === "y" ? `d${yName}` : middleName;
       const name = at(letter, index);

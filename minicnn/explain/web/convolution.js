@@ -47,7 +47,7 @@ class Windows {
   }
 }
 
-const total = (numbers) => numbers.reduce((sum, n) => sum + (n || 0), 0);
+const total = (numbers) => numbers.reduce((sum, n) => sum + (n ?? 0), 0);
 
 // Which input channels filter f sees, and which filters see channel c: all, without groups.
 function groupsOf(stage) {

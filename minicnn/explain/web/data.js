@@ -20,7 +20,7 @@ function numbers(k) {
 
 // An array of any number of axes. A page of a large model holds some channels alone (`keep`, the
 // numbers of those on the last axis; `keep_in`, on the axis before it); indices are always those
-// of the whole array, and what is not held is NaN.
+// of the whole array, and what is not held is undefined.
 class Tensor {
   constructor(entry) {
     this.shape = entry.shape;
@@ -42,7 +42,7 @@ class Tensor {
       let k = index[axis];
       if (axis === last && this.place) k = this.place.get(k);
       if (axis === last - 1 && this.placeIn) k = this.placeIn.get(k);
-      if (k === undefined) return NaN;
+      if (k === undefined) return undefined;
       flat = flat * this.shape[axis] + k;
     }
     return this.values[flat];

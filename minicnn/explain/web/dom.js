@@ -16,7 +16,9 @@ function h(tag, attributes, ...children) {
 
 // six digits, as many as a float32 has for certain
 function shown(value, digits = 6) {
-  if (Number.isNaN(value)) return "not kept";
+  if (value === undefined) return "not kept";
+  if (value === null) return "not finite";
+  if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -27,7 +29,7 @@ function shown(value, digits = 6) {
 
 // as many as a cell of a table has room for
 function short(value) {
-  return Number.isNaN(value) ? "" : shown(value, 3);
+  return value === undefined ? "" : shown(value, 3);
 }
 
 // in a sum or product, where a minus needs its brackets

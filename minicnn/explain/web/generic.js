@@ -35,7 +35,7 @@ function parameter(name, tensor) {
   });
   grid.draw(tensor.largest());
   const sizes = tensor.shape.join(" × ");
-  const whose = name.startsWith("d") && content.model.N > 1 ? ", of the whole batch" : "";
+  const whose = name.startsWith("d") && content.model.run > 1 ? ", of the whole batch" : "";
   const caption = h("figcaption", {}, `${name} (${sizes})${whose}`);
   return h("figure", { class: "parameter" }, caption, grid.canvas);
 }

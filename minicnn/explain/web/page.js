@@ -61,8 +61,8 @@ function show(step, direction) {
     });
   }
   const tensor = state.side === "y" ? y : x;
-  state.index = largestIndex(tensor);
-  follow(state.side, state.index);
+  state.index = tensor ? largestIndex(tensor) : null;
+  if (tensor) follow(state.side, state.index);
   draw();
   remember(`#${step}-${direction}`);
 }
@@ -171,6 +171,11 @@ function update() {
     const focused = middle.contains(document.activeElement);
     middle.replaceChildren(panels.w ? panels.w.element : "");
     if (focused && panels.w) panels.w.grid.canvas.focus();
+  }
+  if (state.index === null) {
+    document.getElementById("result").replaceChildren();
+    document.getElementById("body").replaceChildren();
+    return;
   }
   const told = view.explain(frame, state.side, state.index);
   for (const side of ["x", "w", "y"]) {

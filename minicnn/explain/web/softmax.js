@@ -64,7 +64,7 @@ views.softmax = {
     return {
       marks: { x: [[k]], y: [[k]] },
       name: at(d + (side === "x" ? xName : yName), [k]),
-      value: tensor ? tensor.at(k) : NaN,
+      value: tensor ? tensor.at(k) : undefined,
       body,
     };
   },
