@@ -1,6 +1,7 @@
 """`minicnn.explain`: its numbers are those of the layers, and the model stays untouched."""
 
 import base64
+import inspect
 import re
 import subprocess
 import sys
@@ -148,7 +149,9 @@ def test_a_loss_of_logits_or_of_numbers_is_taken_as_it_is(tmp_path):
     close(page.stage(0, "dy"), np.exp(z) / np.exp(z).sum() - np.eye(3)[y[0]])
     target = np.ones((4, 3))
     model.compile("sgd", "mse")
-    close(page_of(tmp_path, model, x, target).stage(0, "dy"), 2 * (z - 1) / 3)
+    page = page_of(tmp_path, model, x, target)
+    close(page.stage(0, "dy"), 2 * (z - 1) / 3)
+    assert page.model["label"] is None
 
 
 def test_a_sigmoid_s_loss_takes_the_scores_too(tmp_path):
@@ -406,6 +409,12 @@ def test_a_larger_model_keeps_the_strongest_channels(tmp_path, megabytes):
     assert page.stages[4]["y"]["keep"] == kept  # ReLU hands the choice on
 
 
+def test_one_channel_of_each_layer_stays_in_any_case(tmp_path):
+    model = every_view()
+    page = page_of(tmp_path, model, *samples(model), training=True, megabytes=0.001)
+    assert [len(stage["y"].get("keep", "all")) for stage in page.stages[1:6]] == [1] * 5
+
+
 # -- the model and the call -----------------------------------------------------------------------
 
 
@@ -460,6 +469,11 @@ def test_it_can_be_called_however_it_was_imported(lines, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["a.html"], done.stderr
+
+
+def test_the_package_is_called_with_the_function_s_arguments():
+    called = inspect.signature(minicnn.explain)
+    assert called.parameters == inspect.signature(minicnn.explain.explain).parameters
 
 
 def test_it_costs_no_time_at_import():

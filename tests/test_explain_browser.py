@@ -456,5 +456,6 @@ def test_numbers_that_are_not_finite_are_written_out(browser, tmp_path):
     opened(browser, page)
     shown = browser.execute_script(CLICKS, [[0, "forward", "y", None, 0, 0]])
     assert shown[0][:2] == ["y[0]", "inf"]
-    assert "Loss (mean_squared_error): not finite" in browser.find_element(By.TAG_NAME, "header").text
+    head = browser.find_element(By.TAG_NAME, "header").text
+    assert "Loss (mean_squared_error): not finite" in head
     assert errors(browser) == []

@@ -32,10 +32,28 @@ __all__ = ["explain"]
 
 class _CallablePackage(ModuleType):
     def __call__(
-        self, model: Any, x: Any, y: Any = None, path: Any = "explain.html", **options: Any
+        self,
+        model: Any,
+        x: Any,
+        y: Any = None,
+        path: Any = "explain.html",
+        *,
+        image: int = 0,
+        training: bool = False,
+        class_names: Any = None,
+        megabytes: float = 5,
     ) -> Path:
-        """As `minicnn.explain.explain`."""
-        return explain(model, x, y, path, **options)
+        """As `minicnn.explain.explain`, which says what each argument is."""
+        return explain(
+            model,
+            x,
+            y,
+            path,
+            image=image,
+            training=training,
+            class_names=class_names,
+            megabytes=megabytes,
+        )
 
 
 sys.modules[__name__].__class__ = _CallablePackage

@@ -59,7 +59,7 @@ def explain(
         One for each output.
     megabytes : float
         Size of the file (10^6 bytes). Where all numbers would take more, the page keeps the
-        channels and units that matter most, and says so.
+        channels and units that matter most, at least one of each layer, and says so.
 
     Returns
     -------

@@ -31,8 +31,8 @@ class Tap:
     batch_x, batch_dy : ndarray or None
         Of all images.
     given : ndarray or None
-        What `backward` hands on in place of its own result: the gradient that the loss has worked
-        out at the layer's input, the logits.
+        What `backward` hands on instead of what the layer would: the gradient that the loss has
+        worked out at the layer's input, the logits.
     """
 
     def __init__(self, layer: Layer, row: int) -> None:

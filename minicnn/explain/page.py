@@ -86,11 +86,6 @@ def page(model: Any, walk: Walk, loss: Any, class_names: list[str] | None, limit
 def _facts(
     model: Any, walk: Walk, loss: Any, class_names: list[str] | None, share: float
 ) -> dict[str, Any]:
-    label = walk.target
-    if np.size(label) > 1:
-        label = np.argmax(label) if np.ndim(label) == 1 else None
-    elif label is not None:
-        label = np.ravel(label)[0]
     return {
         "name": model.name,
         "parameters": int(model.count_params()),
@@ -103,10 +98,17 @@ def _facts(
         "backward": walk.loss is not None,
         "loss": walk.loss if walk.loss is not None and np.isfinite(walk.loss) else None,
         "loss_name": None if loss is None else loss.name,
-        "label": None if label is None else float(label),
+        "label": _label(walk.target, loss),
         "class_names": class_names,
         "float64": model.dtype == np.float64,
     }
+
+
+def _label(target: Any, loss: Any) -> int | None:
+    """The right class, where the targets are classes."""
+    if target is None or not loss.joint or np.ndim(target) > 1:
+        return None
+    return int(target) if np.ndim(target) == 0 else int(np.argmax(target))
 
 
 def _attention(walk: Walk, arrays: Arrays) -> dict[str, Any]:

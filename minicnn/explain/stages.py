@@ -2,7 +2,7 @@
 
 A layer with an activation inside makes two: x -> z and z -> y. A view works out as much as it can
 from x, dy and the parameters; what is said here is what it cannot know. A class without a view, or
-a user's subclass with a forward of its own, gets the general one: what goes in and what comes out.
+a user's subclass that defines forward anew, gets the general one: what goes in, what comes out.
 """
 
 from __future__ import annotations

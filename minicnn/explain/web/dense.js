@@ -88,7 +88,7 @@ views.dense = {
     const [tensor, name] = direction === "forward" ? [x, xName] : [dy, `d${yName}`];
     const text =
       direction === "forward"
-        ? `Every unit takes this number, each with a weight of its own: row ${k} of W.`
+        ? `Every unit takes this number, each with another weight: row ${k} of W.`
         : `This number goes back to every input, times its weight: column ${k} of W. And it is ` +
           `db[${k}]; times each x[p] it is dW[p,${k}].`;
     return { marks: {}, name: at(name, [k]), value: tensor.at(k), body: [say(text)] };

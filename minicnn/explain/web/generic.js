@@ -1,4 +1,4 @@
-// Layers without a view of their own: what goes in, what comes out, and nothing made up about how.
+// Layers without a view: what goes in, what comes out, and nothing made up about how.
 "use strict";
 
 views.generic = {
@@ -14,8 +14,8 @@ views.generic = {
         h(
           "p",
           { class: "note" },
-          `${stage.class} has no view of its own: the page shows what goes in and what comes out, `,
-          "not how one is made of the other. Its formulas are below."
+          `The page has no view for ${stage.class}: it shows what goes in and what comes out, not how `,
+          "one is made of the other. The layer's formulas are below."
         ),
         arrays.map(([key, tensor]) => parameter(key, tensor)),
       ],

@@ -210,10 +210,13 @@ function lesson(stage) {
     head ? h("h4", {}, head) : "",
     head === "Why" || !head ? h("p", {}, text) : h("pre", { tabindex: 0 }, text),
   ]);
+  const letters = "n counts the images of the batch. The page shows one, and leaves n out.";
+  const batch = stage.lesson.some(([, text]) => text.includes("[n,"));
   const source = h("p", { class: "source" }, "Source: ", h("code", {}, stage.source));
   return [
     h("h3", {}, `${stage.class}, in its docstring's words`),
     ...parts.flat(),
+    batch ? h("p", { class: "note" }, letters) : "",
     stage.source ? source : "",
   ];
 }
