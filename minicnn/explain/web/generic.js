@@ -14,8 +14,8 @@ views.generic = {
         h(
           "p",
           { class: "note" },
-          `The page has no view for ${stage.class}: it shows what goes in and what comes out, not how `,
-          "one is made of the other. The layer's formulas are below."
+          `The page has no view for ${stage.class}: it shows what goes in and what comes out, not `,
+          "how one is made of the other. The layer's formulas are below."
         ),
         arrays.map(([key, tensor]) => parameter(key, tensor)),
       ],

@@ -55,7 +55,8 @@ function layoutOf(tensor) {
 }
 
 class Grid {
-  // value(r, c) -> number, or null where there is no cell; pick(r, c) is called for a chosen cell; label(r, c) -> text
+  // value(r, c) -> number, or null where there is no cell; label(r, c) -> text; pick(r, c) is
+  // called for a chosen cell
   constructor({ rows, cols, value, label, pick, name, scale }) {
     Object.assign(this, { rows, cols, value, label, pick, scale: scale || diverging });
     this.marks = [];

@@ -99,8 +99,9 @@ function pickChannel(side, channel) {
   // the chosen cell moves along to the new channel
   if (state.side === side && index.length === 3) return pick(side, [index[0], index[1], channel]);
   follow(side, [0, 0, channel]);
-  const { sameChannel } = views[stages[state.step].view];
-  if (sameChannel && state.side !== "w" && index.length === 3) state.index = [index[0], index[1], channel];
+  if (views[stages[state.step].view].sameChannel && index.length === 3) {
+    state.index = [index[0], index[1], channel];
+  }
   return update();
 }
 
@@ -208,7 +209,7 @@ function heading(stage) {
 function lesson(stage) {
   const parts = stage.lesson.map(([head, text]) => [
     head ? h("h4", {}, head) : "",
-    head === "Why" || !head ? h("p", {}, text) : h("pre", { tabindex: 0 }, text),
+    head === "Why" || !head ? h("p", { class: "words" }, text) : h("pre", { tabindex: 0 }, text),
   ]);
   const letters = "n counts the images of the batch. The page shows one, and leaves n out.";
   const batch = stage.lesson.some(([, text]) => text.includes("[n,"));
