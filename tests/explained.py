@@ -81,7 +81,7 @@ def every_view():
             base,
             Conv2D(6, 2, groups=2, activation="tanh"),
             AveragePooling2D(2, strides=1, padding="same"),
-            Conv2D(4, 2, dilation_rate=(1, 2), padding="same"),
+            Conv2D(4, 2, dilation_rate=(2, 3), padding="same"),
             Activation("sigmoid"),
             LayerNormalization(),
             Dropout(0.3),

@@ -258,6 +258,7 @@ def test_products_and_bias_sum_up_to_the_output(browser, views):
         cells = [tuple(int(rng.integers(n)) for n in z.shape) for _ in range(10)]
         clicks = [[k, "forward", "y", *place_of(stage["shapes"][1], cell)] for cell in cells]
         for cell, (_, _, body) in zip(cells, browser.execute_script(CLICKS, clicks)):
+            assert "not kept" not in body
             bias, total, value = re.search(
                 r"b\[\d+\] \+ sum of \w+ = (\S+) \+ (\S+) = (-?[\d.e-]+)", body
             ).groups()
