@@ -64,6 +64,12 @@ def threads():
 # -- the regularizers -----------------------------------------------------------------------------
 
 
+def test_a_layer_that_was_not_called_has_no_penalty_on_its_output():
+    layer = Dense(2, activity_regularizer="l2")
+    layer.build((None, 3))
+    assert layer.losses == []
+
+
 def test_values_are_keras_s():
     assert L2(0.1)(W) == pytest.approx(1.4)
     assert L1(0.1)(W) == pytest.approx(0.6)

@@ -13,10 +13,13 @@ from minicnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GroupNormalization,
     Input,
     Layer,
+    LayerNormalization,
     MaxPooling2D,
     Rescaling,
+    RMSNormalization,
     Tanh,
 )
 from minicnn.optimizers import SGD, Adam, RMSprop
@@ -669,6 +672,14 @@ def test_group_normalization_refuses_groups_that_do_not_divide_the_channels():
 def test_what_batch_normalization_does_not_do_is_refused_by_name(name, value):
     with refused(ValueError, f"{name} can only be False here, received True"):
         BatchNormalization(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "kind", [BatchNormalization, LayerNormalization, GroupNormalization, RMSNormalization]
+)
+def test_an_epsilon_of_0_is_refused_as_equal_inputs_would_give_nan(kind):
+    with refused(ValueError, "expected epsilon to be a number in (0, inf", "received 0"):
+        kind(epsilon=0)
 
 
 def test_batch_normalization_refuses_wrong_arguments():
