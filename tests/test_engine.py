@@ -15,11 +15,12 @@ from strategies import network as any_network
 from test_models import deeper, tutorial
 
 from minicnn import Sequential, set_num_threads
-from minicnn.engine import convolutions, products, shards, threads
+from minicnn.engine import any_window, convolutions, products, shards, threads
 from minicnn.engine.updates import single_pass
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.subjects import ModelSubject
 from minicnn.layers import (
+    AveragePooling2D,
     BatchNormalization,
     Conv2D,
     Dense,
@@ -27,6 +28,7 @@ from minicnn.layers import (
     Dropout,
     Flatten,
     Input,
+    Layer,
     LogSoftmax,
     MaxPooling2D,
     ReLU,
@@ -268,8 +270,8 @@ def test_hardly_any_network_was_passed_over():
     [
         (convolutions.DirectConvolution, 1, 3),
         (convolutions.WinogradConvolution, 4, 3),
-        (convolutions.InterleavedConvolution, 4, 5),
-        (convolutions.PointwiseConvolution, 4, 1),
+        (any_window.InterleavedConvolution, 4, 5),
+        (any_window.PointwiseConvolution, 4, 1),
     ],
 )
 def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(
@@ -293,6 +295,39 @@ def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(
     monkeypatch.setattr(kind, "backward", off)
     with pytest.raises(AssertionError, match="the engine's own gradients"):
         assert_every_gradient(model, x, np.arange(12) % 3)
+
+
+class Doubles(Layer):
+    """A user's layer, which returns another float type, and arrays that are not contiguous."""
+
+    def forward(self, x, training=False):
+        return np.asfortranarray(x.astype(np.float64) * 2)
+
+    def backward(self, dy):
+        return np.asfortranarray(dy.astype(np.float64) * 2)
+
+
+@pytest.mark.parametrize("images", [3, 20])
+@pytest.mark.parametrize(
+    "conv",
+    [
+        lambda: Conv2D(4, 5, activation="relu"),
+        lambda: Conv2D(4, 1, activation="tanh"),
+        lambda: DepthwiseConv2D(3, activation="relu"),
+        lambda: AveragePooling2D(3),
+    ],
+)
+def test_stages_between_layers_of_other_float_types(conv, images):
+    def make():
+        layers = [Conv2D(16, 1), Doubles(), conv(), Doubles(), Flatten()]
+        return [Input((7, 8, 2)), *layers, Dense(3, activation="softmax")]
+
+    fused, plain = pair_of(make)
+    x, y = rng.standard_normal((images, 7, 8, 2)), np.arange(images) % 3
+    for model in (fused, plain):
+        model.fit(x, y, batch_size=images, epochs=2, verbose=0)
+    for ours, theirs in zip(fused.get_weights(), plain.get_weights()):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("rate", [0.3, 1.0])

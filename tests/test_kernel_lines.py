@@ -10,6 +10,7 @@ import functools
 import numba
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 from minicnn import kernels
 from minicnn.engine import blocks, passes, vectors
@@ -164,6 +165,13 @@ def test_a_vector_outside_of_its_array_is_found(at):
 @jit_fma
 def vector_at(a, at):
     vectors.store(vectors.load(1, a, at, 0), a, 0, 0)
+
+
+def test_vectors_are_of_float32():
+    if numba.config.DISABLE_JIT:
+        pytest.skip("only where kernels are compiled")
+    with pytest.raises(TypingError, match="expected a flat array of float32"):
+        vector_at(np.zeros(100), 0)
 
 
 INTERLEAVED = {  # images, window and further arguments of the layer

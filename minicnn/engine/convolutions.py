@@ -1,4 +1,4 @@
-"""The stages of convolutions: by Winograd, directly, or as matrix products.
+"""The stages of 3x3 convolutions: by Winograd, or directly; and what all convolutions share.
 
 All end in the same way: bias, ReLU or nothing, 2x2 max-pooling and dropout in one pass; or another
 activation and dropout, which behind blocks are one pass with the bias, and a second pass elsewhere.
@@ -6,7 +6,7 @@ activation and dropout, which behind blocks are one pass with the bias, and a se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,19 +15,15 @@ from numpy.typing import NDArray
 from minicnn.engine.activations import activation_of, is_linear, is_relu
 from minicnn.engine.stages import FusedStage, behind_product
 from minicnn.kernels import LazyModule
-from minicnn.layers import BatchNormalization, Conv2D, DepthwiseConv2D, Layer
+from minicnn.layers import BatchNormalization, Conv2D, Layer
 
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import blocks, direct, interleaved, normalization, tiles, winograd
+    from minicnn.engine import direct, winograd
 else:
-    blocks = LazyModule("minicnn.engine.blocks")
     direct = LazyModule("minicnn.engine.direct")
-    interleaved = LazyModule("minicnn.engine.interleaved")
-    tiles = LazyModule("minicnn.engine.tiles")
     winograd = LazyModule("minicnn.engine.winograd")
-    normalization = LazyModule("minicnn.engine.normalization")
 
 
 class ConvolutionStage(FusedStage):
@@ -237,257 +233,6 @@ class WinogradConvolution(ConvolutionStage):
                 self.input.windows(self._x, self.P, down, across, start, len(marks), marks, d)
                 here, dz = dz[:k], dz[k:]
                 dW += d.T @ here
-
-
-class ProductConvolution(ConvolutionStage):
-    """What is a matrix product z, with bias, activation and the rest behind it."""
-
-    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
-        super().__init__(layers, needs_dx=needs_dx)
-        self._zeros, self._ones = self._no_bias, np.ones(self.filters, np.float32)
-        self.ends_in_bias = not (self.pool or self.relu or self.dropout)
-
-    def finish(self, z: Array, bias: Array, training: bool) -> Array:
-        """y from z (n, H, W, F), which may be overwritten."""
-        if self.behind is not None:
-            return self.behind.forward(z, training, bias)
-        if self.ends_in_bias:
-            z += bias
-            return z
-        y, self._argmax = self.outputs(*z.shape[:3])
-        *drawn, self._scale = self.drawn(training, y[0].size)
-        normalization.normalize(  # type: ignore[call-arg]
-            z, self._zeros, self._ones, bias, self.pool, self.relu, y, self._argmax, *drawn,
-            self._scale,
-        )  # fmt: skip
-        self._y = y
-        return y
-
-    def begin_backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
-        """dz of that shape; fills db."""
-        db = self.conv.grads.get("b", self._db)
-        if self.behind is not None:
-            return np.ascontiguousarray(self.behind.backward(dy, db)).reshape(shape)
-        if self.ends_in_bias:
-            dz = np.ascontiguousarray(dy).reshape(shape)
-            blocks.sums(dz.reshape(len(dz), -1, self.filters), db)
-            return dz
-        dz = self.buffer("dz", shape)
-        blocks.gradients(dy, self._y, self._argmax, self.pool, self.relu, self._scale, dz, db)
-        return dz
-
-
-class PointwiseConvolution(ProductConvolution):
-    """A 1x1 window at every pixel: the images are the windows."""
-
-    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
-        super().__init__(layers, needs_dx=needs_dx)
-        if self.relu and not self.pool:
-            self.behind, self.dropout = behind_product(layers), None
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        W, bias, _ = self.weights()
-        z = self.buffer("z", (*x.shape[:3], self.filters))
-        np.matmul(x.reshape(-1, x.shape[3]), W[0], out=z.reshape(-1, self.filters))
-        self._x = x
-        return self.finish(z, bias, training)
-
-    def backward(self, dy: Array) -> Array | None:
-        x, F = self._x, self.filters
-        rows, dz = x.reshape(-1, x.shape[3]), self.begin_backward(dy, (*x.shape[:3], F))
-        dz = dz.reshape(-1, F)
-        np.matmul(rows.T, dz, out=self.conv.grads["W"][0, 0])
-        if not self.needs_dx:
-            return None
-        dx = self.buffer("dx", x.shape)
-        W_T = np.ascontiguousarray(self.conv.params["W"][0, 0].T)  # the product is faster so
-        np.matmul(dz, W_T, out=dx.reshape(rows.shape))
-        return dx
-
-
-class BlockConvolution(ProductConvolution):
-    """Any window, stride and dilation: `blocks.py`."""
-
-    def _blocks(self, x: Array) -> Iterator[tuple[slice, Array]]:
-        """Rows of the output, and the windows that they see, one a row."""
-        win, C = self._windows, x.shape[3]
-        images = x.reshape(*x.shape[:2], -1)
-        K = win.K_h * win.K_w * C
-        size = blocks.size(win.W_out, K)
-        held = self.buffer("cols", (size * win.W_out * K,))
-        for part in blocks.cut(len(x) * win.H_out, size):
-            rows = part.stop - part.start
-            cols = held[: rows * win.W_out * K]
-            where = win.K_h, win.K_w, *win.steps, win.H_out, part.start
-            if self._short(C):
-                blocks.planes(images, *where, cols.reshape(K, rows, win.W_out))
-                yield part, cols.reshape(K, -1).T
-                continue
-            else:
-                blocks.windows(images, *where, cols.reshape(rows, win.W_out, win.K_h, -1))
-            yield part, cols.reshape(-1, K)
-
-    def _short(self, C: int) -> bool:
-        """Whether the runs of a window are short."""
-        return self._windows.K_w * C < blocks.SHORT
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        win = self._windows = self.conv.windows(x.shape)
-        W, bias, _ = self.weights()
-        W = W.reshape(-1, self.filters)
-        z = self.buffer("z", (len(x), win.H_out, win.W_out, self.filters))
-        rows = z.reshape(-1, win.W_out, self.filters)
-        for part, cols in self._blocks(x):
-            np.matmul(cols, W, out=rows[part].reshape(-1, self.filters))
-        self._x = x
-        return self.finish(z, bias, training)
-
-    def backward(self, dy: Array) -> Array | None:
-        x, win, F = self._x, self._windows, self.filters
-        dz = self.begin_backward(dy, (len(x), win.H_out, win.W_out, F))
-        rows = dz.reshape(-1, win.W_out, F)
-        W, dW = (one.reshape(-1, F) for one in (self.conv.params["W"], self.conv.grads["W"]))
-        if self.needs_dx:
-            W_T = np.ascontiguousarray(W.T)  # the product with it is faster so
-            dx = self.buffer("dx", x.shape)
-            dx[...] = 0
-            images = dx.reshape(*x.shape[:2], -1)
-        part_of_dW = self.buffer("part", dW.shape)
-        for part, cols in self._blocks(x):
-            d = rows[part].reshape(-1, F)
-            np.matmul(cols.T, d, out=part_of_dW if part.start else dW)
-            if part.start:
-                dW += part_of_dW
-            if not self.needs_dx:
-                continue
-            dcols = self.buffer("dcols", (cols.size,))
-            where = win.K_h, win.K_w, *win.steps, win.H_out, part.start
-            if self._short(x.shape[3]):
-                np.matmul(W, d.T, out=dcols.reshape(len(W), -1))
-                blocks.add_planes(dcols.reshape(len(W), -1, win.W_out), *where, images)
-            else:
-                np.matmul(d, W_T, out=dcols.reshape(cols.shape))
-                blocks.add_windows(
-                    dcols.reshape(-1, win.W_out, win.K_h, cols.shape[1] // win.K_h), *where, images
-                )
-        return dx if self.needs_dx else None
-
-
-class InterleavedConvolution(BlockConvolution):
-    """Any window, stride and dilation, sixteen images at a time: `interleaved.py`.
-
-    A shard of a few images goes by blocks.
-    """
-
-    _layout: tiles.Interleaved | None = None
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        self._few = len(x) < interleaved.FEWEST
-        if self._few:
-            return super().forward(x, training)
-        at = self._layout
-        if at is None or at.input_shape != x.shape[1:]:
-            at = self._layout = tiles.Interleaved(
-                self.conv.windows(x.shape), x.shape[1:], self.filters,
-                pool=self.pool, needs_dx=self.needs_dx,
-            )  # fmt: skip
-        W, bias, _ = self.weights()
-        y = self.buffer("y", (len(x), *at.output_shape))
-        argmax = self.buffer("argmax", at.argmax_shape(len(x), training=training), np.int8)
-        *drawn, self._scale = self.drawn(training, y[0].size)
-        at.forward(
-            x.reshape(-1), len(x), at.geometry, at.taps, tiles.packed(W), bias, self.pool,
-            self.relu, training, at.X, at.of_x, at.Z, at.Y, at.of_y, argmax, y.reshape(-1),
-            *drawn, self._scale,
-        )  # fmt: skip
-        self._x, self._y, self._argmax = x, y, argmax
-        return y if self.behind is None else self.behind.forward(y, training)
-
-    def backward(self, dy: Array) -> Array | None:
-        at = self._layout
-        if self._few or at is None:
-            return super().backward(dy)
-        if self.behind is not None:
-            dy = self.behind.backward(dy)
-        g, rows, grads = at.geometry, at.rows, self.conv.grads
-        dW = self.buffer("dW", (g.K_h, rows.parts * rows.taps, g.C, g.d_row // g.d_plane))
-        db = grads.get("b", self._db)
-        dW[...], db[...] = 0, 0
-        dx, table, W_T = at.dX, at.remainders.table[:0], at.dX
-        if self.needs_dx:
-            dx, table = self.buffer("dx", self._x.shape), at.remainders.table
-            W = self.conv.params["W"].reshape(g.K_h * g.K_w, g.C, g.F)
-            W_T = tiles.transposed_weights(W, at.remainders.window)
-        at.backward(
-            self._x.reshape(-1), np.ascontiguousarray(dy).reshape(-1), len(dy), g, self._argmax,
-            self.pool, self._scale, at.X, at.of_x, at.Y, at.of_y, at.D, db, rows.parts,
-            dW.reshape(-1), table, at.remainders.offsets, W_T, at.dX, at.of_dx, dx.reshape(-1),
-        )  # fmt: skip
-        grads["W"][...] = dW[:, : g.K_w, :, : g.F]
-        return dx if self.needs_dx else None
-
-
-class DepthwiseStage(FusedStage):
-    """A depthwise convolution with ReLU or nothing behind it: `depthwise.py`.
-
-    To predict, a batch normalization before ReLU is part of the weights.
-    """
-
-    _layout: tiles.Depthwise | None = None
-
-    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
-        super().__init__(layers, needs_dx=needs_dx)
-        conv = layers[0]
-        if not isinstance(conv, DepthwiseConv2D):
-            raise TypeError(f"expected a DepthwiseConv2D first, received {conv.who}")
-        self.conv = conv
-        self.relu = is_relu(activation_of(layers))
-        self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
-        channels = conv.params["W"].shape[2]
-        self._no_bias, self._db = np.zeros((2, channels), np.float32)
-
-    def weights(self) -> tuple[Array, Array]:
-        """Kernel (cells, C) and bias, with a normalization as part of them."""
-        W = self.conv.params["W"]
-        W, b = W.reshape(-1, W.shape[2]), self.conv.params.get("b", self._no_bias)
-        if self.norm is not None:
-            mean, scale, shift = of_inference(self.norm)
-            W, b = W * scale, (b - mean) * scale + shift
-        return W, b
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        at = self._layout
-        if at is None or at.input_shape != x.shape[1:]:
-            at = self._layout = tiles.Depthwise(self.conv.windows(x.shape), x.shape[1:])
-        g, (W, bias) = at.geometry, self.weights()
-        y = self.buffer("y", (len(x), g.H_out, g.W_out, g.C))
-        at.forward(
-            x.reshape(-1), len(x), g, at.taps, at.cells, W.reshape(-1), bias, self.relu, at.X,
-            y.reshape(-1),
-        )  # fmt: skip
-        self._x, self._y = x, y
-        return y
-
-    def backward(self, dy: Array) -> Array | None:
-        at = self._layout
-        if at is None:
-            raise RuntimeError("expected a forward before backward")
-        W, _ = self.weights()
-        dW = self.buffer("dW", (at.blocks, len(at.taps), 16))
-        db = self.buffer("db", (at.blocks, 16))
-        dW[...], db[...] = 0, 0
-        dx, table = at.none, at.remainders.table[:0]
-        if self.needs_dx:
-            dx, table = self.buffer("dx", self._x.shape), at.remainders.table
-        at.backward(
-            self._x.reshape(-1), np.ascontiguousarray(dy).reshape(-1), self._y.reshape(-1),
-            len(dy), at.geometry, at.taps, W.reshape(-1), at.none, self.relu, at.X, at.D,
-            dW.reshape(-1), db.reshape(-1), table, at.remainders.offsets, at.cells_of_dx,
-            dx.reshape(-1),
-        )  # fmt: skip
-        at.merged(dW, self.conv.grads["W"].reshape(len(at.taps), -1))
-        at.merged(db, self.conv.grads.get("b", self._db))
-        return dx if self.needs_dx else None
 
 
 def of_inference(layer: BatchNormalization) -> tuple[Array, Array, Array]:

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.engine.activations import curve_of, inside, is_linear, is_relu
-from minicnn.engine.convolutions import (
+from minicnn.engine.any_window import (
     BlockConvolution,
     DepthwiseStage,
-    DirectConvolution,
     InterleavedConvolution,
     PointwiseConvolution,
-    WinogradConvolution,
 )
+from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
 from minicnn.engine.stages import (
     POOLINGS,
     ActivationStage,

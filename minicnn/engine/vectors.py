@@ -24,6 +24,7 @@ import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
@@ -81,6 +82,8 @@ def _numbers(typing: Any, n: Any, value: Any) -> Any:
 
 
 def _load(typing: Any, n: Any, a: Any, at: Any, step: Any) -> Any:
+    _expect_floats(a)
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place, vectors = args[2], []
         for _ in range(n.literal_value):
@@ -92,6 +95,8 @@ def _load(typing: Any, n: Any, a: Any, at: Any, step: Any) -> Any:
 
 
 def _load_at(typing: Any, n: Any, a: Any, at: Any, places: Any, first: Any) -> Any:
+    _expect_floats(a)
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vectors = []
         for k in range(n.literal_value):
@@ -104,6 +109,8 @@ def _load_at(typing: Any, n: Any, a: Any, at: Any, places: Any, first: Any) -> A
 
 
 def _store(typing: Any, tile: Any, a: Any, at: Any, step: Any) -> Any:
+    _expect_floats(a)
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place = args[2]
         for vector in _vectors(builder, args[0], tile):
@@ -115,6 +122,8 @@ def _store(typing: Any, tile: Any, a: Any, at: Any, step: Any) -> Any:
 
 
 def _store_rows(typing: Any, tile: Any, a: Any, at: Any, row: Any, n: Any, step: Any) -> Any:
+    _expect_floats(a)
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         start = place = args[2]
         for q, vector in enumerate(_vectors(builder, args[0], tile)):
@@ -128,6 +137,8 @@ def _store_rows(typing: Any, tile: Any, a: Any, at: Any, row: Any, n: Any, step:
 
 
 def _store_at(typing: Any, tile: Any, a: Any, at: Any, places: Any, first: Any) -> Any:
+    _expect_floats(a)
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         for k, vector in enumerate(_vectors(builder, args[0], tile)):
             place = _listed(context, builder, places, args[3], args[4], k)
@@ -186,6 +197,8 @@ def _product(typing: Any, a: Any, b: Any) -> Any:
 
 
 def _add_outer(typing: Any, acc: Any, x: Any, w: Any, at: Any, n: Any) -> Any:
+    _expect_floats(w)
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         size = n.literal_value
         first = _pointer(context, builder, w, args[2], args[3], size, ir.FloatType())
@@ -205,6 +218,8 @@ def _add_products(typing: Any, acc: Any, x: Any, d: Any) -> Any:
 
 
 def _add_sums(typing: Any, tile: Any, a: Any, at: Any, row: Any, n: Any) -> Any:
+    _expect_floats(a)
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         start = place = args[2]
         for q, vector in enumerate(_vectors(builder, args[0], tile)):
@@ -235,6 +250,12 @@ def _transposed(typing: Any, tile: Any) -> Any:
         return _tile(builder, rows)
 
     return tile(tile), codegen
+
+
+def _expect_floats(a: Any) -> None:
+    """Other numbers would be read as floats without a word."""
+    if (a.ndim, a.dtype) != (1, types.float32):
+        raise TypingError(f"expected a flat array of float32, received {a}")
 
 
 def _pointer(
