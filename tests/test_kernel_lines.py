@@ -21,9 +21,11 @@ from minicnn.engine.updates import single_pass
 from minicnn.kernels import reference
 from minicnn.kernels.compiler import jit_fma
 from minicnn.layers import (
+    GELU,
     AveragePooling2D,
     BatchNormalization,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -222,6 +224,39 @@ def test_convolutions_of_sixteen_images_at_a_time(case, first):
         np.testing.assert_allclose(dx, dx_plain, rtol=1e-4, atol=1e-5)
 
 
+def assert_stage_is_layer(name, layer, shape, first):
+    below = [] if first else [Conv2D(shape[3], 1)]
+    model = Sequential([Input(shape[1:]), *below, layer])
+    stage = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[-1]
+    assert type(stage).__name__ == name
+    x = rng.standard_normal(shape).astype(np.float32)
+    y = stage.forward(x, True).copy()
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    dx = stage.backward(dy)
+    np.testing.assert_allclose(y, layer.forward(x, True), rtol=1e-4, atol=1e-5)
+    dx_plain = layer.backward(dy)
+    assert (dx is None) == first
+    if not first:
+        np.testing.assert_allclose(dx, dx_plain, rtol=1e-4, atol=1e-5)
+    for key, expected in layer.grads.items():
+        np.testing.assert_allclose(stage.conv.grads[key], expected, rtol=1e-4, atol=1e-5)
+
+
+TRANSPOSED = {  # images, window and further arguments of the layer
+    "strides": ((17, 3, 4, 4), (3, 3), {"strides": 2, "padding": "same"}),
+    "gaps": ((2, 3, 4, 1), (2, 5), {"dilation_rate": 2}),
+    "rows beyond the windows": ((16, 2, 3, 8), (2, 2), {"strides": 3, "output_padding": (2, 1)}),
+}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("case", TRANSPOSED.values(), ids=TRANSPOSED.keys())
+def test_transposed_convolutions(case, first):
+    shape, window, more = case
+    layer = Conv2DTranspose(3, window, activation="relu", bias_initializer="ones", **more)
+    assert_stage_is_layer("TransposedConvolution", layer, shape, first)
+
+
 DEPTHWISE = {  # images, window and further arguments of the layer
     "padding, ReLU": ((2, 5, 6, 16), (3, 3), {"padding": "same", "activation": "relu"}),
     "channels beyond a vector": ((1, 4, 4, 20), (2, 3), {}),
@@ -236,21 +271,7 @@ DEPTHWISE = {  # images, window and further arguments of the layer
 def test_depthwise_convolutions(case, first):
     shape, window, more = case
     layer = DepthwiseConv2D(window, bias_initializer="ones", **more)
-    below = [] if first else [Conv2D(shape[3], 1)]
-    model = Sequential([Input(shape[1:]), *below, layer])
-    stage = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[-1]
-    assert type(stage).__name__ == "DepthwiseStage"
-    x = rng.standard_normal(shape).astype(np.float32)
-    y = stage.forward(x, True).copy()
-    dy = rng.standard_normal(y.shape).astype(np.float32)
-    dx = stage.backward(dy)
-    np.testing.assert_allclose(y, layer.forward(x, True), rtol=1e-4, atol=1e-5)
-    dx_plain = layer.backward(dy)
-    assert (dx is None) == first
-    if not first:
-        np.testing.assert_allclose(dx, dx_plain, rtol=1e-4, atol=1e-5)
-    for key, expected in layer.grads.items():
-        np.testing.assert_allclose(stage.conv.grads[key], expected, rtol=1e-4, atol=1e-5)
+    assert_stage_is_layer("DepthwiseStage", layer, shape, first)
 
 
 @pytest.mark.parametrize("relu", [True, False])
@@ -453,9 +474,12 @@ def test_normalization_against_its_layers(pool, relu):
     np.testing.assert_allclose(gradient, model.flat_grads, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", CURVES, ids=lambda kind: kind.__name__)
-def test_curves_against_their_layers(kind):
-    layer = kind(**({"threshold": 0.5, "default_value": 2.0} if kind is Threshold else {}))
+WITH_ARGUMENTS = [ReLU(6.0, 0.1, 0.5), GELU(approximate=True)]  # other curves than without
+CURVED = [kind() for kind in CURVES if kind is not Threshold] + [Threshold(0.5, 2.0)]
+
+
+@pytest.mark.parametrize("layer", [*CURVED, *WITH_ARGUMENTS], ids=lambda layer: layer.name)
+def test_curves_against_their_layers(layer):
     dropout = Dropout(0.5, seed=3)
     dropout.build((None, 2, 3, 4))
     x = np.linspace(-8, 8, 48, dtype=np.float32).reshape(2, 2, 3, 4)

@@ -15,7 +15,7 @@ from minicnn.engine.activations import activation_of, is_relu
 from minicnn.engine.convolutions import ConvolutionStage, of_inference
 from minicnn.engine.stages import FusedStage, behind_product
 from minicnn.kernels import LazyModule
-from minicnn.layers import BatchNormalization, DepthwiseConv2D, Layer
+from minicnn.layers import BatchNormalization, Conv2DTranspose, DepthwiseConv2D, Layer
 
 Array = NDArray[Any]
 
@@ -212,6 +212,62 @@ class InterleavedConvolution(BlockConvolution):
             self._x.reshape(-1), _floats(dy), len(dy), g, self._argmax,
             self.pool, self._scale, at.X, at.of_x, at.Y, at.of_y, at.D, db, rows.parts,
             dW.reshape(-1), table, at.remainders.offsets, W_T, at.dX, at.of_dx, dx.reshape(-1),
+        )  # fmt: skip
+        grads["W"][...] = dW[:, : g.K_w, :, : g.F]
+        return dx if self.needs_dx else None
+
+
+class TransposedConvolution(FusedStage):
+    """A transposed convolution with an activation and dropout behind it: `interleaved.py`."""
+
+    _layout: tiles.Transposed | None = None
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        conv = layers[0]
+        if not isinstance(conv, Conv2DTranspose):
+            raise TypeError(f"expected a Conv2DTranspose first, received {conv.who}")
+        self.conv = conv
+        self.behind, self.dropout = behind_product(layers), None
+        self._no_bias, self._db = np.zeros((2, conv.filters), np.float32)
+
+    def seek(self, step: int, sample: int) -> None:
+        self.behind.seek(step, sample)
+
+    def _weights(self) -> Array:
+        """Kernel (cells, filters, C_in)."""
+        W = self.conv.params["W"]
+        return W.reshape(-1, *W.shape[2:])
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        x, (win, y_shape) = np.ascontiguousarray(x, np.float32), self.conv.windows_of_y(x.shape)
+        at = self._layout
+        if at is None or (at.input_shape, at.geometry.H_out) != (y_shape[1:], x.shape[1]):
+            at = self._layout = tiles.Transposed(win, y_shape[1:], x.shape[3])
+        z = self.buffer("z", y_shape)
+        table, offsets, window = at.remainders
+        W = tiles.transposed_weights(self._weights(), window)
+        at.forward(
+            x.reshape(-1), len(x), at.geometry, at.D, at.of_d, table, offsets, W, at.dX, at.of_dx,
+            z.reshape(-1),
+        )  # fmt: skip
+        self._x = x
+        return self.behind.forward(z, training, self.conv.params.get("b", self._no_bias))
+
+    def backward(self, dy: Array) -> Array | None:
+        at, grads = self._layout, self.conv.grads
+        if at is None:
+            raise RuntimeError("expected a forward before backward")
+        dz = self.behind.backward(dy, grads.get("b", self._db))
+        g, rows = at.geometry, at.rows
+        dW = self.buffer("dW", (g.K_h, rows.parts * rows.taps, g.C, g.d_row // g.d_plane))
+        dW[...] = 0
+        dx, W = at.dX, at.dX[:0]
+        if self.needs_dx:
+            dx, W = self.buffer("dx", self._x.shape), tiles.packed(self._weights())
+        at.backward(
+            self._x.reshape(-1), _floats(dz), len(dz), g, at.X, at.of_x, at.D, at.of_d, rows.parts,
+            dW.reshape(-1), at.taps, W, at.Z, at.of_z, dx.reshape(-1),
         )  # fmt: skip
         grads["W"][...] = dW[:, : g.K_w, :, : g.F]
         return dx if self.needs_dx else None

@@ -327,3 +327,64 @@ def backward(taps: int, filters: int, size: int) -> Any:
                 separate(dX, 0, g.dx_row, dx_places, dx, N, g.H, g.W * g.C, first, 0, g.H)
 
     return run
+
+
+@cache
+def transposed_forward(size: int) -> Any:
+    """The kernel of a transposed convolution's forward, with blocks of so many filters.
+
+    It is the dX of a convolution that leads from its images to x: what is dZ there is x here.
+    """
+    convolve = convolution(size)
+
+    @jit
+    def run(
+        x: Any, N: int, g: Any, D: Any, d_places: Any, remainders: Any, offsets: Any, W: Any,
+        dX: Any, dx_places: Any, z: Any,
+    ) -> None:  # fmt: skip
+        """z of the N images x, both flat."""
+        row = g.W_out * g.F
+        for first in range(0, N, LANES):
+            interleave(x, N, g.H_out, row, first, 0, g.H_out, D, g.d_at, g.d_row, d_places)
+            for k in range(len(remainders)):
+                d_at, dx_at, rows, cols, cell, end, w, w_end = remainders[k]
+                convolve(
+                    D, d_at, g.d_row, g.d_plane, LANES, offsets[cell:end], g.F, W[w:w_end],
+                    dX, dx_at, g.S_h * g.dx_row, g.dx_plane, g.S_w * LANES, rows, cols,
+                    -(-g.C // size),
+                )  # fmt: skip
+            separate(dX, 0, g.dx_row, dx_places, z, N, g.H, g.W * g.C, first, 0, g.H)
+
+    return run
+
+
+@cache
+def transposed_backward(taps: int, filters: int, size: int) -> Any:
+    """The kernel of a transposed convolution's backward: dW by tiles of so many taps and filters,
+    dx, which is that convolution's z, by blocks of so many channels.
+    """
+    add_gradient, convolve = weights_gradient(taps, filters), convolution(size)
+
+    @jit
+    def run(
+        x: Any, dz: Any, N: int, g: Any, X: Any, x_places: Any, D: Any, d_places: Any, parts: int,
+        dW: Any, offsets: Any, W: Any, Z: Any, z_places: Any, dx: Any,
+    ) -> None:  # fmt: skip
+        """Adds to dW, and writes dx, from the images x and dz; all flat. Without W, no dx."""
+        row, blocks = g.W_out * g.F, -(-g.F // size)
+        z_plane, F = len(Z) // (2 * blocks * size), g.d_row // g.d_plane
+        for first in range(0, N, LANES):
+            interleave(dz, N, g.H, g.W * g.C, first, 0, g.H, X, g.x_at, g.x_row, x_places)
+            interleave(x, N, g.H_out, row, first, 0, g.H_out, D, g.d_at, g.d_row, d_places)
+            add_gradient(
+                X, g.S_h * g.x_row, g.x_plane, g.S_w * LANES, g.D_h * g.x_row, g.D_w * LANES,
+                D, g.d_at, g.d_row, g.d_plane, g.H_out, g.W_out, dW, g.K_h, parts, g.C, F,
+            )  # fmt: skip
+            for i in range(g.H_out if len(W) else 0):
+                convolve(
+                    X, i * g.S_h * g.x_row, 0, g.x_plane, g.S_w * LANES, offsets, g.C, W,
+                    Z, 0, 0, z_plane, LANES, 1, g.W_out, blocks,
+                )  # fmt: skip
+                separate(Z, 0, 0, z_places, dx, N, g.H_out, row, first, i, 1)
+
+    return run

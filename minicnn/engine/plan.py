@@ -18,6 +18,7 @@ from minicnn.engine.any_window import (
     DepthwiseStage,
     InterleavedConvolution,
     PointwiseConvolution,
+    TransposedConvolution,
 )
 from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
 from minicnn.engine.stages import (
@@ -34,6 +35,7 @@ from minicnn.layers import (
     AveragePooling2D,
     BatchNormalization,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Flatten,
@@ -41,6 +43,7 @@ from minicnn.layers import (
     MaxPooling2D,
     Rescaling,
 )
+from minicnn.layers.activations import ActivatedLayer
 from minicnn.layers.normalizing import axes_of
 
 FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
@@ -120,6 +123,7 @@ def lower(
         entry = (
             _convolution(layers, shapes, k, training=training)
             or _depthwise(layers, shapes, k, training=training)
+            or _transposed(layers, shapes, k)
             or _dense(layers, shapes, k)
             or _normalization(layers, shapes, k)
             or _pooling(layers, k)
@@ -154,10 +158,10 @@ def _runs_activation(layers: Sequence[Layer], k: int) -> bool:
 
 
 def _activation_of(layers: Sequence[Layer], run: list[int]) -> Layer:
-    """The activation of the Conv2D or Dense at the end of `run`; where it has none, that of the
+    """The activation of the layer at the end of `run`; where it has none, that of the
     layer behind, which then joins the run."""
     layer = layers[run[-1]]
-    own = layer.activation if isinstance(layer, (Conv2D, Dense)) else layer
+    own = layer.activation if isinstance(layer, ActivatedLayer) else layer
     if is_linear(own) and _runs_activation(layers, run[-1] + 1):
         run.append(run[-1] + 1)
         own = layers[run[-1]]
@@ -218,6 +222,21 @@ def _depthwise(
         run.append(run[-1] + 1)
         what.append("ReLU")
     return Entry(tuple(run), DepthwiseStage, f"{', '.join(what)} sixteen channels at a time")
+
+
+def _transposed(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
+    conv = layers[k]
+    if type(conv) is not Conv2DTranspose:
+        return None
+    run = [k]
+    activation = _activation_of(layers, run)
+    what = ["transposed convolution sixteen images at a time", type(activation).__name__]
+    if curve_of(activation) is None:
+        what[-1] += " as a layer"
+    elif _is_dropout(layers, run[-1] + 1):
+        run.append(run[-1] + 1)
+        what.append("dropout")
+    return Entry(tuple(run), TransposedConvolution, ", ".join(what))
 
 
 def _way_of(

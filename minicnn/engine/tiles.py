@@ -248,6 +248,22 @@ class Interleaved:
         return groups * self.output_shape[0] if training else 1, self.Y.size
 
 
+class Transposed(Interleaved):
+    """The same for a transposed convolution, where images (H, W, C) are its output, and its input
+    is what the convolution from there would give.
+    """
+
+    def __init__(self, win: Any, output_shape: tuple[int, ...], C_in: int) -> None:
+        super().__init__(win, output_shape, C_in, pool=False, needs_dx=True)
+        g, blocks = self.geometry, Blocks.of(C_in)
+        self.forward = interleaved.transposed_forward(Blocks.of(g.C).size)
+        self.backward = interleaved.transposed_backward(
+            self.rows.taps, self.rows.filters, blocks.size
+        )
+        self.of_d = places(g.W_out, C_in, g.d_plane)
+        self.of_z = places(g.W_out, C_in, len(self.Z) // (2 * blocks.total))
+
+
 class Depthwise:
     """All that follows from the shape of an image, for `depthwise.py`: X, D, and the kernels."""
 

@@ -470,6 +470,19 @@ def some_transposed(draw: Draw) -> tuple[dict[str, Any], Shape]:
     return kwargs, (draw.size(1, 2), draw.size(2, 4), draw.size(2, 4), draw.size(1, 3))
 
 
+def transposed_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    if len(sample) != 3 or not 2 <= max(sample[:2]) <= 14:
+        return None
+    return {
+        "filters": draw.one_of(3, 4, 6),
+        "kernel_size": (draw.size(2, 4), draw.size(2, 4)),
+        "strides": (draw.size(1, 2), draw.size(1, 2)),
+        "padding": draw.one_of("same", "valid"),
+        "activation": draw.one_of(None, "relu", "tanh"),
+        "use_bias": draw.flag(),
+    }
+
+
 def transposed_inside(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     if len(sample) != 3 or max(sample[:2]) > 8:
         return None
@@ -1005,6 +1018,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={"activation": None},
         side=activation_side,
         inside=transposed_inside,
+        fused=transposed_fused,
         built_when_made=False,
     ),
     Dense: LayerCase(
