@@ -39,6 +39,8 @@ _LAZY = ("applications", "explain", "gradcheck", "interop", "plotting", "preproc
 
 def __getattr__(name: str) -> Any:
     """`minicnn.plotting` and its like, imported when they are first asked for."""
+    if name == "diagnose":
+        return import_module("minicnn.diagnosis").diagnose
     if name in _LAZY:
         return import_module(f"minicnn.{name}")
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
