@@ -7,6 +7,7 @@ import pytest
 
 import minicnn
 from minicnn import Sequential
+from minicnn.callbacks import Watch
 from minicnn.diagnosis import Diagnosis
 from minicnn.initializers import Constant, RandomNormal
 from minicnn.layers import (
@@ -368,3 +369,68 @@ def test_bad_arguments_are_refused(change, error, words):
     given = {"model": compiled(dense(4)), "x": x, "y": y, **change}
     with pytest.raises(error, match=words):
         minicnn.diagnose(**given)
+
+
+# -- the callback ---------------------------------------------------------------------------------
+
+
+def test_the_callback_looks_after_every_epoch_and_prints_at_the_end(capsys):
+    set_random_seed(0)
+    x, y = images()
+    model = compiled(dense(16))
+    watch = Watch(x, y)
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[watch])
+    assert [epochs for epochs, _ in watch.diagnoses] == [0, 1, 2, 3]
+    assert capsys.readouterr().out == f"{watch.diagnoses[-1][1]}\n"
+    assert "3 epochs" in str(watch.diagnoses[-1][1])
+
+
+def test_the_callback_says_when_a_problem_was_seen():
+    set_random_seed(0)
+    x, y = images()
+    said = []
+    model = compiled(dense(16, 16), SGD(20.0))
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[Watch(x, y, said.append)])
+    (text,) = said
+    assert text.startswith("While it trained\n  - learning_rate_too_large: seen before training")
+
+
+def test_the_callback_leaves_the_training_alone():
+    x, y = images(64)
+    weights = []
+    for callbacks in ([], [Watch(x, y, lambda text: None)]):
+        set_random_seed(0)
+        model = compiled(convolutional())
+        model.fit(x, y, epochs=2, verbose=0, callbacks=callbacks)
+        weights.append(model.get_weights())
+    for mine, its in zip(*weights):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_the_callback_reports_a_loss_that_is_not_finite_before_fit_ends():
+    set_random_seed(0)
+    x, y = images()
+    said = []
+    model = Sequential([Input((8, 8, 1)), Flatten(), Dense(8), Dense(1)])
+    model.compile(SGD(1e3), "mse")
+    with pytest.raises(FloatingPointError):
+        model.fit(x, y, epochs=5, verbose=0, callbacks=[Watch(x, y, said.append)])
+    (text,) = said
+    assert "loss_not_finite" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"x": "no array"}, "x"), ({"y": None}, "y"), ({"print_fn": 3}, "print_fn")],
+)
+def test_bad_arguments_of_the_callback_are_refused(change, words):
+    with pytest.raises((TypeError, ValueError), match=f"Watch: expected {words}"):
+        Watch(**{"x": [[1.0]], "y": [0], **change})
+
+
+def test_the_callback_refuses_data_of_another_shape_before_anything_is_trained():
+    x, y = images(64)
+    model = compiled(dense(4))
+    with pytest.raises(ValueError, match="shape"):
+        model.fit(x, y, verbose=0, callbacks=[Watch(x[:, :4], y)])
+    assert model.optimizer.iterations == 0

@@ -7,6 +7,7 @@ from minicnn.callbacks.logs import CSVLogger, LambdaCallback
 from minicnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from minicnn.callbacks.stopping import EarlyStopping, TerminateOnNaN
 from minicnn.callbacks.tensorboard import TensorBoard
+from minicnn.callbacks.watch import Watch
 
 __all__ = [
     "BackupAndRestore",
@@ -22,5 +23,6 @@ __all__ = [
     "RunCallback",
     "TensorBoard",
     "TerminateOnNaN",
+    "Watch",
     "checked",
 ]
