@@ -742,6 +742,12 @@ KINDS: dict[str, Kind] = {
     "callbacks.*LambdaCallback*": Kind(
         lambda value, right: value is None or callable(value), called_back=True
     ),
+    **{
+        f"callbacks.*Watch*.{name}": arrays(
+            lambda x, right: x.ndim > 0 and len(x) == len(right), finite=False
+        )
+        for name in "xy"
+    },
     "append": BOOLEAN,
     "baseline": reals().or_(is_none),
     "cooldown": integers(0),
@@ -861,6 +867,13 @@ KINDS: dict[str, Kind] = {
     "keras2.Keras2Methods.predict_*.x": SAMPLES.or_(lambda x: isinstance(x, Iterator)),
     "models.Sequential.__call__.x": SAMPLES,
     "models.Sequential.*.y": LABELS,
+    "diagnosis.api.diagnose.x": SAMPLES,
+    "diagnosis.api.diagnose.y": arrays(  # labels that are out of range are a warning
+        lambda y, right: y.shape in (right.shape, (*right.shape, 1)) and bool((y % 1 == 0).all())
+    ),
+    "diagnosis.api.diagnose.history": Kind(
+        lambda value, right: value is None or isinstance(value, (History, Mapping))
+    ),
     "tuning.find_learning_rate.x": SAMPLES,
     "tuning.find_learning_rate.y": LABELS,
     "models.Sequential.backward.dy": PASSED_BACK,
@@ -1024,6 +1037,7 @@ KINDS: dict[str, Kind] = {
     "low": reals(0, without=(0,)),
     "smoothing": SHARE,
     "steps": integers(2, 1_000_000),
+    "diagnosis.api.diagnose.model": Kind(lambda value, right: isinstance(value, Sequential)),
     "tuning.find_learning_rate.model": Kind(lambda value, right: isinstance(value, Sequential)),
     "target_names": NAMES,
     "titles": NAMES,

@@ -356,6 +356,7 @@ def test_a_constant_bias_far_below_zero_kills_relus_after_training_too():
         ({"model": dense(4)}, ValueError, "compile"),
         ({"y": None}, TypeError, "the targets"),
         ({"y": [0.5] * 64}, ValueError, "whole numbers"),
+        ({"y": [np.inf] * 64}, ValueError, "inf"),
         ({"x": np.zeros((64, 3))}, ValueError, "shape"),
         ({"y": np.ones(63, int)}, ValueError, "63"),
         ({"y": np.full(63, 9)}, ValueError, "63"),

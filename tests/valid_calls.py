@@ -388,6 +388,12 @@ def _updating() -> Valid:
     return Valid(optimizer.update, given, watched)
 
 
+def _diagnosing() -> Valid:
+    x, y = samples()
+    subject = model()
+    return Valid(minicnn.diagnose, {"model": subject, "x": x, "y": y, "history": HISTORY}, subject)
+
+
 def _finding() -> Valid:
     x, y = samples()
     subject = model()
@@ -832,6 +838,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             minicnn.plotting.charts.learning_rate_range,
             found=tuning.LearningRateRange(*np.array([[0.1, 1], [2, 1], [2, 1]]), False),
         ),
+        "diagnosis.api.diagnose": lambda: _diagnosing(),
         "tuning.find_learning_rate": lambda: _finding(),
         "plotting.charts.training_curves": of_function(
             minicnn.plotting.training_curves, history=HISTORY
@@ -948,6 +955,7 @@ def _of_callbacks() -> dict[str, Callable[[], Valid]]:
             "min_lr": 0.001,
         },
         callbacks.TerminateOnNaN: {"raise_error": True},
+        callbacks.Watch: {**dict(zip("xy", samples())), "print_fn": lambda text: None},
     }  # fmt: skip
     return {name_of(kind): of_function(kind, **its) for kind, its in given.items()}
 
@@ -1061,6 +1069,7 @@ MODULES = (
     "datasets.idx",
     "datasets.mnist",
     "datasets.synthetic_fashion",
+    "diagnosis",
     "explain",
     "gradcheck",
     "initializers",
@@ -1097,6 +1106,7 @@ NOT_CALLED: dict[str, str] = {
     "preprocessing.iterators.*": "flow and flow_from_directory make them",
     "preprocessing.image.ImageDataGenerator.draw": "of its iterators",
     "preprocessing.image.ImageDataGenerator.flow_from_dataframe": "is refused",
+    "diagnosis.result.*": "results, which diagnose makes",
     "gradcheck.result.*": "results, which the checks make",
     "tuning.LearningRateRange*": "a result, which find_learning_rate makes",
     "layers.*.seek": "of the engine",

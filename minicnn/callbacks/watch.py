@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minicnn import checks
 from minicnn.callbacks.base import Callback, Logs
 from minicnn.console import say
@@ -53,6 +55,7 @@ class Watch(Callback):
 
     def __init__(self, x: Any, y: Any, print_fn: Callable[[str], Any] | None = None) -> None:
         self.x, self.y, self.print_fn = x, y, print_fn
+        checks.same_length({"'x' sizes": self.x, "'y' sizes": np.atleast_1d(self.y)}, "Watch")
         self.curves: dict[str, list[float]] = {}
         self.diagnoses: list[tuple[int, Diagnosis]] = []
 

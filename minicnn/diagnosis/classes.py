@@ -111,7 +111,8 @@ def outside(model: Any, x: Any, y: Any) -> tuple[Problem | None, Any]:
     except (TypeError, ValueError):  # something else is wrong
         return None, y
     whole = labels.dtype.kind in "iu" or (
-        labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all())
+        labels.dtype.kind == "f"
+        and bool((np.isfinite(labels) & (labels == np.floor(labels))).all())
     )
     if not loss.of_labels or loss.ignore_class is not None or not whole or not labels.size:
         return None, y

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def curves_of(history: Any, who: str) -> Curves:
     """The `history` argument as lists of numbers by name."""
     if isinstance(history, History):
         history = history.history
-    if not isinstance(history, dict):
+    if not isinstance(history, Mapping):
         raise TypeError(
             f"{who}: expected history to be what fit returns, or its dict, received "
             f"{checks.shown(history)}"
