@@ -429,12 +429,13 @@ def test_products_of_whole_batches_are_not_cut():
 @pytest.mark.parametrize("name", examples_of_optimizers())
 def test_every_optimizer_by_both_ways(name):
     make = lambda: [Dense(8, "tanh", input_shape=(5,)), Dense(6, "relu"), Dense(3), Softmax()]  # noqa: E731
-    models = pair_of(make)
+    models, rng = pair_of(make), np.random.default_rng(71)
     x, y = rng.standard_normal((150, 5)), rng.integers(0, 3, 150)
     before = models[0].flat_params.copy()
     for model, jit_compile in zip(models, ("auto", False)):
         chosen = examples_of_optimizers()[name]
-        chosen.learning_rate *= {"Adadelta defaults": 1000, "Adagrad defaults": 10}.get(name, 1)
+        slow = {"Adadelta defaults": 1000, "Adagrad defaults": 10, "SGD defaults": 10}
+        chosen.learning_rate *= slow.get(name, 1)
         model.compile(chosen, "sparse_categorical_crossentropy", jit_compile=jit_compile)
         model.fit(x, y, batch_size=30, epochs=6, shuffle=False, verbose=0)
         assert chosen.iterations == 30

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from minicnn.console import say
+from minicnn.console import note, say
 from minicnn.datasets import fashion_mnist, synthetic_fashion
 from minicnn.explain.api import explain
 from minicnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Rescaling
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             class_names=list(fashion_mnist.CLASS_NAMES),
         )
     except (OSError, TypeError, ValueError) as error:
-        print(error, file=sys.stderr)
+        note(str(error))
         return 1
     seconds = time.perf_counter() - start
     say(f"{path}: {path.stat().st_size / 1e6:.1f} MB in {seconds:.1f} s. Open it in a browser")
