@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -223,7 +224,7 @@ class Interleaved:
     def __init__(
         self, win: Any, input_shape: tuple[int, ...], F: int, *, pool: bool, needs_dx: bool
     ) -> None:
-        H, W, C = self.input_shape = input_shape
+        self.input_shape, (_, W, C) = input_shape, input_shape
         self.geometry = g = geometry(win, input_shape, F, interleave=True)
         blocks = Blocks.of(F)
         self.rows, self.taps = Rows.of(win.K_w, blocks.size), taps(g)
@@ -233,14 +234,21 @@ class Interleaved:
         each = 2 if pool else 1
         self.output_shape = g.H_out // each, g.W_out // each, F
         W_y = g.W_out // each
-        room = ROOM * (g.S_w + g.D_w) * LANES
-        self.X = _zeros(g.x_rows * g.x_row + room)
+        self._room = ROOM * (g.S_w + g.D_w) * LANES
+        self._needs_dx = needs_dx
+        self.X = _zeros(g.x_rows * g.x_row + self._room)
         self.Z = _zeros(2 * blocks.total * (g.W_out + ROOM) * LANES)
         self.Y = _zeros(F * W_y * LANES)
-        self.D = _zeros(g.d_rows * g.d_row + room)
-        self.dX = _zeros(H * g.dx_row if needs_dx else 0)
         self.of_x, self.of_dx = places(W, C, g.x_plane), places(W, C, g.dx_plane)
         self.of_y = places(W_y, F, W_y * LANES)
+
+    @cached_property  # to predict takes none of these two
+    def D(self) -> Array:
+        return _zeros(self.geometry.d_rows * self.geometry.d_row + self._room)
+
+    @cached_property
+    def dX(self) -> Array:
+        return _zeros(self.geometry.H * self.geometry.dx_row if self._needs_dx else 0)
 
     def argmax_shape(self, n: int, *, training: bool) -> tuple[int, int]:
         """For each group of n images the rows of y, each as wide as Y; one row in inference."""
@@ -278,9 +286,13 @@ class Depthwise:
         of_dx, whole = 4 if min(columns) >= 4 else 1, g.K_h * g.K_w
         self.forward = depthwise.forward(4 if g.W_out >= 4 else 1)
         self.backward = depthwise.backward(of_dx, whole if whole <= MOST_CELLS else g.K_w)
-        self.X, self.D = _zeros(g.x_rows * g.x_row), _zeros(g.d_rows * g.d_row)
+        self.X = _zeros(g.x_rows * g.x_row)
         self.blocks = -(-C // LANES)
         self.none = _zeros(C)
+
+    @cached_property
+    def D(self) -> Array:
+        return _zeros(self.geometry.d_rows * self.geometry.d_row)
 
     def merged(self, blocks: Array, out: Array) -> None:
         """Numbers of each block (blocks, .., 16) into out (.., C), whose last block overlaps."""
