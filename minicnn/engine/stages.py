@@ -112,25 +112,32 @@ class ActivationStage(FusedStage):
         self._row = np.zeros(0, np.float32)  # the bias of each number in a row
 
     def forward(self, x: Array, training: bool = False, bias: Array | None = None) -> Array:
-        z = as_rows(x)
-        channels = x.shape[-1]
-        if len(self._row) != z.shape[2]:
-            self._row = np.zeros(z.shape[2], np.float32)
-        self._row.reshape(-1, channels)[...] = 0 if bias is None else bias
-        y = self.buffer("y", x.shape)
+        z = self._z = as_rows(x)
+        if bias is not None and len(bias) == z.shape[2]:  # one pixel a row: without a copy
+            self._row = bias
+        else:
+            self._row = self.buffer("row", (z.shape[2],))
+            self._row.reshape(-1, x.shape[-1])[...] = 0 if bias is None else bias
+        y, self._shape = self.buffer("y", x.shape), x.shape
+        self._y = y.reshape(z.shape)
         *drawn, scale = self._drawn = self.drawn(training, y[0].size)
         out = self.buffer("out", x.shape) if drawn[-1] else y
-        self.kernels.forward(z, self._row, self.settings, *drawn, scale, as_rows(y), as_rows(out))
-        self._z, self._y, self._shape = z, as_rows(y), x.shape
+        self.kernels.forward(
+            z, self._row, self.settings, *drawn, scale, self._y, out.reshape(z.shape)
+        )
         return out
 
     def backward(self, dy: Array, db: Array | None = None) -> Array:
         """dz, and the sums of each channel into db."""
-        dz, sums = self.buffer("dz", self._shape), self.buffer("sums", self._row.shape)
+        z, dz = self._z, self.buffer("dz", self._shape)
+        sums = self.buffer("sums", self._row.shape)
+        if db is not None and db.shape == sums.shape:
+            sums = db
         self.kernels.backward(
-            as_rows(dy), self._z, self._row, self._y, self.settings, *self._drawn, as_rows(dz), sums
-        )
-        if db is not None:
+            as_rows(dy), z, self._row, self._y, self.settings, *self._drawn, dz.reshape(z.shape),
+            sums,
+        )  # fmt: skip
+        if db is not None and sums is not db:
             np.sum(sums.reshape(-1, len(db)), axis=0, out=db)
         return dz
 
