@@ -111,10 +111,9 @@ class BlockConvolution(ProductConvolution):
             if self._short(C):
                 blocks.planes(images, *where, cols.reshape(K, rows, win.W_out))
                 yield part, cols.reshape(K, -1).T
-                continue
             else:
                 blocks.windows(images, *where, cols.reshape(rows, win.W_out, win.K_h, -1))
-            yield part, cols.reshape(-1, K)
+                yield part, cols.reshape(-1, K)
 
     def _short(self, C: int) -> bool:
         """Whether the runs of a window are short."""
@@ -174,7 +173,7 @@ class InterleavedConvolution(BlockConvolution):
         self._few = len(x) < interleaved.FEWEST
         if self._few:
             return super().forward(x, training)
-        x = np.ascontiguousarray(x, np.float32)  # a user's layer may give anything
+        x = np.ascontiguousarray(x, np.float32)  # a user-defined layer may return any dtype
         at = self._layout
         if at is None or at.input_shape != x.shape[1:]:
             at = self._layout = tiles.Interleaved(
@@ -242,7 +241,7 @@ class TransposedConvolution(FusedStage):
     def forward(self, x: Array, training: bool = False) -> Array:
         x, (win, y_shape) = np.ascontiguousarray(x, np.float32), self.conv.windows_of_y(x.shape)
         at = self._layout
-        if at is None or (at.input_shape, at.geometry.H_out) != (y_shape[1:], x.shape[1]):
+        if at is None or at.input_shape != y_shape[1:]:
             at = self._layout = tiles.Transposed(win, y_shape[1:], x.shape[3])
         z = self.buffer("z", y_shape)
         table, offsets, window = at.remainders

@@ -8,15 +8,15 @@ filters there are, and no windows are copied:
     dW[a, b, c, f] = sum of X[i S + a D, c, j S + b D] dZ[i, f, j] over i, j and the images
     dX[h, c, w] = sum of dZ[i, f, j] W[a, b, c, f] over all with h = i S + a D and w = j S + b D
 
-Each is worked out in tiles that lie in registers: two pixels by eight filters, or a row of the
-window by four filters. The last is a convolution too, for each remainder of h and w by the stride
-one, of some of the window's cells (`Remainders`).
+Each is computed in tiles that fit the registers: two pixels by eight filters, or one kernel row by
+four filters. dX is itself a set of convolutions of dZ, one for each phase of the stride
+(`tiles.Remainders`).
 
-Neighbours in a row of one channel are neighbours in memory; with the channels innermost, rows of a
-window would lie a power of two apart, and such places share few lines of a cache.
+Pixels of one channel are contiguous along a row. With channels innermost, the pixels of a window
+would be a power of two apart and compete for the same cache sets.
 
-The images of a shard are taken in groups of sixteen; the lanes of an incomplete one are zeros.
-Arrays are flat, and places and steps count numbers.
+A shard is processed in groups of sixteen images; unused lanes are zero. Arrays are flat, and
+offsets count floats.
 """
 
 from __future__ import annotations

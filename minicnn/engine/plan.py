@@ -123,7 +123,7 @@ def lower(
         entry = (
             _convolution(layers, shapes, k, training=training)
             or _depthwise(layers, shapes, k, training=training)
-            or _transposed(layers, shapes, k)
+            or _transposed(layers, k)
             or _dense(layers, shapes, k)
             or _normalization(layers, shapes, k)
             or _pooling(layers, k)
@@ -224,19 +224,26 @@ def _depthwise(
     return Entry(tuple(run), DepthwiseStage, f"{', '.join(what)} sixteen channels at a time")
 
 
-def _transposed(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
+def _transposed(layers: Sequence[Layer], k: int) -> Entry | None:
     conv = layers[k]
     if type(conv) is not Conv2DTranspose:
         return None
-    run = [k]
+    what = "transposed convolution sixteen images at a time"
+    return _with_activation(layers, [k], TransposedConvolution, what)
+
+
+def _with_activation(
+    layers: Sequence[Layer], run: list[int], kind: Callable[..., Stage], what: str
+) -> Entry:
+    """The stage of the layers in `run`, with the activation and the dropout behind the product."""
     activation = _activation_of(layers, run)
-    what = ["transposed convolution sixteen images at a time", type(activation).__name__]
+    what += f", {type(activation).__name__}"
     if curve_of(activation) is None:
-        what[-1] += " as a layer"
+        what += " as a layer"
     elif _is_dropout(layers, run[-1] + 1):
         run.append(run[-1] + 1)
-        what.append("dropout")
-    return Entry(tuple(run), TransposedConvolution, ", ".join(what))
+        what += ", dropout"
+    return Entry(tuple(run), kind, what)
 
 
 def _way_of(
@@ -301,14 +308,7 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
     if not isinstance(dense, Dense) or _why_not(dense, shapes[place]):
         return None
     run.append(place)
-    activation = _activation_of(layers, run)
-    what = ["matrix product, bias", type(activation).__name__]
-    if curve_of(activation) is None:
-        what[-1] += " as a layer"
-    elif _is_dropout(layers, run[-1] + 1):
-        run.append(run[-1] + 1)
-        what.append("dropout")
-    return Entry(tuple(run), DenseStage, ", ".join(what))
+    return _with_activation(layers, run, DenseStage, "matrix product, bias")
 
 
 def _pooling(layers: Sequence[Layer], k: int) -> Entry | None:

@@ -15,7 +15,7 @@ from minicnn.engine.vectors import LANES
 Array = NDArray[Any]
 
 MOST_CELLS = 25  # of a window in a tile: more do not fit the registers
-ROOM = 4  # pixels that a tile may read or write beyond the last
+ROOM = 4  # pixels by which a tile may overrun a row
 
 
 class Blocks(NamedTuple):
@@ -30,9 +30,9 @@ class Blocks(NamedTuple):
 
     @classmethod
     def of(cls, filters: int) -> Blocks:
-        """The blocks with the least work, as what goes beyond the filters is worked out in vain.
+        """The block size with the least work, counting the padding of the last block.
 
-        A filter in a block of four takes 1.2 times as long as in one of eight.
+        A filter takes 1.2 times as long in a block of four as in a block of eight.
         """
         cost = {8: 1.0, 6: 1.0, 4: 1.2}
         size = min(cost, key=lambda one: -(-filters // one) * one * cost[one])
@@ -147,9 +147,10 @@ def taps(g: Geometry) -> Array:
 
 
 class Remainders(NamedTuple):
-    """dX as convolutions of dZ: one for each remainder of h + P and w + P by the strides.
+    """dX as convolutions of dZ, one for each phase ((h + P) mod S_h, (w + P) mod S_w).
 
-    Cell (a, b) of the window belongs to that of its own remainder, as h + P = i S + a D.
+    From h + P = i S + a D, row a of the kernel contributes only to the phase (a D) mod S; likewise
+    for columns.
 
     Attributes
     ----------
@@ -242,7 +243,7 @@ class Interleaved:
         self.of_x, self.of_dx = places(W, C, g.x_plane), places(W, C, g.dx_plane)
         self.of_y = places(W_y, F, W_y * LANES)
 
-    @cached_property  # to predict takes none of these two
+    @cached_property  # D and dX are for training only
     def D(self) -> Array:
         return _zeros(self.geometry.d_rows * self.geometry.d_row + self._room)
 
