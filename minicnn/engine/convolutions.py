@@ -1,7 +1,7 @@
 """The stages of 3x3 convolutions: by Winograd, or directly; and what all convolutions share.
 
 All end in the same way: bias, ReLU or nothing, 2x2 max-pooling and dropout in one pass; or another
-activation and dropout, which behind blocks are one pass with the bias, and a second pass elsewhere.
+activation and dropout, in one pass with the bias behind a matrix product, else in a second pass.
 """
 
 from __future__ import annotations
