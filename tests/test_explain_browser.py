@@ -23,6 +23,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not in
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -101,8 +102,9 @@ def views(tmp_path_factory):
 
 
 def chosen(browser):
-    """Name of the chosen cell."""
-    return browser.find_element(By.CSS_SELECTOR, "#result .name").text
+    """Name of the chosen cell, found and read in one call: while the page plays, an element that
+    was found may be replaced before it is read."""
+    return browser.execute_script('return document.querySelector("#result .name").textContent')
 
 
 def number(text):
@@ -376,8 +378,7 @@ def test_play_moves_the_window(browser, views):
     before, play = chosen(browser), browser.find_element(By.ID, "play")
     play.click()
     assert play.text == "Stop"
-    browser.execute_async_script("setTimeout(arguments[0], 700)")
-    assert chosen(browser) != before
+    WebDriverWait(browser, 60).until(lambda _: chosen(browser) != before)
     play.click()
     assert play.text == "Play"
 
