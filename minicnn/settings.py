@@ -277,11 +277,11 @@ def _merged(kind: type, table: str) -> dict[str, Any]:
     return found
 
 
-def _is_setting(kind: type, name: str) -> bool:
-    return isinstance(inspect.getattr_static(kind, name, None), Setting)
+def _is_setting(kind: type[HasSettings], name: str) -> bool:
+    return name in kind._declared
 
 
-def has_settings(kind: type, beyond: type) -> bool:
+def has_settings(kind: type[HasSettings], beyond: type) -> bool:
     """Whether a class has settings besides those of its base class `beyond`."""
     return any(_is_setting(kind, name) for name in arguments(kind) if not hasattr(beyond, name))
 
@@ -290,11 +290,10 @@ def _settings(thing: Configured) -> dict[str, Any]:
     """The constructor's arguments that are settings, with their values."""
     kind = type(thing)
     names = [name for name in arguments(kind) if _is_setting(kind, name)]
-    settings = {name: inspect.getattr_static(kind, name) for name in names if hasattr(thing, name)}
-    return {name: setting.given(thing) for name, setting in settings.items()}
+    return {name: kind._declared[name].given(thing) for name in names if hasattr(thing, name)}
 
 
-@functools.lru_cache(1000)
+@functools.lru_cache(10_000)
 def _advice(kind: Any, name: str) -> str:
     """What to write instead of `name`, or nothing if it resembles no setting."""
     instead = _merged(kind, "instead")
@@ -303,9 +302,8 @@ def _advice(kind: Any, name: str) -> str:
     declared = any(name in inspect.get_annotations(one) for one in kind.__mro__)  # model: Any
     if name.startswith("_") or name in arguments(kind) or declared:
         return ""
-    settings = [one for one in dir(kind) if _is_setting(kind, one)]
     hooks = [one for one in dir(kind) if one.startswith("on_") and callable(getattr(kind, one))]
-    known = dict.fromkeys([*settings, *arguments(kind), *ignored(kind), *hooks])
+    known = dict.fromkeys([*sorted(kind._declared), *arguments(kind), *ignored(kind), *hooks])
     close = nearest(name, known, CLOSE)
     return f"Did you mean {close[0]}?" if close else ""
 
