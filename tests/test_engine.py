@@ -400,9 +400,12 @@ def test_winograds_error_against_float64(channels, size, padding):
         within(2e-5, f"Winograd {name}", error(ours, expected))
 
 
-@pytest.mark.parametrize("n", [1, 3, 64, 300])
-@pytest.mark.parametrize(("inputs", "units"), [(5408, 32), (300, 32), (5408, 100), (40_000, 1)])
-def test_products_in_blocks(n, inputs, units):
+@pytest.mark.parametrize("n", [1, 8, 11, 300])
+@pytest.mark.parametrize(
+    ("inputs", "units"),
+    [(5408, 32), (300, 32), (257, 100), (4000, 1), (16, 16), (15, 7), (31, 33), (256, 17), (1, 40)],
+)
+def test_products_of_any_size(n, inputs, units):
     x, W, dz = (
         rng.standard_normal(s).astype("f") for s in ((n, inputs), (inputs, units), (n, units))
     )
@@ -412,18 +415,28 @@ def test_products_in_blocks(n, inputs, units):
         return np.full(shape, np.nan, "f")
 
     products.forward(x, W, y, buffer)
-    products.backward_weights(x, dz, dW)
+    products.backward_weights(x, dz, dW, buffer)
     products.backward_inputs(dz, W, dx, buffer)
     x, W, dz = x.astype("d"), W.astype("d"), dz.astype("d")
     for ours, exact in ((y, x @ W), (dW, x.T @ dz), (dx, dz @ W.T)):
-        within(1e-5, "products in blocks", error(ours, exact))
-    covered = [i for part, _ in products.cut(n, inputs, units) for i in range(inputs)[part]]
-    assert covered == list(range(inputs))
+        within(1e-5, "products", error(ours, exact))
 
 
-def test_products_of_whole_batches_are_not_cut():
-    """A batch that batch normalization keeps together would end in very small blocks."""
-    assert products.cut(512, 21_632, 64) == ((slice(0, 21_632), 1),)
+def test_a_sample_s_products_do_not_depend_on_those_beside_it():
+    """A tile is of eight samples, and the last ones of a shard go one by one."""
+    x, W = rng.standard_normal((19, 700)).astype("f"), rng.standard_normal((700, 40)).astype("f")
+    dz = rng.standard_normal((19, 40)).astype("f")
+
+    def both(part):
+        y, dx = np.empty_like(dz[part]), np.empty_like(x[part])
+        products.forward(x[part], W, y, lambda key, shape: np.empty(shape, "f"))
+        products.backward_inputs(dz[part], W, dx, lambda key, shape: np.empty(shape, "f"))
+        return y, dx
+
+    whole = both(slice(19))
+    for k in (0, 7, 8, 18):
+        for all_rows, one in zip(whole, both(slice(k, k + 1))):
+            np.testing.assert_array_equal(all_rows[k], one[0])
 
 
 @pytest.mark.parametrize("name", examples_of_optimizers())

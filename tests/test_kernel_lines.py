@@ -13,7 +13,7 @@ import pytest
 from numba.core.errors import TypingError
 
 from minicnn import kernels
-from minicnn.engine import blocks, passes, vectors
+from minicnn.engine import blocks, passes, products, vectors
 from minicnn.engine.activations import KNOWN as CURVES
 from minicnn.engine.shards import Lane, ShardedNetwork
 from minicnn.engine.stages import ActivationStage, PoolingStage
@@ -105,12 +105,29 @@ def test_blocks_of_windows_are_those_of_im2col(geometry, C):
         np.testing.assert_allclose(added.reshape(x.shape), dx, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("n", "inputs", "units"), [(9, 270, 40), (1, 20, 5)])
+def test_products_of_dense_layers(n, inputs, units):
+    x, W, dz = (
+        rng.standard_normal(s).astype("f4") for s in ((n, inputs), (inputs, units), (n, units))
+    )
+    y, dW, dx = np.full_like(dz, np.nan), np.full_like(W, np.nan), np.full_like(x, np.nan)
+
+    def buffer(key, shape):
+        return np.full(shape, np.nan, np.float32)
+
+    products.forward(x, W, y, buffer)
+    products.backward_weights(x, dz, dW, buffer)
+    products.backward_inputs(dz, W, dx, buffer)
+    for ours, plain in ((y, x @ W), (dW, x.T @ dz), (dx, dz @ W.T)):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+
+
 @jit_fma
 def of_vectors(a, w, places, out, whole):
     """Each function of `engine.vectors` once, into the next rows of `out`."""
     x, y = vectors.load(2, a, 3, 40), vectors.load_at(2, a, 1, places, 1)
     vectors.store(vectors.numbers(1, np.float32(7)), out, 0, 0)
-    vectors.store(vectors.add_outer(vectors.zeros(6), x, w, 1, 3), out, 16, 16)
+    vectors.store(vectors.add_outer(vectors.zeros(6), x, w, 0, 2, 3), out, 16, 16)
     vectors.store_rows(vectors.add_products(vectors.zeros(4), x, y), out, 112, 32, 2, 16)
     vectors.store(vectors.add(x, y), out, 176, 16)
     vectors.store(vectors.multiply(x, y), out, 208, 16)
@@ -136,7 +153,7 @@ def test_vectors():
     x, y = np.stack([a[3:19], a[43:59]]), np.stack([a[1:17], a[35:51]])
     expected = [
         np.full((1, 16), 7),
-        (x[:, None] * w[None, 1:4, None]).reshape(6, 16),
+        (x[:, None] * w[None, ::2, None]).reshape(6, 16),
         (x[:, None] * y).reshape(4, 16),
         x + y,
         x * y,

@@ -130,7 +130,7 @@ def convolution(size: int) -> Any:
                     for k in range(len(taps)):
                         place = x_at + i * x_row + j * x_col + taps[k]
                         for _ in range(C):
-                            acc = add_outer(acc, load(pixels, X, place, x_col), W, w, size)
+                            acc = add_outer(acc, load(pixels, X, place, x_col), W, w, 1, size)
                             place += x_plane
                             w += size
                     place = z_at + i * z_row + f * size * z_plane + j * z_col

@@ -1,14 +1,18 @@
-"""The matrix products of a dense layer with many inputs and few units, in blocks.
+"""The matrix products of a dense layer, in tiles that stay in registers.
 
-BLAS copies both matrices into an order of its own before it multiplies. Where there are few units,
-that takes as long as the multiplying. OpenBLAS leaves it out when a product needs at most 10^6
-multiplications, so the K inputs of a shard are cut into blocks that stay below:
+BLAS copies both matrices into an order of its own before it multiplies. A dense layer's are so thin
+that this takes as long as the multiplying; here each number is loaded where it lies. A tile holds
+the sums of eight samples for 32 units (forward), of sixteen inputs for 16 units (dW), or of eight
+samples for 32 inputs (dx):
 
-    y            = sum over the blocks of x[:, block] @ W[block]
-    dW[block]    = x[:, block].T @ dz
-    dx[:, block] = dz @ W[block].T
+    y[n, u]  = sum of x[n, k] * W[k, u] over k, in blocks of 256 that are added up
+    dW[k, u] = sum of x[n, k] * dz[n, u] over n
+    dx[n, k] = sum of dz[n, u] * W[k, u] over u, with the weights of a block transposed
 
-The blocks depend on the shapes alone, so a result does too.
+The order of each sum depends on its length alone, so a result depends neither on the samples beside
+it nor on the tiles. The last block of columns repeats some of the one before where they are no
+multiple of it. Layers of less than 16 units are filled up with zeros, those of less than 16 inputs
+left to BLAS.
 """
 
 from __future__ import annotations
@@ -20,64 +24,173 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.engine.vectors import LANES, add, add_outer, load, store, store_rows, transposed, zeros
+from minicnn.kernels.compiler import jit_fma, wide_vectors
+
 Array = NDArray[Any]
 
-SMALL = 2**19  # multiplications in a product; half of the limit, so that all are surely below it
-LARGEST = 4096  # n * units, of what is cut: with more, large products gain more than copies cost
-
-
-@cache
-def cut(n: int, K: int, units: int) -> tuple[tuple[slice, int], ...]:
-    """Parts of the K inputs and how many blocks each is cut into: equal blocks, and what is left.
-
-    >>> cut(64, 5408, 32)
-    ((slice(0, 5376, None), 21), (slice(5376, 5408, None), 1))
-    >>> cut(64, 5408, 128)
-    ((slice(0, 5408, None), 1),)
-    """
-    size = SMALL // (n * units) // 16 * 16
-    if n * units > LARGEST or size >= K:
-        return ((slice(0, K), 1),)
-    count, rest = divmod(K, size)
-    return ((slice(0, K - rest), count), (slice(K - rest, K), 1))[: 2 if rest else 1]
-
-
-def stacked(x: Array, count: int) -> Array:
-    """x (n, K) seen as (count, n, K / count)."""
-    return x.reshape(len(x), count, -1).transpose(1, 0, 2)
+SAMPLES = 8  # in a tile
+INPUTS = 256  # that are added up in registers
 
 
 def forward(x: Array, W: Array, y: Array, buffer: Callable[..., Array]) -> None:
     """y = x @ W."""
-    parts = cut(len(x), *W.shape)
-    total = sum(count for _, count in parts)
-    sums = buffer("sums", (total * y.size,)).reshape(total, *y.shape) if total > 1 else y[None]
-    done = 0
-    for part, count in parts:
-        blocks = W[part].reshape(count, -1, W.shape[1])
-        np.matmul(stacked(x[:, part], count), blocks, out=sums[done : done + count])
-        done += count
-    if total > 1:
-        np.add.reduce(sums, axis=0, out=y)
+    (N, K), units = x.shape, W.shape[1]
+    if K < LANES:
+        np.matmul(x, W, out=y)
+        return
+    W, out = _filled(W, buffer, "W"), y
+    if units < LANES:
+        out = buffer("filled y", (N, LANES))
+    vectors = _vectors(out.shape[1])
+    blocks = -(-out.shape[1] // (vectors * LANES))
+    sums = buffer("sums", (N * blocks * vectors * LANES,))
+    _forward(vectors)(x.reshape(-1), W.reshape(-1), sums, out.reshape(-1), N, K, out.shape[1])
+    if out is not y:
+        y[...] = out[:, :units]
 
 
-def backward_weights(x: Array, dz: Array, dW: Array) -> None:
+def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array]) -> None:
     """dW = x.T @ dz."""
-    for part, count in cut(len(x), *dW.shape):
-        blocks = dW[part].reshape(count, -1, dW.shape[1])
-        np.matmul(stacked(x[:, part], count).transpose(0, 2, 1), dz, out=blocks)
+    (N, K), units = x.shape, dz.shape[1]
+    if K < LANES:
+        np.matmul(x.T, dz, out=dW)
+        return
+    dz, out = _filled(dz, buffer, "dz"), dW
+    if units < LANES:
+        out = buffer("filled dW", (K, LANES))
+    _backward_weights(x.reshape(-1), dz.reshape(-1), out.reshape(-1), N, K, out.shape[1])
+    if out is not dW:
+        dW[...] = out[:, :units]
 
 
 def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]) -> None:
     """dx = dz @ W.T."""
-    parts = cut(len(dx), *W.shape)
-    if len(parts) == 1 and parts[0][1] == 1:
+    N, K = dx.shape
+    if K < LANES:
         np.matmul(dz, W.T, out=dx)
         return
-    K, units = W.shape
-    W_T = buffer("W_T", (K * units,))  # transposed block by block: the products are faster so
-    for part, count in parts:
-        blocks = W[part].reshape(count, -1, units).transpose(0, 2, 1)
-        own = W_T[part.start * units : part.stop * units].reshape(blocks.shape)
-        np.copyto(own, blocks)
-        np.matmul(dz, own, out=stacked(dx[:, part], count))
+    dz, W = _filled(dz, buffer, "dz"), _filled(W, buffer, "W")
+    units, vectors = W.shape[1], _vectors(K)
+    dz_T = buffer("dz_T", (units * N,)).reshape(units, N)
+    np.copyto(dz_T, dz.T)
+    W_T = buffer("W_T", (units * vectors * LANES,))
+    _backward_inputs(vectors)(dz_T.reshape(-1), W.reshape(-1), W_T, dx.reshape(-1), N, K, units)
+
+
+def _filled(a: Array, buffer: Callable[..., Array], name: str) -> Array:
+    """`a`, with columns of zeros up to the first 16."""
+    if a.shape[1] >= LANES:
+        return np.ascontiguousarray(a, np.float32)
+    filled = buffer(f"filled {name}", (len(a), LANES))
+    filled[:, : a.shape[1]] = a
+    filled[:, a.shape[1] :] = 0
+    return filled
+
+
+def _vectors(columns: int) -> int:
+    """Vectors of 16 columns in a tile."""
+    return 1 if columns < 2 * LANES else 2
+
+
+@cache
+def _forward(vectors: int) -> Any:
+    width = vectors * LANES
+    several, one = _sums(vectors, SAMPLES), _sums(vectors, 1)
+
+    @jit_fma
+    def forward(x: Any, W: Any, sums: Any, y: Any, N: int, K: int, units: int) -> None:
+        """All flat; `sums` keeps the tiles from one block of inputs to the next."""
+        for start in range(0, K, INPUTS):
+            stop = min(start + INPUTS, K)
+            for begin in range(0, units, width):
+                u, held, n = min(begin, units - width), begin * N, 0
+                while n + SAMPLES <= N:
+                    several(x, W, sums, y, n, u, held + n * width, start, stop, K, units)
+                    n += SAMPLES
+                while n < N:
+                    one(x, W, sums, y, n, u, held + n * width, start, stop, K, units)
+                    n += 1
+
+    return forward
+
+
+@cache
+def _sums(vectors: int, samples: int) -> Any:
+    """Adds a block of inputs to the sums of one tile."""
+    tile = vectors * samples
+
+    @jit_fma
+    def add_inputs(
+        x: Any, W: Any, sums: Any, y: Any, n: int, u: int, held: int, start: int, stop: int, K: int,
+        units: int,
+    ) -> None:  # fmt: skip
+        wide_vectors()
+        acc = zeros(tile)
+        for k in range(start, stop):
+            acc = add_outer(acc, load(vectors, W, k * units + u, LANES), x, n * K + k, K, samples)
+        if start > 0:
+            acc = add(acc, load(tile, sums, held, LANES))
+        if stop < K:
+            store(acc, sums, held, LANES)
+        else:
+            store_rows(acc, y, n * units + u, LANES, samples, units)
+
+    return add_inputs
+
+
+@jit_fma
+def _backward_weights(x: Any, dz: Any, dW: Any, N: int, K: int, units: int) -> None:
+    wide_vectors()
+    for first in range(0, K, LANES):
+        k = min(first, K - LANES)
+        for begin in range(0, units, LANES):
+            u = min(begin, units - LANES)
+            acc = zeros(LANES)
+            for n in range(N):
+                acc = add_outer(acc, load(1, dz, n * units + u, 0), x, n * K + k, 1, LANES)
+            store(acc, dW, k * units + u, units)
+
+
+@cache
+def _backward_inputs(vectors: int) -> Any:
+    width = vectors * LANES
+    several, one = _shares(vectors, SAMPLES), _shares(vectors, 1)
+
+    @jit_fma
+    def backward_inputs(dz_T: Any, W: Any, W_T: Any, dx: Any, N: int, K: int, units: int) -> None:
+        """All flat; W_T (units, width) is for the weights of a block."""
+        wide_vectors()
+        for first in range(0, K, width):
+            k, n = min(first, K - width), 0
+            for begin in range(0, units, LANES):
+                u = min(begin, units - LANES)
+                for q in range(0, width, LANES):
+                    square = transposed(load(LANES, W, (k + q) * units + u, units))
+                    store(square, W_T, u * width + q, width)
+            while n + SAMPLES <= N:
+                several(dz_T, W_T, dx, n, k, N, K, units)
+                n += SAMPLES
+            while n < N:
+                one(dz_T, W_T, dx, n, k, N, K, units)
+                n += 1
+
+    return backward_inputs
+
+
+@cache
+def _shares(vectors: int, samples: int) -> Any:
+    """Writes the dx of one tile."""
+    tile, width = vectors * samples, vectors * LANES
+
+    @jit_fma
+    def add_units(
+        dz_T: Any, W_T: Any, dx: Any, n: int, k: int, N: int, K: int, units: int
+    ) -> None:  # fmt: skip
+        wide_vectors()
+        acc = zeros(tile)
+        for u in range(units):
+            acc = add_outer(acc, load(vectors, W_T, u * width, LANES), dz_T, u * N + n, 1, samples)
+        store_rows(acc, dx, n * K + k, LANES, samples, K)
+
+    return add_units

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine import products
 from minicnn.engine.activations import activation_of, curve_of, is_relu
 from minicnn.engine.memory import aligned
 from minicnn.kernels import LazyModule
@@ -35,11 +34,12 @@ from minicnn.layers.windows import Windows, windows
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import curves, normalization, pooling
+    from minicnn.engine import curves, normalization, pooling, products
 else:
     curves = LazyModule("minicnn.engine.curves")
     normalization = LazyModule("minicnn.engine.normalization")
     pooling = LazyModule("minicnn.engine.pooling")
+    products = LazyModule("minicnn.engine.products")
 
 
 class Stage(Protocol):
@@ -360,7 +360,7 @@ class DenseStage(FusedStage):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         self._shape = x.shape
-        self._x = x = x.reshape(len(x), -1)
+        self._x = x = np.ascontiguousarray(x, np.float32).reshape(len(x), -1)
         params = self.dense.params
         z = self.buffer("z", (len(x), self.dense.units))
         products.forward(x, params["W"], z, self.buffer)
@@ -369,7 +369,7 @@ class DenseStage(FusedStage):
     def backward(self, dy: Array) -> Array | None:
         grads = self.dense.grads
         dz = self.behind.backward(dy, grads.get("b", self._db))
-        products.backward_weights(self._x, dz, grads["W"])
+        products.backward_weights(self._x, dz, grads["W"], self.buffer)
         if not self.needs_dx:
             return None
         dx = self.buffer("dx", self._x.shape)

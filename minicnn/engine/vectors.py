@@ -4,8 +4,8 @@ LLVM turns a loop into vector instructions where it can prove that no arrays ove
 in registers only where it can prove that too. A tile says both: it is a value, as a float is, which
 lies in registers from its `zeros` to its `store`.
 
-    acc = zeros(16)                                        16 vectors of 16 floats
-    acc = add_outer(acc, load(2, x, at, step), w, k, 8)    each of 2 vectors times 8 numbers
+    acc = zeros(16)                                           16 vectors of 16 floats
+    acc = add_outer(acc, load(2, x, at, step), w, k, 1, 8)    each of 2 vectors times 8 numbers
 
 A vector has 16 floats everywhere: one register with AVX-512, two with AVX2, four on ARM. So a sum
 is taken in the same order on all of them. Arrays are flat and of float32, places in them count
@@ -196,17 +196,18 @@ def _product(typing: Any, a: Any, b: Any) -> Any:
     return _lane_by_lane(lambda builder, *pair: builder.fmul(*pair))(typing, a, b)
 
 
-def _add_outer(typing: Any, acc: Any, x: Any, w: Any, at: Any, n: Any) -> Any:
+def _add_outer(typing: Any, acc: Any, x: Any, w: Any, at: Any, step: Any, n: Any) -> Any:
     _expect_floats(w)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        size = n.literal_value
-        first = _pointer(context, builder, w, args[2], args[3], size, ir.FloatType())
-        numbers = [builder.load(cgutils.gep(builder, first, f)) for f in range(size)]
-        factors = [_all_lanes(builder, number) for number in numbers]
+        place, factors = args[3], []
+        for _ in range(n.literal_value):
+            pointer = _pointer(context, builder, w, args[2], place, 1, ir.FloatType())
+            factors.append(_all_lanes(builder, builder.load(pointer)))
+            place = builder.add(place, args[4])
         return _sums_of_products(builder, args[0], _vectors(builder, args[1], x), factors)
 
-    return acc(acc, x, w, types.intp, n), codegen
+    return acc(acc, x, w, types.intp, types.intp, n), codegen
 
 
 def _add_products(typing: Any, acc: Any, x: Any, d: Any) -> Any:
@@ -401,9 +402,10 @@ def where_equal(a: Array, b: Array, x: Array, y: Array) -> Array:
 
 
 @_in_kernels(_add_outer)
-def add_outer(acc: Array, x: Array, w: Array, at: int, n: int) -> Array:
-    """acc[q * n + f] + x[q] * w[at + f], for all vectors x[q] and f < n."""
-    return acc + (x[:, None] * _part(w, at, n)[:, None]).reshape(acc.shape)
+def add_outer(acc: Array, x: Array, w: Array, at: int, step: int, n: int) -> Array:
+    """acc[q * n + f] + x[q] * w[at + f * step], for all vectors x[q] and f < n."""
+    numbers = np.concatenate([_part(w, at + f * step, 1) for f in range(n)])
+    return acc + (x[:, None] * numbers[:, None]).reshape(acc.shape)
 
 
 @_in_kernels(_add_products)
