@@ -426,7 +426,8 @@ class Sequential(Model):
         with single_threaded_blas():
             values = runner.step(self, inputs.Batch(data, np.arange(len(data))))
         means = runner.means()
-        logs = means.add(values)
+        means.add(values)
+        logs = means.logs()
         means.publish(self.metrics)
         return dict(sorted(logs.items())) if return_dict else _in_order(logs)
 

@@ -79,17 +79,17 @@ class Means:
         self.sums = np.zeros(start)
         self.count = 0
 
-    def add(self, measured: Measured) -> dict[str, Any]:
-        """Take in what a batch adds; returns the figures."""
+    def add(self, measured: Measured) -> None:
+        """Take in what a batch adds."""
         self.sums += measured.sums
         self.count += measured.samples
         for number, metric in self.own.items():
             y, y_pred, weight = measured.outputs or (None, None, None)
             given = [y, y_pred] if number < self.weighted or weight is None else [y, y_pred, weight]
             metric.update_state(*given)
-        return self.logs()
 
     def logs(self) -> dict[str, Any]:
+        """The figures so far, by name."""
         logs = {"loss": float(self.sums[0]) / max(self.count, 1)}
         for number, (metric, (place, shapes)) in enumerate(zip(self.metrics, self.places)):
             own = self.own.get(number)
