@@ -1,10 +1,12 @@
 """The four races beside an earlier commit of this project, in the same rounds.
 
-    python -m benchmarks.against 17cec41 --rounds 9
+    python -m benchmarks.against 17cec41
 
 Each commit works in its process, from its tree; while one works the other waits.
 In each round both train or predict the same once, the order turns round, and the ratio is taken
-within the round. Before anything is timed, both have to have the same first losses.
+within the round. Where a process's memory happens to lie moves its times by up to 4 % for as long
+as it lives (seen with one commit in both places), so there are several pairs of processes; each
+gives the median of its rounds. Before anything is timed, both have to have the same first losses.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 
@@ -69,7 +72,8 @@ def race(pair: dict[str, Worker], model: str, work: str, rounds: int) -> list[fl
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
     parser.add_argument("commit", help="what this tree is compared with")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--pairs", type=int, default=6, help="of processes, for each race")
+    parser.add_argument("--rounds", type=int, default=4, help="of each pair; even is fairer")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--data", help="folder with Fashion-MNIST, or 'synthetic'")
     args = parser.parse_args(arguments)
@@ -77,30 +81,36 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(scratch)
         data.prepare(folder / "data", args.data, 60_000)
         roots = {"now": ROOT, "then": tree_of(args.commit, folder / "tree")}
-        pair = {
-            name: Worker("minicnn", folder / "data", args.threads, root=root)
-            for name, root in roots.items()
-        }
-        print(f"{'race':<20}{'median':>8}   rounds (over 1: faster than {args.commit})")
+        print(f"{'race':<20}{'median':>8}   pairs (over 1: faster than {args.commit})")
         for model, work in RACES:
-            weights = str(folder / "weights.npz")
-            pair["now"].ask("load", model=MODELS[model])
-            pair["now"].ask("save_weights", path=weights)
-            for worker in pair.values():
-                worker.ask("load", model=MODELS[model], weights=weights)
-            losses = [
-                worker.ask("answers", work="train", setting={}, images=1, steps=3, batch=BATCH)
-                for worker in pair.values()
-            ]
-            np.testing.assert_allclose(losses[0]["losses"], losses[1]["losses"], rtol=1e-4)
-            found = race(pair, model, work, args.rounds)
+            found = []
+            for _ in range(args.pairs):
+                with ExitStack() as stack:
+                    pair = {
+                        name: stack.enter_context(
+                            Worker("minicnn", folder / "data", args.threads, root=root)
+                        )
+                        for name, root in roots.items()
+                    }
+                    agree(pair, model, str(folder / "weights.npz"))
+                    found.append(statistics.median(race(pair, model, work, args.rounds)))
             shown = " ".join(f"{ratio:.3f}" for ratio in found)
             print(
                 f"{work + ', ' + model:<20}{statistics.median(found):>8.3f}   {shown}", flush=True
             )
-        for worker in pair.values():
-            worker.close()
     return 0
+
+
+def agree(pair: dict[str, Worker], model: str, weights: str) -> None:
+    """Give both the same weights, and expect the same first losses."""
+    pair["now"].ask("load", model=MODELS[model])
+    pair["now"].ask("save_weights", path=weights)
+    losses = []
+    for worker in pair.values():
+        worker.ask("load", model=MODELS[model], weights=weights)
+        answer = worker.ask("answers", work="train", setting={}, images=1, steps=3, batch=BATCH)
+        losses.append(answer["losses"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 if __name__ == "__main__":
