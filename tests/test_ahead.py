@@ -67,12 +67,14 @@ def test_an_iterator_goes_on_where_it_was_left():
 
 
 class Watch(Callback):
-    def __init__(self, source):
-        self.source, self.seen = source, []
+    """Waits at each step until two more batches, up to `last`, are drawn; notes how many are."""
+
+    def __init__(self, source, last):
+        self.source, self.last, self.seen = source, last, []
 
     def on_train_batch_end(self, batch, logs=None):
         end = time.monotonic() + 10
-        while self.source.drawn < batch + 3 and time.monotonic() < end:
+        while self.source.drawn < min(batch + 3, self.last) and time.monotonic() < end:
             time.sleep(0.001)
         time.sleep(0.02)
         self.seen.append(self.source.drawn - batch - 1)
@@ -80,9 +82,9 @@ class Watch(Callback):
 
 def test_the_next_batches_are_made_while_one_is_used():
     source = Counted()
-    watch = Watch(source)
+    watch = Watch(source, 6)
     network().fit(source, steps_per_epoch=6, verbose=0, callbacks=[watch])
-    assert watch.seen[:4] == [2, 2, 2, 2]  # two are ready, and no third
+    assert watch.seen == [2, 2, 2, 2, 1, 0]  # two are ready, and no third
     assert source.drawn == 6
 
 
