@@ -1,5 +1,6 @@
 """How many cases a test tries: all in a run of the slow tests, and fewer in the quick one."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,6 +14,12 @@ def draws(full: int, quick: int | None = None) -> settings:
     if settings.default.max_examples == FULL:
         return settings(max_examples=full)
     return settings(max_examples=min(full, quick or QUICK))
+
+
+def and_slow(quick: Iterable[Any], slow: Iterable[Any]) -> list[Any]:
+    """Values for `parametrize`: those of the quick run, and more that are slow."""
+    more = (one if isinstance(one, tuple) else (one,) for one in slow)
+    return [*quick, *(pytest.param(*one, marks=pytest.mark.slow) for one in more)]
 
 
 def some_and_all(some: int, every: int) -> Any:

@@ -216,7 +216,7 @@ def kinds_in_fused_steps(of_fused_layers):
     }
 
 
-@draws(60)
+@draws(60, quick=5)
 @given(SEEDS)
 def test_random_networks_give_the_same_by_both_ways(seed):
     make, shape, n = network(seed)

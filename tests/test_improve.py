@@ -52,6 +52,7 @@ def test_every_way(improve, capsys):
         assert f"\n{way} " in out
 
 
+@pytest.mark.slow
 def test_the_best_recipe(improve, tmp_path, capsys):
     assert improve("--best") == 0
     out = capsys.readouterr().out

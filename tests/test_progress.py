@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from counts import draws
+from counts import and_slow, draws
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -153,7 +153,7 @@ NUMBER = r"\d+\.\d{4}(e[+-]\d\d)?"
 EPOCH = rf"accuracy: {NUMBER} - loss: {NUMBER} - val_accuracy: {NUMBER} - val_loss: {NUMBER}"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("encoding", and_slow(["ascii"], ["utf-8"]))
 def test_eighty_columns(encoding):
     stands, ever = seen(80, PYTHONIOENCODING=encoding)
     assert [stands[0], stands[2], stands[4:]] == ["Epoch 1/2", "Epoch 2/2", [""]]
@@ -183,7 +183,7 @@ def test_forty_columns_and_a_long_name():
     assert all(re.fullmatch(rf"(val_)?{name}: {NUMBER}", line) for line in long)
 
 
-@pytest.mark.parametrize(("before", "after"), [(140, 40), (40, 140)])
+@pytest.mark.parametrize(("before", "after"), and_slow([(140, 40)], [(40, 140)]))
 def test_a_window_that_is_resized(before, after):
     stands, ever = seen(before, after)
     end = stands.index("Epoch 2/2")

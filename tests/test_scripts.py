@@ -8,12 +8,16 @@ import difflib
 import re
 
 import pytest
+from counts import and_slow
 from keras_scripts import FOLDER, SCRIPTS, differences, other_imports, run, stored
 
 ON_KERAS = stored()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+QUICK = ["lenet_mnist", "kaggle_digits", "transfer"]  # the others: pytest --slow, and in CI
+
+
+@pytest.mark.parametrize("name", and_slow(QUICK, sorted(set(SCRIPTS) - set(QUICK))))
 def test_a_script_prints_what_it_prints_on_keras(name, tmp_path):
     outcome = run(name, "minicnn", tmp_path)
     assert outcome.status == 0, outcome.output

@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 
 
 @pytest.mark.parametrize(
-    ("sample", "pairs"), [(100, 30), pytest.param(3000, 500, marks=pytest.mark.slow)]
+    ("sample", "pairs"), [(30, 10), pytest.param(3000, 500, marks=pytest.mark.slow)]
 )
 def test_a_sample_of_all_wrong_calls(sample, pairs):
     counts = ["--sample", str(sample), "--pairs", str(pairs)]

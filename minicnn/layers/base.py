@@ -160,6 +160,9 @@ class Layer(LayerAttributes, Replicable, Configured, HasWeights):
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what could not take the place of a table or of an inner layer."""
         held = vars(self)
+        if name.startswith("_") and name in held and not isinstance(value, str):
+            held[name] = value  # what each forward keeps for its backward: no rule is about these
+            return
         if name in TABLES and not isinstance(value, dict):
             raise TypeError(
                 f"{self.who}: expected {name} to be a dict of arrays, received "
