@@ -334,6 +334,7 @@ def test_a_user_s_layer_is_shown_without_being_explained(tmp_path):
     model = Sequential(
         [Loud(2, 2, activation="relu", input_shape=(4, 4, 1)), Twice(), Flatten(), Dense(2)]
     )
+    model.layers[0].set_weights([np.ones((2, 2, 1, 2)), np.zeros(2)])  # three times 0 would be 0
     page = page_of(tmp_path, model, np.ones((1, 4, 4, 1)))
     assert [stage["view"] for stage in page.stages] == ["generic", "generic", "flatten", "dense"]
     close(page.stage(1, "y"), 2 * page.stage(1, "x"))
