@@ -26,7 +26,7 @@ best: $(VENV)/.package
 	$(RUN) examples/improve.py --best $(ARGS)
 
 test: $(VENV)/.test
-	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 slow: $(VENV)/.test
 	$(RUN) -m pytest --slow $(ARGS)

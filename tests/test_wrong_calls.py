@@ -22,10 +22,11 @@ TESTS = Path(__file__).parent
 
 
 @pytest.mark.parametrize(
-    ("sample", "pairs"), [(30, 10), pytest.param(3000, 500, marks=pytest.mark.slow)]
+    ("entries", "sample", "pairs"),
+    [(200, 400, 200), pytest.param(10_000, 3000, 500, marks=pytest.mark.slow)],
 )
-def test_a_sample_of_all_wrong_calls(sample, pairs):
-    counts = ["--sample", str(sample), "--pairs", str(pairs)]
+def test_a_sample_of_all_wrong_calls(entries, sample, pairs):
+    counts = ["--entries", str(entries), "--sample", str(sample), "--pairs", str(pairs)]
     command = [sys.executable, TESTS / "wrong_calls.py", *counts]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (

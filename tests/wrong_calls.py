@@ -427,19 +427,26 @@ def pairs_of(name: str, valid: Valid, rng: random.Random, count: int) -> Iterato
 
 
 def generated(
-    wanted: list[str], *, sample: int | None = None, pairs: int = 0, seed: int = 0
+    wanted: list[str],
+    *,
+    entries: int | None = None,
+    sample: int | None = None,
+    pairs: int = 0,
+    seed: int = 0,
 ) -> list[Call]:
     """The calls to make, those of one entry of `CALLS` side by side.
 
-    With `sample`, only about so many of those with one thing wrong; every entry has its part.
+    With `entries`, only those of so many. With `sample`, only about so many of those with one thing
+    wrong; every entry has its part.
     """
     rng = random.Random(seed)
+    names = [one for one in CALLS if not wanted or any(word in one for word in wanted)]
+    if entries is not None and entries < len(names):
+        names = sorted(rng.sample(names, entries))
     every: list[list[Call]] = []
     doubles: list[list[Call]] = []
-    for name, make in CALLS.items():
-        if wanted and not any(word in name for word in wanted):
-            continue
-        valid = make()
+    for name in names:
+        valid = CALLS[name]()
         every.append(list(calls_of(name, valid)))
         doubles.append(list(pairs_of(name, valid, rng, max(1, pairs // len(CALLS)))))
     total = sum(map(len, every))
@@ -760,6 +767,7 @@ def harmless() -> Iterator[None]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("words", nargs="*", help="only calls whose name contains one of these")
+    parser.add_argument("--entries", type=int, help="only so many callables, drawn at random")
     parser.add_argument("--sample", type=int, help="about so many calls, drawn at random")
     parser.add_argument("--pairs", type=int, default=0, help="so many with two wrong arguments")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random")
@@ -769,7 +777,13 @@ def main() -> int:
     if options.work:
         work(*options.work)
         return 0
-    calls = generated(options.words, sample=options.sample, pairs=options.pairs, seed=options.seed)
+    calls = generated(
+        options.words,
+        entries=options.entries,
+        sample=options.sample,
+        pairs=options.pairs,
+        seed=options.seed,
+    )
     if options.show:
         calls = [call for call in calls if any(v == options.show for _, v in call.changes)]
     with tempfile.TemporaryDirectory() as folder:
