@@ -32,7 +32,6 @@ T = TypeVar("T")
 IGNORED: dict[str, tuple[Any, ...]] = {
     "auto_scale_loss": (True, False),
     "run_eagerly": (False, True),
-    "steps_per_execution": (1,),
 }
 
 _building = threading.RLock()
@@ -100,6 +99,8 @@ class Compiled(Stack):
             A dict or a list of lists by the output will do as well.
         weighted_metrics : list
             The same, but with the weights of samples and classes.
+        steps_per_execution : int
+            Changes nothing: a step costs no call into another runtime, and callbacks hear of each.
         jit_compile : "auto", True or False
             Run fused stages where there are some (`plan()` shows which), or, with False, walk
             through the layers one by one. The results agree within rounding.
@@ -110,7 +111,8 @@ class Compiled(Stack):
             For unknown names (the message lists the known ones) and other types. The model then
             keeps what it was compiled with.
         """
-        keras = {"run_eagerly": run_eagerly, "steps_per_execution": steps_per_execution, **keras}
+        checks.size(steps_per_execution, "steps_per_execution", "compile()")
+        keras = {"run_eagerly": run_eagerly, **keras}
         checks.expect_defaults(keras, IGNORED, "compile()")
         loss_weight = _loss_weight(loss_weights)
         chosen = _of_the_output(metrics, "metrics")

@@ -1,4 +1,4 @@
-"""What calling a model or a layer gives: an array that also has Keras's `numpy()`."""
+"""What models, layers, losses and metrics give: arrays and floats with Keras's `numpy()`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,28 @@ class Output(np.ndarray[Any, Any]):
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return func(*_plain(args), **_plain(kwargs))
+
+
+class Figure(float):
+    """A float with `numpy()`. Whatever is computed from it is a plain float.
+
+    Examples
+    --------
+    >>> loss = Figure(0.5)
+    >>> loss, type(loss.numpy()).__name__, type(loss + 1).__name__
+    (0.5, 'float64', 'float')
+    """
+
+    def numpy(self) -> np.float64:
+        """The same number as NumPy's."""
+        return np.float64(self)
+
+
+def with_numpy(value: Any) -> Any:
+    """A float or an array as one that has `numpy()`; anything else as it is."""
+    if isinstance(value, float):
+        return Figure(value)
+    return value.view(Output) if type(value) is np.ndarray else value
 
 
 def _plain(value: Any) -> Any:

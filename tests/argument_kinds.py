@@ -787,7 +787,7 @@ KINDS: dict[str, Kind] = {
     "metrics": METRICS,
     "weighted_metrics": METRICS,
     "run_eagerly": Kind(lambda value, right: value is False),
-    "steps_per_execution": Kind(lambda value, right: is_integer(value) and value == 1),
+    "steps_per_execution": SIZE,
     "metrics.*.threshold": reals(0, 1),
     "metrics.fscore.*.threshold": reals(0, 1, without=(0,)).or_(is_none),
     "thresholds": reals(0, 1).or_(lambda value: _are_shares(value)).or_(is_none),

@@ -9,7 +9,8 @@ import pickle
 import numpy as np
 import pytest
 
-from minicnn import Sequential, backend, layers, optimizers
+from minicnn import Sequential, backend, layers, losses, metrics, optimizers
+from minicnn.callbacks import LambdaCallback
 from minicnn.layers import (
     BatchNormalization,
     Conv2D,
@@ -25,6 +26,7 @@ from minicnn.layers import (
 from minicnn.models import load_model
 from minicnn.outputs import Output
 from minicnn.symbolic import KerasTensor
+from minicnn.utils import set_random_seed
 
 
 def network():
@@ -344,6 +346,43 @@ def test_calls_return_outputs_and_predict_plain_arrays():
     for plain in (model.predict(x, verbose=0), model.predict_on_batch(x), model.forward(x)):
         assert type(plain) is np.ndarray
     assert isinstance(model(x), np.ndarray)
+
+
+def test_losses_and_metrics_have_numpy():
+    y, p = np.array([[1.0], [0.0]]), np.array([[0.75], [0.5]])
+    loss, each = losses.MeanSquaredError(), losses.MeanSquaredError(reduction="none")
+    metric = metrics.BinaryAccuracy()
+    metric.update_state(y, p)
+    numbers = [(loss(y, p), 0.15625), (metric.result(), 1.0), (metrics.Mean("m").result(), 0.0)]
+    numbers.append((loss([1.0, 0.0], [0.75, 0.5], sample_weight=[1, 1]), 0.15625))
+    for figure, expected in numbers:
+        assert isinstance(figure, float)
+        assert isinstance(figure.numpy(), np.float64)
+        assert (figure.numpy(), repr(figure)) == (expected, repr(expected))
+        assert type(figure + 1) is float
+        assert type(copy.deepcopy(figure)) is type(pickle.loads(pickle.dumps(figure)))
+    for array in (each(y, p), losses.mean_squared_error(y, p)):
+        assert type(array) is Output
+        np.testing.assert_array_equal(array.numpy(), [0.0625, 0.25])
+
+
+def test_steps_per_execution_changes_nothing():
+    def trained(steps):
+        set_random_seed(1)
+        model = Sequential([Input((6, 6, 1)), Flatten(), Dense(3, activation="softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy", steps_per_execution=steps)
+        calls = []
+        hook = LambdaCallback(on_train_batch_end=lambda batch, logs: calls.append(batch))
+        model.fit(images(), np.arange(5) % 3, batch_size=2, verbose=0, callbacks=[hook])
+        return model.get_weights(), calls
+
+    one, eight = trained(1), trained(8)
+    assert one[1] == eight[1] == [0, 1, 2]
+    for ours, theirs in zip(one[0], eight[0]):
+        np.testing.assert_array_equal(ours, theirs)
+    for wrong in (0, 1.5, None, "8"):
+        with pytest.raises((TypeError, ValueError), match="steps_per_execution"):
+            Sequential([Dense(1)]).compile(steps_per_execution=wrong)
 
 
 def test_an_output_goes_wherever_an_array_goes_and_the_inside_sees_plain_arrays():

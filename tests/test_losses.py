@@ -125,7 +125,7 @@ Y_PRED = np.array([[4.0, 8, 12], [8, 1, 3]])[..., None]
 def test_weights_of_all_of_samples_and_of_positions(weights, expected, form):
     weights = weights if weights is None or form is np.asarray else form(np.asarray(weights))
     value = MeanSquaredError()(form(Y), form(Y_PRED), sample_weight=weights)
-    assert type(value) is float
+    assert isinstance(value, float)
     assert value == pytest.approx(expected, rel=1e-15)
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import Copied, twin
+from minicnn.outputs import with_numpy
 from minicnn.settings import Configured, Setting
 from minicnn.subclasses import of_the_user, refuse_vain_methods
 
@@ -285,13 +286,16 @@ class Loss(Copied, Configured):
         -------
         float
             With `reduction` "none" or None, an array with the loss of each position; (N, 1) where
-            the weights are.
+            the weights are. Both have Keras's `numpy()`.
 
         Raises
         ------
         TypeError, ValueError
             Where targets, predictions and weights do not fit.
         """
+        return with_numpy(self._reduced(y_true, y_pred, sample_weight))
+
+    def _reduced(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
         who = type(self).__name__
         y, predicted = checks.numeric(y_true, "y_true", who), checks.numeric(y_pred, "y_pred", who)
         y, predicted = (np.asarray(one, order="C") for one in (y, predicted))  # sums by one order

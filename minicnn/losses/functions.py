@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn.losses import binary, crossentropy, margins, regression
 from minicnn.losses.base import Loss
+from minicnn.outputs import with_numpy
 
 Array = NDArray[Any]
 
@@ -24,7 +25,8 @@ Array = NDArray[Any]
 def _each(loss: Loss, y_true: Any, y_pred: Any) -> Array:
     """The losses of the positions, in an array."""
     loss.reduction = None
-    return np.asarray(loss(y_true, y_pred))
+    losses: Array = with_numpy(np.asarray(loss(y_true, y_pred)))
+    return losses
 
 
 def binary_crossentropy(

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from minicnn import checks
 from minicnn.copies import Copied
 from minicnn.layers.names import unique_name
+from minicnn.outputs import with_numpy
 from minicnn.settings import Configured, Setting
 from minicnn.subclasses import of_the_user, refuse_vain_methods
 
@@ -150,10 +151,11 @@ class Metric(Copied, Configured):
         self._add(self.measure(y, predicted, weights), predicted.shape)
 
     def result(self) -> Any:
-        """The metric of all samples since `reset_state`: a float, or an array of several."""
-        if self._state is None:
-            return self._empty()
-        return self.figure(*self._state)
+        """The metric of all samples since `reset_state`: a float, or an array of several.
+
+        Both have Keras's `numpy()`.
+        """
+        return with_numpy(self._empty() if self._state is None else self.figure(*self._state))
 
     def reset_state(self) -> None:
         """Forget all samples."""
