@@ -36,6 +36,11 @@ def depthwise(padding: str = "same", **more: Any) -> Step:
     return ("depthwise", padding, {"kernel": 3, "strides": 1, "activation": "relu"} | more)
 
 
+def transposed(filters: int, **more: Any) -> Step:
+    """A 3x3 transposed convolution that doubles height and width, with ReLU."""
+    return ("transposed", filters, "same", {"kernel": 3, "strides": 2, "activation": "relu"} | more)
+
+
 def dense(units: int, activation: str = "relu") -> Step:
     return ("dense", units, activation)
 
@@ -117,6 +122,10 @@ def layers_of(model: Model) -> list[Step]:
         "global": lambda: [
             conv(32), conv(32), POOL, conv(64), conv(64), GLOBAL, dense(CLASSES),
         ],
+        "autoencoder": lambda: [
+            conv(32), POOL, conv(16), POOL, transposed(16), transposed(32),
+            conv(1, activation=None),
+        ],
     }  # fmt: skip
     if model["kind"] not in networks:
         raise ValueError(f"expected kind to be one of {list(networks)}, received {model['kind']!r}")
@@ -142,7 +151,13 @@ WORKLOADS: dict[str, Model] = {
     "5x5, 32 and 64 filters": _grey("5x5"),
     "MobileNet-like": {"kind": "mobile", "size": 32, "channels": 3},
     "global pooling": _grey("global"),
+    "autoencoder": _grey("autoencoder"),
 }
+
+
+def reconstructs(model: Model) -> bool:
+    """Whether it learns to give its input, by mean squared error; else it learns classes."""
+    return bool(model["kind"] == "autoencoder")
 
 
 def without_dropout(steps: list[Step]) -> list[Step]:
@@ -167,6 +182,9 @@ def shapes_of(model: Model) -> list[tuple[int, ...]]:
             cut = more["kernel"] - 1 if padding == "valid" else 0
             H, W = (-(-(size - cut) // more["strides"]) for size in shape[:2])
             shape = (H, W, step[1] if step[0] == "conv" else shape[2])
+        elif step[0] == "transposed":
+            strides = step[-1]["strides"]
+            shape = (shape[0] * strides, shape[1] * strides, step[1])
         elif step[0] == "pool":
             shape = (shape[0] // 2, shape[1] // 2, shape[2])
         elif step[0] == "global":
@@ -191,6 +209,8 @@ def flops_of(model: Model) -> list[float]:
         if step[0] in ("conv", "depthwise"):
             seen = before[-1] if step[0] == "conv" else 1
             flops.append(2.0 * math.prod(after) * step[-1]["kernel"] ** 2 * seen)
+        elif step[0] == "transposed":
+            flops.append(2.0 * math.prod(before) * step[-1]["kernel"] ** 2 * after[-1])
         elif step[0] == "dense":
             flops.append(2.0 * before[0] * after[0])
         else:
@@ -201,7 +221,8 @@ def flops_of(model: Model) -> list[float]:
 def channels_first(weights: Weights, model: Model, *, flatten_last: bool = False) -> Weights:
     """minicnn's (and Keras's) weights as PyTorch and ONNX want them.
 
-    Convolution kernels go from (K_h, K_w, C_in, C_out) to (C_out, C_in, K_h, K_w), dense kernels
+    Convolution kernels go from (K_h, K_w, C_in, C_out) to (C_out, C_in, K_h, K_w), transposed ones
+    from (K_h, K_w, C_out, C_in) to (C_in, C_out, K_h, K_w), dense kernels
     from (in, units) to (units, in). The rows of the dense kernel that follows Flatten are put from
     the order (h, w, c) into (c, h, w), unless the framework flattens with channels last.
     """
@@ -212,7 +233,7 @@ def channels_first(weights: Weights, model: Model, *, flatten_last: bool = False
     for step, before in zip(steps, shapes):
         if step[0] == "flatten":
             flattened = before
-        elif step[0] == "conv":
+        elif step[0] in ("conv", "transposed"):
             result += [next(given).transpose(3, 2, 0, 1), next(given)]
         elif step[0] == "depthwise":
             result += [next(given).transpose(2, 3, 0, 1), next(given)]

@@ -119,7 +119,7 @@ class Server:
             with np.load(weights) as stored:
                 arrays = [stored[key] for key in stored.files]
         self.framework.load(model, arrays)
-        self.form = model["size"], model.get("channels", 1)
+        self.model = model
 
     def save_weights(self, path: str) -> None:
         import numpy as np
@@ -129,9 +129,16 @@ class Server:
     def axes(self, work: str) -> dict[str, list[Any]]:
         return self.framework.axes(work)
 
+    def examples(self, images: int) -> Any:
+        """So many images, and what the network is to make of them."""
+        from benchmarks.networks import reconstructs
+
+        x, y = self.data.images(images, self.model["size"], self.model.get("channels", 1))
+        return x, x if reconstructs(self.model) else y
+
     def answers(self, work: str, setting: dict[str, Any], images: int, steps: int, batch: int):
         """Predictions and the losses of the first steps, for the check of agreement."""
-        x, y = self.data.images(max(images, steps * batch), *self.form)
+        x, y = self.examples(max(images, steps * batch))
         if work == "predict":
             call = self.framework.predicting(x[:images], setting)
             return {"predictions": call().tolist(), "losses": None}
@@ -144,7 +151,7 @@ class Server:
         """Seconds that `epochs` of training on `images` took."""
         if threads:
             self.framework.set_threads(threads)
-        x, y = self.data.images(images, *self.form)
+        x, y = self.examples(images)
         return seconds(self.framework.training(x, y, batch, epochs, setting))
 
     def epoch(self, setting: dict[str, Any], batch: int) -> float:
@@ -155,7 +162,7 @@ class Server:
 
     def predict(self, setting: dict[str, Any], images: int, repeats: int) -> float:
         """Seconds that predicting `images`, `repeats` times, took."""
-        call = self.framework.predicting(self.data.images(images, *self.form)[0], setting)
+        call = self.framework.predicting(self.examples(images)[0], setting)
         call()  # what is made anew for these images is not counted
 
         def several() -> None:

@@ -54,6 +54,35 @@ def test_models_are_those_of_the_tutorial(kind, parameters):
         assert given == shape
 
 
+@pytest.mark.parametrize("name", networks.WORKLOADS)
+def test_shapes_of_a_workload_are_its_layers(name):
+    model = networks.WORKLOADS[name]
+    network = minicnn_.build(model)
+    given = network.input_shape
+    for layer, shape in zip(network.layers, networks.shapes_of(model)[1:], strict=True):
+        given = layer.output_shape(given)
+        assert given[1:] == shape
+
+
+def test_an_autoencoder_is_the_same_one_in_pytorch():
+    torch_ = pytest.importorskip("benchmarks.frameworks.torch_", reason="PyTorch is not installed")
+    model = {"kind": "autoencoder", "size": 8}
+    x = np.random.default_rng(0).random((24, 8, 8, 1)).astype(np.float32)
+    ours, theirs = minicnn_.MiniCNN(2), torch_.Torch(2, "channels_last")
+    ours.load(model, None)
+    theirs.load(model, ours.weights)
+    answers = [
+        {
+            "predictions": one.predicting(x, {"batch": 24})(),
+            "losses": one.first_losses(x, x, 8, 3, {}),
+        }
+        for one in (ours, theirs)
+    ]
+    assert answers[0]["predictions"].shape == x.shape
+    agreement.compare("PyTorch", answers[1], answers[0])
+    theirs.training(x, x, 8, 1, {})()
+
+
 def test_flops_are_those_of_the_products():
     assert sum(networks.flops_of(TUTORIAL)) == 2 * (26 * 26 * 32 * 9 + 5408 * 32 + 32 * 10)
 

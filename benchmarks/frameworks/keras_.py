@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.frameworks.base import BATCHES, EPSILON, LEARNING_RATE, Framework
-from benchmarks.networks import first_shape, layers_of, without_dropout
+from benchmarks.networks import first_shape, layers_of, reconstructs, shapes_of, without_dropout
 
 
 def build(model, dropout=True, **compile_with) -> keras.Sequential:
@@ -30,6 +30,10 @@ def build(model, dropout=True, **compile_with) -> keras.Sequential:
                 layers.append(known.Conv2D(step[1], more["kernel"], **given))
             else:
                 layers.append(known.DepthwiseConv2D(more["kernel"], **given))
+        elif kind == "transposed":
+            given = {"padding": step[2], "activation": step[3]["activation"]}
+            kernel, strides = step[3]["kernel"], step[3]["strides"]
+            layers.append(known.Conv2DTranspose(step[1], kernel, strides, **given))
         elif kind == "pool":
             layers.append(known.MaxPooling2D(2) if step[1] == "max" else known.AveragePooling2D(2))
         elif kind == "dropout":
@@ -40,9 +44,9 @@ def build(model, dropout=True, **compile_with) -> keras.Sequential:
             layers.append(getattr(known, names[kind])())
     network = keras.Sequential(layers)
     network.compile(
-        loss="sparse_categorical_crossentropy",
+        loss="mse" if reconstructs(model) else "sparse_categorical_crossentropy",
         optimizer=keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON),
-        metrics=["accuracy"],
+        metrics=None if reconstructs(model) else ["accuracy"],
         **compile_with,
     )
     return network
@@ -87,7 +91,7 @@ class Keras(Framework):
         for start in range(0, steps * batch, batch):
             part = slice(start, start + batch)
             network.reset_metrics()  # train_on_batch answers with means since then
-            losses.append(float(network.train_on_batch(x[part], y[part])[0]))
+            losses.append(float(network.train_on_batch(x[part], y[part], return_dict=True)["loss"]))
         return losses
 
     def _fed(self, x, y, batch, setting):
@@ -128,7 +132,7 @@ class Keras(Framework):
         )
 
         def call():
-            outputs = np.empty((len(x), 10), np.float32)
+            outputs = np.empty((len(x), *shapes_of(self.model)[-1]), np.float32)
             for start in range(0, len(x), batch):
                 part = tf.constant(x[start : start + batch])
                 outputs[start : start + batch] = forward(part).numpy()

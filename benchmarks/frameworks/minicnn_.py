@@ -6,11 +6,12 @@ import numpy as np
 
 import minicnn
 from benchmarks.frameworks.base import LEARNING_RATE, Framework
-from benchmarks.networks import first_shape, layers_of, without_dropout
+from benchmarks.networks import first_shape, layers_of, reconstructs, without_dropout
 from minicnn.layers import (
     AveragePooling2D,
     BatchNormalization,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -45,6 +46,10 @@ def build(model, dropout=True, softmax=True) -> Sequential:
                 layers.append(Conv2D(step[1], more["kernel"], **given))
             else:
                 layers.append(DepthwiseConv2D(more["kernel"], **given))
+        elif kind == "transposed":
+            given = {"padding": step[2], "activation": step[3]["activation"]}
+            kernel, strides = step[3]["kernel"], step[3]["strides"]
+            layers.append(Conv2DTranspose(step[1], kernel, strides, **given))
         elif kind == "pool":
             layers.append(MaxPooling2D(2) if step[1] == "max" else AveragePooling2D(2))
         elif kind == "dropout":
@@ -56,9 +61,9 @@ def build(model, dropout=True, softmax=True) -> Sequential:
             layers.append(PLAIN[kind]())
     network = Sequential(layers)
     network.compile(
-        loss="sparse_categorical_crossentropy",
+        loss="mse" if reconstructs(model) else "sparse_categorical_crossentropy",
         optimizer=Adam(learning_rate=LEARNING_RATE),
-        metrics=["accuracy"],
+        metrics=None if reconstructs(model) else ["accuracy"],
     )
     return network
 
@@ -91,7 +96,7 @@ class MiniCNN(Framework):
         network = build(self.model, dropout=False)
         network.set_weights(self.weights)
         parts = [slice(start, start + batch) for start in range(0, steps * batch, batch)]
-        return [float(network.train_on_batch(x[part], y[part])[0]) for part in parts]
+        return [network.train_on_batch(x[p], y[p], return_dict=True)["loss"] for p in parts]
 
     def training(self, x, y, batch, epochs, setting):
         self._reset()

@@ -9,6 +9,7 @@ import onnxruntime
 
 from benchmarks.frameworks.base import BATCHES, Framework
 from benchmarks.frameworks.minicnn_ import build
+from benchmarks.networks import shapes_of
 from minicnn.export import onnx_bytes
 
 
@@ -40,7 +41,7 @@ class OnnxRuntime(Framework):
         batch = setting["batch"]
         within = setting["threads"] == "within a batch"
         session = self.sessions[self.threads if within else 1]
-        outputs = np.empty((len(x), 10), np.float32)
+        outputs = np.empty((len(x), *shapes_of(self.model)[-1]), np.float32)
 
         def run(start):
             part = images[start : start + batch]

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.frameworks.base import BATCHES, EPSILON, LEARNING_RATE, Framework
-from benchmarks.networks import channels_first, layers_of, shapes_of
+from benchmarks.networks import channels_first, layers_of, reconstructs, shapes_of
 
 
 class FlattenLast(nn.Module):
@@ -18,6 +18,13 @@ class FlattenLast(nn.Module):
 
     def forward(self, x):
         return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class Double(nn.Module):
+    """The first 2 H x 2 W of a transposed convolution's 2 H + 1 x 2 W + 1: Keras's "same"."""
+
+    def forward(self, x):
+        return x[:, :, :-1, :-1]
 
 
 def activation(name: str | None) -> list[nn.Module]:
@@ -44,6 +51,11 @@ def build(model, flatten_last=False) -> nn.Sequential:
                     groups=before[-1] if own else 1,
                 )
             )
+            modules += activation(more["activation"])
+        elif kind == "transposed":
+            more = step[-1]
+            kernel, strides = more["kernel"], more["strides"]
+            modules += [nn.ConvTranspose2d(before[-1], step[1], kernel, stride=strides), Double()]
             modules += activation(more["activation"])
         elif kind == "pool":
             modules.append(nn.MaxPool2d(2) if step[1] == "max" else nn.AvgPool2d(2))
@@ -106,6 +118,13 @@ class Torch(Framework):
             return tensor.contiguous(memory_format=torch.channels_last)
         return tensor.contiguous()
 
+    def _targets(self, y):
+        return self._images(y) if reconstructs(self.model) else torch.from_numpy(y.astype("i8"))
+
+    def _loss(self, y_pred, y, **how):
+        function = functional.mse_loss if reconstructs(self.model) else functional.cross_entropy
+        return function(y_pred, y, **how)
+
     def _adam(self, setting):
         kind = {setting.get("adam", "foreach"): True}
         return torch.optim.Adam(self.network.parameters(), LEARNING_RATE, eps=EPSILON, **kind)
@@ -116,14 +135,14 @@ class Torch(Framework):
         for module in self.network:
             if isinstance(module, nn.Dropout):
                 module.eval()
-        images, labels = self._images(x), torch.from_numpy(y.astype(np.int64))
+        images, labels = self._images(x), self._targets(y)
         adam, losses = self._adam(setting), []
         for step in range(steps):
             # Keras, and so minicnn, adds epsilon before the bias correction, PyTorch after it
             adam.param_groups[0]["eps"] = EPSILON / (1 - 0.999 ** (step + 1)) ** 0.5
             part = slice(step * batch, (step + 1) * batch)
             adam.zero_grad()
-            loss = functional.cross_entropy(self.forward(images[part]), labels[part])
+            loss = self._loss(self.forward(images[part]), labels[part])
             loss.backward()
             adam.step()
             losses.append(loss.item())
@@ -132,7 +151,7 @@ class Torch(Framework):
 
     def training(self, x, y, batch, epochs, setting):
         self._reset()
-        images, labels = self._images(x), torch.from_numpy(y.astype(np.int64))
+        images, labels = self._images(x), self._targets(y)
         adam = self._adam(setting)
 
         def call():
@@ -148,16 +167,17 @@ class Torch(Framework):
             x, y = images.index_select(0, rows), labels.index_select(0, rows)
             adam.zero_grad(set_to_none=True)
             logits = self.forward(x)
-            loss = functional.cross_entropy(logits, y)
+            loss = self._loss(logits, y)
             loss.backward()
             adam.step()
             total += loss.detach() * len(rows)
-            right += (logits.detach().argmax(1) == y).sum()
+            if not reconstructs(self.model):
+                right += (logits.detach().argmax(1) == y).sum()
         return total / len(images), right / len(images)
 
     def epoch(self, train, validation, batch, setting):
         fit = self.training(*train, batch, 1, setting)
-        images, labels = self._images(validation[0]), torch.from_numpy(validation[1].astype("i8"))
+        images, labels = self._images(validation[0]), self._targets(validation[1])
 
         def call():
             fit()
@@ -166,8 +186,9 @@ class Torch(Framework):
             with torch.inference_mode():
                 for x, y in zip(images.split(batch), labels.split(batch)):
                     logits = self.forward(x)
-                    total += functional.cross_entropy(logits, y, reduction="sum")
-                    right += (logits.argmax(1) == y).sum()
+                    total += self._loss(logits, y, reduction="sum")
+                    if not reconstructs(self.model):
+                        right += (logits.argmax(1) == y).sum()
 
         return call
 
@@ -180,11 +201,15 @@ class Torch(Framework):
             forward = torch.jit.optimize_for_inference(torch.jit.freeze(script))
 
         def call():
-            outputs = np.empty((len(images), 10), np.float32)
+            outputs = np.empty((len(images), *shapes_of(self.model)[-1]), np.float32)
             start = 0
             with torch.inference_mode():
                 for part in images.split(setting["batch"]):
-                    y = functional.softmax(forward(part), 1)
+                    y = forward(part)
+                    if reconstructs(self.model):
+                        y = y.permute(0, 2, 3, 1)
+                    else:
+                        y = functional.softmax(y, 1)
                     outputs[start : start + len(part)] = y.numpy()
                     start += len(part)
             return outputs
