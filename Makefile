@@ -2,6 +2,7 @@
 # make test       run the quick tests, in up to four processes; ARGS="-n 0" in one
 # make slow       run all tests, with their full counts
 # make explain    one image's way through the tutorial's model, as a page: explain.html
+# make notebooks  the course as notebooks, run from top to bottom: build/notebooks
 # They set up what they need in .venv, from Python 3.10 or newer.
 
 VENV ?= .venv
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial explain improve best test slow lint types check gradcheck wrong-calls mutants correctness results bench clean
+.PHONY: tutorial explain improve best notebooks test slow lint types check gradcheck wrong-calls mutants correctness results bench clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
@@ -24,6 +25,9 @@ improve: $(VENV)/.package
 
 best: $(VENV)/.package
 	$(RUN) examples/improve.py --best $(ARGS)
+
+notebooks: $(VENV)/.test
+	$(RUN) -m tools.notebooks --execute $(ARGS)
 
 test: $(VENV)/.test
 	$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
