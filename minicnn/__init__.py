@@ -34,7 +34,10 @@ from minicnn.models import Model, Sequential
 
 __version__ = "0.1.0"
 
-_LAZY = ("applications", "explain", "gradcheck", "interop", "plotting", "preprocessing", "tuning")
+_LAZY = (
+    *("applications", "course", "explain", "gradcheck", "interop", "plotting", "preprocessing"),
+    "tuning",
+)
 
 
 def __getattr__(name: str) -> Any:

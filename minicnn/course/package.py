@@ -1,0 +1,174 @@
+"""The right answers, from the package's own layers, losses and optimizers, in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.course.exercise import Array
+from minicnn.layers import (
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Layer,
+    MaxPooling2D,
+    ReLU,
+    Softmax,
+    ZeroPadding2D,
+)
+from minicnn.layers.windows import col2im as windows_to_image
+from minicnn.layers.windows import im2col as image_to_windows
+from minicnn.layers.windows import windows
+from minicnn.losses import SparseCategoricalCrossentropy
+from minicnn.models import Sequential
+from minicnn.optimizers import SGD, Adam
+from minicnn.regularizers import L2
+
+
+def _passes(layers: list[Layer], x: Array, weights: list[Array]) -> Sequential:
+    model = Sequential(layers)
+    model.build(x.shape)
+    model.set_weights(weights)
+    return model
+
+
+def neuron_backward(dy: float, x: Array, w: Array) -> tuple[Any, ...]:
+    dx, dw, db = dense_backward(np.array([[dy]]), x[None], w[:, None])
+    return dx[0], dw[:, 0], db[0]
+
+
+# -- dense ----------------------------------------------------------------------------------------
+
+
+def dense_forward(x: Array, W: Array, b: Array) -> tuple[Array]:
+    return (_passes([Dense(W.shape[1], dtype="float64")], x, [W, b]).forward(x),)
+
+
+def dense_backward(dy: Array, x: Array, W: Array) -> tuple[Array, Array, Array]:
+    layer = Dense(W.shape[1], dtype="float64")
+    layer.build(x.shape)
+    layer.set_weights([W, np.zeros(W.shape[1])])
+    layer.forward(x)
+    return layer.backward(dy), layer.grads["W"], layer.grads["b"]
+
+
+def relu_forward(x: Array) -> Array:
+    return ReLU().forward(x)
+
+
+def relu_backward(dy: Array, x: Array) -> tuple[Array]:
+    layer = ReLU()
+    layer.forward(x)
+    return (layer.backward(dy),)
+
+
+# -- windows --------------------------------------------------------------------------------------
+
+
+def _convolution(x: Array, W: Array, b: Array, S: int, P: int) -> tuple[Layer, Conv2D, Array]:
+    pad = ZeroPadding2D(P)
+    conv = Conv2D(W.shape[3], W.shape[:2], strides=S, dtype="float64")
+    padded = pad.forward(x)
+    conv.build(padded.shape)
+    conv.set_weights([W, b])
+    return pad, conv, conv.forward(padded)
+
+
+def conv_forward(x: Array, W: Array, b: Array, S: int, P: int) -> tuple[Array]:
+    return (_convolution(x, W, b, S, P)[2],)
+
+
+def conv_backward(dy: Array, x: Array, W: Array, S: int, P: int) -> tuple[Array, Array, Array]:
+    pad, conv, _ = _convolution(x, W, np.zeros(W.shape[3]), S, P)
+    return pad.backward(conv.backward(dy)), conv.grads["W"], conv.grads["b"]
+
+
+def im2col(x: Array, K_h: int, K_w: int, S: int, P: int) -> tuple[Array]:
+    padded = ZeroPadding2D(P).forward(x)
+    win = windows(padded.shape, (K_h, K_w), (S, S), "valid", "im2col")
+    cols = image_to_windows(padded, win)
+    return (cols.reshape(len(cols), -1),)
+
+
+def col2im(
+    dcols: Array, x_shape: tuple[int, ...], K_h: int, K_w: int, S: int, P: int
+) -> tuple[Array]:
+    pad = ZeroPadding2D(P)
+    padded = pad.forward(np.zeros(x_shape)).shape
+    win = windows(padded, (K_h, K_w), (S, S), "valid", "col2im")
+    return (pad.backward(windows_to_image(dcols, win, padded)),)
+
+
+def max_pool_forward(x: Array, K: int, S: int) -> tuple[Array]:
+    return (MaxPooling2D(K, S).forward(x),)
+
+
+def max_pool_backward(dy: Array, x: Array, K: int, S: int) -> tuple[Array]:
+    layer = MaxPooling2D(K, S)
+    layer.forward(x)
+    return (layer.backward(dy),)
+
+
+def average_pool_backward(dy: Array, x_shape: tuple[int, ...], K: int, S: int) -> tuple[Array]:
+    layer = AveragePooling2D(K, S)
+    layer.forward(np.zeros(x_shape))
+    return (layer.backward(dy),)
+
+
+# -- loss -----------------------------------------------------------------------------------------
+
+
+def softmax(z: Array) -> tuple[Array]:
+    return (Softmax().forward(z),)
+
+
+def softmax_cross_entropy(z: Array, k: Array) -> tuple[float, Array]:
+    loss = SparseCategoricalCrossentropy(from_logits=True)
+    return float(loss.forward(k, z).mean()), loss.backward(k, z) / len(z)
+
+
+# -- training -------------------------------------------------------------------------------------
+
+
+def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float) -> tuple[Array, Array]:
+    optimizer = SGD(lr, momentum=momentum)
+    return _stepped(optimizer, w, g, v)
+
+
+def adam_step(
+    w: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    t: int,
+    lr: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> tuple[Array, Array, Array]:
+    optimizer = Adam(lr, beta_1, beta_2, epsilon)
+    optimizer.iterations = t
+    return _stepped(optimizer, w, g, m, v)
+
+
+def _stepped(optimizer: Any, w: Array, g: Array, *slots: Array) -> tuple[Any, ...]:
+    new = [np.array(one) for one in (w, *slots)]
+    optimizer.step(new[0], g, *new[1:])
+    return tuple(new)
+
+
+def l2_penalty(W: Array, factor: float) -> tuple[float, Array]:
+    rule = L2(factor)
+    return float(rule(W)), rule.gradient(W)
+
+
+def dropout(x: Array, keep: Array, rate: float) -> tuple[Array]:
+    """What `Dropout` does with the mask that a case's x was drawn with: see `kept`."""
+    return (np.where(keep, x / (1 - rate), 0),)
+
+
+def kept(x: Array, rate: float, seed: int) -> Array:
+    """Which numbers of x `Dropout` keeps."""
+    return np.asarray(Dropout(rate, seed=seed).forward(x, training=True) != 0)
