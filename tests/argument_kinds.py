@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import constraints, initializers, losses, metrics, optimizers, regularizers
+from minicnn import (
+    constraints,
+    course,
+    initializers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+)
 from minicnn.callbacks import Callback, History
 from minicnn.checks import LARGEST_SIZE, MOST_AXES
 from minicnn.layers import ActivationLayer, Layer
@@ -1048,6 +1056,10 @@ KINDS: dict[str, Kind] = {
     "plotting.*.y_pred": CLASSES,
     "reports.*.y_true": CLASSES,
     "reports.*.y_pred": CLASSES,
+    # course
+    "course.api.*.name": words(*course.exercises()),
+    "course.api.check.function": Kind(lambda value, right: callable(value), called_back=True),
+    "course.api.hint.number": integers(1, 3),
     # explain
     "explain.api.explain.model": Kind(lambda value, right: isinstance(value, Sequential)),
     "explain.api.explain.image": Kind(

@@ -32,6 +32,7 @@ from minicnn import (
     activations,
     callbacks,
     constraints,
+    course,
     initializers,
     interop,
     losses,
@@ -838,6 +839,11 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             minicnn.plotting.charts.learning_rate_range,
             found=tuning.LearningRateRange(*np.array([[0.1, 1], [2, 1], [2, 1]]), False),
         ),
+        "course.api.check": lambda: Valid(
+            course.check, {"name": "relu_backward", "function": lambda dy, x: dy * (x > 0)}
+        ),
+        "course.api.hint": of_function(course.hint, name="conv_backward", number=2),
+        "course.api.solution": of_function(course.solution, name="conv_backward"),
         "diagnosis.api.diagnose": lambda: _diagnosing(),
         "tuning.find_learning_rate": lambda: _finding(),
         "plotting.charts.training_curves": of_function(
@@ -1062,6 +1068,7 @@ MODULES = (
     "callbacks",
     "config",
     "constraints",
+    "course",
     "datasets",
     "datasets.cifar10",
     "datasets.cifar100",
@@ -1106,6 +1113,7 @@ NOT_CALLED: dict[str, str] = {
     "preprocessing.iterators.*": "flow and flow_from_directory make them",
     "preprocessing.image.ImageDataGenerator.draw": "of its iterators",
     "preprocessing.image.ImageDataGenerator.flow_from_dataframe": "is refused",
+    "course.result.*": "results, which check makes",
     "diagnosis.result.*": "results, which diagnose makes",
     "gradcheck.result.*": "results, which the checks make",
     "tuning.LearningRateRange*": "a result, which find_learning_rate makes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from minicnn.layers import (
     Conv2D,
     Dense,
     Dropout,
-    Layer,
     MaxPooling2D,
     ReLU,
     Softmax,
@@ -22,16 +22,8 @@ from minicnn.layers.windows import col2im as windows_to_image
 from minicnn.layers.windows import im2col as image_to_windows
 from minicnn.layers.windows import windows
 from minicnn.losses import SparseCategoricalCrossentropy
-from minicnn.models import Sequential
 from minicnn.optimizers import SGD, Adam
 from minicnn.regularizers import L2
-
-
-def _passes(layers: list[Layer], x: Array, weights: list[Array]) -> Sequential:
-    model = Sequential(layers)
-    model.build(x.shape)
-    model.set_weights(weights)
-    return model
 
 
 def neuron_backward(dy: float, x: Array, w: Array) -> tuple[Any, ...]:
@@ -42,16 +34,23 @@ def neuron_backward(dy: float, x: Array, w: Array) -> tuple[Any, ...]:
 # -- dense ----------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=16)  # the gradient checker calls it hundreds of times
+def _dense(inputs: int, units: int) -> Dense:
+    layer = Dense(units, dtype="float64")
+    layer.build((None, inputs))
+    return layer
+
+
 def dense_forward(x: Array, W: Array, b: Array) -> tuple[Array]:
-    return (_passes([Dense(W.shape[1], dtype="float64")], x, [W, b]).forward(x),)
+    layer = _dense(*W.shape)
+    layer.set_weights([W, b])
+    return (layer.forward(x),)
 
 
 def dense_backward(dy: Array, x: Array, W: Array) -> tuple[Array, Array, Array]:
-    layer = Dense(W.shape[1], dtype="float64")
-    layer.build(x.shape)
-    layer.set_weights([W, np.zeros(W.shape[1])])
-    layer.forward(x)
-    return layer.backward(dy), layer.grads["W"], layer.grads["b"]
+    dense_forward(x, W, np.zeros(W.shape[1]))
+    layer = _dense(*W.shape)
+    return layer.backward(dy), layer.grads["W"].copy(), layer.grads["b"].copy()
 
 
 def relu_forward(x: Array) -> Array:
@@ -67,13 +66,20 @@ def relu_backward(dy: Array, x: Array) -> tuple[Array]:
 # -- windows --------------------------------------------------------------------------------------
 
 
-def _convolution(x: Array, W: Array, b: Array, S: int, P: int) -> tuple[Layer, Conv2D, Array]:
-    pad = ZeroPadding2D(P)
-    conv = Conv2D(W.shape[3], W.shape[:2], strides=S, dtype="float64")
-    padded = pad.forward(x)
-    conv.build(padded.shape)
+@functools.lru_cache(maxsize=16)
+def _layers(W_shape: tuple[int, ...], S: int, P: int) -> tuple[ZeroPadding2D, Conv2D]:
+    K_h, K_w, C_in, C_out = W_shape
+    conv = Conv2D(C_out, (K_h, K_w), strides=S, dtype="float64")
+    conv.build((None, K_h, K_w, C_in))
+    return ZeroPadding2D(P), conv
+
+
+def _convolution(
+    x: Array, W: Array, b: Array, S: int, P: int
+) -> tuple[ZeroPadding2D, Conv2D, Array]:
+    pad, conv = _layers(W.shape, S, P)
     conv.set_weights([W, b])
-    return pad, conv, conv.forward(padded)
+    return pad, conv, conv.forward(pad.forward(x))
 
 
 def conv_forward(x: Array, W: Array, b: Array, S: int, P: int) -> tuple[Array]:
@@ -82,7 +88,8 @@ def conv_forward(x: Array, W: Array, b: Array, S: int, P: int) -> tuple[Array]:
 
 def conv_backward(dy: Array, x: Array, W: Array, S: int, P: int) -> tuple[Array, Array, Array]:
     pad, conv, _ = _convolution(x, W, np.zeros(W.shape[3]), S, P)
-    return pad.backward(conv.backward(dy)), conv.grads["W"], conv.grads["b"]
+    dx = pad.backward(conv.backward(dy))
+    return dx, conv.grads["W"].copy(), conv.grads["b"].copy()
 
 
 def im2col(x: Array, K_h: int, K_w: int, S: int, P: int) -> tuple[Array]:
