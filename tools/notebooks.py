@@ -275,8 +275,8 @@ def execute(*notebooks: NotebookNode, folder: str | Path = ROOT, seconds: float 
 
 
 def course_pages() -> list[Path]:
-    """The pages of the course that have code, in their order."""
-    return sorted(COURSE.glob("[0-9]*.md"))
+    """The pages of the course in their order, and the one that lists them."""
+    return sorted(COURSE.glob("*.md"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -67,7 +67,8 @@ def examine(exercise: Exercise, function: Callable[..., Any]) -> Answer:
             differences.append(worst)
     if mistakes or wrong:
         bad = [trial for trial in trials if not _right(exercise, trial)] or trials
-        seen = f"; {len(bad)} of {len(trials)} cases are wrong" if len(bad) < len(trials) else ""
+        verb = "is" if len(bad) == 1 else "are"
+        seen = f"; {len(bad)} of {len(trials)} cases {verb} wrong" if len(bad) < len(trials) else ""
         right = tuple(name for name in exercise.outputs if name not in wrong) if not order else ()
         return answer(
             mistakes=tuple(mistakes),

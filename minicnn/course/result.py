@@ -51,7 +51,7 @@ class Difference:
         verb = "are" if self.count > 1 else "is"
         return (
             f"{self.output}: {numbers} {verb} off, most of all {self.output}{place}: received "
-            f"{self.received:.6g}, expected {self.expected:.6g}, {self.off} off"
+            f"{self.received + 0:.6g}, expected {self.expected + 0:.6g}, {self.off} off"
         )
 
     @property
