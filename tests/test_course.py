@@ -194,7 +194,7 @@ WRITTEN = {
     "overwritten": ["overwritten"],
     "last window": ["overwritten"],
     "mean": ["averaged over the batch"],
-    "mean of all": ["averaged over the batch"] * 3,
+    "mean of all": ["averaged over the batch"] * 2,  # of dx, and with other words of dW and db
     "no bias": ["bias forgotten"],
     "positions": ["not summed over positions"],
     "one number": ["summed over the filters"],
@@ -298,6 +298,31 @@ def test_gradients_that_grow_from_call_to_call_are_found_though_the_first_is_rig
 
     answer = course.check("relu_backward", growing)
     assert not answer.ok
+    assert answer.kinds == ["accumulated"]
+
+
+def test_numbers_that_differ_from_call_to_call_are_found_though_the_first_are_right():
+    calls = []
+
+    def changing(dy, x):
+        calls.append(1)
+        return solutions.relu_backward(dy, x) + (len(calls) > 5)
+
+    assert course.check("relu_backward", changing).kinds == ["not repeatable"]
+
+
+def test_an_error_in_a_later_call_is_no_error_of_the_check():
+    calls = []
+
+    def tiring(dy, x):
+        calls.append(1)
+        if len(calls) > 4:
+            raise RuntimeError("enough")
+        return solutions.relu_backward(dy, x)
+
+    answer = course.check("relu_backward", tiring)
+    assert not answer.ok
+    assert "RuntimeError: enough" in answer.error
 
 
 # -- what cannot be compared ----------------------------------------------------------------------
@@ -330,6 +355,24 @@ def test_what_the_function_raises_is_shown_as_its_own():
     assert "in wrong" in answer.error
     assert "compare.py" not in answer.error
     assert answer.kinds == []
+
+
+def test_an_error_in_a_later_case_comes_behind_a_mistake_in_the_simpler_ones():
+    def no_padding(dy, x, W, S, P):
+        return solutions.conv_backward(dy, x, W, S, 0)
+
+    answer = course.check("conv_backward", no_padding)
+    assert "ValueError" in answer.error
+    assert str(answer).replace("\n    ", " ").endswith("P = 1; the 3 cases before it are right")
+
+    def two_mistakes(dy, x, W, S, P):
+        dx, dW, db = no_padding(dy, x, W, S, P)
+        return dx, dW, 0.7 * db
+
+    answer = course.check("conv_backward", two_mistakes)
+    assert not answer.error
+    assert answer.kinds == ["factor"]
+    assert "db: it is 0.7 times the right one" in str(answer)
 
 
 def test_an_interrupt_is_not_caught():
@@ -387,7 +430,7 @@ def test_what_is_no_answer_is_told(function, kind, words):
 def test_a_wrong_shape_is_told():
     answer = course.check("relu_backward", lambda dy, x: np.zeros(99) + 1)
     assert answer.kinds == ["shape"]
-    assert "expected dx of shape (3,), received (99,)" in str(answer)
+    assert "dx: expected an array of shape (3,), received (99,)" in str(answer)
 
 
 @pytest.mark.parametrize(

@@ -42,48 +42,78 @@ class Trial:
 
 def examine(exercise: Exercise, function: Callable[..., Any]) -> Answer:
     """What is found about the function."""
+    trials: list[Trial] = []
 
     def answer(**found: Any) -> Answer:
         return Answer(exercise.name, exercise.signature, cases=len(trials), **found)
 
-    trials: list[Trial] = []
     if told := _other_arguments(exercise, function):
         return answer(mistakes=(Mistake("arguments", told),))
     for case in exercise.cases(np.random.default_rng(SEED)):
         trial = _trial(exercise, function, case)
-        trials.append(trial)
-        if trial.error or trial.mistakes:  # nothing to compare, or not what it seems
-            return answer(error=trial.error, mistakes=tuple(trial.mistakes), case=told_of(case))
+        if not (trial.error or trial.mistakes):
+            trials.append(trial)
+        elif all(_right(exercise, earlier) for earlier in trials):
+            seen = f"; the {len(trials)} cases before it are right" if len(trials) > 1 else ""
+            found = {"error": trial.error, "mistakes": tuple(trial.mistakes)}
+            return answer(**found, case=told_of(case), seen=seen)
+        else:  # first things first: the simpler cases are wrong already
+            break
     order = _in_order(exercise, trials)
-    remarks, also = [], _passes_as(exercise, trials)
-    wrong = [name for k, name in enumerate(exercise.outputs) if not _all_right(trials, k)]
-    if also and not order:
-        wrong, remarks = [], [also]
-    mistakes, differences = list(order), []
-    for name in wrong:
-        k = exercise.outputs.index(name)
-        mistakes += _mistakes(exercise, function, trials, k, may_call=not order)
-        if (worst := _difference(exercise, trials, k)) is not None:
-            differences.append(worst)
-    if mistakes or wrong:
-        bad = [trial for trial in trials if not _right(exercise, trial)] or trials
-        verb = "is" if len(bad) == 1 else "are"
-        seen = f"; {len(bad)} of {len(trials)} cases {verb} wrong" if len(bad) < len(trials) else ""
-        right = tuple(name for name in exercise.outputs if name not in wrong) if not order else ()
-        return answer(
-            mistakes=tuple(mistakes),
-            differences=tuple(differences),
-            right=right if wrong else (),
-            case=told_of(bad[0].case),
-            seen=seen,
-        )
-    gradients = None
+    also = _passes_as(exercise, trials)
+    if order or not (also or all(_right(exercise, trial) for trial in trials)):
+        return answer(**_what_is_wrong(exercise, function, trials, order))
+
+    gradients: CheckResult | None = None
+    mistakes: list[Mistake] = []
+    remarks = [also] if also else []
     if exercise.gradient is not None:
-        gradients = gradient_check(exercise, function, trials[-1].case)
+        try:
+            gradients = gradient_check(exercise, function, trials[-1].case)
+        except Exception as error:
+            return answer(error=_told(error), seen="", case="numbers a little beside these cases")
         mistakes += gradients.problems
+        if not gradients.ok and not mistakes:
+            told = "it gives other numbers when it is called again: they may depend on its "
+            mistakes.append(Mistake("not repeatable", f"{told}arguments alone"))
     mistakes += exercise.more(function) if exercise.more is not None else []
     remarks += _in_single_precision(exercise, function, trials[0])
     return answer(mistakes=tuple(mistakes), remarks=tuple(remarks), gradients=gradients)
+
+
+def _what_is_wrong(
+    exercise: Exercise,
+    function: Callable[..., Any],
+    trials: Sequence[Trial],
+    order: list[Mistake],
+) -> dict[str, Any]:
+    """The parts of an `Answer` to a function that is wrong in some of the trials."""
+    bad = [trial for trial in trials if not _right(exercise, trial)]
+    wrong = [name for k, name in enumerate(exercise.outputs) if not _all_right(trials, k)]
+    mistakes: dict[tuple[str, str], list[str]] = {}  # kind and text: the answers that have it
+    differences = []
+    for name in wrong:
+        k = exercise.outputs.index(name)
+        for mistake in _mistakes(exercise, function, trials, k, may_call=not order):
+            mistakes.setdefault((mistake.kind, mistake.text), []).append(name)
+        if (worst := _difference(exercise, trials, k)) is not None:
+            differences.append(worst)
+    verb = "is" if len(bad) == 1 else "are"
+    return {
+        "mistakes": (
+            *order,
+            *(
+                Mistake(kind, f"{', '.join(names)}: {text}")
+                for (kind, text), names in mistakes.items()
+            ),
+        ),
+        "differences": tuple(differences),
+        "right": tuple(name for name in exercise.outputs if name not in wrong) if wrong else (),
+        "case": told_of((bad or trials)[0].case),
+        "seen": f"; {len(bad)} of {len(trials)} cases {verb} wrong"
+        if 0 < len(bad) < len(trials)
+        else "",
+    }
 
 
 # -- calls ----------------------------------------------------------------------------------------
@@ -314,27 +344,38 @@ def _mistakes(
     *,
     may_call: bool,
 ) -> list[Mistake]:
-    """The mistakes that explain answer `k`."""
-    name = exercise.outputs[k]
+    """The mistakes that explain answer `k`, their texts without its name."""
     if found := _slips(exercise, trials, k):
-        return [Mistake(slip.kind, f"{name}: {slip.text}") for slip in found]
+        return [Mistake(slip.kind, slip.text) for slip in found]
     if all(not trial.received[k].any() for trial in trials):
-        return [Mistake("zero", f"{name} is 0 everywhere: it has not been worked out yet")]
-    if all(_same(-trial.received[k], trial.expected[k]) for trial in trials):
-        return [Mistake("sign", f"{name} has the wrong sign: minus it is right")]
+        return [Mistake("zero", "it is 0 everywhere: it has not been worked out yet")]
+    if factor := _factor(trials, k):
+        if factor == -1:
+            return [Mistake("sign", "it has the wrong sign: minus it is right")]
+        return [Mistake("factor", f"it is {factor:.6g} times the right one")]
     if all(_same(trial.received[k], trial.expected[k], SINGLE) for trial in trials):
-        told = "has lost digits: make buffers with dtype=x.dtype, and keep float32 out of it"
-        return [Mistake("float32", f"{name} {told}")]
+        told = "it has lost digits: make buffers with dtype=x.dtype, and keep float32 out of it"
+        return [Mistake("float32", told)]
     if exercise.gradient is not None and may_call:
-        found_by_differences = _by_gradcheck(exercise, function, trials, k)
-        if found_by_differences is not None:
-            return [found_by_differences]
+        by_differences = _by_gradcheck(exercise, function, trials, k)
+        if by_differences is not None:
+            return [by_differences]
     for trial in trials:
         received, expected = trial.received[k].shape, trial.expected[k].shape
         if received != expected:
-            told = f"expected {name} of shape {expected}, received {received}"
+            told = f"expected an array of shape {expected}, received {received}"
             return [Mistake("shape", told)]
     return []
+
+
+def _factor(trials: Sequence[Trial], k: int) -> float:
+    """The number by which answer `k` is too large, the same in cases of all sizes; 0 if none."""
+    received, expected = trials[0].received[k], trials[0].expected[k]
+    if received.shape != expected.shape or not np.isfinite(received).all() or not expected.any():
+        return 0.0
+    factor = float(np.vdot(expected, received) / np.vdot(expected, expected))
+    fits = all(_same(trial.received[k], factor * trial.expected[k]) for trial in trials)
+    return round(factor, 9) if fits and len(trials) > 1 else 0.0
 
 
 def _slips(exercise: Exercise, trials: Sequence[Trial], k: int) -> tuple[Slip, ...]:
@@ -411,18 +452,18 @@ def gradient_check(exercise: Exercise, function: Callable[..., Any], case: Case)
 def _by_gradcheck(
     exercise: Exercise, function: Callable[..., Any], trials: Sequence[Trial], k: int
 ) -> Mistake | None:
-    """The mistake that the checker names in the first case in which answer `k` is wrong."""
+    """The mistake that the checker names in both the simplest and the last wrong case."""
     assert exercise.gradient is not None
-    name = exercise.outputs[k]
-    tensors = [key for key, output in exercise.gradient.outputs.items() if output == name]
-    wrong = next(trial for trial in trials if not _same(trial.received[k], trial.expected[k]))
-    try:
-        found = gradient_check(exercise, function, wrong.case)
-    except Exception:  # ties or shapes of which differences cannot be taken
-        return None
-    rows = {row.name: row for row in found.rows}
-    for key in tensors:
-        row = rows.get("x" if key == exercise.gradient.x else key)
-        if row is not None and row.mistake is not None:
-            return Mistake(row.mistake.kind, f"{name}: {row.mistake.text}")
-    return None
+    tensors = {output: key for key, output in exercise.gradient.outputs.items()}
+    tensor = tensors.get(exercise.outputs[k])
+    row = "x" if tensor == exercise.gradient.x else tensor
+    wrong = [trial for trial in trials if not _same(trial.received[k], trial.expected[k])]
+    found: list[Mistake | None] = []
+    for number in dict.fromkeys((0, len(wrong) - 1)) if row is not None else ():
+        try:
+            result = gradient_check(exercise, function, wrong[number].case)
+        except Exception:  # ties or shapes of which differences cannot be taken
+            return None
+        found += [one.mistake for one in result.rows if one.name == row]
+    kinds = {None if mistake is None else mistake.kind for mistake in found}
+    return found[-1] if len(kinds) == 1 else None

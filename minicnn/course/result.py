@@ -49,9 +49,13 @@ class Difference:
         place = str(list(self.index)) if self.index else ""
         numbers = f"{self.count} of {self.size} numbers" if self.size > 1 else "the number"
         verb = "are" if self.count > 1 else "is"
+        received, expected = (f"{one + 0:.6g}" for one in (self.received, self.expected))
+        if received == expected:
+            received, expected = (f"{one:.12g}" for one in (self.received, self.expected))
+        most = "most of all " if self.size > 1 else ""
         return (
-            f"{self.output}: {numbers} {verb} off, most of all {self.output}{place}: received "
-            f"{self.received + 0:.6g}, expected {self.expected + 0:.6g}, {self.off} off"
+            f"{self.output}: {numbers} {verb} off, {most}{self.output}{place}: received "
+            f"{received}, expected {expected}, {self.off} off"
         )
 
     @property

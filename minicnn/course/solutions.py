@@ -162,4 +162,4 @@ def winograd(x, w):
     b = (x[1] + x[2]) * ((w[0] + w[1] + w[2]) / 2)
     c = (x[2] - x[1]) * ((w[0] - w[1] + w[2]) / 2)
     d = (x[1] - x[3]) * w[2]
-    return np.array([a + b + c, b - c - d])
+    return np.array([a + b + c, b - c - d], x.dtype)

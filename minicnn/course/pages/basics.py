@@ -173,6 +173,12 @@ NUMERIC = Exercise(
             lambda f, x, h: (f(x + h) - f(x - h)) / (2 * h),
         ),
         Slip(
+            "all moved at once",
+            "dx",
+            "all numbers of x move together, and to one side only: move one at a time, to both",
+            lambda f, x, h: (f(x + h) - f(x)) / h,
+        ),
+        Slip(
             "not moved back",
             "dx",
             "a number stays moved while the next one is: restore x[k] before the next k",

@@ -50,6 +50,27 @@ SOFTMAX = Exercise(
             lambda z: np.exp(z - z.max(axis=0)) / np.exp(z - z.max(axis=0)).sum(axis=0),
         ),
         Slip(
+            "summed over the batch",
+            "p",
+            "it is divided by the sum of the column, and exp(1000) overflows: sum over axis 1, and "
+            "take off each row's largest first",
+            lambda z: np.exp(z) / np.exp(z).sum(axis=0),
+        ),
+        Slip(
+            "summed over the batch",
+            "p",
+            "it is divided by one sum for the whole batch, and exp(1000) overflows: sum over axis "
+            "1, and take off each row's largest first",
+            lambda z: np.exp(z) / np.exp(z).sum(),
+        ),
+        Slip(
+            "summed over the batch",
+            "p",
+            "it is divided by one sum for the whole batch: each sample has its own, over axis 1 "
+            "with keepdims=True",
+            lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum(),
+        ),
+        Slip(
             "not divided",
             "p",
             "a row does not sum to 1: divide by its sum",

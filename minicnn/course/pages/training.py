@@ -150,6 +150,8 @@ def _adam(
     """One step, by another formula or with a mistake."""
     m_new = beta_1 * m + (1 - beta_1) * g
     v_new = beta_2 * v + (1 - beta_2) * g**2
+    if form == "betas exchanged, alpha too":
+        return _adam(w, g, m, v, t, lr, beta_2, beta_1, epsilon)
     if form == "betas exchanged":
         m_new, v_new = beta_2 * m + (1 - beta_2) * g, beta_1 * v + (1 - beta_1) * g**2
     elif form == "not squared":
@@ -249,6 +251,11 @@ ADAM = Exercise(
                 (
                     "betas exchanged",
                     "betas exchanged",
+                    "beta_1 belongs to m, and beta_2 to v; yours has them exchanged",
+                ),
+                (
+                    "betas exchanged",
+                    "betas exchanged, alpha too",
                     "beta_1 belongs to m, and beta_2 to v; yours has them exchanged",
                 ),
                 (
