@@ -21,6 +21,6 @@ answer is compared with what the common mistakes give.
 """
 
 from minicnn.course.api import check, exercises, hint, solution
-from minicnn.course.result import Answer, Difference
+from minicnn.course.result import Answer, Difference, Finding
 
-__all__ = ["Answer", "Difference", "check", "exercises", "hint", "solution"]
+__all__ = ["Answer", "Difference", "Finding", "check", "exercises", "hint", "solution"]

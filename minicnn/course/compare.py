@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.course.exercise import Array, Case, Exercise, Slip
-from minicnn.course.result import Answer, Difference
+from minicnn.course.result import Answer, Difference, Finding
 from minicnn.gradcheck import CheckResult, Mistake, check_layer
 
 SEED = 0
@@ -102,10 +102,7 @@ def _what_is_wrong(
     return {
         "mistakes": (
             *order,
-            *(
-                Mistake(kind, f"{', '.join(names)}: {text}")
-                for (kind, text), names in mistakes.items()
-            ),
+            *(Finding(kind, text, tuple(names)) for (kind, text), names in mistakes.items()),
         ),
         "differences": tuple(differences),
         "right": tuple(name for name in exercise.outputs if name not in wrong) if wrong else (),

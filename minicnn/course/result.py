@@ -21,6 +21,13 @@ class Text(str):
 
 
 @dataclass(frozen=True)
+class Finding(Mistake):
+    """A mistake, with the answers that it spoils, such as ("dW", "db")."""
+
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Difference:
     """Where an answer differs, in the simplest case in which it does.
 
@@ -73,7 +80,8 @@ class Answer:
     exercise, signature : str
         "conv_backward", and how the function is called.
     mistakes : tuple of Mistake
-        Each with a short name, `kind`, and what to do about it, `text`.
+        Each with a short name, `kind`, and what to do about it, `text`; where it spoils some of the
+        answers, a `Finding`, with their names as `outputs`.
     differences : tuple of Difference
         One for each answer that is wrong.
     right : tuple of str
@@ -125,7 +133,8 @@ class Answer:
         lines = [f"{self.exercise}: {verdict}"]
         lines += _wrapped(self.signature) if not self.ok else []
         for mistake in self.mistakes:
-            lines += _wrapped(f"{mistake.kind}: {mistake.text}")
+            spoiled = f" in {', '.join(mistake.outputs)}" if isinstance(mistake, Finding) else ""
+            lines += _wrapped(f"{mistake.kind}{spoiled}: {mistake.text}")
         for difference in self.differences:
             lines += _wrapped(str(difference))
         if self.differences and not self.mistakes:

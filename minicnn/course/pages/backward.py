@@ -128,6 +128,20 @@ def _dx(
     return dx / len(x) if share else dx
 
 
+def _not_spread(dy: Array, x: Array, W: Array, S: int, P: int) -> Array:
+    """dx as if the windows lay side by side, one row and column apart: smaller than x."""
+    K_h, K_w, C_in, _ = W.shape
+    rows, columns = dy.shape[1] + K_h - 1 - 2 * P, dy.shape[2] + K_w - 1 - 2 * P
+    return _dx(dy, np.zeros((len(x), rows, columns, C_in)), W, 1, P)
+
+
+def _covered(dy: Array, x: Array, W: Array, S: int, P: int) -> Array:
+    """dx of the rows and columns that windows have reached."""
+    rows, columns = ((n - 1) * S + k - P for n, k in zip(dy.shape[1:3], W.shape))
+    dx = _dx(dy, x, W, S, P, cut="no")
+    return dx[:, P:rows, P:columns]
+
+
 def _dW(
     dy: Array,
     x: Array,
@@ -216,6 +230,20 @@ CONV_BACKWARD = Exercise(
         ),
         Slip("overwritten", "dx", OVERWRITTEN, _dx, {"add": False}),
         Slip("stride ignored", "dx", STEP, _dx, {"step": False}),
+        Slip(
+            "stride ignored",
+            "dx",
+            "it is smaller than x: the windows lie S apart. Put S - 1 rows and columns of zeros "
+            "between the numbers of dy first, or write window (i, j) to row i * S, column j * S",
+            _not_spread,
+        ),
+        Slip(
+            "last rows missing",
+            "dx",
+            "it ends behind the last window: the rows and columns of x that no window has reached "
+            "belong to it, with the gradient 0. Begin with np.zeros_like(x)",
+            _covered,
+        ),
         Slip("padding not removed", "dx", CUT_NO, _dx, {"cut": "no"}),
         Slip("padding removed on the wrong side", "dx", CUT_END, _dx, {"cut": "end"}),
         Slip("padding removed on the wrong side", "dx", CUT_START, _dx, {"cut": "start"}),

@@ -135,6 +135,12 @@ CONV_FORWARD = Exercise(
         ),
         Slip("bias missing", "y", "b is not added: b[f] to all of filter f", _forward, {"bias": 0}),
         Slip(
+            "one window too few",
+            "y",
+            "the last row and column of windows are missing: H_out = (H_in + 2 P - K_h) // S + 1",
+            lambda x, W, b, S, P: _forward(x, W, b, S, P)[:, :-1, :-1],
+        ),
+        Slip(
             "channels not summed",
             "y",
             "only channel 0 of x is used: a filter sums over the channels, too",

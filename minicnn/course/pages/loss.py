@@ -95,6 +95,7 @@ def _labelled(rng: np.random.Generator) -> list[Case]:
     return [
         {"z": np.log(np.array([[1.0, 2.0, 5.0]])), "k": np.array([2])},
         {"z": rng.normal(size=(4, 3)), "k": np.array([0, 2, 1, 2])},
+        {"z": np.array([[0.0, -1000.0], [2.0, 1.0]]), "k": np.array([0, 1])},
         {"z": np.array([[1000.0, 0.0], [0.0, 1000.0], [3.0, 2.0]]), "k": np.array([0, 0, 1])},
     ]
 
@@ -147,6 +148,13 @@ CROSS_ENTROPY = Exercise(
             "exp(z - largest)), without the p in between",
             _loss,
             {"naive": True},
+        ),
+        Slip(
+            "logarithm of 0",
+            "L",
+            "0 * log 0 is no number: a probability of another class that has become 0 spoils the "
+            "sum. Take log p at the label only, from the logits: z - largest - log(sum of exp)",
+            lambda z, k: -(np.eye(z.shape[1])[k] * np.log(package.softmax(z)[0])).sum() / len(z),
         ),
         Slip(
             "overflow",
