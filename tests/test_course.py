@@ -8,7 +8,7 @@ import pytest
 
 import minicnn
 from minicnn import course
-from minicnn.course import solutions
+from minicnn.course import package, solutions
 from minicnn.course.pages import EXERCISES
 
 PAGES = Path(__file__).parent.parent / "docs" / "course"
@@ -580,6 +580,30 @@ def test_an_answer_is_shown_in_a_notebook():
     assert "&lt;i&gt;" in raised
     assert "<i>" not in raised
     assert repr(passed) == str(passed)
+
+
+def test_a_check_changes_neither_the_random_numbers_nor_the_names_of_what_comes_after_it():
+    from minicnn.layers import Dense, names
+
+    def drawn():
+        layer = Dense(3, name="drawn")
+        layer.build((None, 4))
+        return layer.params["W"].tolist()
+
+    def wrong(*arguments):
+        return np.ones(5)
+
+    minicnn.utils.set_random_seed(3)
+    first = drawn()
+    package._dense.cache_clear()
+    package._layers.cache_clear()
+    minicnn.utils.set_random_seed(3)
+    before = {name: repr(count) for name, count in names._names.items()}
+    for name in NAMES:
+        course.check(name, getattr(solutions, name))
+        course.check(name, wrong)
+    assert {name: repr(count) for name, count in names._names.items()} == before
+    assert drawn() == first
 
 
 def test_the_package_is_loaded_when_it_is_asked_for():

@@ -1,10 +1,13 @@
 """Notebooks are made from pages and scripts, and run."""
 
+import ast
 import base64
+import re
 
 import pytest
 
 pytest.importorskip("jupytext", reason="notebooks need jupytext")
+pytest.importorskip("nbformat", reason="notebooks need nbformat")
 
 from tools import notebooks
 
@@ -23,6 +26,9 @@ PAGE = """# Title
 Traceback (most recent call last):
 ZeroDivisionError: division by zero
 >>> rest = 3
+>>> def f():
+...     return rest
+>>> rest = f()
 
 ```
 
@@ -95,7 +101,7 @@ def test_a_page_becomes_text_and_a_cell_for_each_output(page, tmp_path):
     assert code == [
         ("code", "import numpy as np\nfor k in range(2):\n    print(k)"),
         ("code", "1 / 0"),
-        ("code", "rest = 3"),
+        ("code", "rest = 3\n\ndef f():\n    return rest\n\nrest = f()"),
     ]
     assert notebook.cells[2].metadata.tags == ["raises-exception"]
     assert plain == ("markdown", "```python\nnot_run_here()\n```")
@@ -165,6 +171,21 @@ def test_a_notebook_that_is_made_again_is_the_same_file(page, tmp_path):
         for name in ("a.ipynb", "b.ipynb")
     ]
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("path", notebooks.course_pages(), ids=lambda path: path.stem)
+def test_every_page_of_the_course_becomes_a_notebook_of_cells_that_compile(path):
+    made = notebooks.from_markdown(path)
+    notebooks.nbformat.validate(made)
+    code = [cell.source for cell in made.cells if cell.cell_type == "code"]
+    assert code
+    for source in code:
+        ast.parse(source)
+        assert ">>>" not in source
+    text = "".join(cell.source for cell in made.cells if cell.cell_type == "markdown")
+    assert "](images/" not in text
+    for target in re.findall(r"\]\(([^)#:]+)[)#]", text):
+        assert target.endswith(".ipynb") or (notebooks.BUILD / target).resolve().exists(), target
 
 
 @pytest.mark.slow

@@ -67,13 +67,20 @@ def _examples(source: str) -> Iterator[NotebookNode]:
     """Cells that end where something is printed: a notebook shows its last expression only."""
     pending: list[str] = []
     for example in doctest.DocTestParser().get_examples(source):
-        pending.append(re.sub(r"[ \t]*# doctest:.*", "", example.source.rstrip("\n")))
+        code = re.sub(r"[ \t]*# doctest:.*", "", example.source.rstrip("\n"))
+        if pending and (_defines(pending[-1]) or _defines(code)):
+            pending.append("")  # prompts leave no room for the usual blank line
+        pending.append(code)
         if example.want:
             tags = {"tags": ["raises-exception"]} if example.exc_msg else {}
             yield new_code_cell("\n".join(pending), metadata=tags)
             pending = []
     if pending:
         yield new_code_cell("\n".join(pending))
+
+
+def _defines(code: str) -> bool:
+    return code.startswith(("def ", "class ", "@"))
 
 
 def _with_links(text: str, page: Path, folder: Path) -> NotebookNode:

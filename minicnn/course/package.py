@@ -1,4 +1,8 @@
-"""The right answers, from the package's own layers, losses and optimizers, in float64."""
+"""The right answers, from the package's own layers, losses and optimizers, in float64.
+
+They have a name and a generator already, so that neither the automatic names nor the random numbers
+of what the reader makes next depend on a check.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,8 @@ from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import SGD, Adam
 from minicnn.regularizers import L2
 
+NAME = "course"
+
 
 def neuron_backward(dy: float, x: Array, w: Array) -> tuple[Any, ...]:
     dx, dw, db = dense_backward(np.array([[dy]]), x[None], w[:, None])
@@ -36,7 +42,8 @@ def neuron_backward(dy: float, x: Array, w: Array) -> tuple[Any, ...]:
 
 @functools.lru_cache(maxsize=16)  # the gradient checker calls it hundreds of times
 def _dense(inputs: int, units: int) -> Dense:
-    layer = Dense(units, dtype="float64")
+    layer = Dense(units, dtype="float64", name=NAME)
+    layer.rng = np.random.default_rng(0)
     layer.build((None, inputs))
     return layer
 
@@ -54,11 +61,11 @@ def dense_backward(dy: Array, x: Array, W: Array) -> tuple[Array, Array, Array]:
 
 
 def relu_forward(x: Array) -> Array:
-    return ReLU().forward(x)
+    return ReLU(name=NAME).forward(x)
 
 
 def relu_backward(dy: Array, x: Array) -> tuple[Array]:
-    layer = ReLU()
+    layer = ReLU(name=NAME)
     layer.forward(x)
     return (layer.backward(dy),)
 
@@ -69,9 +76,10 @@ def relu_backward(dy: Array, x: Array) -> tuple[Array]:
 @functools.lru_cache(maxsize=16)
 def _layers(W_shape: tuple[int, ...], S: int, P: int) -> tuple[ZeroPadding2D, Conv2D]:
     K_h, K_w, C_in, C_out = W_shape
-    conv = Conv2D(C_out, (K_h, K_w), strides=S, dtype="float64")
+    conv = Conv2D(C_out, (K_h, K_w), strides=S, dtype="float64", name=NAME)
+    conv.rng = np.random.default_rng(0)
     conv.build((None, K_h, K_w, C_in))
-    return ZeroPadding2D(P), conv
+    return ZeroPadding2D(P, name=NAME), conv
 
 
 def _convolution(
@@ -93,7 +101,7 @@ def conv_backward(dy: Array, x: Array, W: Array, S: int, P: int) -> tuple[Array,
 
 
 def im2col(x: Array, K_h: int, K_w: int, S: int, P: int) -> tuple[Array]:
-    padded = ZeroPadding2D(P).forward(x)
+    padded = ZeroPadding2D(P, name=NAME).forward(x)
     win = windows(padded.shape, (K_h, K_w), (S, S), "valid", "im2col")
     cols = image_to_windows(padded, win)
     return (cols.reshape(len(cols), -1),)
@@ -102,24 +110,24 @@ def im2col(x: Array, K_h: int, K_w: int, S: int, P: int) -> tuple[Array]:
 def col2im(
     dcols: Array, x_shape: tuple[int, ...], K_h: int, K_w: int, S: int, P: int
 ) -> tuple[Array]:
-    pad = ZeroPadding2D(P)
+    pad = ZeroPadding2D(P, name=NAME)
     padded = pad.forward(np.zeros(x_shape)).shape
     win = windows(padded, (K_h, K_w), (S, S), "valid", "col2im")
     return (pad.backward(windows_to_image(dcols, win, padded)),)
 
 
 def max_pool_forward(x: Array, K: int, S: int) -> tuple[Array]:
-    return (MaxPooling2D(K, S).forward(x),)
+    return (MaxPooling2D(K, S, name=NAME).forward(x),)
 
 
 def max_pool_backward(dy: Array, x: Array, K: int, S: int) -> tuple[Array]:
-    layer = MaxPooling2D(K, S)
+    layer = MaxPooling2D(K, S, name=NAME)
     layer.forward(x)
     return (layer.backward(dy),)
 
 
 def average_pool_backward(dy: Array, x_shape: tuple[int, ...], K: int, S: int) -> tuple[Array]:
-    layer = AveragePooling2D(K, S)
+    layer = AveragePooling2D(K, S, name=NAME)
     layer.forward(np.zeros(x_shape))
     return (layer.backward(dy),)
 
@@ -128,7 +136,7 @@ def average_pool_backward(dy: Array, x_shape: tuple[int, ...], K: int, S: int) -
 
 
 def softmax(z: Array) -> tuple[Array]:
-    return (Softmax().forward(z),)
+    return (Softmax(name=NAME).forward(z),)
 
 
 def softmax_cross_entropy(z: Array, k: Array) -> tuple[float, Array]:
@@ -140,7 +148,7 @@ def softmax_cross_entropy(z: Array, k: Array) -> tuple[float, Array]:
 
 
 def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float) -> tuple[Array, Array]:
-    optimizer = SGD(lr, momentum=momentum)
+    optimizer = SGD(lr, momentum=momentum, name=NAME)
     return _stepped(optimizer, w, g, v)
 
 
@@ -155,7 +163,7 @@ def adam_step(
     beta_2: float,
     epsilon: float,
 ) -> tuple[Array, Array, Array]:
-    optimizer = Adam(lr, beta_1, beta_2, epsilon)
+    optimizer = Adam(lr, beta_1, beta_2, epsilon, name=NAME)
     optimizer.iterations = t
     return _stepped(optimizer, w, g, m, v)
 
@@ -178,4 +186,4 @@ def dropout(x: Array, keep: Array, rate: float) -> tuple[Array]:
 
 def kept(x: Array, rate: float, seed: int) -> Array:
     """Which numbers of x `Dropout` keeps."""
-    return np.asarray(Dropout(rate, seed=seed).forward(x, training=True) != 0)
+    return np.asarray(Dropout(rate, seed=seed, name=NAME).forward(x, training=True) != 0)
