@@ -70,6 +70,21 @@ def test_a_layer_that_was_not_called_has_no_penalty_on_its_output():
     assert layer.losses == []
 
 
+def test_a_layer_by_itself_has_the_penalty_of_its_last_call():
+    layer = Dense(2, activity_regularizer=L2(1.0), kernel_initializer="ones")
+    assert layer.activity_penalty is None
+    layer(np.ones((3, 4)))
+    assert layer.activity_penalty == pytest.approx(2 * 16)  # the mean over the samples
+
+
+def test_a_parameter_that_is_made_again_has_the_rules_it_was_made_with_last():
+    layer = Dense(2, kernel_regularizer="l2", kernel_constraint="non_neg")
+    layer.build((None, 3))
+    assert set(layer.regularizers) == set(layer.constraints) == {"W"}
+    layer.add_param("W", (3, 2), "zeros")
+    assert layer.regularizers == layer.constraints == {}
+
+
 def test_values_are_keras_s():
     assert L2(0.1)(W) == pytest.approx(1.4)
     assert L1(0.1)(W) == pytest.approx(0.6)
