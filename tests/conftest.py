@@ -5,7 +5,9 @@
     pytest --slow-sample 0.1   only a tenth of what --slow adds, chosen by --slow-seed
 
 Tests marked `slow` are left out unless an option or `-m` asks for them. Tests that draw examples
-belong to both: their quick run draws fewer.
+belong to both: their quick run draws fewer. Those marked `in_ci` are slow ones, too: they start
+processes, watch terminals, fill disks or compile large networks, and .ci/run runs them all, not a
+sample.
 
 Tests marked `both_ways` run twice: with the engine's fused stages, and layer by layer. Those of
 such a module that are marked `one_way` run once.
@@ -64,11 +66,12 @@ def pytest_report_header(config):
 
 def pytest_collection_modifyitems(config, items):
     share, seed = config.option.slow_sample, config.option.slow_seed
-    if config.option.slow or (not share and "slow" in config.option.markexpr):
+    asked = any(mark in config.option.markexpr for mark in ("slow", "in_ci"))
+    if config.option.slow or (not share and asked):
         return
 
     def is_slow(item):
-        return item.get_closest_marker("slow") is not None
+        return any(item.get_closest_marker(mark) for mark in ("slow", "in_ci"))
 
     def is_in_sample(item):
         has_more = is_slow(item) or is_hypothesis_test(getattr(item, "obj", None))

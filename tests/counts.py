@@ -16,10 +16,10 @@ def draws(full: int, quick: int | None = None) -> settings:
     return settings(max_examples=min(full, quick or QUICK))
 
 
-def and_slow(quick: Iterable[Any], slow: Iterable[Any]) -> list[Any]:
+def and_slow(quick: Iterable[Any], slow: Iterable[Any], mark: str = "slow") -> list[Any]:
     """Values for `parametrize`: those of the quick run, and more that are slow."""
     more = (one if isinstance(one, tuple) else (one,) for one in slow)
-    return [*quick, *(pytest.param(*one, marks=pytest.mark.slow) for one in more)]
+    return [*quick, *(pytest.param(*one, marks=getattr(pytest.mark, mark)) for one in more)]
 
 
 def some_and_all(some: int, every: int) -> Any:

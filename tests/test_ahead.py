@@ -286,6 +286,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 @pytest.mark.parametrize("call", ["fit", "predict"])
+@pytest.mark.in_ci
 def test_an_interrupt_while_a_batch_is_waited_for(call):
     command = [sys.executable, "-c", HELD_UP, "2", call]
     with subprocess.Popen(

@@ -204,6 +204,7 @@ def test_process_rows_run_on_minicnn_alone(key, tmp_path):
     assert all(values for values in result["values"].values())
 
 
+@pytest.mark.in_ci
 def test_worker_says_what_failed(data):
     with worker.Worker("minicnn", data, 1) as one:
         with pytest.raises(worker.WorkerError, match="kind"):

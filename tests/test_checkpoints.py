@@ -484,6 +484,7 @@ np.savez(sys.argv[2], *model.get_weights(), losses=history.history["loss"])
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.in_ci
 def test_killed_processes(kills, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(tests=os.path.dirname(__file__)))

@@ -412,6 +412,7 @@ for dtype in (np.float32, np.float64):
 
 
 @needs_fork
+@pytest.mark.in_ci
 def test_first_use_on_a_real_terminal(tmp_path):
     import pty
 

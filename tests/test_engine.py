@@ -317,6 +317,7 @@ class Doubles(Layer):
         lambda: AveragePooling2D(3),
     ],
 )
+@pytest.mark.in_ci
 def test_stages_between_layers_of_other_float_types(conv, images):
     def make():
         layers = [Conv2D(16, 1), Doubles(), conv(), Doubles(), Flatten()]
@@ -358,6 +359,7 @@ def test_dropout_masks_are_the_same_by_both_ways(channels, size, pool, rate):
     assert (outputs[0] == 0).mean() == pytest.approx(rate, abs=0.05)
 
 
+@pytest.mark.in_ci
 def test_gradients_of_the_deeper_model_by_both_ways():
     x, y = rng.random((40, 28, 28)), rng.integers(0, 10, 40)
     fused, plain = deeper(), deeper()

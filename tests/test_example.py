@@ -83,6 +83,7 @@ def test_top_to_bottom(example, monkeypatch, tmp_path, capsys):
     }
 
 
+@pytest.mark.in_ci
 def test_the_deeper_model_trains(example, monkeypatch, tmp_path, capsys):
     options = ("--model", "deeper", "--epochs", 1, "--raw-pixels", "--batch-size", 200)
     assert run(example, monkeypatch, "--data", "synthetic", *options, "--output", tmp_path) == 0
@@ -92,6 +93,7 @@ def test_the_deeper_model_trains(example, monkeypatch, tmp_path, capsys):
     assert "deeper model" in out
 
 
+@pytest.mark.in_ci
 def test_a_saved_model_names_what_is_on_pictures(example, monkeypatch, tmp_path, capsys):
     file = tmp_path / "model.keras"
     given = ["--checkpoint", str(tmp_path / "run"), "--output", str(tmp_path)]
@@ -130,12 +132,14 @@ def test_a_saved_model_names_what_is_on_pictures(example, monkeypatch, tmp_path,
     assert "model.keras" in capsys.readouterr().err
 
 
+@pytest.mark.in_ci
 def test_min_accuracy_decides_the_exit(example, monkeypatch, tmp_path, capsys):
     options = ("--data", "synthetic", "--epochs", 1, "--output", tmp_path, "--min-accuracy")
     assert run(example, monkeypatch, *options, 0.999) == 1
     assert "below 0.999" in capsys.readouterr().err
 
 
+@pytest.mark.in_ci
 def test_one_seed_one_result(example, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(example.Pictures, "keep", lambda self, figure, name: None)
     results = []
@@ -147,6 +151,7 @@ def test_one_seed_one_result(example, monkeypatch, tmp_path, capsys):
     assert results[0] == results[1] != results[2]
 
 
+@pytest.mark.in_ci
 def test_where_the_data_cannot_be_had_it_says_so_and_goes_on(
     example, monkeypatch, tmp_path, capsys
 ):
@@ -167,6 +172,7 @@ def test_damaged_data_is_no_reason_to_go_on(example, monkeypatch, tmp_path):
         run(example, monkeypatch, "--data", tmp_path, "--output", tmp_path / "out")
 
 
+@pytest.mark.in_ci
 def test_a_folder_that_the_output_cannot_name(example, monkeypatch, tmp_path):
     """A log in ASCII, or in Windows's own encoding, and a home directory in another language."""
     log = io.TextIOWrapper(io.BytesIO(), "ascii")

@@ -467,6 +467,7 @@ def test_backward_of_a_forward_before_it_still_works(tmp_path):
         ],
     ),
 )
+@pytest.mark.in_ci
 def test_it_can_be_called_however_it_was_imported(lines, tmp_path):
     code = (
         f"{lines}\nimport numpy, minicnn.layers as l, minicnn\n"

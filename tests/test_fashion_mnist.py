@@ -1244,6 +1244,7 @@ def secure(
     return start
 
 
+@pytest.mark.in_ci
 def test_a_download_by_https(
     cache: Path, secure: Callable[[Answer], Mirror], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1466,6 +1467,7 @@ needs_sigkill = pytest.mark.skipif(
 
 @needs_sigkill
 @pytest.mark.parametrize("when", ["in the download", "before the last step"])
+@pytest.mark.in_ci
 def test_a_killed_process_leaves_no_half_file(when: str, cache: Path, serve: Serve) -> None:
     in_download = when == "in the download"
     (mirror,) = serve(send_half_and_stall if in_download else send_whole)

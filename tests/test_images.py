@@ -240,6 +240,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         load_img(tmp_path / "a.png")
 
 
+@pytest.mark.in_ci
 def test_a_picture_of_a_billion_pixels_is_not_unpacked() -> None:
     memory = io.BytesIO()
     Image.new("1", (40000, 30000)).save(memory, "png")

@@ -236,14 +236,14 @@ NETWORKS = {
 }
 
 
-QUICK_CASES = [("tutorial_scaled", "float32")]  # the others: pytest --slow, and in CI
+MARKS = {("tutorial_scaled", "float32"): (), ("deeper_scaled", "float32"): pytest.mark.in_ci}
 
 
 @pytest.mark.both_ways
 @pytest.mark.parametrize(
     ("case", "dtype"),
     [
-        pytest.param(case, dtype, marks=() if (case, dtype) in QUICK_CASES else pytest.mark.slow)
+        pytest.param(case, dtype, marks=MARKS.get((case, dtype), pytest.mark.slow))
         for case in STEP_CASES
         for dtype in STEP_CASES[case]["dtypes"]
     ],

@@ -252,6 +252,7 @@ def said(done):
     return [line for line in done.stderr.splitlines() if "kernels so far" not in line]
 
 
+@pytest.mark.in_ci
 def test_first_use_says_once_that_kernels_are_compiled_and_the_second_run_is_silent(tmp_path):
     first, second = use_kernels(tmp_path), use_kernels(tmp_path)
     assert first.returncode == 0, first.stderr
@@ -282,6 +283,7 @@ def test_a_damaged_cache_is_compiled_anew(tmp_path):
     assert (repaired.returncode, repaired.stderr) == (0, "")
 
 
+@pytest.mark.in_ci
 def test_a_disk_that_is_full_costs_only_the_cache(tmp_path):
     full = """
 import numba.core.caching as caching
@@ -294,6 +296,7 @@ caching.IndexDataCacheFile.save = no_space
     assert len(said(done)) == 1
 
 
+@pytest.mark.in_ci
 def test_a_machine_without_any_cache_folder_works_and_says_so(tmp_path):
     nowhere = """
 import numba.core.caching as caching
@@ -335,6 +338,7 @@ print(made(2)(1), made(3)(1), len(compiled))
 """
 
 
+@pytest.mark.in_ci
 def test_a_kernel_that_is_made_around_another_is_found_by_the_next_process(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(MADE_AROUND_ANOTHER)

@@ -314,6 +314,7 @@ def test_summary_counts_what_is_frozen_and_what_the_optimizer_holds(capsys):
     assert " Optimizer params: 54 (216.00 B)" in out
 
 
+@pytest.mark.in_ci
 def test_the_work_of_putting_layers_together_grows_with_their_number():
     def calls(count, nested):
         made = [ReLU() if k % 2 else Dense(2) for k in range(count)]

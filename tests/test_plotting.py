@@ -475,6 +475,7 @@ def call(function, **change):
     return function(**(arguments | change))
 
 
+@pytest.mark.in_ci
 def test_the_largest_that_is_drawn():
     image_grid(np.zeros((1, 2, 2)), rows=1, columns=1, size=100, suptitle="a" * 1000)
     training_curves({f"m{i}": [1.0] for i in range(100)})

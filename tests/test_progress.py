@@ -165,11 +165,13 @@ def test_eighty_columns(encoding):
     assert max(map(len, ever)) <= 80
 
 
+@pytest.mark.in_ci
 def test_wide_enough_for_everything():
     stands, _ = seen(140)
     assert re.fullmatch(rf"6/6 ━{{20}} \d+s \d+[mu]?s/step - {EPOCH}", stands[1])
 
 
+@pytest.mark.in_ci
 def test_forty_columns_and_a_long_name():
     name = "the_mean_of_the_absolute_differences"
     stands, ever = seen(40, 40, name)
@@ -184,6 +186,7 @@ def test_forty_columns_and_a_long_name():
 
 
 @pytest.mark.parametrize(("before", "after"), and_slow([(140, 40)], [(40, 140)]))
+@pytest.mark.in_ci
 def test_a_window_that_is_resized(before, after):
     stands, ever = seen(before, after)
     end = stands.index("Epoch 2/2")
@@ -207,6 +210,7 @@ for rate in tqdm(range(2), desc="outer", file=sys.stdout, ncols=60):
 """
 
 
+@pytest.mark.in_ci
 def test_inside_a_bar_of_the_users():
     stands, _ = seen(80, code=OTHERS)
     inner = [
@@ -249,6 +253,7 @@ except RuntimeError:
         ("predict", "on_predict_batch_end"),
     ],
 )
+@pytest.mark.in_ci
 def test_what_is_printed_after_an_error_begins_a_new_line(call, hook):
     stands, _ = seen(80, call, hook, code=INTERRUPTED)
     assert re.match(r"\d/5", stands[0])

@@ -373,6 +373,7 @@ print([len(set(column)) for column in zip(*results)])
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("seeded", "distinct"), [(False, 3), (True, 1)])
+@pytest.mark.in_ci
 def test_forked_processes_draw_different_numbers_unless_a_seed_is_set(seeded, distinct):
     done = run(FORKS.format(seeded=seeded))
     assert done.stdout == f"{[distinct] * 6}\n", done.stderr
@@ -658,6 +659,7 @@ def test_validation_of_weights_that_are_not_finite_is_left_to_callbacks():
     assert np.isnan(history["val_loss"][0])
 
 
+@pytest.mark.in_ci
 def test_building_takes_time_in_proportion_to_the_layers():
     """Each layer is asked a few times, however many there are."""
 
@@ -888,6 +890,7 @@ print([len(set(column)) for column in zip(*results)])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.in_ci
 def test_copies_differ_after_a_fork_as_their_originals():
     done = run(COPIED)
     assert done.stdout == "[3, 3, 3, 3, 3, 1]\n", done.stderr

@@ -309,6 +309,7 @@ def members_of(folder):
     return [(k, bytes(v)) for k, v in archive.unpacked(content(".keras", folder)).items()]
 
 
+@pytest.mark.in_ci
 def test_zip_bombs(tmp_path):
     path = tmp_path / "bomb.keras"
     path.write_bytes(zipped([("config.json", bytes(10**8))], zipfile.ZIP_DEFLATED))
@@ -646,6 +647,7 @@ def kill_while_saving(folder, count, seed):
     return debris
 
 
+@pytest.mark.in_ci
 def test_killed_while_saving(tmp_path):
     kill_while_saving(tmp_path, 3, 1)
 

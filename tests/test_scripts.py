@@ -14,10 +14,10 @@ from keras_scripts import FOLDER, SCRIPTS, differences, other_imports, run, stor
 ON_KERAS = stored()
 
 
-QUICK = ["lenet_mnist", "kaggle_digits", "transfer"]  # the others: pytest --slow, and in CI
+QUICK = ["lenet_mnist", "kaggle_digits", "transfer"]
 
 
-@pytest.mark.parametrize("name", and_slow(QUICK, sorted(set(SCRIPTS) - set(QUICK))))
+@pytest.mark.parametrize("name", and_slow(QUICK, sorted(set(SCRIPTS) - set(QUICK)), "in_ci"))
 def test_a_script_prints_what_it_prints_on_keras(name, tmp_path):
     outcome = run(name, "minicnn", tmp_path)
     assert outcome.status == 0, outcome.output

@@ -87,6 +87,7 @@ def test_a_random_state_makes_fits_equal(iris):
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "sequential"])
+@pytest.mark.in_ci
 def test_a_search_with_any_backend(iris, backend):
     X, y = iris
     search = GridSearchCV(

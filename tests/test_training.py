@@ -391,6 +391,7 @@ def printed_by_fresh_processes():
     ]
 
 
+@pytest.mark.in_ci
 def test_a_seed_gives_the_same_bits_in_fresh_processes(way):
     """D1."""
     runs = [lines[way == "layers"] for lines in printed_by_fresh_processes()]
@@ -801,6 +802,7 @@ def assert_matches(pattern, text):
 
 
 @pytest.mark.one_way
+@pytest.mark.in_ci
 def test_a_bar_on_a_terminal():
     pty = pytest.importorskip("pty")
     code = """
