@@ -338,7 +338,7 @@ def test_profile_takes_a_step_apart(name, tmp_path, monkeypatch):
     assert "| optimizer |" in text
     assert "| add up, optimizer |" in text
     assert ("transform, scatter" in text) == (name == "deeper")
-    assert f"## The {name} model" in text
+    assert f"## {name}\n" in text
 
 
 def test_a_race_against_an_earlier_commit_takes_ratios_within_rounds():
