@@ -200,6 +200,7 @@ INTERLEAVED = {  # images, window and further arguments of the layer
     "a window wider than a tile": ((9, 4, 9, 2), (2, 7), {"filters": 6}),
     "gaps": ((8, 7, 6, 2), (2, 3), {"dilation_rate": (3, 2), "padding": "same"}),
     "strides wider than the window": ((8, 5, 5, 2), (1, 2), {"strides": 3}),
+    "small images, four groups and one": ((75, 4, 4, 2), (3, 3), {"filters": 4}),
     "few images, by blocks": ((3, 5, 4, 2), (2, 2), {"padding": "same"}),
 }
 

@@ -209,7 +209,7 @@ class InterleavedConvolution(BlockConvolution):
             W_T = tiles.transposed_weights(W, at.remainders.window)
         at.backward(
             self._x.reshape(-1), _floats(dy), len(dy), g, self._argmax,
-            self.pool, self._scale, at.X, at.of_x, at.Y, at.of_y, at.D, db, rows.parts,
+            self.pool, self._scale, at.together, at.X, at.of_x, at.Y, at.of_y, at.D, db, rows.parts,
             dW.reshape(-1), table, at.remainders.offsets, W_T, at.dX, at.of_dx, dx.reshape(-1),
         )  # fmt: skip
         grads["W"][...] = dW[:, : g.K_w, :, : g.F]
@@ -265,8 +265,8 @@ class TransposedConvolution(FusedStage):
         if self.needs_dx:
             dx, W = self.buffer("dx", self._x.shape), tiles.packed(self._weights())
         at.backward(
-            self._x.reshape(-1), _floats(dz), len(dz), g, at.X, at.of_x, at.D, at.of_d, rows.parts,
-            dW.reshape(-1), at.taps, W, at.Z, at.of_z, dx.reshape(-1),
+            self._x.reshape(-1), _floats(dz), len(dz), g, at.together, at.X, at.of_x, at.D, at.of_d,
+            rows.parts, dW.reshape(-1), at.taps, W, at.Z, at.of_z, dx.reshape(-1),
         )  # fmt: skip
         grads["W"][...] = dW[:, : g.K_w, :, : g.F]
         return dx if self.needs_dx else None

@@ -15,8 +15,9 @@ four filters. dX is itself a set of convolutions of dZ, one for each phase of th
 Pixels of one channel are contiguous along a row. With channels innermost, the pixels of a window
 would be a power of two apart and compete for the same cache sets.
 
-A shard is processed in groups of sixteen images; unused lanes are zero. Arrays are flat, and
-offsets count floats.
+A shard is processed in groups of sixteen images; unused lanes are zero. For dW of small images
+several groups go together: at the end of its sums each tile adds up its lanes, which takes as long
+as 25 pixels. Arrays are flat, and offsets count floats.
 """
 
 from __future__ import annotations
@@ -146,11 +147,14 @@ def weights_gradient(taps: int, filters: int) -> Any:
 
     @jit_fma
     def add_gradient(
-        X: Any, x_row: int, x_plane: int, x_col: int, tap_row: int, tap_col: int,
-        D: Any, d_at: int, d_row: int, d_plane: int, rows: int, cols: int,
+        X: Any, x_size: int, x_row: int, x_plane: int, x_col: int, tap_row: int, tap_col: int,
+        D: Any, d_size: int, d_at: int, d_row: int, d_plane: int, groups: int, rows: int, cols: int,
         dW: Any, K_h: int, parts: int, C: int, F: int,
     ) -> None:  # fmt: skip
-        """Adds to dW (K_h, parts * taps, C, F) what the rows and columns of dZ give, which is D."""
+        """Adds to dW (K_h, parts * taps, C, F) what the rows and columns of dZ give, which is D.
+
+        A group begins x_size behind the one before in X, and d_size in D.
+        """
         wide_vectors()
         for f in range(0, F, filters):
             for a in range(K_h):
@@ -158,13 +162,15 @@ def weights_gradient(taps: int, filters: int) -> Any:
                     for c in range(C):
                         acc = zeros(tile)
                         start = a * tap_row + part * taps * tap_col + c * x_plane
-                        for i in range(rows):
-                            x, d = start + i * x_row, d_at + i * d_row + f * d_plane
-                            for _ in range(cols):
-                                window = load(taps, X, x, tap_col)
-                                acc = add_products(acc, window, load(filters, D, d, d_plane))
-                                x += x_col
-                                d += LANES
+                        for group in range(groups):
+                            to_x, to_d = group * x_size, group * d_size + f * d_plane
+                            for i in range(rows):
+                                x, d = start + to_x + i * x_row, d_at + to_d + i * d_row
+                                for _ in range(cols):
+                                    window = load(taps, X, x, tap_col)
+                                    acc = add_products(acc, window, load(filters, D, d, d_plane))
+                                    x += x_col
+                                    d += LANES
                         to = ((a * parts + part) * taps * C + c) * F + f
                         add_sums(acc, dW, to, C * F, filters)
 
@@ -296,32 +302,38 @@ def backward(taps: int, filters: int, size: int) -> Any:
     @jit
     def run(
         x: Any, dy: Any, N: int, g: Any, argmax: Any, pool: bool, scale: Any,
-        X: Any, x_places: Any, Y: Any, y_places: Any, D: Any, db: Any, parts: int, dW: Any,
-        remainders: Any, cells: Any, W_T: Any, dX: Any, dx_places: Any, dx: Any,
+        together: int, X: Any, x_places: Any, Y: Any, y_places: Any, D: Any, db: Any, parts: int,
+        dW: Any, remainders: Any, cells: Any, W_T: Any, dX: Any, dx_places: Any, dx: Any,
     ) -> None:  # fmt: skip
-        """Adds to db and dW, and writes dx, from the images x and dy; all flat.
+        """Adds to db and dW, and writes dx, from the images x and dy; all flat. X and D are for so
+        many groups `together`.
 
         A row of `remainders` describes a convolution (`Remainders`); without any there is no dx.
         """
         each = 2 if pool else 1
         H_y, W_y = g.H_out // each, g.W_out // each
         y_plane, F = len(Y) // g.F, g.d_row // g.d_plane
+        x_size, d_size = len(X) // together, len(D) // together
         for first in range(0, N, LANES):
-            interleave(x, N, g.H, g.W * g.C, first, 0, g.H, X, g.x_at, g.x_row, x_places)
+            group = first // LANES % together
+            X_own, D_own = X[group * x_size :], D[group * d_size :]
+            interleave(x, N, g.H, g.W * g.C, first, 0, g.H, X_own, g.x_at, g.x_row, x_places)
             for i in range(H_y):
                 interleave(dy, N, H_y, W_y * g.F, first, i, 1, Y, 0, 0, y_places)
                 to, own = g.d_at + i * each * g.d_row, argmax[first // LANES * H_y + i]
-                spread(Y, y_plane, W_y, g.F, pool, own, scale, D, to, g.d_row, g.d_plane, db)
-            add_gradient(
-                X, g.S_h * g.x_row, g.x_plane, g.S_w * LANES, g.D_h * g.x_row, g.D_w * LANES,
-                D, g.d_at, g.d_row, g.d_plane, g.H_out, g.W_out, dW, g.K_h, parts, g.C, F,
-            )  # fmt: skip
+                spread(Y, y_plane, W_y, g.F, pool, own, scale, D_own, to, g.d_row, g.d_plane, db)
+            if group + 1 == together or first + LANES >= N:
+                add_gradient(
+                    X, x_size, g.S_h * g.x_row, g.x_plane, g.S_w * LANES, g.D_h * g.x_row,
+                    g.D_w * LANES, D, d_size, g.d_at, g.d_row, g.d_plane, group + 1, g.H_out,
+                    g.W_out, dW, g.K_h, parts, g.C, F,
+                )  # fmt: skip
             for k in range(len(remainders)):
                 d_at, dx_at, rows, cols, cell, cells_end, w, w_end = remainders[k]
                 convolve(
-                    D, d_at, g.d_row, g.d_plane, LANES, cells[cell:cells_end], g.F, W_T[w:w_end],
-                    dX, dx_at, g.S_h * g.dx_row, g.dx_plane, g.S_w * LANES, rows, cols,
-                    -(-g.C // size),
+                    D_own, d_at, g.d_row, g.d_plane, LANES, cells[cell:cells_end], g.F,
+                    W_T[w:w_end], dX, dx_at, g.S_h * g.dx_row, g.dx_plane, g.S_w * LANES, rows,
+                    cols, -(-g.C // size),
                 )  # fmt: skip
             if len(remainders):
                 separate(dX, 0, g.dx_row, dx_places, dx, N, g.H, g.W * g.C, first, 0, g.H)
@@ -367,22 +379,29 @@ def transposed_backward(taps: int, filters: int, size: int) -> Any:
 
     @jit
     def run(
-        x: Any, dz: Any, N: int, g: Any, X: Any, x_places: Any, D: Any, d_places: Any, parts: int,
-        dW: Any, offsets: Any, W: Any, Z: Any, z_places: Any, dx: Any,
+        x: Any, dz: Any, N: int, g: Any, together: int, X: Any, x_places: Any, D: Any,
+        d_places: Any, parts: int, dW: Any, offsets: Any, W: Any, Z: Any, z_places: Any, dx: Any,
     ) -> None:  # fmt: skip
-        """Adds to dW, and writes dx, from the images x and dz; all flat. Without W, no dx."""
+        """Adds to dW, and writes dx, from the images x and dz; all flat. Without W, no dx. X and D
+        are for so many groups `together`.
+        """
         row, blocks = g.W_out * g.F, -(-g.F // size)
         z_plane, F = len(Z) // (2 * blocks * size), g.d_row // g.d_plane
+        x_size, d_size = len(X) // together, len(D) // together
         for first in range(0, N, LANES):
-            interleave(dz, N, g.H, g.W * g.C, first, 0, g.H, X, g.x_at, g.x_row, x_places)
-            interleave(x, N, g.H_out, row, first, 0, g.H_out, D, g.d_at, g.d_row, d_places)
-            add_gradient(
-                X, g.S_h * g.x_row, g.x_plane, g.S_w * LANES, g.D_h * g.x_row, g.D_w * LANES,
-                D, g.d_at, g.d_row, g.d_plane, g.H_out, g.W_out, dW, g.K_h, parts, g.C, F,
-            )  # fmt: skip
+            group = first // LANES % together
+            X_own, D_own = X[group * x_size :], D[group * d_size :]
+            interleave(dz, N, g.H, g.W * g.C, first, 0, g.H, X_own, g.x_at, g.x_row, x_places)
+            interleave(x, N, g.H_out, row, first, 0, g.H_out, D_own, g.d_at, g.d_row, d_places)
+            if group + 1 == together or first + LANES >= N:
+                add_gradient(
+                    X, x_size, g.S_h * g.x_row, g.x_plane, g.S_w * LANES, g.D_h * g.x_row,
+                    g.D_w * LANES, D, d_size, g.d_at, g.d_row, g.d_plane, group + 1, g.H_out,
+                    g.W_out, dW, g.K_h, parts, g.C, F,
+                )  # fmt: skip
             for i in range(g.H_out if len(W) else 0):
                 convolve(
-                    X, i * g.S_h * g.x_row, 0, g.x_plane, g.S_w * LANES, offsets, g.C, W,
+                    X_own, i * g.S_h * g.x_row, 0, g.x_plane, g.S_w * LANES, offsets, g.C, W,
                     Z, 0, 0, z_plane, LANES, 1, g.W_out, blocks,
                 )  # fmt: skip
                 separate(Z, 0, 0, z_places, dx, N, g.H_out, row, first, i, 1)

@@ -16,6 +16,8 @@ Array = NDArray[Any]
 
 MOST_CELLS = 25  # of a window in a tile: more do not fit the registers
 ROOM = 4  # pixels by which a tile may overrun a row
+PIXELS = 96  # of dZ for one tile of dW: their four planes of filters are half of the nearest cache
+MOST_GROUPS = 4  # of 16 images: a shard of 64
 
 
 class Blocks(NamedTuple):
@@ -210,11 +212,13 @@ def transposed_weights(W: Array, window: list[Array]) -> Array:
 
 
 class Interleaved:
-    """All that follows from the shape of an image, for `interleaved.py`: arrays for one group, and
-    the kernels.
+    """All that follows from the shape of an image, for `interleaved.py`: arrays for a group or a
+    few, and the kernels.
 
     Attributes
     ----------
+    together : int
+        How many groups X and D are for.
     X, Z, Y, D, dX : flat arrays
         The images with their padding; two rows of Z; a row of y, or of dY; dZ, and dX. What lies
         beyond the numbers in use is 0 from the beginning.
@@ -237,7 +241,8 @@ class Interleaved:
         W_y = g.W_out // each
         self._room = ROOM * (g.S_w + g.D_w) * LANES
         self._needs_dx = needs_dx
-        self.X = _zeros(g.x_rows * g.x_row + self._room)
+        self.together = min(max(PIXELS // (g.H_out * g.W_out), 1), MOST_GROUPS)
+        self.X = _zeros(self.together * (g.x_rows * g.x_row + self._room))
         self.Z = _zeros(2 * blocks.total * (g.W_out + ROOM) * LANES)
         self.Y = _zeros(F * W_y * LANES)
         self.of_x, self.of_dx = places(W, C, g.x_plane), places(W, C, g.dx_plane)
@@ -245,7 +250,8 @@ class Interleaved:
 
     @cached_property  # D and dX are for training only
     def D(self) -> Array:
-        return _zeros(self.geometry.d_rows * self.geometry.d_row + self._room)
+        g = self.geometry
+        return _zeros(self.together * (g.d_rows * g.d_row + self._room))
 
     @cached_property
     def dX(self) -> Array:
