@@ -353,6 +353,27 @@ def test_a_kernel_that_is_made_around_another_is_found_by_the_next_process(tmp_p
     assert [done.stdout for done in runs] == ["30 40 4\n", "30 40 0\n"]
 
 
+def test_kernels_around_different_values_never_share_a_name(tmp_path):
+    """Two processes compile one each; a third that loads both has to call the right ones."""
+    program = """
+import sys
+import numpy as np
+from minicnn.engine import curves
+kernel = curves.curve(sys.argv[1]).forward
+z, y, out = np.ones((3, 1, 1, 16), np.float32)
+kernel(z, np.zeros(16, np.float32), (), 0, 0, 0, 0, np.float32(1), y, out)
+print([one.fndesc.mangled_name for one in kernel.overloads.values()])
+"""
+    names = []
+    for curve in ("tanh", "softsign"):
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        env.pop("NUMBA_DISABLE_JIT", None)
+        command = [sys.executable, "-c", program, curve]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        names.append(done.stdout)
+    assert names[0] != names[1]
+
+
 @pytest.mark.slow
 def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path):
     """The hash of dropout is in one file, the kernels that call it in others."""
@@ -425,7 +446,11 @@ def test_kernels_are_compiled_for_threads_and_kept(monkeypatch, compile_it, fast
 
     monkeypatch.setattr(compiler.numba, "njit", njit)
     monkeypatch.setattr(compiler.notice, "cached", True)
-    assert compile_it(len) is len
+
+    def kernel(x):
+        return x
+
+    assert compile_it(kernel) is kernel
     always = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     assert asked == [{"cache": True, **always}, always]
     assert compiler.notice.cached is False
