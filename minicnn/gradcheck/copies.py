@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,6 +63,14 @@ def unchanged(*arrays: Array) -> Iterator[list[Array]]:
             array[...] = values
 
 
+def written(run: Callable[[], Any], **arrays: Array) -> list[str]:
+    """The names of the arrays that `run` writes into; their numbers are restored."""
+    with unchanged(*arrays.values()) as saved:
+        run()
+        pairs = zip(arrays.items(), saved)
+        return [name for (name, array), old in pairs if not np.array_equal(array, old)]
+
+
 def move_apart(x: Array, rng: np.random.Generator) -> None:
     """Move numbers by up to 0.01 of their range."""
     width = 0.01 * (float(np.ptp(x)) or 1.0)
@@ -85,11 +93,12 @@ class Rewind:
     """Takes layers back to where they were: running statistics, generators, dropout's place."""
 
     def __init__(self, layers: Iterable[Any]) -> None:
+        layers = list(layers)
         self._parts = [part for layer in layers for part in parts(layer)]
         self._states = [
             (table, key, array, array.copy())
-            for part in self._parts
-            for table in tables(part, "state")
+            for layer in layers
+            for table in tables(layer, "state")
             for key, array in table.items()
             if isinstance(array, np.ndarray)
         ]

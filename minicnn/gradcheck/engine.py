@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.blas import single_threaded_blas
-from minicnn.engine.shards import alone, backward_in_phases, forward_in_phases
+from minicnn.engine.shards import Lane, alone, backward_in_phases, forward_in_phases
 from minicnn.gradcheck.copies import move_apart, unchanged
 from minicnn.gradcheck.differences import multiple
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck
@@ -32,7 +32,6 @@ from minicnn.gradcheck.subjects import ModelSubject, as_type, gradients
 from minicnn.inputs import Data
 from minicnn.layers import Layer
 from minicnn.layers.contents import OF_ONE_PASS, layers_inside
-from minicnn.layers.regularization import OutputPenalty
 from minicnn.training.step import Runner
 
 Array = NDArray[Any]
@@ -146,11 +145,9 @@ class _Engine:
         subject, plan = self.subject, self.runner.network.plan
         shard = self.runner.network.shards(len(subject.x))[-1]
         inputs = [x[shard] for x in subject.outputs()]
-        replicas = [layer.replica() for layer in plan.layers]
-        for one in replicas:
-            if isinstance(one, OutputPenalty):
-                one.samples = len(subject.x)
-        for entry, stage in zip(plan.entries, plan.stages(replicas)):
+        lane = Lane(plan, None)
+        lane.begin(len(subject.x))
+        for entry, stage in zip(plan.entries, lane.stages):
             x = inputs[entry.layers[0]].astype(subject.dtype)
             dy = self.rng.normal(size=inputs[entry.layers[-1] + 1].shape).astype(subject.dtype)
             stage.seek(0, shard.start)
@@ -159,7 +156,7 @@ class _Engine:
                 dx = alone(backward_in_phases([stage], dy))
             found |= {} if dx is None else {"dx": dx}
             for k in entry.layers:
-                found |= {f"d{key}": array for key, array in replicas[k].grads.items()}
+                found |= {f"d{key}": array for key, array in lane.layers[k].grads.items()}
 
             layers = [self.subject.layers[k] for k in entry.layers]
             expected, *shaken = (

@@ -10,19 +10,28 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, losses
-from minicnn.engine.shards import before_activation
-from minicnn.gradcheck.copies import Rewind, copy_of, is_float, move_constants, parts, tables
+from minicnn.engine.shards import Lane
+from minicnn.gradcheck.copies import (
+    Rewind,
+    copy_of,
+    is_float,
+    move_constants,
+    parts,
+    tables,
+    written,
+)
 from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
 from minicnn.layers.base import Layer
-from minicnn.layers.contents import layers_inside, replicas
-from minicnn.layers.regularization import OutputPenalty, with_penalties
+from minicnn.layers.contents import layers_inside
+from minicnn.layers.regularization import OutputPenalty
 from minicnn.layers.subclassing import checked_init
 from minicnn.models import Sequential
 from minicnn.training.step import Runner
@@ -88,23 +97,21 @@ class LayerSubject(Subject):
         self.x = np.array(x, np.float64, order="C")
         self.tensors = {"x": self.x, **{k: p for k, p in self.params.items() if is_float(p)}}
         self.training = training
-        self._run = forward_call(self.layer, training)
-        self._rewind = Rewind([self.layer])
+        self._passes = Passes(self.layer, training)
 
     def forward(self) -> Array:
-        self._rewind()
-        return np.array(self._run(self.x.copy()))
+        return np.array(self._passes.forward(self.x.copy()))
 
     def backward(self, dy: Array) -> dict[str, Any]:
         for table in tables(self.layer, "grads"):  # so that what is added to them shows as it is
             for array in table.values():
                 if isinstance(array, np.ndarray) and array.flags.writeable:
                     array[...] = 0
-        return self._passes(dy)
+        return self._both_passes(dy)
 
-    def _passes(self, dy: Array) -> dict[str, Any]:
+    def _both_passes(self, dy: Array) -> dict[str, Any]:
         self.forward()
-        dx = plain_backward(self.layer, dy.copy())
+        dx = self._passes.backward(dy.copy())
         grads = getattr(self.layer, "grads", {})
         found = {"x": dx, **{key: grads.get(key) for key in self.params}}
         return {name: copy.copy(gradient) for name, gradient in found.items()}
@@ -124,29 +131,26 @@ class LayerSubject(Subject):
 
     def _written_inputs(self, dy: Array) -> Iterator[Mistake]:
         """The passes may read x, dy and the parameters; writing belongs to the optimizer."""
-        self._rewind()
-        x, given = self.x.copy(), dy.copy()
-        before = {key: np.array(p) for key, p in self.params.items()}
-        self._run(x)
-        if not np.array_equal(x, self.x):
+        x, dy = self.x.copy(), dy.copy()
+        arrays = {f"params[{k!r}]": p for k, p in self.params.items() if isinstance(p, np.ndarray)}
+        by_forward = written(lambda: self._passes.forward(x), x=x, **arrays)
+        by_backward = written(lambda: self._passes.backward(dy), x=x, dy=dy, **arrays)
+        if "x" in by_forward:
             yield Mistake("writes x", "forward writes into x; work on a new array")
-            x[...] = self.x
-        plain_backward(self.layer, given)
-        if not np.array_equal(x, self.x):
+        if "x" in by_backward:
             yield Mistake("writes x", "backward writes into the x that forward was given")
-        if not np.array_equal(given, dy):
+        if "dy" in by_backward:
             told = "backward writes into dy; write dz = dy * ..., not dy *= ..."
             yield Mistake("writes dy", told)
-        for key, value in before.items():
-            same = self.layer.params[key] is self.params[key]
-            if not same or not np.array_equal(self.params[key], value):
-                told = f"a pass changes params['{key}']; that is the optimizer's"
-                yield Mistake("writes params", told)
-                self.params[key][...] = value
+        for key, parameter in self.params.items():
+            name = f"params[{key!r}]"
+            replaced = self.layer.params.get(key) is not parameter
+            if replaced or name in by_forward + by_backward:
+                yield Mistake("writes params", f"a pass changes {name}; that is the optimizer's")
 
     def _old_gradients(self, dy: Array) -> Iterator[Mistake]:
         """A second pass has to replace the gradients of the first."""
-        passes = [self.backward(dy), self._passes(dy), self._passes(dy)]
+        passes = [self.backward(dy), self._both_passes(dy), self._both_passes(dy)]
         for name in passes[0]:
             if any(found[name] is None for found in passes):
                 continue
@@ -195,7 +199,24 @@ class LayerSubject(Subject):
         return sizes
 
 
-def forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
+class Passes:
+    """Forward and backward of a layer, which is wound back before: each forward does the same."""
+
+    def __init__(self, layer: Any, training: bool) -> None:
+        self._layer, self._call = layer, _forward_call(layer, training)
+        self._rewind = Rewind([layer])
+
+    def forward(self, x: Array) -> Any:
+        self._rewind()
+        return self._call(x)
+
+    def backward(self, dy: Array) -> Any:
+        """Without the check of dx that a user's class gets from `Layer`."""
+        plain = getattr(self._layer.backward, "plain", None)
+        return self._layer.backward(dy) if plain is None else plain(self._layer, dy)
+
+
+def _forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
     """`layer.forward` as a function of x, with `training` passed if its signature has it."""
     try:
         parameters = list(inspect.signature(layer.forward).parameters.values())
@@ -207,12 +228,6 @@ def forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
     if len(required) > 1:
         return lambda x: layer.forward(x, training)
     return layer.forward
-
-
-def plain_backward(layer: Any, dy: Array) -> Any:
-    """`layer.backward`, without the check of dx that a user's class gets from `Layer`."""
-    plain = getattr(layer.backward, "plain", None)
-    return layer.backward(dy) if plain is None else plain(layer, dy)
 
 
 def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
@@ -254,10 +269,10 @@ class LossSubject(Subject):
         return {"y_pred": gradient}
 
     def problems(self, dy: Array) -> Iterator[Mistake]:
+        true, pred = self.y_true.copy(), self.y_pred.copy()
         for what in ("forward", "backward"):
-            true, pred = self.y_true.copy(), self.y_pred.copy()
-            getattr(self.loss, what)(true, pred)
-            if not (np.array_equal(true, self.y_true) and np.array_equal(pred, self.y_pred)):
+            call = partial(getattr(self.loss, what), true, pred)
+            if written(call, y_true=true, y_pred=pred):
                 yield Mistake("writes x", f"{what} writes into y_true or y_pred")
 
     def sizes(self) -> dict[str, float]:
@@ -344,17 +359,12 @@ class ModelSubject(Subject):
             move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
 
         self._rules = self._weighted_rules()
-        walk = with_penalties(self.model.leaves)
-        layers, cut = before_activation(walk, self.given.activation)
-        on_logits = cut and self.given.from_logits is not None
-        # replicas, as those which the runner makes, so that neither draws the other's numbers
-        self.layers = replicas(layers if on_logits else walk)
-        self._on_outputs = [one for one in self.layers if isinstance(one, OutputPenalty)]
-        for one in self._on_outputs:
-            one.samples = len(self.x)
-        self._penalty = 0.0  # on the outputs of the last walk
         self._runner = Runner(self.model, self.given, [], True)
         self.loss = self._runner.loss
+        self._lane = Lane(self._runner.network.plan, None)  # up to the logits
+        self._lane.begin(len(self.x))
+        self.layers: list[Any] = self._lane.layers
+        self._penalty = 0.0  # on the outputs of the last walk
         self._rewind = Rewind(self.layers)
 
     def _weighted_rules(self) -> list[_Weighted]:
@@ -387,7 +397,7 @@ class ModelSubject(Subject):
         walks, self._penalty = [], 0.0
         for shard in self._shards():
             walks.append(self._up(self.layers, shard.start, self.x[shard]))
-            self._penalty += sum(one.penalty for one in self._on_outputs)
+            self._penalty += self._lane.penalty()
         return [np.concatenate(parts) for parts in zip(*walks)]
 
     def _shards(self) -> list[slice]:

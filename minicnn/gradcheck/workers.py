@@ -25,8 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
-from minicnn.gradcheck.copies import Rewind
-from minicnn.gradcheck.subjects import forward_call, plain_backward
+from minicnn.gradcheck.subjects import Passes
 from minicnn.layers import Layer
 from minicnn.layers.contents import PLAIN, layers_inside, walk
 from minicnn.subclasses import of_the_user
@@ -94,18 +93,17 @@ class _Worker:
         self._replica.grads.update({k: np.zeros_like(p) for k, p in self._replica.params.items()})
         for one in layers_inside(self._replica) if self.layer.mixes_samples else ():
             one.state = {k: np.array(a) for k, a in one.state.items()}  # a batch has one worker
-        self._rewind = Rewind([self._replica])
+        self._passes = Passes(self._replica, self.training)
         self._found: dict[str, Any] = {}
         return self._replica
 
     def forward(self) -> None:
-        self._rewind()
-        self._found["y"] = forward_call(self._replica, self.training)(self.x.copy())
+        self._found["y"] = self._passes.forward(self.x.copy())
 
     def backward(self) -> None:
         if self._dy.shape != np.shape(self._found["y"]):
             self._dy = self._rng.normal(size=np.shape(self._found["y"]))
-        self._found["dx"] = plain_backward(self._replica, self._dy.copy())
+        self._found["dx"] = self._passes.backward(self._dy.copy())
 
     def alone(self) -> None:
         """A pass with no other in between; its results are what all later ones have to give."""
