@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,12 +138,10 @@ def _sound_forward(subject: Subject, names: Iterable[str], rng: np.random.Genera
 class Comparison:
     """One tensor: its differences, and the gradient that backward gave for it."""
 
-    unit = 0.0  # of the steps: one that fits
-
     def __init__(self, subject: Subject, name: str, dy: Array, given: Any, options: Options):
         self.name, self.tensor = name, subject.tensors[name]
         self.dy, self.given, self.options = dy, given, options
-        self.probe = Probe(subject, name, options.rng, options.eps, self.unit)
+        self.probe = Probe(subject, name, options.rng, options.eps)
         linear = self.probe.is_linear() if options.linear is None else options.linear
         self._measure(linear)
         if linear and options.linear is None and self.found.left_out[0]:
@@ -155,21 +152,15 @@ class Comparison:
 
     def _measure(self, linear: bool) -> None:
         """The differences, and what the error may be."""
-        self.tolerance = self._tolerance(linear)
-        self.found = self.probe.measure(
-            self.dy, tolerance=self.tolerance, linear=linear, directions=self._directions(linear)
-        )
-
-    def _tolerance(self, linear: bool) -> float:
-        return self.options.tolerance or (LINEAR_TOLERANCE if linear else TOLERANCE)
-
-    def _directions(self, linear: bool) -> Array | None:
-        """Those for a large tensor; None for a small one, which is taken number by number."""
         options, unit = self.options, self.probe.unit
-        if self.tensor.size <= options.max_elements:
-            return None
-        longest = max(1.0, unit) if linear else unit
-        return differences.ways(self.tensor, options.rng, options.products, longest)
+        self.tolerance = options.tolerance or (LINEAR_TOLERANCE if linear else TOLERANCE)
+        directions = None  # number by number
+        if self.tensor.size > options.max_elements:
+            longest = max(1.0, unit) if linear else unit
+            directions = differences.ways(self.tensor, options.rng, options.products, longest)
+        self.found = self.probe.measure(
+            self.dy, tolerance=self.tolerance, linear=linear, directions=directions
+        )
 
     def row(self) -> TensorCheck:
         """The verdict."""
@@ -189,28 +180,20 @@ class Comparison:
         beside = ~((analytic >= found.low - slack) & (analytic <= found.high + slack))
         off = np.where(found.kinked, beside & self.by_number, off)
 
-        good = ~found.kinked
-        largest = float(np.nan_to_num(np.abs(analytic[good])).max(initial=0))
-        rounding = float(found.rounding.max(initial=0)) / self.tolerance
-        error = float(gap[good].max(initial=0)) / (max(self.scale, largest, rounding) or 1.0)
+        error = _error(found, analytic, self.tolerance, self.scale)
         wrong: dict[str, Any] = {}
         if off.any():
             wrong = {"wrong_count": int(off.sum()), "mistake": self._explained(off)}
-            wrong |= self._listed(gradient, analytic, off)
-        kinks = found.left_out[0]
-        return self._row(error, int(good.sum()), kinks, reason=self._on_kinks(), **wrong)
+            if self.by_number:
+                wrong |= _wrong_numbers(found, analytic, off, self.tensor.shape)
+            else:
+                wrong["wrong"] = _sample_of_wrong(self.probe, self.dy, gradient, found.linear)
+        checked, kinks = int((~found.kinked).sum()), found.left_out[0]
+        return self._row(error, checked, kinks, reason=self._on_kinks(), **wrong)
 
     def _row(self, error: float, checked: int, kinks: int, **story: Any) -> TensorCheck:
-        error = error if np.isfinite(error) else np.inf
         of = self.name, self.tensor.shape, error, self.tolerance
         return TensorCheck(*of, checked, kinks, by_products=not self.by_number, **story)
-
-    def _listed(self, gradient: Array, analytic: Array, off: Array) -> dict[str, Any]:
-        """Some of the wrong numbers, and what their places share."""
-        if not self.by_number:
-            return {"wrong": _sample_of_wrong(self.probe, self.dy, gradient, self.found.linear)}
-        wrong, where = _wrong_numbers(self.found, analytic, off, self.tensor.shape)
-        return {"wrong": wrong, "where": where}
 
     def _unusable(self) -> str | None:
         """Why what backward gave cannot be compared, if that is so."""
@@ -263,12 +246,22 @@ class Comparison:
             )
 
 
+def _error(found: Differences, analytic: Array, tolerance: float, scale: float) -> float:
+    """The greatest difference, as a part of the largest number, be it only rounding."""
+    good = ~found.kinked
+    gap = float(np.abs(analytic - found.numeric)[good].max(initial=0))
+    largest = float(np.nan_to_num(np.abs(analytic[good])).max(initial=0))
+    rounding = float(found.rounding.max(initial=0)) / tolerance
+    error = gap / (max(scale, largest, rounding) or 1.0)
+    return error if np.isfinite(error) else np.inf
+
+
 # -- which numbers are wrong -----------------------------------------------------------------------
 
 
 def _wrong_numbers(
     found: Differences, analytic: Array, off: Array, shape: tuple[int, ...]
-) -> tuple[tuple[Wrong, ...], str]:
+) -> dict[str, Any]:
     """The numbers that are off the most, worst first, and what the places of all have in common."""
     gap = np.where(off, np.nan_to_num(np.abs(analytic - found.numeric), nan=np.inf), -1)
     listed = []
@@ -277,7 +270,7 @@ def _wrong_numbers(
         if found.kinked[k]:
             note = f" (on a kink, between {found.low[k]:.6g} and {found.high[k]:.6g})"
         listed.append(Wrong(_index(k, shape), float(analytic[k]), float(found.numeric[k]), note))
-    return tuple(listed), _in_common(np.argwhere(off.reshape(shape)), shape)
+    return {"wrong": tuple(listed), "where": _in_common(np.argwhere(off.reshape(shape)), shape)}
 
 
 def _in_common(indices: Array, shape: tuple[int, ...]) -> str:
@@ -333,44 +326,27 @@ def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 # -- ties ------------------------------------------------------------------------------------------
 
 
-class Ties(Comparison):
-    """x with many equal numbers, which are moved together, by the same amount.
-
-    So they stay equal and y stays smooth: whichever of the equal cells gets the gradient, the sum
-    over them is the same.
-    """
-
-    unit = 1.0
-
-    def __init__(self, subject: Subject, dy: Array, options: Options, together: Array) -> None:
-        """`together` (count, numbers) are directions in which equal numbers of x stay equal."""
-        self._together = together
-        given = subject.backward(dy)["x"]
-        super().__init__(subject, "x", dy, given, options)
-        moved = given * differences.sizes(self.tensor, self.unit)
-        self.scale = max(self.scale, float(np.linalg.norm(moved)))
-        self.allowed = TIE_TOLERANCE * (self.scale or 1.0) + self.found.rounding
-
-    def _tolerance(self, linear: bool) -> float:
-        return TIE_TOLERANCE
-
-    def _directions(self, linear: bool) -> Array:
-        return self._together
-
-    def _listed(self, *_: Array) -> dict[str, Any]:
-        return {}
-
-    def _explained(self, off: Array | None) -> Mistake | None:
-        return mistakes.tie(self.probe, self.dy)
-
-
 def check_ties(subject: Subject, dy: Array, options: Options) -> tuple[TensorCheck, ...]:
-    """A row for x with many equal numbers, if the gradient is wrong there."""
+    """A row for x with many equal numbers, if the gradient is wrong there.
+
+    Equal numbers are moved together, by the same amount. So they stay equal and y stays smooth:
+    whichever of the equal cells gets the gradient, the sum over them is the same.
+    """
     x, rng = subject.tensors["x"], options.rng
     levels = np.quantile(x, rng.uniform(0.05, 0.95, size=4))
     which = rng.integers(len(levels), size=x.shape)
     together = differences.ways(levels, rng, TIE_PRODUCTS)[:, which.reshape(-1)]
     with unchanged(x):
         x[...] = levels[which]
-        row = Ties(subject, dy, options, together).row()
-    return (replace(row, name="x, ties", reason=""),) if row.wrong_count else ()
+        probe, given = Probe(subject, "x", rng, options.eps, unit=1.0), subject.backward(dy)["x"]
+        found = probe.measure(dy, tolerance=TIE_TOLERANCE, linear=False, directions=together)
+        analytic = probe.analytic(given, found)
+        scale = max(found.scale, float(np.linalg.norm(given * differences.sizes(x, 1.0))))
+        allowed = TIE_TOLERANCE * (scale or 1.0) + found.rounding
+        off = ~(np.abs(analytic - found.numeric) <= allowed) & ~found.kinked
+        if not off.any():
+            return ()
+        likely = mistakes.tie(probe, dy)
+    error = _error(found, analytic, TIE_TOLERANCE, scale)
+    of = "x, ties", x.shape, error, TIE_TOLERANCE, int((~found.kinked).sum()), found.left_out[0]
+    return (TensorCheck(*of, by_products=True, wrong_count=int(off.sum()), mistake=likely),)

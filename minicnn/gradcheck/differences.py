@@ -362,7 +362,9 @@ class Probe:
                 y = self.line(direction * sizes(flat, self.unit) / np.linalg.norm(direction))
                 near.append(_fourth_difference(y, 1e-3 * self.eps)[0])
                 seen, moved = _fourth_difference(y, self.eps)
-                far.append(np.where(moved, seen, _fourth_difference(y, 1e3 * self.eps)[0]))
+                if not moved.all():
+                    seen = np.where(moved, seen, _fourth_difference(y, 1e3 * self.eps)[0])
+                far.append(seen)
         small, large = (np.sort(seen, axis=0)[-2] for seen in (near, far))
         least = np.spacing(np.abs(y_0)) / math.sqrt(12)  # of any number that is rounded
         return np.nan_to_num(np.maximum(small, np.minimum(large, 4 * ROUNDING * largest)) + least)

@@ -6,12 +6,12 @@ with an argument that has no default and no values is without a case, which is a
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from minicnn import layers, losses
 from minicnn.gradcheck.api import check_layer, check_loss, check_model
 from minicnn.gradcheck.result import CheckResult
+from minicnn.items import fits
 from minicnn.layers import (
     Activation,
     AveragePooling2D,
@@ -55,19 +56,22 @@ def cases(random_models: int = RANDOM_MODELS) -> Iterator[Case]:
     """All cases, layers first, then losses and models."""
     for name, layer in LAYERS.items():
         for arguments, shape in _examples(layer):
-            yield _layer(name, layer, dict(arguments), shape)
+            label = f"{', '.join(_told(layer, arguments))} x {shape}".strip()
+            yield Case(name, label, partial(_check_layer, layer, arguments, shape))
     for name, loss in LOSSES.items():
         choices = (True, False) if "from_logits" in inspect.signature(loss).parameters else (None,)
         for shape, logits in itertools.product(LOSS_SHAPES, choices):
-            yield _loss(name, loss, shape, logits)
-    yield from _models()
+            kind = {True: "logits", False: "probabilities", None: "y_pred"}[logits]
+            yield Case(name, f"{kind} {shape}", partial(_check_loss, loss, shape, logits))
+    for label, made in _models().items():
+        yield Case("Sequential", label, partial(_check_model, *made))
     for number in range(random_models):
-        yield _random(number)
+        yield Case("Sequential", f"random network {number}", partial(_check_random, number))
 
 
 def missing() -> list[str]:
     """Layers and losses of the package that no case covers."""
-    covered = {case.kind for case in cases(0)}
+    covered = {name for name, layer in LAYERS.items() if any(_examples(layer))} | LOSSES.keys()
     return [name for name in (*layer_classes(), *loss_classes()) if name not in covered]
 
 
@@ -161,7 +165,11 @@ def _examples(cls: type[Layer]) -> Iterator[Example]:
     """
     first = 0
     for arguments in _arguments(cls):
-        shapes = [shape for shape in SHAPES if _takes(cls, arguments, shape)]
+        try:
+            layer = _made(cls, arguments)
+        except (TypeError, ValueError):  # of two arguments that exclude each other
+            continue
+        shapes = [shape for shape in SHAPES if fits([layer], (None, *shape[1:]))]
         yield from ((arguments, shape) for shape in shapes[first:])
         first = -1 if shapes else first
 
@@ -185,30 +193,23 @@ def _arguments(cls: type[Layer]) -> Iterator[dict[str, Any]]:
         yield from ({**first, name: value} for value in tried[name][1:])
 
 
-def _takes(cls: type[Layer], arguments: dict[str, Any], shape: Shape) -> bool:
-    with contextlib.suppress(TypeError, ValueError):
-        _made(cls, arguments).output_shape((None, *shape[1:]))
-        return True
-    return False
-
-
 def _made(cls: type[Layer], arguments: dict[str, Any]) -> Layer:
     return cls(**{name: value for name, value in arguments.items() if name != "training"})
 
 
-def _layer(name: str, cls: type[Layer], arguments: dict[str, Any], shape: Shape) -> Case:
-    defaults = inspect.signature(cls).parameters
-    told = [
-        f"{key}={value}"
-        for key, value in arguments.items()
-        if value != (True if key == "training" else defaults[key].default)
-    ]
+def _told(cls: type[Layer], arguments: dict[str, Any]) -> Iterator[str]:
+    """The arguments that are not the defaults."""
+    defaults = {name: one.default for name, one in inspect.signature(cls).parameters.items()}
+    for key, value in arguments.items():
+        if value != {"training": True, **defaults}[key]:
+            yield f"{key}={value}"
 
-    def run(seed: int) -> CheckResult:
-        training = arguments.get("training", True)
-        return check_layer(_made(cls, arguments), shape, training=training, seed=seed)
 
-    return Case(name, f"{', '.join(told)} x {shape}".strip(), run)
+def _check_layer(
+    cls: type[Layer], arguments: dict[str, Any], shape: Shape, seed: int
+) -> CheckResult:
+    training = arguments.get("training", True)
+    return check_layer(_made(cls, arguments), shape, training=training, seed=seed)
 
 
 # -- losses ---------------------------------------------------------------------------------------
@@ -218,17 +219,14 @@ LOSS_SHAPES: tuple[Shape, ...] = ((5, 3), (1, 2), (4, 2, 3), (2, 3, 2, 4))
 LOSSES = loss_classes()
 
 
-def _loss(name: str, cls: type[Loss], shape: Shape, logits: bool | None) -> Case:
-    def run(seed: int) -> CheckResult:
-        rng = np.random.default_rng(seed)
-        y_true: Any = rng.uniform(0.1, 0.9, shape) if logits is None else _targets(name, shape, rng)
-        # probabilities that do not sum to 1 exactly, nor come near the clip
-        y_pred = 3 * rng.normal(size=shape) if logits else rng.uniform(0.1, 0.9, shape)
-        loss = cls() if logits is None else cls(from_logits=logits)
-        return check_loss(loss, y_true, y_pred, seed=seed)
-
-    kinds = {True: "logits", False: "probabilities", None: "y_pred"}
-    return Case(name, f"{kinds[logits]} {shape}", run)
+def _check_loss(cls: type[Loss], shape: Shape, logits: bool | None, seed: int) -> CheckResult:
+    rng = np.random.default_rng(seed)
+    uniform = partial(rng.uniform, 0.1, 0.9, shape)
+    y_true: Any = uniform() if logits is None else _targets(cls.__name__, shape, rng)
+    # probabilities that do not sum to 1 exactly, nor come near the clip
+    y_pred = 3 * rng.normal(size=shape) if logits else uniform()
+    loss = cls() if logits is None else cls(from_logits=logits)
+    return check_loss(loss, y_true, y_pred, seed=seed)
 
 
 def _targets(loss: str, shape: Shape, rng: np.random.Generator) -> Any:
@@ -241,7 +239,8 @@ def _targets(loss: str, shape: Shape, rng: np.random.Generator) -> Any:
 # -- models ---------------------------------------------------------------------------------------
 
 
-def _models() -> Iterator[Case]:
+def _models() -> dict[str, tuple[Shape, list[Layer], str, int]]:
+    """By label: shape of a sample, layers, loss, and number of samples."""
     dense = [Flatten(), Dense(8, "relu"), Dropout(0.5)]
     tutorial = [Conv2D(4, 3, activation="relu"), MaxPooling2D(2), Dropout(0.25), *dense]
     tutorial += [Dense(3, "softmax")]
@@ -250,30 +249,25 @@ def _models() -> Iterator[Case]:
     fused = [Rescaling(1 / 2, 0.1), Conv2D(4, 3, padding="same", activation="relu"), Dropout(0.2)]
     fused += [Conv2D(5, 3, activation="relu"), MaxPooling2D(2), *dense, Dense(3), Softmax()]
     regression: list[Layer] = [Dense(6, "sigmoid"), Dense(2)]
-    for label, sample, stack, loss, n in (
-        ("conv, pool, dropout, dense: softmax", (12, 12, 1), tutorial, SPARSE, 20),
-        ("strided conv, average pool, softmax layer", (7, 8, 2), strided, ONE_HOT, 5),
-        ("dense: mean squared error", (5,), regression, "mean_squared_error", 9),
-        ("all steps fused", (9, 10, 1), fused, SPARSE, 20),
-        ("all steps fused, several shards for each lane", (9, 10, 1), fused, SPARSE, 300),
-    ):
-
-        def run(seed: int, of: Any = (sample, stack, loss, n)) -> CheckResult:
-            sample, stack, loss, n = of
-            rng = np.random.default_rng(seed)
-            return _checked(_seeded(copy.deepcopy(stack), sample, rng), loss, n, rng, seed)
-
-        yield Case("Sequential", label, run)
+    return {
+        "conv, pool, dropout, dense: softmax": ((12, 12, 1), tutorial, SPARSE, 20),
+        "strided conv, average pool, softmax layer": ((7, 8, 2), strided, ONE_HOT, 5),
+        "dense: mean squared error": ((5,), regression, "mean_squared_error", 9),
+        "all steps fused": ((9, 10, 1), fused, SPARSE, 20),
+        "all steps fused, several shards for each lane": ((9, 10, 1), fused, SPARSE, 300),
+    }
 
 
-def _random(number: int) -> Case:
-    def run(seed: int) -> CheckResult:
-        rng = np.random.default_rng([seed, number])
-        model = random_model(rng)
-        loss = str(rng.choice([SPARSE, ONE_HOT]))
-        return _checked(model, loss, int(rng.integers(2, 12)), rng, seed)
+def _check_model(sample: Shape, stack: list[Layer], loss: str, n: int, seed: int) -> CheckResult:
+    rng = np.random.default_rng(seed)
+    return _checked(_seeded(copy.deepcopy(stack), sample, rng), loss, n, rng, seed)
 
-    return Case("Sequential", f"random network {number}", run)
+
+def _check_random(number: int, seed: int) -> CheckResult:
+    rng = np.random.default_rng([seed, number])
+    model = random_model(rng)
+    loss = str(rng.choice([SPARSE, ONE_HOT]))
+    return _checked(model, loss, int(rng.integers(2, 12)), rng, seed)
 
 
 def _checked(
