@@ -292,22 +292,23 @@ def _by_sample(weights: Array, array: Array) -> Array:
 
 
 class _Weighted:
-    """A regularizer whose gradient counts with `weight`, as that of each sample's loss does."""
+    """A regularizer whose gradient counts with `weight`, as that of each sample's loss does.
 
-    weight = 1.0
+    The weight is an array of no axes, which all rules of a model share.
+    """
 
-    def __init__(self, rule: Any) -> None:
-        self.rule = rule
+    def __init__(self, rule: Any, weight: Array) -> None:
+        self.rule, self.weight = rule, weight
         self.additive = getattr(rule, "additive", False)
 
     def __call__(self, x: Array) -> Any:
         return self.rule(x)
 
     def gradient(self, x: Array) -> Array:
-        return self.weight * np.asarray(self.rule.gradient(x))
+        return np.asarray(self.weight * self.rule.gradient(x))
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> _Weighted:
-        return self  # one weight for all copies of the model
+        return self  # the same weight in all copies of the model
 
 
 class ModelSubject(Subject):
@@ -358,46 +359,38 @@ class ModelSubject(Subject):
         if perturb:
             move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
 
-        self._rules = self._weighted_rules()
+        self._weight = np.ones(())  # of the penalties
+        self._penalized = False
+        for one in layers_inside(self.model.leaves):
+            for key, rule in one.regularizers.items():
+                one.regularizers[key] = _Weighted(rule, self._weight)
+            if one.activity_regularizer is not None:
+                one.activity_regularizer = _Weighted(one.activity_regularizer, self._weight)
+            self._penalized |= bool(one.regularizers) or one.activity_regularizer is not None
         self._runner = Runner(self.model, self.given, [], True)
         self.loss = self._runner.loss
         self._lane = Lane(self._runner.network.plan, None)  # up to the logits
         self._lane.begin(len(self.x))
         self.layers: list[Any] = self._lane.layers
-        self._penalty = 0.0  # on the outputs of the last walk
+        self._penalties: dict[int, float] = {}  # on the outputs of the last walk, by shard
         self._rewind = Rewind(self.layers)
-
-    def _weighted_rules(self) -> list[_Weighted]:
-        """Put a weight on each regularizer of the copy, so that a wrong gradient is seen."""
-        found = []
-        for layer in layers_inside(self.model.leaves):
-            if layer.activity_regularizer is not None:
-                found.append(_Weighted(layer.activity_regularizer))
-                layer.activity_regularizer = found[-1]
-            for key, rule in layer.regularizers.items():
-                layer.regularizers[key] = _Weighted(rule)
-                found.append(layer.regularizers[key])
-        return found
 
     def of_samples(self, dy: Array) -> Array:
         """The part of dy that weighs the samples' losses; the rest weighs the penalties."""
-        for rule in self._rules if len(dy) > len(self.x) else ():
-            rule.weight = float(dy[-1])
+        if len(dy) > len(self.x):
+            self._weight[...] = dy[-1]
         return dy[: len(self.x)]
 
     def forward(self) -> Array:
         losses = np.array(self.loss.forward(self.y_true, self.outputs()[-1]))
-        if not self._rules:
-            return losses
-        w = self.model.flat_params
-        return np.append(losses, self._penalty + sum(r.penalty(w) for r in self._runner.penalized))
+        return np.append(losses, [self._runner.penalty(self._penalties)] * self._penalized)
 
     def outputs(self) -> list[Array]:
         """x, and what each layer up to the logits makes of it."""
-        walks, self._penalty = [], 0.0
+        walks = []
         for shard in self._shards():
             walks.append(self._up(self.layers, shard.start, self.x[shard]))
-            self._penalty += self._lane.penalty()
+            self._penalties[shard.start] = self._lane.penalty()
         return [np.concatenate(parts) for parts in zip(*walks)]
 
     def _shards(self) -> list[slice]:
