@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -113,3 +114,34 @@ class Rewind:
             if callable(getattr(part, "seek", None)):
                 part.seek(0, sample)
         self._streams.seek(0, sample)
+
+
+class Passes:
+    """Forward and backward of a layer, which is wound back before: each forward does the same."""
+
+    def __init__(self, layer: Any, training: bool) -> None:
+        self._layer, self._call = layer, _forward_call(layer, training)
+        self._rewind = Rewind([layer])
+
+    def forward(self, x: Array) -> Any:
+        self._rewind()
+        return self._call(x)
+
+    def backward(self, dy: Array) -> Any:
+        """Without the check of dx that a user's class gets from `Layer`."""
+        plain = getattr(self._layer.backward, "plain", None)
+        return self._layer.backward(dy) if plain is None else plain(self._layer, dy)
+
+
+def _forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
+    """`layer.forward` as a function of x, with `training` passed if its signature has it."""
+    try:
+        parameters = list(inspect.signature(layer.forward).parameters.values())
+    except (TypeError, ValueError):  # a compiled function has no signature
+        return layer.forward
+    if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
+        return lambda x: layer.forward(x, training=training)
+    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    if len(required) > 1:
+        return lambda x: layer.forward(x, training)
+    return layer.forward

@@ -7,7 +7,6 @@ numbers at every call: random generators and running statistics are restored bef
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from minicnn import checks, losses
 from minicnn.engine.shards import Lane
 from minicnn.gradcheck.copies import (
+    Passes,
     Rewind,
     copy_of,
     is_float,
@@ -197,37 +197,6 @@ class LayerSubject(Subject):
                 name = name.removeprefix("_")  # behind a property
                 sizes |= {name: value, f"(1 - {name})": 1 - value}
         return sizes
-
-
-class Passes:
-    """Forward and backward of a layer, which is wound back before: each forward does the same."""
-
-    def __init__(self, layer: Any, training: bool) -> None:
-        self._layer, self._call = layer, _forward_call(layer, training)
-        self._rewind = Rewind([layer])
-
-    def forward(self, x: Array) -> Any:
-        self._rewind()
-        return self._call(x)
-
-    def backward(self, dy: Array) -> Any:
-        """Without the check of dx that a user's class gets from `Layer`."""
-        plain = getattr(self._layer.backward, "plain", None)
-        return self._layer.backward(dy) if plain is None else plain(self._layer, dy)
-
-
-def _forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
-    """`layer.forward` as a function of x, with `training` passed if its signature has it."""
-    try:
-        parameters = list(inspect.signature(layer.forward).parameters.values())
-    except (TypeError, ValueError):  # a compiled function has no signature
-        return layer.forward
-    if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
-        return lambda x: layer.forward(x, training=training)
-    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
-    if len(required) > 1:
-        return lambda x: layer.forward(x, training)
-    return layer.forward
 
 
 def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:

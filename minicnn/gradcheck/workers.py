@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
-from minicnn.gradcheck.subjects import Passes
+from minicnn.gradcheck.copies import Passes
 from minicnn.layers import Layer
 from minicnn.layers.contents import PLAIN, layers_inside, walk
 from minicnn.subclasses import of_the_user
