@@ -1378,6 +1378,22 @@ def test_writing_into_inputs_is_a_problem():
             self.params["W"] -= 0.1 * self.grads["W"]
             return dx
 
+    class WritesOldX(ReLU):
+        def forward(self, x, training=False):
+            self.old = x
+            return super().forward(x)
+
+        def backward(self, dy):
+            self.old *= 2
+            return super().backward(dy)
+
+    class ReplacesParams(Dense):
+        def backward(self, dy):
+            self.params["W"] = self.params["W"].copy()
+            return super().backward(dy)
+
+    assert "into the x that forward was given" in str(check_layer(WritesOldX(), (3, 4)))
+    assert "a pass changes params['W']; that is" in str(check_layer(ReplacesParams(2), (3, 4)))
     assert check_layer(WritesX(), (3, 4)).mistakes == {"writes x": "writes x"}
     assert check_layer(WritesDy(), (3, 4)).mistakes == {"writes dy": "writes dy"}
     assert "writes params" in check_layer(WritesParams(2), (3, 4)).mistakes
@@ -1721,7 +1737,16 @@ def test_loss_that_writes_is_a_problem():
             y_pred *= 2
             return losses
 
+    class WritesTargets(MeanSquaredError):
+        def backward(self, y_true, y_pred):
+            gradient = super().backward(y_true, y_pred)
+            y_true += 1
+            return gradient
+
     assert not check_loss(Writes(), *normal(2, 5, 3)).ok
+    told = str(check_loss(WritesTargets(), *normal(2, 5, 3)))
+    assert "writes x: backward writes into y_true or y_pred" in told
+    assert "forward writes" not in told
 
 
 # --- models
