@@ -11,6 +11,7 @@ import math
 import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -100,6 +101,27 @@ def path(value: Any, name: str, who: str, *, kind: str = "a path") -> str:
             "can hold"
         ) from error
     return os.path.expanduser(text)
+
+
+def new_file(value: Any, who: str, endings: tuple[str, ...], example: str, more: str = "") -> Path:
+    """The argument `path` as the absolute path of a file that can be written: its folder is there.
+
+    `endings` are those it may have, `more` is said where it has another.
+    """
+    target = Path(os.path.abspath(path(value, "path", who, kind=f"a path such as {example}")))
+    if target.suffix.lower() not in endings:
+        raise ValueError(
+            f"{who}: expected path to end in {' or '.join(endings)}, received "
+            f"{shown(str(target))}.{more}"
+        )
+    if target.is_dir():
+        raise ValueError(f"{who}: expected path to name a file, received the folder {target}")
+    if not target.parent.is_dir():
+        raise ValueError(
+            f"{who}: expected path to lie in a folder that is there, received "
+            f"{shown(str(target))}. Make it first: mkdir {target.parent}"
+        )
+    return target
 
 
 def boolean(value: Any, name: str, who: str) -> bool:

@@ -154,6 +154,16 @@ def _changed_since_the_call_began(error: ValueError) -> ValueError:
 # -- arguments ------------------------------------------------------------------------------------
 
 
+WITHOUT_Y = (  # the calls that take x alone
+    "predict",
+    "predict_on_batch",
+    "Sequential()",
+    "explain",
+    "activations",
+    "receptive_field",
+)
+
+
 def checked(
     model: Model,
     x: Any,
@@ -171,7 +181,7 @@ def checked(
     arrays on disk, and those of a `batch`, if it has a name, are left to be checked when they are
     used.
     """
-    without_y = who in ("predict", "predict_on_batch", "Sequential()", "explain")
+    without_y = who in WITHOUT_Y
     who = f"{who}, {batch}" if batch else who
     later = bool(batch) or on_disk(x)
     expect_array(x, "x", who)

@@ -1033,6 +1033,32 @@ KINDS: dict[str, Kind] = {
     "plotting.grids.augmentation_grid.layer": Kind(
         lambda value, right: isinstance(value, (Layer, Sequential))
     ),
+    "kernel": arrays(lambda x, right: x.ndim in (2, 3) and x.size > 0).named("window"),
+    "kernels": arrays(lambda x, right: x.ndim == 4 and x.size > 0).named("window"),
+    "plotting.*.bias": Kind(
+        lambda value, right: (
+            value is None or is_real(value) if np.ndim(right) == 0 else np.shape(value) == (3,)
+        )
+    ).or_(is_none),
+    "plotting.*.at": Kind(
+        lambda value, right: (
+            is_list_of(is_integer)(value) and len(value) == 2 and all(-5 <= k < 5 for k in value)
+        )
+    ).or_(is_none),
+    "plotting.*.model": Kind(lambda value, right: isinstance(value, (Layer, Sequential))),
+    "plotting.*.layer": Kind(
+        lambda value, right: value in (None, "conv") or isinstance(value, (Layer, Sequential))
+    ),
+    "plotting.*.x": arrays(lambda x, right: len(x) > 1 and x[0].size == right[0].size).or_(is_none),
+    "plotting.networks.*.image": Kind(lambda value, right: is_integer(value) and -3 <= value < 3),
+    "plotting.fields.*.image": Kind(lambda value, right: is_integer(value) and -3 <= value < 3),
+    "plotting.*.kind": words("max", "average"),
+    "plotting.*.path": Kind(
+        lambda value, right: value is None or os.fsdecode(value).endswith((".gif", ".html"))
+    ),
+    "channel": Kind(lambda value, right: is_integer(value) and -1 <= value < 1),
+    "figure": NOTHING_ELSE,
+    "seconds": reals(0.02, 60),
     "normalize": words("true", "pred", "all"),
     "output_dict": BOOLEAN,
     "rows": integers(1, 10_000),

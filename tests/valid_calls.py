@@ -473,6 +473,59 @@ def _images() -> np.ndarray:
     return RNG(1).random((3, 4, 5))
 
 
+def _pictured(function: Callable[..., Any], **given: Any) -> Callable[[], Valid]:
+    """A call that takes a model for images, as a network or by one of its layers."""
+
+    def make() -> Valid:
+        layers: list[Layer] = [Input((4, 5, 1)), minicnn.layers.Conv2D(3, 2, name="conv")]
+        subject = Sequential([*layers, minicnn.layers.Flatten(), Dense(2)], name="model")
+        return Valid(function, {"model": subject, "layer": "conv", **given}, subject)
+
+    return make
+
+
+def _of_pictures() -> Iterator[tuple[str, Callable[[], Valid]]]:
+    """Layers at work, and what is inside a model."""
+    drawing, image = minicnn.plotting, _images()[0]
+    windows = {"strides": (1, 2), "padding": "same"}
+    calls = {
+        "plotting.operations.draw_convolution": of_function(
+            drawing.draw_convolution, image=image, kernel=np.eye(2), bias=0.5, **windows
+        ),
+        "plotting.operations.draw_pooling": of_function(
+            drawing.draw_pooling, image=image, kind="max", pool_size=2, at=(1, 1), **windows
+        ),
+        "plotting.operations.draw_activation": of_function(
+            drawing.draw_activation, image=image, activation="relu", at=(-1, 0)
+        ),
+        "plotting.volumes.draw_volume": of_function(
+            drawing.draw_volume,
+            image=image,
+            kernels=np.ones((2, 2, 1, 3)),
+            bias=np.ones(3),
+            activation="relu",
+            **windows,
+        ),
+        "plotting.networks.filters": _pictured(drawing.filters, columns=2, suptitle="text"),
+        "plotting.networks.activations": _pictured(
+            drawing.activations, x=_images(), image=1, columns=2, suptitle="text"
+        ),
+        "plotting.fields.receptive_field": _pictured(
+            drawing.receptive_field, at=(1, 1), x=_images(), image=1, suptitle="text"
+        ),
+        "plotting.animation.animate": lambda: _animating(),
+    }
+    yield from calls.items()
+
+
+def _animating() -> Valid:
+    path = Path(tempfile.gettempdir()) / f"valid_call_{os.getpid()}.gif"
+    atexit.register(path.unlink, missing_ok=True)
+    figure = minicnn.plotting.draw_pooling(_images()[0])
+    given = {"figure": figure, "path": path, "seconds": 0.5}
+    return Valid(minicnn.plotting.animate, given)
+
+
 HISTORY = {"loss": [2.0, 1.0], "val_loss": [2.5, 1.5], "accuracy": [0.1, 0.2]}
 ROWS = {"y_true": np.array([0, 1, 2, 1]), "y_pred": np.array([0, 2, 2, 1])}
 ONE_HOT, GUESSES = np.eye(3)[[0, 1, 2, 1]], RNG(2).dirichlet([1, 1, 1], 4)
@@ -835,6 +888,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
             rows=1,
             columns=3,
         ),
+        **dict(_of_pictures()),
         "plotting.charts.learning_rate_range": of_function(
             minicnn.plotting.charts.learning_rate_range,
             found=tuning.LearningRateRange(*np.array([[0.1, 1], [2, 1], [2, 1]]), False),

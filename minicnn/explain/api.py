@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,9 @@ def explain(
     model.expect_built(WHO)
     training = checks.boolean(training, "training", WHO)
     megabytes = checks.real(megabytes, "megabytes", WHO, low=0, high=1000, open_low=True)
-    target = _checked_path(path)
+    target = checks.new_file(
+        path, WHO, (".html", ".htm"), "'a.html'", " By that browsers know a page"
+    )
     data = model.checked_data(x, WHO)
     image = _checked_image(image, len(data))
     names = _checked_names(class_names, model.output_shape)
@@ -104,23 +105,6 @@ def explain(
     expect_finite(model, batch, walk.output, WHO)
     text = page(model, walk, loss, names, 1e6 * megabytes)
     atomic.write(target, text.encode())
-    return target
-
-
-def _checked_path(path: Any) -> Path:
-    target = Path(os.path.abspath(checks.path(path, "path", WHO, kind="a path such as 'a.html'")))
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(
-            f"{WHO}: expected path to end in .html, by which browsers know a page, received "
-            f"{checks.shown(str(target))}"
-        )
-    if target.is_dir():
-        raise ValueError(f"{WHO}: expected path to name a file, received the folder {target}")
-    if not target.parent.is_dir():
-        raise ValueError(
-            f"{WHO}: expected path to lie in a folder that is there, received "
-            f"{checks.shown(str(target))}. Make it first: mkdir {target.parent}"
-        )
     return target
 
 

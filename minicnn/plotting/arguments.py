@@ -68,3 +68,30 @@ def font_size(inches: float, texts: Iterable[str], *, largest: float) -> float:
     longest = max((len(line) for text in texts for line in text.splitlines()), default=1)
     width = 0.6  # of a letter, for its size 1
     return min(largest, max(4.0, 72 * inches / (width * longest)))
+
+
+def cell(at: Any, shape: tuple[int, ...], who: str) -> int:
+    """The number of the cell `at` (row, column) of an output (H, W), counted row by row."""
+    if not isinstance(at, (tuple, list)):
+        raise TypeError(
+            f"{who}: expected at to be a row and a column, such as (0, 0), received "
+            f"{checks.shown(at)}"
+        )
+    if len(at) != 2:
+        raise ValueError(
+            f"{who}: expected at to be a row and a column, such as (0, 0), received "
+            f"{checks.shown(at)}"
+        )
+    row, column = (checks.integer(k, "at", who, minimum=-(2**31), maximum=2**31) for k in at)
+    H, W = shape
+    if not (-H <= row < H and -W <= column < W):
+        raise ValueError(
+            f"{who}: expected at to be a cell of the {H} x {W} that come out, (0, 0) to "
+            f"({H - 1}, {W - 1}), received {checks.shown(at)}"
+        )
+    return (row % H) * W + column % W
+
+
+def ink(color: Sequence[float]) -> str:
+    """The colour of letters that can be read on `color` (red, green, blue, ...)."""
+    return "white" if 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] < 0.55 else "black"

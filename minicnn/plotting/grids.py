@@ -101,7 +101,7 @@ def _image_grid(
     font_size = arguments.font_size(size / columns, texts, largest=12)
 
     lines = max((text.count("\n") + 1 for text in texts), default=0)
-    figure, axes = _cells(rows, columns, size, lines * font_size, suptitle, who)
+    figure, axes = cells(rows, columns, size, lines * font_size, suptitle, who)
     for axis, image in zip(axes, shown, strict=False):
         axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     headings = [
@@ -191,7 +191,7 @@ def augmentation_grid(
     low, high = min(one.min() for one in shown), max(one.max() for one in shown)
     titles = ["original", *[""] * (len(shown) - 1)]
     font_size = arguments.font_size(size / columns, titles, largest=12)
-    figure, axes = _cells(rows, columns, size, font_size, suptitle, who)
+    figure, axes = cells(rows, columns, size, font_size, suptitle, who)
     for axis, one, title in zip(axes, shown, titles, strict=True):
         axis.imshow(one, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
         axis.set_title(title, fontsize=font_size)
@@ -239,7 +239,7 @@ def prediction_grid(
     return _image_grid(images, titles, rows, columns, size, colors, suptitle, who)
 
 
-def _cells(
+def cells(
     rows: int, columns: int, width: float, title: float, suptitle: str | None, who: str
 ) -> tuple[Figure, list[Axes]]:
     """A new figure and its cells, row by row, without frames; above each, `title` points of text.
