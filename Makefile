@@ -2,7 +2,8 @@
 # make test       run the quick tests, in up to four processes; ARGS="-n 0" in one
 # make slow       run all tests, with their full counts
 # make explain    one image's way through the tutorial's model, as a page: explain.html
-# make notebooks  the course as notebooks, run from top to bottom: build/notebooks
+# make notebooks  the course as notebooks, run from top to bottom: build/notebooks; the tutorial's
+#                 anew from its script: examples/fashion_mnist.ipynb
 # They set up what they need in .venv, from Python 3.10 or newer.
 
 VENV ?= .venv
@@ -28,6 +29,7 @@ best: $(VENV)/.package
 
 notebooks: $(VENV)/.test
 	$(RUN) -m tools.notebooks --execute $(ARGS)
+	$(RUN) -m tools.example_notebook
 
 test: $(VENV)/.test
 	$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)

@@ -65,6 +65,10 @@ class Output:
         if flush is not None:
             flush()
 
+    def of_notebook(self) -> bool:
+        """Whether what is written appears below a cell of a notebook, where a "\\r" is obeyed."""
+        return type(self.stream).__module__.partition(".")[0] == "ipykernel"
+
     def isatty(self) -> bool:
         """Whether a person looks at a terminal."""
         isatty = getattr(self.stream, "isatty", None)

@@ -147,22 +147,12 @@ class Sequential(Model):
             )
         expand_nested = checks.boolean(expand_nested, "expand_nested", "summary")
         show_trainable = checks.boolean(show_trainable, "show_trainable", "summary")
-        shape = self.input_shape if self.built else None
-        rows = summary.rows(self, shape, expand_nested, show_trainable)
-        optimizer = 0
-        if self.compiled and self.optimizer.iterations:
-            # + 2 as Keras counts: the number of steps and the learning rate
-            optimizer = sum(vector.size for vector in self.optimizer.state.values()) + 2
-        built = [layer for layer in self.leaves if layer.built]
-        learning = [layer for layer in built if layer.trainable]
-        counts = summary.counts(
-            sum(layer.count_params() for layer in built),
-            sum(array.size for layer in learning for array in layer.params.values()),
-            optimizer,
-            self.dtype.itemsize,
-        )
+        rows, counts = summary.described(self, expand_nested, show_trainable)
         lines = [f'Model: "{self.name}"', summary.table(rows, line_length), *counts]
         (print_fn or say)("\n".join(lines))
+
+    def _repr_html_(self) -> str:
+        return summary.page(self)
 
     # -- one walk through the layers --------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import numbers
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,12 +114,28 @@ def lines(
     return several
 
 
+def _bars(out: console.Output) -> tuple[Any, bool]:
+    """The class of the bar, and whether it is a notebook's widget."""
+    if not out.of_notebook():
+        from tqdm import tqdm
+
+        return tqdm, False
+    with warnings.catch_warnings():  # that there is no ipywidgets: the bar is then of text
+        warnings.simplefilter("ignore")
+        from tqdm import auto, std
+
+    widget = auto.notebook_tqdm is not std.tqdm
+    return (auto.tqdm if widget else std.tqdm), widget
+
+
 class Progress:
     """The progress of one epoch of `steps` batches, or of one evaluate or predict. Where `steps` is
     None, their number is known at the end.
 
-    With verbose=1, a bar where standard output is a terminal, else one line at the end, which
-    `title` (such as "Epoch 1/2") begins. With verbose=2 the title stands on a line of its own.
+    With verbose=1, a bar where standard output is a terminal or the output of a notebook's cell,
+    else one line at the end, which `title` (such as "Epoch 1/2") begins. With verbose=2 the title
+    stands on a line of its own. A notebook that has ipywidgets shows its own bar, see tqdm.auto;
+    the line that is left at the end is the same everywhere.
     """
 
     def __init__(self, steps: int | None, verbose: int, title: str = "") -> None:
@@ -128,22 +145,24 @@ class Progress:
         self.done = 0
         self.start = time.perf_counter()
         self.bar: Any = None
+        self.widget = False
         self.out = console.Output(sys.stdout)
-        on_terminal = self.out.isatty()
-        if title and (verbose == 2 or (verbose == 1 and on_terminal)):
+        moves = self.out.isatty() or self.out.of_notebook()
+        if title and (verbose == 2 or (verbose == 1 and moves)):
             console.say(title)
             self.title = ""
-        if verbose == 1 and on_terminal:
-            from tqdm import tqdm
-
+        if verbose == 1 and moves:
+            tqdm, self.widget = _bars(self.out)
+            size = shutil.get_terminal_size()
+            # in text, desc is the whole line: tqdm itself cuts at the terminal's edge
+            how: dict[str, Any] = {"bar_format": "{desc}", "nrows": size.lines}
             self.bar = tqdm(
                 total=steps,
                 file=self.out,
                 desc=f"0/{'Unknown' if steps is None else steps}",
-                bar_format="{desc}",  # the whole line: tqdm itself cuts at the terminal's edge
                 mininterval=0.05,
-                nrows=shutil.get_terminal_size().lines,
-                ncols=shutil.get_terminal_size().columns,
+                ncols=None if self.widget else size.columns,
+                **({"bar_format": "{desc}{bar}{postfix}"} if self.widget else how),
             )
 
     def step(self, logs: Mapping[str, float], steps: int = 1) -> None:
@@ -154,10 +173,15 @@ class Progress:
             time_now = f"{elapsed:.0f}s"
             if self.steps is not None:
                 time_now = f"{elapsed / self.done * (self.steps - self.done):.0f}s left"
-            # The window may have been resized. In the last column some terminals begin a new line.
-            self.bar.ncols = max(1, shutil.get_terminal_size().columns - 1)
-            now = lines(self.done, self.steps, [time_now], logs, self.bar.ncols)
-            self.bar.set_description_str(now[0], refresh=False)
+            if self.widget:
+                count = f"{self.done}/{'Unknown' if self.steps is None else self.steps}"
+                self.bar.set_description_str(count, refresh=False)
+                self.bar.set_postfix_str(f"{time_now}{figures(logs)}", refresh=False)
+            else:
+                # The window may have been resized; in the last column some begin a new line.
+                self.bar.ncols = max(1, shutil.get_terminal_size().columns - 1)
+                now = lines(self.done, self.steps, [time_now], logs, self.bar.ncols)
+                self.bar.set_description_str(now[0], refresh=False)
             self.bar.update(steps)
 
     def end(self, logs: Mapping[str, float]) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from minicnn import html
 from minicnn.console import columns, one_line
 
 HEADINGS = ("Layer (type)", "Output Shape", "Param #")
@@ -42,6 +43,31 @@ def rows(model: Any, shape: Any, expand: bool, trainable: bool, level: int = 0) 
         if expand and hasattr(item, "leaves"):
             found += rows(item, below, expand, trainable, level + 1)
     return found
+
+
+def described(model: Any, expand: bool, trainable: bool) -> tuple[list[list[str]], list[str]]:
+    """The rows of the table, and the lines below it."""
+    shape = model.input_shape if model.built else None
+    optimizer = 0
+    if model.compiled and model.optimizer.iterations:
+        # + 2 as Keras counts: the number of steps and the learning rate
+        optimizer = sum(vector.size for vector in model.optimizer.state.values()) + 2
+    built = [layer for layer in model.leaves if layer.built]
+    learning = [layer for layer in built if layer.trainable]
+    below = counts(
+        sum(layer.count_params() for layer in built),
+        sum(array.size for layer in learning for array in layer.params.values()),
+        optimizer,
+        model.dtype.itemsize,
+    )
+    return rows(model, shape, expand, trainable), below
+
+
+def page(model: Any) -> str:
+    """The same as a notebook shows it."""
+    found, below = described(model, expand=False, trainable=False)
+    title = html.paragraph(f'Model: "{model.name}"', strong=True)
+    return title + html.table(HEADINGS, found, numbers=[2]) + html.lines(below)
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn import html
 from minicnn.engine.activations import curve_of, inside, is_linear, is_relu
 from minicnn.engine.any_window import (
     BlockConvolution,
@@ -93,13 +94,22 @@ class Plan:
             stages.append(entry.kind(own, needs_dx=needs_dx) if entry.kind else own[0])
         return stages
 
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Of each stage: its layers, its kind, and why it is of that kind."""
+        return [
+            (
+                " + ".join(self.layers[k].name for k in entry.layers),
+                getattr(entry.kind, "__name__", "layer"),
+                entry.why,
+            )
+            for entry in self.entries
+        ]
+
     def __str__(self) -> str:
-        lines = []
-        for entry in self.entries:
-            names = " + ".join(self.layers[k].name for k in entry.layers)
-            kind = getattr(entry.kind, "__name__", "layer")
-            lines.append(f"{names:<52} {kind:<20} {entry.why}")
-        return "\n".join(lines)
+        return "\n".join(f"{names:<52} {kind:<20} {why}" for names, kind, why in self.rows())
+
+    def _repr_html_(self) -> str:
+        return html.table(("Layers", "Stage", "Why"), self.rows())
 
 
 def as_layers(layers: Sequence[Layer], why: str) -> Plan:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicnn import checks
+from minicnn import checks, html
 
 COLUMNS = ("parameter", "shape", "worst error", "tolerance", "checked", "kinks", "verdict")
 
@@ -180,13 +180,27 @@ class CheckResult:
         if not self.ok:
             raise GradientCheckError(f"\n{self}")
 
+    def verdict(self) -> str:
+        """The line above the table."""
+        return f"{self.title}: {'ok' if self.ok else 'FAILED'}"
+
+    def story(self) -> list[str]:
+        """The lines below the table: what is wrong."""
+        lines = [line for row in self.rows for line in row.story()]
+        return lines + [f"{problem.kind}: {problem.text}" for problem in self.problems]
+
     def __str__(self) -> str:
-        lines = [f"{self.title}: {'ok' if self.ok else 'FAILED'}"]
-        lines += [f"  {line}" for line in table([row.cells() for row in self.rows])]
-        lines += [line for row in self.rows for line in row.story()]
-        lines += [f"{problem.kind}: {problem.text}" for problem in self.problems]
-        lines += [] if self.engine is None else [str(self.engine)]
-        return "\n".join([*lines, *self.hints])
+        lines = [f"  {line}" for line in table([row.cells() for row in self.rows])]
+        engine = [] if self.engine is None else [str(self.engine)]
+        return "\n".join([self.verdict(), *lines, *self.story(), *engine, *self.hints])
+
+    def _repr_html_(self) -> str:
+        parts = [html.paragraph(self.verdict(), strong=True)]
+        parts.append(html.table(COLUMNS, [row.cells() for row in self.rows], numbers=[2, 3]))
+        parts.append(html.lines(self.story()))
+        if self.engine is not None:
+            parts.append(self.engine._repr_html_())
+        return "".join([*parts, html.lines(self.hints)])
 
     def __repr__(self) -> str:
         return str(self)
