@@ -4,6 +4,7 @@
 # make explain    one image's way through the tutorial's model, as a page: explain.html
 # make notebooks  the course as notebooks, run from top to bottom: build/notebooks; the tutorial's
 #                 anew from its script: examples/fashion_mnist.ipynb
+# make docs       the documentation as a site: build/site/index.html
 # They set up what they need in .venv, from Python 3.10 or newer.
 
 VENV ?= .venv
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 RUN := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: tutorial explain improve best notebooks test slow lint types check gradcheck wrong-calls mutants correctness results bench clean
+.PHONY: tutorial explain improve best notebooks docs test slow lint types check gradcheck wrong-calls mutants correctness results bench clean
 .DELETE_ON_ERROR:
 
 tutorial: $(VENV)/.package
@@ -65,6 +66,16 @@ results: $(VENV)/.package
 bench: .venv-bench/.ready
 	.venv-bench/bin/python -m benchmarks $(ARGS)
 
+docs: .venv-docs/.ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --clean
+	@echo "build/site/index.html"
+
+# a separate one: MkDocs brings colorama along, which changes what bars write
+.venv-docs/.ready: pyproject.toml
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
 .venv-bench/.ready: pyproject.toml benchmarks/requirements.txt
 	@$(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
@@ -92,4 +103,4 @@ $(VENV)/.lint: pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.test $(VENV)/.package
 
 clean:
-	rm -rf $(VENV) .venv-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-docs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
