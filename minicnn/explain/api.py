@@ -92,7 +92,7 @@ def explain(
     training = checks.boolean(training, "training", WHO)
     megabytes = checks.real(megabytes, "megabytes", WHO, low=0, high=1000, open_low=True)
     target = checks.new_file(
-        path, WHO, (".html", ".htm"), "'a.html'", " By that browsers know a page"
+        path, WHO, (".html", ".htm"), "'a.html'", " Browsers know a page by that"
     )
     data = model.checked_data(x, WHO)
     image = _checked_image(image, len(data))
