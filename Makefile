@@ -4,7 +4,7 @@
 # make explain    one image's way through the tutorial's model, as a page: explain.html
 # make notebooks  the course as notebooks, run from top to bottom: build/notebooks; the tutorial's
 #                 anew from its script: examples/fashion_mnist.ipynb
-# make docs       the documentation as a site: build/site/index.html
+# make docs       the documentation as a site: build/site/index.html; needs Python 3.11
 # They set up what they need in .venv, from Python 3.10 or newer.
 
 VENV ?= .venv
