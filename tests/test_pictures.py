@@ -55,7 +55,12 @@ KERNEL = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
 def meshes(figure):
     """The numbers of every grid, in the order in which they were drawn; NaN where nothing is."""
     (axis,) = figure.axes
-    return [np.ma.filled(mesh.get_array().astype(float), np.nan) for mesh in axis.collections]
+    found = []
+    for mesh in axis.collections:
+        rows, columns, _ = mesh.get_coordinates().shape
+        values = mesh.get_array().reshape(rows - 1, columns - 1)  # flat before matplotlib 3.8
+        found.append(np.ma.filled(values.astype(float), np.nan))
+    return found
 
 
 def texts(figure):

@@ -294,7 +294,7 @@ def _maps(
         axis.imshow(values, cmap=of, vmin=low, vmax=high, interpolation="nearest")
         axis.set_title(title, fontsize=points, pad=3)
         axis.set_axis_on()  # the frame: without one, a blank map could not be seen
-        axis.spines[:].set(edgecolor=RIM, linewidth=0.8)
+        axis.spines[:].set_edgecolor(RIM)
         if texts and font >= SMALLEST:
             for (row, column), value in np.ndenumerate(values):
                 ink = arguments.ink(of((value - low) / (high - low)))
