@@ -134,7 +134,7 @@ class Progress:
 
     With verbose=1, a bar where standard output is a terminal or the output of a notebook's cell,
     else one line at the end, which `title` (such as "Epoch 1/2") begins. With verbose=2 the title
-    stands on a line of its own. A notebook that has ipywidgets shows its own bar, see tqdm.auto;
+    stands on a line by itself. A notebook that has ipywidgets shows its own bar, see tqdm.auto;
     the line that is left at the end is the same everywhere.
     """
 
