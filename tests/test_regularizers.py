@@ -26,6 +26,7 @@ from minicnn.layers import (
     MaxPooling2D,
     ReLU,
 )
+from minicnn.layers.regularization import OutputPenalty
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import SGD, Adam
 from minicnn.regularizers import L1, L1L2, L2, OrthogonalRegularizer, Regularizer
@@ -75,6 +76,11 @@ def test_a_layer_by_itself_has_the_penalty_of_its_last_call():
     assert layer.activity_penalty is None
     layer(np.ones((3, 4)))
     assert layer.activity_penalty == pytest.approx(2 * 16)  # the mean over the samples
+
+
+def test_a_penalty_on_outputs_is_0_before_any():
+    layer = Dense(2, activity_regularizer="l2")
+    assert OutputPenalty(layer).penalty == 0
 
 
 def test_a_parameter_that_is_made_again_has_the_rules_it_was_made_with_last():

@@ -62,13 +62,13 @@ MODULES = (
     "minicnn.backend",
 )
 NAV = (  # pages of docs/, where they are
+    ("Use it", ("guide.md", "from-keras.md", "keras-differences.md")),
     ("Look inside", ("pictures.md", "explain.md", "diagnose.md")),
-    ("Coming from Keras", ("from-keras.md", "keras-differences.md")),
     (
         "How well it works",
         ("results.md", "correctness.md", "mutants.md", "benchmarks.md", "profile.md"),
     ),
-    ("How it is made", ("design.md", "contributing.md", "changes.md")),
+    ("How it is made", ("reading.md", "design.md", "contributing.md", "changes.md")),
 )
 
 LINK = re.compile(r"(\]\()([^()\s]+)(\))|((?:src|href)=\")([^\"]+)(\")")
