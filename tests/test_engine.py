@@ -405,7 +405,7 @@ def test_winograds_error_against_float64(channels, size, padding):
 @pytest.mark.parametrize("n", [1, 8, 11, 300])
 @pytest.mark.parametrize(
     ("inputs", "units"),
-    [(5408, 32), (300, 32), (257, 100), (4000, 1), (16, 16), (15, 7), (31, 33), (256, 17), (1, 40)],
+    [(5408, 32), (300, 64), (257, 300), (4000, 1), (16, 16), (15, 7), (31, 33), (256, 17), (1, 40)],
 )
 def test_products_of_any_size(n, inputs, units):
     x, W, dz = (
