@@ -7,9 +7,9 @@ import pytest
 from test_optimizers import every_optimizer
 from test_training import X, Y, compiled, network
 
-from minicnn import Sequential
+from minicnn import Sequential, optimizers, settings
 from minicnn.layers import Dense
-from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.optimizers import SGD, Adam, Optimizer, RMSprop
 from refusals.helpers import SPARSE, refused, trained
 
 
@@ -200,6 +200,22 @@ def test_an_argument_of_keras_is_taken_only_where_it_asks_for_nothing(make):
 def test_a_mean_that_forgets_nothing_is_refused(name):
     with pytest.raises(ValueError, match=name):
         Adam(**{name: 1})
+
+
+KINDS = [getattr(optimizers, name) for name in optimizers.__all__]
+KINDS = [one for one in KINDS if isinstance(one, type) and issubclass(one, Optimizer)]
+
+
+@pytest.mark.parametrize("kind", [one for one in KINDS if one is not Optimizer])
+def test_no_number_of_any_optimizer_is_below_0(kind):
+    """Each of them: one that no test named could lose its check."""
+    numbers = [
+        name for name, one in settings.arguments(kind).items() if isinstance(one.default, float)
+    ]
+    assert "learning_rate" in numbers
+    for name in numbers:
+        with pytest.raises(ValueError, match=name):
+            kind(**{name: -0.5})
 
 
 SETTINGS = [
