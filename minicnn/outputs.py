@@ -50,8 +50,10 @@ class Figure(float):
 
 
 def with_numpy(value: Any) -> Any:
-    """A float or an array as one that has `numpy()`; anything else as it is."""
-    if isinstance(value, float):
+    """A plain float or array as one that has `numpy()`; anything else, such as a user's metric may
+    return, as it is.
+    """
+    if type(value) is float:
         return Figure(value)
     return value.view(Output) if type(value) is np.ndarray else value
 

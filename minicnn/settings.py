@@ -277,11 +277,11 @@ def _merged(kind: type, table: str) -> dict[str, Any]:
     return found
 
 
-def _is_setting(kind: type[HasSettings], name: str) -> bool:
-    return name in kind._declared
+def _is_setting(kind: type, name: str) -> bool:
+    return isinstance(inspect.getattr_static(kind, name, None), Setting)
 
 
-def has_settings(kind: type[HasSettings], beyond: type) -> bool:
+def has_settings(kind: type, beyond: type) -> bool:
     """Whether a class has settings besides those of its base class `beyond`."""
     return any(_is_setting(kind, name) for name in arguments(kind) if not hasattr(beyond, name))
 
@@ -290,7 +290,8 @@ def _settings(thing: Configured) -> dict[str, Any]:
     """The constructor's arguments that are settings, with their values."""
     kind = type(thing)
     names = [name for name in arguments(kind) if _is_setting(kind, name)]
-    return {name: kind._declared[name].given(thing) for name in names if hasattr(thing, name)}
+    settings = {name: inspect.getattr_static(kind, name) for name in names if hasattr(thing, name)}
+    return {name: setting.given(thing) for name, setting in settings.items()}
 
 
 @functools.lru_cache(10_000)

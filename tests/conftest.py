@@ -14,6 +14,7 @@ such a module that are marked `one_way` run once.
 """
 
 import contextlib
+import re
 import zlib
 
 import pytest
@@ -56,18 +57,24 @@ def pytest_configure(config):
     settings.load_profile("full" if config.option.slow or share else "quick")
 
 
+def asks_for_slow(config):
+    """Whether `-m` names what the quick run leaves out, and not behind a "not"."""
+    return re.search(r"(?<!not )\b(slow|in_ci)\b", config.option.markexpr) is not None
+
+
 def pytest_report_header(config):
     if config.option.slow:
         return "slow tests: all, with full counts"
     if config.option.slow_sample:
         return f"slow tests: a share of {config.option.slow_sample}, seed {config.option.slow_seed}"
+    if asks_for_slow(config):
+        return f"slow tests: those of -m {config.option.markexpr!r}"
     return "slow tests: left out (--slow runs them)"
 
 
 def pytest_collection_modifyitems(config, items):
     share, seed = config.option.slow_sample, config.option.slow_seed
-    asked = any(mark in config.option.markexpr for mark in ("slow", "in_ci"))
-    if config.option.slow or (not share and asked):
+    if config.option.slow or (not share and asks_for_slow(config)):
         return
 
     def is_slow(item):

@@ -656,3 +656,13 @@ def test_the_script_draws_every_picture(tmp_path, monkeypatch):
     draw.main([])
     names = {path.name for path in (PAGES / "images").iterdir()}
     assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_an_answer_that_is_no_array_is_told_and_not_raised():
+    class Tensor:
+        def __array__(self, *args, **kwargs):
+            raise RuntimeError("call detach first")
+
+    answer = course.check("relu_backward", lambda dy, x: Tensor())
+    assert not answer
+    assert "received Tensor" in str(answer)

@@ -209,3 +209,28 @@ def test_scores_take_weights_in_a_column(average):
     np.testing.assert_array_equal(
         one(y, p, weights[:, None]), type(one)(average, 0.5)(y, p, weights)
     )
+
+
+def test_a_metric_of_the_user_that_fails_ends_the_first_step():
+    class Failing(metrics.Metric):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.told = True
+
+        def result(self):
+            if getattr(self, "told", False):
+                raise ZeroDivisionError("nothing counted")
+            return 0.0
+
+    model = Sequential([Dense(2, activation="softmax", input_shape=(4,))])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[Failing("failing")])
+    with pytest.raises(ZeroDivisionError):
+        model.fit(np.ones((64, 4)), np.zeros(64, int), batch_size=8, verbose=0)
+    assert model.optimizer.iterations == 1
+
+
+def test_what_a_figure_of_the_user_returns_stays_as_it_is():
+    class Share(metrics.Mean):
+        def figure(self, total, count):
+            return np.float64(total / max(count, 1))
+
+    assert Share("share").result().dtype == np.float64

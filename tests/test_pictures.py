@@ -25,6 +25,7 @@ from minicnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
+    Layer,
     LayerNormalization,
     MaxPooling2D,
     ReLU,
@@ -281,6 +282,20 @@ def test_a_page_has_all_frames_and_asks_for_nothing(tmp_path):
     assert moving._repr_html_().count("data:image/png;base64") == 4
 
 
+@pytest.mark.parametrize("seconds", [0.03, 0.4])
+def test_pictures_of_a_gif_stay_as_long_as_was_asked(seconds, tmp_path):
+    path = tmp_path / "a.gif"
+    animate(draw_convolution(np.eye(3), np.ones((2, 2))), path, seconds=seconds)
+    with Image.open(path) as film:
+        assert film.info["duration"] == round(1000 * seconds)
+
+
+def test_a_page_s_name_is_no_html(tmp_path):
+    path = tmp_path / "a<b>&.html"
+    animate(draw_convolution(np.eye(3), np.ones((2, 2))), path)
+    assert "<title>a&lt;b&gt;&amp;</title>" in path.read_text(encoding="utf-8")
+
+
 def test_what_comes_out_grows_in_a_film():
     figure = at_frame(draw_convolution(IMAGE, KERNEL), 7)
     z = meshes(figure)[-1]
@@ -404,6 +419,22 @@ def test_the_receptive_field(layers, at, rows, columns):
     expected = np.zeros((10, 10), bool)
     expected[rows[0] : rows[1] + 1, columns[0] : columns[1] + 1] = True
     np.testing.assert_array_equal(field(layers, (10, 10, 2), at), expected)
+
+
+def test_the_field_through_a_layer_with_one_number():
+    class Times(Layer):
+        def build(self, input_shape):
+            self.add_param("a", (), "ones")
+
+        def forward(self, x, training=False):
+            return self._input(x) * self.params["a"]
+
+        def backward(self, dy):
+            return dy * self.params["a"]
+
+    first = Conv2D(2, 3, input_shape=(8, 8, 1))
+    model = Sequential([first, Times(), MaxPooling2D(2)])
+    assert receptive_field(model).axes
 
 
 def test_a_field_with_holes():

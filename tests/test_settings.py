@@ -513,3 +513,28 @@ def test_settings_that_do_not_go_together_are_refused_later_too(make, name, valu
     with pytest.raises((TypeError, ValueError), match=what):
         setattr(thing, name, value)
     assert thing.get_config() == config
+
+
+def test_private_names_of_a_user_s_layer_keep_their_rules():
+    class Half(layers.Layer):
+        _rate = Setting(lambda value, name, who: real(value, name, who, low=0, high=1))
+
+        def __init__(self):
+            super().__init__()
+            self._rate = self._factor = 0.5
+
+        @property
+        def _factor(self):
+            return vars(self)["_factor"]
+
+        @_factor.setter
+        def _factor(self, value):
+            if value <= 0:
+                raise ValueError("a factor above 0")
+            vars(self)["_factor"] = value
+
+    layer = Half()
+    for name in ("_rate", "_factor"):
+        with pytest.raises(ValueError, match="rate|factor"):
+            setattr(layer, name, -7)
+        assert getattr(layer, name) == 0.5

@@ -194,7 +194,7 @@ def _unusable(outputs: Sequence[str], returned: Any) -> Mistake | None:
             return Mistake("nothing returned", f"{name} is None: it has not been worked out yet")
         try:
             array = np.asarray(value)
-        except ValueError:  # lists of different lengths
+        except Exception:  # lists of different lengths, another library's arrays
             array = np.asarray(None)
         if array.dtype.kind not in "biuf":
             what = f"dtype {array.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

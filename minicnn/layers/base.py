@@ -68,6 +68,7 @@ ELSEWHERE = {
 }
 
 TABLES = ("params", "grads", "state")
+OF_EACH_PASS = ("_cache", "_y_shape", "_x_shape")  # what forward keeps for backward
 
 
 class Layer(LayerAttributes, Replicable, Configured, HasWeights):
@@ -160,8 +161,8 @@ class Layer(LayerAttributes, Replicable, Configured, HasWeights):
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what could not take the place of a table or of an inner layer."""
         held = vars(self)
-        if name.startswith("_") and name in held and not isinstance(value, str):
-            held[name] = value  # what each forward keeps for its backward: no rule is about these
+        if name in OF_EACH_PASS and name in held:  # half of what a pass on a small batch costs
+            held[name] = value
             return
         if name in TABLES and not isinstance(value, dict):
             raise TypeError(

@@ -153,7 +153,8 @@ class Metric(Copied, Configured):
     def result(self) -> Any:
         """The metric of all samples since `reset_state`: a float, or an array of several.
 
-        Both have Keras's `numpy()`.
+        A float and an array have Keras's `numpy()`; what a `figure` of the user's returns beside
+        these stays as it is.
         """
         return with_numpy(self._empty() if self._state is None else self.figure(*self._state))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,11 +124,12 @@ def _write(moving: FuncAnimation, target: Path, seconds: float) -> None:
     if target.suffix.lower() == ".gif":
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / "picture.gif"  # a killed process leaves no half picture
-            writer = PillowWriter(fps=1 / seconds)  # type: ignore[arg-type]  # whole or not
+            # the writer cuts milliseconds off: 1000 / (1 / 0.03) is a little less than 30
+            writer = PillowWriter(fps=1 / (seconds + 1e-6))  # type: ignore[arg-type]
             moving.save(part, writer, dpi=DOTS)
             atomic.write(target, part.read_bytes())
     else:
-        title = f"<!DOCTYPE html>\n<meta charset='utf-8'>\n<title>{target.stem}</title>\n"
+        title = f"<!DOCTYPE html>\n<meta charset='utf-8'>\n<title>{escape(target.stem)}</title>\n"
         atomic.write(target, (title + moving.to_jshtml()).encode())
 
 

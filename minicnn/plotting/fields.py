@@ -147,8 +147,8 @@ def _open(layer: Layer, rng: np.random.Generator) -> Layer | None:
     if isinstance(inner, Elementwise):
         twin.activation = Linear()
     for values in twin.params.values():
-        fan_in = max(1, values.size // values.shape[-1])  # sums stay near 1
-        values[...] = rng.uniform(0.5, 1.5, values.shape) / fan_in
+        fan_in = values.size // values.shape[-1] if values.ndim and values.size else 1
+        values[...] = rng.uniform(0.5, 1.5, values.shape) / fan_in  # sums stay near 1
     return twin
 
 

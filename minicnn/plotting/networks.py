@@ -226,7 +226,11 @@ def _kernels(layer: ConvolutionLayer, who: str) -> Array:
         W = W.swapaxes(2, 3)  # (K_h, K_w, C_out, C_in)
     elif not hasattr(layer, "filters") or "depthwise_kernel" in layer.params:
         W = W.reshape(*W.shape[:2], 1, -1)  # one channel each
-    checks.finite(W, f"model with weights of {layer.who}", who)
+    if not np.isfinite(W).all():
+        raise ValueError(
+            f"{who}: expected the weights of {layer.who} to be finite, and some are not. Load the "
+            "model, or train it, anew"
+        )
     return W.copy()
 
 

@@ -266,7 +266,11 @@ def draw_activation(
     places = np.linspace(-reached, reached, 241)
     y = layer.forward(x[None])[0, :, :, 0]
     curve = layer.forward(places[None])[0]
-    checks.finite(np.concatenate([y.ravel(), curve]), f"{name} of image", who)
+    if not (np.isfinite(y).all() and np.isfinite(curve).all()):
+        raise ValueError(
+            f"{who}: expected {name} of the image's numbers to be finite, and some are not. Scale "
+            "the image, e.g. image / 255"
+        )
     x = x[:, :, 0]
     chosen = arguments.cell(at, x.shape, who)
     points = _points(size)

@@ -101,7 +101,7 @@ def fit(
             progress = Progress(feed.steps, verbose, title)
             means = run.begin_means(runner.means())
             logs, progress.done = means.logs(), run.step
-            watched = bool(callbacks) or progress.bar is not None
+            watched = bool(callbacks) or bool(means.own) or progress.bar is not None
             with progress, closing(feed.epoch(run, pause)) as batches:
                 for batch in batches:
                     hooks.on_train_batch_begin(run.step, {})

@@ -55,7 +55,7 @@ OPERATIONS = [
     (draw_pooling, {"at": (1, 0)}, "at to be a cell of the 1 x 1"),
     (draw_activation, {"activation": "softmax"}, "activation to map each number by itself"),
     (draw_activation, {"activation": "rellu"}, "activation"),
-    (draw_activation, {"activation": "exponential", "image": EYE * 1e3}, "exponential of image"),
+    (draw_activation, {"activation": "exponential", "image": EYE * 1e3}, "exponential of the im"),
     (draw_volume, {"kernels": np.ones((2, 2, 1))}, r"kernels of shape.*kernel\[\.\.\., None\]"),
     (draw_volume, {"kernels": np.ones((2, 2, 2, 3))}, "kernels for the 1 channel of image"),
     (
