@@ -95,7 +95,7 @@ TESTS = {
     "augmentation": "augmentation",
     "batchnorm dropout noise randomness": "noise normalization",
     "cropping padding reshaping resizing rescaling shapes standardize": "shapes",
-    "regularization": "regularizers",
+    "base regularization": "regularizers",
 }
 
 
