@@ -37,7 +37,7 @@ from minicnn.layers.arrays import (
     replacement,
     without_values,
 )
-from minicnn.layers.contents import Replicable, layers_inside, replace_arrays
+from minicnn.layers.contents import OF_ONE_PASS, Replicable, layers_inside, replace_arrays
 from minicnn.layers.names import unique_name
 from minicnn.layers.shapes import (
     Shape,
@@ -68,7 +68,6 @@ ELSEWHERE = {
 }
 
 TABLES = ("params", "grads", "state")
-OF_EACH_PASS = ("_cache", "_y_shape", "_x_shape")  # what forward keeps for backward
 
 
 class Layer(LayerAttributes, Replicable, Configured, HasWeights):
@@ -161,7 +160,7 @@ class Layer(LayerAttributes, Replicable, Configured, HasWeights):
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what could not take the place of a table or of an inner layer."""
         held = vars(self)
-        if name in OF_EACH_PASS and name in held:  # half of what a pass on a small batch costs
+        if name in OF_ONE_PASS and name in held:  # without checks: every forward sets them
             held[name] = value
             return
         if name in TABLES and not isinstance(value, dict):
@@ -485,17 +484,16 @@ class Layer(LayerAttributes, Replicable, Configured, HasWeights):
         self._cache = None
 
     def seek(self, step: int, sample: int) -> None:
-        """Called before a training pass: this is step `step`, and x begins at sample `sample`.
-
-        A layer that draws random numbers takes them from that place of its stream.
+        """Called before a training pass: random numbers are drawn for that step, and for samples
+        of the batch from number `sample` on.
         """
 
 
 def penalties(layers: list[Layer]) -> list[float]:
     """The penalties of layers and of those inside them: on outputs, then on parameters."""
     inside = [one for layer in layers for one in layers_inside(layer)]
-    regular = [one for one in inside if one.activity_regularizer is not None]
-    found = [one.activity_penalty for one in regular if one.activity_penalty is not None]
+    on_outputs = [one.activity_penalty for one in inside if one.activity_regularizer is not None]
+    found = [penalty for penalty in on_outputs if penalty is not None]
     for one in inside:
         for key, regularizer in one.regularizers.items() if one.trainable else ():
             found.append(regularizers.penalty(regularizer, one.params[key], one.who))
