@@ -385,16 +385,18 @@ def mutation() -> str:
     total = re.search(r"^\| \*\*all\*\* \| (.*) \|$", text, re.M)
     if at is None or total is None:
         raise SystemExit("docs/mutants.md is not as make mutants writes it")
-    mutants, tried, killed, _, survivors, share = total[1].split(" | ")
-    files = ["minicnn/layers", "minicnn/losses.py", "minicnn/optimizers", "minicnn/kernels"]
+    mutants, *drawn, tried, killed, _, survivors, share = total[1].split(" | ")
+    files = ["minicnn/layers", "minicnn/losses", "minicnn/optimizers", "minicnn/kernels"]
     same = subprocess.run(["git", "diff", "--quiet", at[1], "--", *files], cwd=ROOT).returncode == 0
     since = "" if same else " These files have changed since: run it again."
-    if tried != mutants:
-        since += f" {int(mutants) - int(tried)} more have not been tried yet."
+    wanted = drawn[0] if drawn else mutants
+    if tried != wanted:
+        since += f" {int(wanted) - int(tried)} more have not been tried yet."
+    of_all = f", drawn from {mutants}" if drawn else ""
     return (
         f"{MUTANTS} of {tried} small changes to the layers, losses, optimizers and "
-        f"kernels, one at a time, the tests notice {killed} ({share}; at least 95%). The other "
-        f"{survivors} stand with their reasons in [mutants.md](mutants.md), written by "
+        f"kernels{of_all}, one at a time, the tests notice {killed} ({share}; at least 95%). The "
+        f"other {survivors} stand with their reasons in [mutants.md](mutants.md), written by "
         f"`make mutants` at commit {at[1]}.{since}"
     )
 

@@ -92,7 +92,7 @@ class Rate(ReadSetting[Any]):
         if isinstance(given, LearningRateSchedule):
             # as in Keras, gradients count here, not steps, where several make one step
             every = held.get("gradient_accumulation_steps") or 1
-            given_step = held.get("iterations", 0) * every + held.get("waiting", 0)
+            given_step = held["iterations"] * every + held["waiting"]
             value, what = given(given_step), f"{type(given).__name__}({given_step})"
         else:
             value, what = given(), "the function given as learning_rate"
