@@ -130,7 +130,7 @@ class Server:
         return self.framework.axes(work)
 
     def examples(self, images: int) -> Any:
-        """So many images, and what the network is to make of them."""
+        """That many images, and their targets."""
         from benchmarks.networks import reconstructs
 
         x, y = self.data.images(images, self.model["size"], self.model.get("channels", 1))

@@ -424,8 +424,8 @@ def test_products_of_any_size(n, inputs, units):
         within(1e-5, "products", error(ours, exact))
 
 
-def test_a_sample_s_products_do_not_depend_on_those_beside_it():
-    """A tile is of eight samples, and the last ones of a shard go one by one."""
+def test_a_sample_s_products_do_not_depend_on_its_neighbours():
+    """A tile has eight samples; the rest of a shard is processed one by one."""
     x, W = rng.standard_normal((19, 700)).astype("f"), rng.standard_normal((700, 40)).astype("f")
     dz = rng.standard_normal((19, 40)).astype("f")
 

@@ -436,8 +436,8 @@ def generated(
 ) -> list[Call]:
     """The calls to make, those of one entry of `CALLS` side by side.
 
-    With `entries`, only those of so many. With `sample`, only about so many of those with one thing
-    wrong; every entry has its part.
+    With `entries`, only those of that many entries. With `sample`, only about that many calls with
+    one wrong argument, some of each entry.
     """
     rng = random.Random(seed)
     names = [one for one in CALLS if not wanted or any(word in one for word in wanted)]

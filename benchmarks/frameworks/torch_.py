@@ -20,7 +20,7 @@ class FlattenLast(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
-class Double(nn.Module):
+class Crop(nn.Module):
     """The first 2 H x 2 W of a transposed convolution's 2 H + 1 x 2 W + 1: Keras's "same"."""
 
     def forward(self, x):
@@ -55,7 +55,7 @@ def build(model, flatten_last=False) -> nn.Sequential:
         elif kind == "transposed":
             more = step[-1]
             kernel, strides = more["kernel"], more["strides"]
-            modules += [nn.ConvTranspose2d(before[-1], step[1], kernel, stride=strides), Double()]
+            modules += [nn.ConvTranspose2d(before[-1], step[1], kernel, stride=strides), Crop()]
             modules += activation(more["activation"])
         elif kind == "pool":
             modules.append(nn.MaxPool2d(2) if step[1] == "max" else nn.AvgPool2d(2))

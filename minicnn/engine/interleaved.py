@@ -16,8 +16,8 @@ Pixels of one channel are contiguous along a row. With channels innermost, the p
 would be a power of two apart and compete for the same cache sets.
 
 A shard is processed in groups of sixteen images; unused lanes are zero. For dW of small images
-several groups go together: at the end of its sums each tile adds up its lanes, which takes as long
-as 25 pixels. Arrays are flat, and offsets count floats.
+several groups are processed together, so that each tile reduces its lanes only once. Arrays are
+flat, and offsets count floats.
 """
 
 from __future__ import annotations
@@ -305,8 +305,8 @@ def backward(taps: int, filters: int, size: int) -> Any:
         together: int, X: Any, x_places: Any, Y: Any, y_places: Any, D: Any, db: Any, parts: int,
         dW: Any, remainders: Any, cells: Any, W_T: Any, dX: Any, dx_places: Any, dx: Any,
     ) -> None:  # fmt: skip
-        """Adds to db and dW, and writes dx, from the images x and dy; all flat. X and D are for so
-        many groups `together`.
+        """Adds to db and dW, and writes dx, from the images x and dy; all flat. X and D
+        hold `together` groups.
 
         A row of `remainders` describes a convolution (`Remainders`); without any there is no dx.
         """
@@ -383,7 +383,7 @@ def transposed_backward(taps: int, filters: int, size: int) -> Any:
         d_places: Any, parts: int, dW: Any, offsets: Any, W: Any, Z: Any, z_places: Any, dx: Any,
     ) -> None:  # fmt: skip
         """Adds to dW, and writes dx, from the images x and dz; all flat. Without W, no dx. X and D
-        are for so many groups `together`.
+        hold `together` groups.
         """
         row, blocks = g.W_out * g.F, -(-g.F // size)
         z_plane, F = len(Z) // (2 * blocks * size), g.d_row // g.d_plane

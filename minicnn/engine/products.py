@@ -1,18 +1,19 @@
 """The matrix products of a dense layer, in tiles that stay in registers.
 
-BLAS copies both matrices into an order of its own before it multiplies. A dense layer's are so thin
-that this takes as long as the multiplying; here each number is loaded where it lies. A tile holds
-the sums of eight samples for 32 units (forward), of sixteen inputs for 16 units (dW), or of eight
-samples for 32 inputs (dx):
+BLAS packs both matrices into buffers before it multiplies. For a layer with few units the packing
+takes as long as the product; these kernels read the matrices in place. A tile holds the sums of
+eight samples for 32 units (forward), of sixteen inputs for 16 units (dW), or of eight samples for
+32 inputs (dx):
 
     y[n, u]  = sum of x[n, k] * W[k, u] over k, in blocks of 256 that are added up
     dW[k, u] = sum of x[n, k] * dz[n, u] over n
     dx[n, k] = sum of dz[n, u] * W[k, u] over u, with the weights of a block transposed
 
-The last block of columns repeats some of the one before where they are no multiple of it. Layers of
-less than 16 units are filled up with zeros. What is large both ways, and layers of less than 16
-inputs, is left to BLAS; the choice depends on the shapes alone. In tiles the order of each sum
-depends on its length alone, so a sample's numbers do not depend on those beside it.
+Where the number of columns is no multiple of a block, the last block overlaps the one before.
+Layers with fewer than 16 units are padded with zeros. Layers with fewer than 16 inputs, and
+products that are large in both dimensions, are left to BLAS; the choice depends only on the shapes.
+In tiles the order of a sum depends only on its length, so a sample's result does not depend on its
+neighbours.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ Array = NDArray[Any]
 SAMPLES = 8  # in a tile
 INPUTS = 256  # that are added up in registers
 
-# Samples times units above which BLAS is faster: it copies once and multiplies more. With 784
-# inputs and 512 units it is at 168 GFLOP/s for 256 samples and 140 for 64, the tiles at 136 and
-# 126; in the inputs' gradient, for 64, the tiles are still ahead with 137 of 115.
+# Samples times units above which BLAS is faster, since packing then pays off. With 784 inputs and
+# 512 units BLAS reaches 168 GFLOP/s for 256 samples and 140 for 64, the tiles 136 and 126; for dx
+# with 64 samples the tiles are still ahead, 137 to 115.
 MANY, MANY_INPUTS = 2**14, 2**15
 
 
@@ -44,9 +45,9 @@ def forward(x: Array, W: Array, y: Array, buffer: Callable[..., Array]) -> None:
     if K < LANES or N * units > MANY:
         np.matmul(x, W, out=y)
         return
-    W, out = _filled(W, buffer, "W"), y
+    W, out = _padded(W, buffer, "W"), y
     if units < LANES:
-        out = buffer("filled y", (N, LANES))
+        out = buffer("padded y", (N, LANES))
     vectors = _vectors(out.shape[1])
     blocks = -(-out.shape[1] // (vectors * LANES))
     sums = buffer("sums", (N * blocks * vectors * LANES,))
@@ -61,9 +62,9 @@ def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array
     if K < LANES or N * units > MANY:
         np.matmul(x.T, dz, out=dW)
         return
-    dz, out = _filled(dz, buffer, "dz"), dW
+    dz, out = _padded(dz, buffer, "dz"), dW
     if units < LANES:
-        out = buffer("filled dW", (K, LANES))
+        out = buffer("padded dW", (K, LANES))
     _backward_weights(x.reshape(-1), dz.reshape(-1), out.reshape(-1), N, K, out.shape[1])
     if out is not dW:
         dW[...] = out[:, :units]
@@ -75,7 +76,7 @@ def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]
     if K < LANES or N * dz.shape[1] > MANY_INPUTS:
         np.matmul(dz, W.T, out=dx)
         return
-    dz, W = _filled(dz, buffer, "dz"), _filled(W, buffer, "W")
+    dz, W = _padded(dz, buffer, "dz"), _padded(W, buffer, "W")
     units, vectors = W.shape[1], _vectors(K)
     dz_T = buffer("dz_T", (units * N,)).reshape(units, N)
     np.copyto(dz_T, dz.T)
@@ -83,14 +84,14 @@ def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]
     _backward_inputs(vectors)(dz_T.reshape(-1), W.reshape(-1), W_T, dx.reshape(-1), N, K, units)
 
 
-def _filled(a: Array, buffer: Callable[..., Array], name: str) -> Array:
-    """`a`, with columns of zeros up to the first 16."""
+def _padded(a: Array, buffer: Callable[..., Array], name: str) -> Array:
+    """`a`, padded with columns of zeros to at least 16."""
     if a.shape[1] >= LANES:
         return np.ascontiguousarray(a, np.float32)
-    filled = buffer(f"filled {name}", (len(a), LANES))
-    filled[:, : a.shape[1]] = a
-    filled[:, a.shape[1] :] = 0
-    return filled
+    padded = buffer(f"padded {name}", (len(a), LANES))
+    padded[:, : a.shape[1]] = a
+    padded[:, a.shape[1] :] = 0
+    return padded
 
 
 def _vectors(columns: int) -> int:

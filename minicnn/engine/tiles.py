@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 MOST_CELLS = 25  # of a window in a tile: more do not fit the registers
 ROOM = 4  # pixels by which a tile may overrun a row
-PIXELS = 96  # of dZ for one tile of dW: their four planes of filters are half of the nearest cache
+PIXELS = 96  # of dZ for one tile of dW: four planes of them fill half of a 48 KB L1 cache
 MOST_GROUPS = 4  # of 16 images: a shard of 64
 
 

@@ -264,9 +264,9 @@ wide_vectors: Any = (lambda: None) if numba.config.DISABLE_JIT else intrinsic(_w
 def _compile(function: F, **options: Any) -> F:
     options.update(nogil=True, error_model="numpy")
     if function.__closure__:
-        # numba names the machine code after the function and its number in this process. Two
-        # kernels of one function around different values, which two processes made and stored, may
-        # then have one name, and a process that loads both would call one for the other
+        # numba names the machine code after the function and a counter of this process. Two
+        # processes could cache closures over different values under the same name, and a process
+        # that loads both would call the wrong one
         made = hashlib.sha256(_identity(function).encode()).hexdigest()
         function.__qualname__ += f"_{made[:16]}"
     try:

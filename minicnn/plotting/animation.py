@@ -50,7 +50,7 @@ def animate(figure: Any, path: Any = None, *, seconds: float = 0.8) -> FuncAnima
     Returns
     -------
     matplotlib.animation.FuncAnimation
-        Keep it as long as it is to move on a screen; ``animation.to_jshtml()`` is the page's text.
+        Keep a reference while it plays on a screen; ``animation.to_jshtml()`` is the page's text.
 
     Raises
     ------

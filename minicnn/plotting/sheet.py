@@ -259,7 +259,7 @@ def scale(values: Array, *, image: bool = False) -> tuple[Colormap, tuple[float,
 
 
 def number(value: float, largest: float = 0.0) -> str:
-    """`value` as short as it is still told from others; beside a `largest` one, "0.00" if small.
+    """`value` in as few digits as tell it from others; beside a `largest` one, "0.00" if small.
 
     >>> [number(value) for value in (3.0, -0.5, 1 / 3, 123.456, 0.0004, 1e9)]
     ['3', '-0.5', '0.33', '123', '4e-04', '1e+09']
