@@ -65,8 +65,10 @@ class Seed(NamedTuple):
     seconds: float
 
 
-def in_keras(model: Sequential, optimizer: Any) -> tuple[Any, Any, list[Any]]:
-    """The same layers, and optimizer; a schedule becomes a callback that sets each step's rate."""
+def in_keras(model: Sequential, optimizer: Any, loss: Any) -> tuple[Any, Any, Any, list[Any]]:
+    """The same layers, optimizer and loss; a schedule becomes a callback that sets each step's
+    rate.
+    """
     import keras
 
     config = optimizer.get_config()
@@ -85,7 +87,9 @@ def in_keras(model: Sequential, optimizer: Any) -> tuple[Any, Any, list[Any]]:
             self.step += 1
 
     twin = getattr(keras.optimizers, type(optimizer).__name__).from_config(config)
-    return keras.models.model_from_json(model.to_json()), twin, [Rates()]
+    if not isinstance(loss, str):
+        loss = getattr(keras.losses, type(loss).__name__).from_config(loss.get_config())
+    return keras.models.model_from_json(model.to_json()), twin, loss, [Rates()]
 
 
 def run(package: str, network: Network, epochs: int, seed: int, data: Any) -> Seed:
@@ -93,10 +97,11 @@ def run(package: str, network: Network, epochs: int, seed: int, data: Any) -> Se
     importlib.import_module(f"{package}.utils").set_random_seed(seed)
     model: Any = network.model()
     optimizer: Any = network.way.optimizer(epochs * -(-len(X) // BATCH))
+    loss: Any = network.way.loss
     callbacks: list[Any] = []
     if package == "keras":
-        model, optimizer, callbacks = in_keras(model, optimizer)
-    model.compile(optimizer, network.way.loss, metrics=["accuracy"])
+        model, optimizer, loss, callbacks = in_keras(model, optimizer, loss)
+    model.compile(optimizer, loss, metrics=["accuracy"])
     targets = network.way.targets(y)
     started = time.perf_counter()
     model.fit(X, targets, batch_size=BATCH, epochs=epochs, callbacks=callbacks, verbose=0)
