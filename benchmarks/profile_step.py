@@ -159,7 +159,7 @@ def _titles(model: Model) -> list[str]:
 def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> list[Piece]:
     """The pieces of a step that runs the plan: what `fit` does, on one lane and one thread."""
     from benchmarks.frameworks.minicnn_ import build
-    from minicnn.engine.shards import Lane, cut
+    from minicnn.engine.lanes import Lane
     from minicnn.inputs import Data
 
     network = build(model)
@@ -175,10 +175,10 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
     watch = Stopwatch()
     for stage, title in zip(lane.stages, titles):
         _watch_transforms(watch, stage, title)
-    rng, data, losses = np.random.default_rng(0), Data(x, y), np.empty(BATCH)
+    rng, data = np.random.default_rng(0), Data(x, y)
     for number in range(repeats + 1):
         batch = next(iter(data.batches(BATCH, rng.permutation(len(x)))))
-        for shard in cut(BATCH):
+        for shard in runner.network.shards(BATCH):
             lane.seek(number, shard.start)
             values = watch.time(
                 "gather the batch",
@@ -195,7 +195,7 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
                 )
             dy = watch.time(
                 "softmax and loss",
-                lambda b=batch, s=shard, v=values: runner.loss_backward(b, s, v, losses),
+                lambda b=batch, s=shard, v=values: runner.loss_backward(b, s, v)[1],
                 arrays=[values],
             )
             for place in reversed(range(len(lane.stages))):

@@ -28,6 +28,7 @@ from minicnn import (
     utils,
 )
 from minicnn.config import show_config
+from minicnn.engine.shards import get_shard_size, set_shard_size
 from minicnn.engine.threads import get_num_threads, set_num_threads
 from minicnn.layers import Input
 from minicnn.models import Model, Sequential
@@ -35,8 +36,8 @@ from minicnn.models import Model, Sequential
 __version__ = "0.1.0"
 
 _LAZY = (
-    *("applications", "course", "explain", "gradcheck", "interop", "plotting", "preprocessing"),
-    "tuning",
+    *("applications", "course", "distributed", "explain", "gradcheck", "interop", "plotting"),
+    *("preprocessing", "tuning"),
 )
 
 
@@ -60,6 +61,7 @@ __all__ = [
     "constraints",
     "datasets",
     "get_num_threads",
+    "get_shard_size",
     "initializers",
     "layers",
     "losses",
@@ -70,6 +72,7 @@ __all__ = [
     "regularizers",
     "saving",
     "set_num_threads",
+    "set_shard_size",
     "show_config",
     "utils",
 ]

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from minicnn import checks, losses, optimizers
 from minicnn import metrics as known_metrics
 from minicnn.callbacks import History
+from minicnn.engine.logits import before_activation
 from minicnn.engine.plan import Plan, as_layers, lower
-from minicnn.engine.shards import ShardedNetwork, before_activation
+from minicnn.engine.shards import ShardedNetwork
 from minicnn.inputs import Data
 from minicnn.items import unchanged_on_error
 from minicnn.layers import Softmax, contents

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.engine import threads
-from minicnn.engine.shards import Lane
+from minicnn.engine.lanes import Lane
 from minicnn.kernels import LazyModule
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
@@ -94,7 +94,14 @@ class Batch:
     """Some rows of the data. Targets and weights are gathered at once, inputs shard by shard.
 
     Raises ValueError for targets or inputs that have become invalid since the call began.
+
+    Attributes
+    ----------
+    there : slice
+        The samples whose inputs this process has: all, unless another has made the batch.
     """
+
+    there = slice(None)
 
     def __init__(self, data: Data, rows: Array) -> None:
         self.rows = rows
@@ -114,6 +121,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def targets(self, shard: slice) -> Array:
+        """Targets of the shard."""
+        y: Array = self.y[shard]  # type: ignore[index]
+        return y
+
     def inputs(self, shard: slice, sample_shape: tuple[int, ...], lane: Lane | None) -> Array:
         """Inputs of the shard, each in `sample_shape`; in the lane's buffer, if its plan fuses."""
         rows = self.rows[shard]
@@ -130,8 +142,8 @@ class Batch:
         return x.reshape(len(rows), *sample_shape)
 
     def all_inputs(self, sample_shape: tuple[int, ...]) -> Array:
-        """Inputs of the whole batch, as the first layer takes them."""
-        return self.inputs(slice(None), sample_shape, None)
+        """Inputs of the batch, as the first layer takes them; those that are there."""
+        return self.inputs(self.there, sample_shape, None)
 
     def _expect_finite(self, rows: Array) -> None:
         """Raise ValueError if these rows of x, or float32's numbers for them, are not finite."""

@@ -56,6 +56,11 @@ def set_random_seed(seed: int) -> None:
         _root, _fixed = np.random.SeedSequence(seed), True
 
 
+def is_fixed() -> bool:
+    """Whether `set_random_seed` has been called."""
+    return _fixed
+
+
 def _after_fork() -> None:
     """In the child: new entropy for the root, and for the models that the parent made without a
     seed and the child may build or train."""

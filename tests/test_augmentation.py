@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import Input, Sequential, get_num_threads, set_num_threads
-from minicnn.engine.shards import Lane
+from minicnn.engine.lanes import Lane
 from minicnn.layers import (
     Conv2D,
     Dense,

@@ -9,7 +9,7 @@ import pytest
 
 from minicnn import Sequential, set_num_threads
 from minicnn.engine import threads
-from minicnn.engine.shards import Lane
+from minicnn.engine.lanes import Lane
 from minicnn.engine.stages import ActivationStage, PoolingStage
 from minicnn.layers import (
     GELU,

@@ -154,7 +154,8 @@ def test_the_generator_methods_are_fit_evaluate_and_predict():
         validation_steps=3,
     )
     assert history.history == other.history
-    assert first.evaluate_generator(batches(), steps=3) == first.evaluate(X, Y, 4, verbose=0)
+    judged = first.evaluate_generator(batches(), steps=3)
+    assert judged == pytest.approx(first.evaluate(X, Y, 4, verbose=0), rel=1e-14)
     np.testing.assert_array_equal(
         first.predict_generator(batches(), 3, workers=2), second.predict(X, 4, verbose=0)
     )

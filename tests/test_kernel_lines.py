@@ -15,7 +15,8 @@ from numba.core.errors import TypingError
 from minicnn import kernels
 from minicnn.engine import blocks, passes, products, vectors
 from minicnn.engine.activations import KNOWN as CURVES
-from minicnn.engine.shards import Lane, ShardedNetwork
+from minicnn.engine.lanes import Lane
+from minicnn.engine.shards import ShardedNetwork
 from minicnn.engine.stages import ActivationStage, PoolingStage
 from minicnn.engine.updates import single_pass
 from minicnn.kernels import reference

@@ -5,7 +5,7 @@ import pytest
 from cases.losses import LOSSES
 
 from minicnn import Sequential, losses
-from minicnn.engine.shards import before_activation
+from minicnn.engine.logits import before_activation
 from minicnn.gradcheck import check_loss
 from minicnn.layers import Activation, Conv2DTranspose, Dense, Reshape, Sigmoid
 from minicnn.optimizers import SGD

@@ -17,6 +17,7 @@ from minicnn.callbacks import Callback
 from minicnn.datasets import synthetic_fashion
 from minicnn.engine import shards, threads
 from minicnn.engine.blas import single_threaded_blas
+from minicnn.engine.logits import before_activation
 from minicnn.layers import (
     Activation,
     ActivationLayer,
@@ -79,7 +80,7 @@ def test_a_step_is_forward_loss_backward_update():
     x, y = X[:70, ..., None].astype(np.float64), Y[:70]
     loss, accuracy = model.train_on_batch(x, y)
 
-    logits = shards.before_activation(plain.layers)[0]
+    logits = before_activation(plain.layers)[0]
     out = x
     for layer in logits:
         out = layer.forward(out, training=True)

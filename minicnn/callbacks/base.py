@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn import checks
 from minicnn.copies import Copied, own_copy
+from minicnn.engine import ranks
 from minicnn.settings import Configured
 from minicnn.subclasses import refuse_vain_methods
 
@@ -73,8 +74,12 @@ class Callback(Copied, Configured):
         The model at work.
     params : dict
         `verbose`, `epochs`, `steps`.
+    writes : bool
+        True for a class that writes files: in a run of several processes
+        (`minicnn.distributed`) its hooks are called on rank 0 alone.
     """
 
+    writes = False
     model: Any
     params: dict[str, Any]
 
@@ -167,8 +172,13 @@ class CallbackList:
             raise AttributeError(hook)
 
         def call_each(*args: Any) -> None:
+            several, first = ranks.group().size > 1, ranks.group().rank == 0
             for callback in self.callbacks:
-                getattr(callback, hook)(*args)
+                if not (several and callback.writes):
+                    getattr(callback, hook)(*args)
+                elif first:
+                    with ranks.alone():  # what it predicts, other ranks do not wait for
+                        getattr(callback, hook)(*args)
 
         return call_each
 

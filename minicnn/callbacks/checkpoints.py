@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn import checks, console
 from minicnn.callbacks.base import Logs, RunCallback
 from minicnn.callbacks.monitor import MonitorCallback, optional_number
+from minicnn.engine import ranks
 from minicnn.settings import Setting
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class ModelCheckpoint(MonitorCallback):
     logs lack, OSError where the file cannot be written: `fit` then ends after a whole step.
     """
 
+    writes = True
     filepath = Setting(checks.path)
     verbose = Setting(partial(checks.integer, minimum=0, maximum=1))
     save_best_only = Setting(checks.boolean)
@@ -181,6 +183,7 @@ class BackupAndRestore(RunCallback):
     the program's: what it keeps in variables of its program is not in the backup.
     """
 
+    writes = True
     backup_dir = Setting(checks.path)
     save_freq = Setting(_frequency)
     double_checkpoint = Setting(checks.boolean)
@@ -211,6 +214,7 @@ class BackupAndRestore(RunCallback):
         from minicnn.saving.errors import SavedFileError
 
         found = [file for file in (self._latest, self._previous) if file.exists()]
+        found = ranks.group().from_first(found)
         if not found:
             self._write(run)  # what other callbacks do before the next backup can then be undone
             return
@@ -220,6 +224,7 @@ class BackupAndRestore(RunCallback):
             if len(found) == 1:
                 raise
             run.restore(found[1])
+        ranks.group().objects(None)  # rank 0 may remove the file once all have read it
 
     def checkpoint(self, run: Run) -> None:
         if run.step and self.save_freq == "epoch":
@@ -232,6 +237,8 @@ class BackupAndRestore(RunCallback):
         self._write(run)
 
     def _write(self, run: Run) -> None:
+        if ranks.group().rank:
+            return
         Path(self.backup_dir).mkdir(parents=True, exist_ok=True)
         if self.double_checkpoint:
             with contextlib.suppress(FileNotFoundError):

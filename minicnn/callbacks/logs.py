@@ -41,6 +41,7 @@ class CSVLogger(Callback):
     Raises TypeError or ValueError for other arguments, OSError if the file cannot be written.
     """
 
+    writes = True
     filename = Setting(checks.path)
     separator = Setting(_separator)
     append = Setting(checks.boolean)

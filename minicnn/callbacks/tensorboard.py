@@ -52,6 +52,7 @@ class TensorBoard(Callback):
         If the folders cannot be written.
     """
 
+    writes = True
     log_dir = Setting(checks.path)
     write_graph = Setting(checks.boolean)
     write_steps_per_second = Setting(checks.boolean)

@@ -150,7 +150,7 @@ def take_steps(model: Sequential, data: Data, rows: Array) -> Steps:
     with single_threaded_blas():
         for step in range(STEPS):
             try:
-                penalty = runner.penalty({})
+                penalty = runner.penalty()
                 measured = runner.step(model, batch)
             except FloatingPointError as error:
                 found.failed = str(error)

@@ -89,7 +89,8 @@ class PointwiseConvolution(ProductConvolution):
         if not self.needs_dx:
             return None
         dx = self.buffer("dx", x.shape)
-        W_T = np.ascontiguousarray(self.conv.params["W"][0, 0].T)  # the product is faster so
+        W = self.conv.params["W"][0, 0]
+        W_T = self.prepared("W_T", W, _transposed)  # the product is faster so
         np.matmul(dz, W_T, out=dx.reshape(rows.shape))
         return dx
 
@@ -136,7 +137,7 @@ class BlockConvolution(ProductConvolution):
         rows = dz.reshape(-1, win.W_out, F)
         W, dW = (one.reshape(-1, F) for one in (self.conv.params["W"], self.conv.grads["W"]))
         if self.needs_dx:
-            W_T = np.ascontiguousarray(W.T)  # the product with it is faster so
+            W_T = self.prepared("W_T", W, _transposed)  # the product with it is faster so
             dx = self.buffer("dx", x.shape)
             dx[...] = 0
             images = dx.reshape(*x.shape[:2], -1)
@@ -181,11 +182,12 @@ class InterleavedConvolution(BlockConvolution):
                 pool=self.pool, needs_dx=self.needs_dx,
             )  # fmt: skip
         W, bias, _ = self.weights()
+        W = self.prepared("W", W, tiles.packed)
         y = self.buffer("y", (len(x), *at.output_shape))
         argmax = self.buffer("argmax", at.argmax_shape(len(x), training=training), np.int8)
         *drawn, self._scale = self.drawn(training, y[0].size)
         at.forward(
-            x.reshape(-1), len(x), at.geometry, at.taps, tiles.packed(W), bias, self.pool,
+            x.reshape(-1), len(x), at.geometry, at.taps, W, bias, self.pool,
             self.relu, training, at.X, at.of_x, at.Z, at.Y, at.of_y, argmax, y.reshape(-1),
             *drawn, self._scale,
         )  # fmt: skip
@@ -206,7 +208,10 @@ class InterleavedConvolution(BlockConvolution):
         if self.needs_dx:
             dx, table = self.buffer("dx", self._x.shape), at.remainders.table
             W = self.conv.params["W"].reshape(g.K_h * g.K_w, g.C, g.F)
-            W_T = tiles.transposed_weights(W, at.remainders.window)
+            window = at.remainders.window
+            W_T = self.prepared(
+                ("W_T", at.input_shape), W, lambda W: tiles.transposed_weights(W, window)
+            )
         at.backward(
             self._x.reshape(-1), _floats(dy), len(dy), g, self._argmax,
             self.pool, self._scale, at.together, at.X, at.of_x, at.Y, at.of_y, at.D, db, rows.parts,
@@ -245,7 +250,11 @@ class TransposedConvolution(FusedStage):
             at = self._layout = tiles.Transposed(win, y_shape[1:], x.shape[3])
         z = self.buffer("z", y_shape)
         table, offsets, window = at.remainders
-        W = tiles.transposed_weights(self._weights(), window)
+        W = self.prepared(
+            ("W_T", y_shape[1:]),
+            self._weights(),
+            lambda W: tiles.transposed_weights(W, window),
+        )
         at.forward(
             x.reshape(-1), len(x), at.geometry, at.D, at.of_d, table, offsets, W, at.dX, at.of_dx,
             z.reshape(-1),
@@ -263,7 +272,8 @@ class TransposedConvolution(FusedStage):
         dW[...] = 0
         dx, W = at.dX, at.dX[:0]
         if self.needs_dx:
-            dx, W = self.buffer("dx", self._x.shape), tiles.packed(self._weights())
+            dx = self.buffer("dx", self._x.shape)
+            W = self.prepared("W", self._weights(), tiles.packed)
         at.backward(
             self._x.reshape(-1), _floats(dz), len(dz), g, at.together, at.X, at.of_x, at.D, at.of_d,
             rows.parts, dW.reshape(-1), at.taps, W, at.Z, at.of_z, dx.reshape(-1),
@@ -334,6 +344,10 @@ class DepthwiseStage(FusedStage):
         at.merged(dW, self.conv.grads["W"].reshape(len(at.taps), -1))
         at.merged(db, self.conv.grads.get("b", self._db))
         return dx if self.needs_dx else None
+
+
+def _transposed(W: Array) -> Array:
+    return np.ascontiguousarray(W.T)
 
 
 def _floats(array: Array) -> Array:

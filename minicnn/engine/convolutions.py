@@ -133,8 +133,19 @@ class WinogradConvolution(ConvolutionStage):
     def _flat(self, key: str, channels: int) -> tuple[Array, Array]:
         """A buffer for V or M: flat, and as (36, TILES, channels)."""
         size = winograd.TILES * channels
-        flat = self.buffer(key, (36 * (size + winograd.GAP),))
+        flat = self.scratch(key, 36 * (size + winograd.GAP))
         return flat, flat.reshape(36, -1)[:, :size].reshape(36, winograd.TILES, channels)
+
+    def _U(self, g: Array) -> tuple[Array, bool]:
+        """U (36, C_in, filters) of the kernel (9, C_in * filters), and whether it is wide."""
+        U = np.matmul(winograd.GG, g)
+        return U.reshape(36, self.channels, self.filters), winograd.is_wide(g)
+
+    def _U_T(self, g: Array) -> tuple[Array, Array]:
+        """The kernel and U, transposed and made contiguous: the product is twice as fast so."""
+        g_T = np.ascontiguousarray(g.transpose(0, 2, 1))
+        U_T = np.matmul(winograd.GG, g_T.reshape(9, -1))
+        return g_T, U_T.reshape(36, self.filters, self.channels)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         n, H_in, W_in = x.shape[:3]
@@ -146,10 +157,8 @@ class WinogradConvolution(ConvolutionStage):
         marks, small = self.buffer("marks", tiles, np.int64), self.buffer("small", tiles, np.int64)
         g, bias, after = self.weights()
         g = g.reshape(9, -1)
-        wide = self._wide = winograd.is_wide(g)
-        U = self.buffer("U", (36, C * F))
-        np.matmul(winograd.GG, g, out=U)
-        U = U.reshape(36, C, F)
+        U, wide = self.prepared("U", g, self._U)
+        self._wide = wide
         V, V3 = self._flat("V", C)
         M, M3 = self._flat("M", F)
         *drawn, self._scale = self.drawn(training, y[0].size)
@@ -176,8 +185,8 @@ class WinogradConvolution(ConvolutionStage):
         down, across, chunks = self._chunks(len(x), H, W)
         V, V3 = self._flat("V", C)
         M, dM3 = self._flat("M", F)
-        dU = self.buffer("dU", (36, C, F))
-        part = self.buffer("part", (36, C, F))
+        dU = self.scratch("dU", 36 * C * F).reshape(36, C, F)
+        part = self.scratch("part", 36 * C * F).reshape(36, C, F)
         most = 36 * winograd.TILES  # rows that one chunk may take
         rows, n_rows, begun = self.buffer("dz windows", (2 * most, 9 * F)), 0, 0
         apart, n_apart = self.buffer("dz apart", (16 * len(x) * down * across, F)), 0
@@ -185,11 +194,7 @@ class WinogradConvolution(ConvolutionStage):
         db = self.conv.grads.get("b", self._db)
         db[...] = 0
         if self.needs_dx:
-            # U^T made contiguous: the product with it is twice as fast so
-            g_T = np.ascontiguousarray(g.transpose(0, 2, 1))
-            U_T = self.buffer("U_T", (36, F * C))
-            np.matmul(winograd.GG, g_T.reshape(9, -1), out=U_T)
-            U_T = U_T.reshape(36, F, C)
+            g_T, U_T = self.prepared("U_T", g, self._U_T)
             dx = self.buffer("dx", x.shape)
         for start, count in chunks:
             place, own = (self.P, down, across, start, count), slice(start, start + count)

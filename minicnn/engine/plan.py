@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minicnn import html
 from minicnn.engine.activations import curve_of, inside, is_linear, is_relu
@@ -22,10 +23,12 @@ from minicnn.engine.any_window import (
     TransposedConvolution,
 )
 from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
+from minicnn.engine.prepared import Prepared
 from minicnn.engine.stages import (
     POOLINGS,
     ActivationStage,
     DenseStage,
+    FusedStage,
     NormalizationStage,
     PoolingStage,
     RescalingStage,
@@ -43,11 +46,15 @@ from minicnn.layers import (
     Layer,
     MaxPooling2D,
     Rescaling,
+    SeparableConv2D,
 )
 from minicnn.layers.activations import ActivatedLayer
 from minicnn.layers.normalizing import axes_of
 
+Array = NDArray[Any]
+
 FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
+PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2D
 PRODUCTS = BlockConvolution, PointwiseConvolution  # the bias is added with what stands behind
 FEWEST_IN_DEPTH = 16  # channels of a depthwise convolution: a vector
 
@@ -67,12 +74,16 @@ class Plan:
     ----------
     widest : int
         Numbers in the largest output of a stage, for one sample; 0 if it is not known.
+    work : int
+        Multiply-adds of one sample's forward; 0 if it is not known.
     """
 
-    def __init__(self, layers: Sequence[Layer], entries: list[Entry], widest: int = 0) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], entries: list[Entry], widest: int = 0, work: int = 0
+    ) -> None:
         self.layers = list(layers)
         self.entries = entries
-        self.widest = widest
+        self.widest, self.work = widest, work
 
     @property
     def fuses(self) -> bool:
@@ -85,13 +96,21 @@ class Plan:
         first = (_needs_dx(self.layers, entry.layers[-1] + 1) for entry in self.entries)
         return next((k for k, learns in enumerate(first) if learns), len(self.entries))
 
-    def stages(self, replicas: Sequence[Layer]) -> list[Stage]:
-        """The stages for a lane, working with the lane's replicas of the layers."""
+    def stages(self, replicas: Sequence[Layer], prepared: Prepared | None = None) -> list[Stage]:
+        """The stages for a lane, working with the lane's replicas of the layers.
+
+        Lanes of one network share what is `prepared`.
+        """
         stages: list[Stage] = []
-        for entry in self.entries:
+        scratch: dict[str, Array] = {}
+        for number, entry in enumerate(self.entries):
             own = [replicas[k] for k in entry.layers]
-            needs_dx = _needs_dx(replicas, entry.layers[0])
-            stages.append(entry.kind(own, needs_dx=needs_dx) if entry.kind else own[0])
+            stage: Stage = own[0]
+            if entry.kind is not None:
+                stage = entry.kind(own, needs_dx=_needs_dx(replicas, entry.layers[0]))
+                if prepared is not None and isinstance(stage, FusedStage):
+                    stage.share(prepared, number, scratch)
+            stages.append(stage)
         return stages
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -144,7 +163,17 @@ def lower(
         entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k])))
         k = entries[-1].layers[-1] + 1
     outputs = [shapes[entry.layers[-1] + 1][1:] for entry in entries]
-    return Plan(layers, entries, max((math.prod(shape) for shape in outputs), default=0))
+    work = sum(map(_work, layers, shapes, shapes[1:]))
+    return Plan(layers, entries, max((math.prod(shape) for shape in outputs), default=0), work)
+
+
+def _work(layer: Layer, before: tuple[Any, ...], after: tuple[Any, ...]) -> int:
+    """Multiply-adds of a layer's forward, a sample: its weights, at each position of the output."""
+    if not isinstance(layer, PRODUCT_LAYERS):
+        return 0
+    positions = before[1:-1] if isinstance(layer, Conv2DTranspose) else after[1:-1]
+    weights = sum(array.size for array in layer.params.values() if array.ndim > 1)
+    return int(weights * math.prod(positions))
 
 
 def _is(layers: Sequence[Layer], k: int, kind: type[Layer]) -> bool:

@@ -9,14 +9,15 @@ buffer that its next call reuses. `backward` returns None unless a layer before 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.activations import activation_of, curve_of, is_relu
 from minicnn.engine.memory import aligned
+from minicnn.engine.prepared import Prepared
 from minicnn.kernels import LazyModule
 from minicnn.layers import (
     AveragePooling2D,
@@ -32,6 +33,7 @@ from minicnn.layers import (
 from minicnn.layers.windows import Windows, windows
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from minicnn.engine import curves, normalization, pooling, products
@@ -58,6 +60,26 @@ class FusedStage:
         last = layers[-1]
         self.dropout = last if isinstance(last, Dropout) else None
         self._buffers: dict[str, Array] = {}
+        self.share(Prepared(), 0, {})
+
+    def share(self, prepared: Prepared, number: int, scratch: dict[str, Array]) -> None:
+        """Share what is made of the weights with the same stage, of that number, in other lanes;
+        and the memory of intermediate results with the other stages of this one.
+        """
+        self._prepared, self._number, self._scratch = prepared, number, scratch
+
+    def scratch(self, key: str, size: int) -> Array:
+        """A flat array that no longer holds what it did when the next stage runs: so it stays in
+        the cache.
+        """
+        held = self._scratch.get(key)
+        if held is None or len(held) < size:
+            held = self._scratch[key] = aligned((size,))
+        return held[:size]
+
+    def prepared(self, what: Hashable, weights: Array, make: Callable[[Array], T]) -> T:
+        """What `make` makes of the weights, once for all lanes; see `prepared.py`."""
+        return self._prepared.of((self._number, what), weights, make)
 
     def buffer(self, key: str, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
         """An array of `shape`, the same memory each time; grows with the largest first axis."""
@@ -233,8 +255,9 @@ POOLINGS = MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPool
 class NormalizationStage(FusedStage):
     """Batch normalization with ReLU, 2x2 max-pooling and dropout behind it: `normalization.py`.
 
-    In training the shards of a batch do it together, in two phases each way: `begin`, then
-    `agree` of all shards, then `forward`; and `begin_backward`, `agree_backward`, `backward`.
+    In training the shards of a batch do it together, in two phases each way: each shard's `begin`
+    returns its figures, `agree` gets those of all shards, then comes `forward`; and in the same way
+    `begin_backward`, `agree_backward` and `backward`.
     """
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
@@ -251,24 +274,30 @@ class NormalizationStage(FusedStage):
         self._zeros = np.zeros(self.channels, np.float32)
         self.measured = np.zeros((2, self.channels))  # mean and sum of squared deviations
         self.sums = np.zeros((2, self.channels))  # of d and of d * x_hat
-        self.cells = 0  # a channel's, in the shard; in the batch
-        self.all_cells = 0
+        self.all_cells = 0  # a channel's, in the batch
         self.mean = self.rest = self.inverse = self._zeros
         self.mean_sums = np.zeros((2, self.channels), np.float32)
 
-    def begin(self, x: Array) -> None:
-        """Measure the shard."""
+    def begin(self, x: Array) -> Array:
+        """Measure the shard; returns its figures (1 + 2 C,): cells, means, squared deviations."""
         rows = x.reshape(len(x) if x.ndim > 2 else 1, -1, self.channels)
-        self.cells = x.size // self.channels
         normalization.measure(rows, *self.measured)
+        return np.array([x.size // self.channels, *self.measured.reshape(-1)])
 
     @staticmethod
-    def agree(stages: Sequence[NormalizationStage]) -> None:
-        """Mean and variance of the batch, from those of its shards; moves the running ones."""
-        layer = stages[0].layer
-        count, (mean, squares) = stages[0].cells, stages[0].measured.copy()
-        for stage in stages[1:]:
-            count = normalization.combine(count, mean, squares, stage.cells, *stage.measured)
+    def agree(
+        layer: BatchNormalization, stages: Sequence[NormalizationStage], figures: Array
+    ) -> None:
+        """Mean and variance of the batch, from the figures of its shards (shards, 1 + 2 C); moves
+        the running ones.
+        """
+        counts, shards = (
+            figures[:, 0].astype(int).tolist(),
+            figures[:, 1:].reshape(len(figures), 2, -1),
+        )
+        count, (mean, squares) = counts[0], shards[0].copy()
+        for more, its in zip(counts[1:], shards[1:]):
+            count = normalization.combine(count, mean, squares, more, *its)
         variance = squares / count
         for key, now in (("moving_mean", mean), ("moving_variance", variance)):
             moving = layer.state[key]
@@ -310,8 +339,8 @@ class NormalizationStage(FusedStage):
         self._x, self._y, self._argmax, self._shape = images, y, argmax, x.shape
         return y if self.pool else y.reshape(x.shape)
 
-    def begin_backward(self, dy: Array) -> None:
-        """Sum up the shard's d and d * x_hat, which are its parts of dbeta and dgamma."""
+    def begin_backward(self, dy: Array) -> Array:
+        """Sum up the shard's d and d * x_hat, its parts of dbeta and dgamma: returns (2 C,)."""
         dy = dy.reshape(self._y.shape)
         normalization.sums(
             dy, self._y, self._argmax, self._x, self.mean, self.inverse, self.pool, self.relu,
@@ -321,13 +350,14 @@ class NormalizationStage(FusedStage):
         for key, total in (("beta", self.sums[0]), ("gamma", self.sums[1])):
             if key in self.layer.grads:
                 self.layer.grads[key][...] = total
+        return self.sums.reshape(-1).copy()
 
     @staticmethod
-    def agree_backward(stages: Sequence[NormalizationStage]) -> None:
-        """The sums over the batch, in the order of its shards."""
-        total = stages[0].sums.copy()
-        for stage in stages[1:]:
-            total += stage.sums
+    def agree_backward(
+        layer: BatchNormalization, stages: Sequence[NormalizationStage], figures: Array
+    ) -> None:
+        """The sums over the batch, from those of its shards (shards, 2 C), in their order."""
+        total = np.add.reduce(figures, axis=0).reshape(2, -1)
         for stage in stages:
             stage.mean_sums = (total / stage.all_cells).astype(np.float32)
 

@@ -52,6 +52,11 @@ def get_num_threads() -> int:
     return os.cpu_count() or 1
 
 
+def are_set() -> bool:
+    """Whether `set_num_threads` or the environment says how many threads there are."""
+    return _num_threads is not None or any(os.environ.get(name, "").strip() for name in VARIABLES)
+
+
 def set_num_threads(n: int) -> None:
     """Use `n` threads from now on. Results do not depend on it, to the last bit.
 

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minicnn import checks, inputs, losses
-from minicnn.engine.shards import before_activation
+from minicnn.engine.logits import before_activation
 from minicnn.explain.collect import walk_through
 from minicnn.explain.page import page
 from minicnn.losses.chosen import Crossentropy

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.blas import single_threaded_blas
-from minicnn.engine.shards import before_activation
+from minicnn.engine.logits import before_activation
 from minicnn.explain.attention import Attention, class_of, grad_cam, saliency
 from minicnn.layers.activations import Linear, Sigmoid, Softmax
 from minicnn.layers.base import Layer

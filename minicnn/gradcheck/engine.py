@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.blas import single_threaded_blas
-from minicnn.engine.shards import Lane, alone, backward_in_phases, forward_in_phases
+from minicnn.engine.lanes import Lane, alone, backward_in_phases, forward_in_phases
 from minicnn.gradcheck.copies import move_apart, unchanged
 from minicnn.gradcheck.differences import multiple
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck
@@ -184,8 +184,8 @@ class _Engine:
         subject = self.subject
         y_pred = subject.outputs()[-1].astype(subject.dtype)
         (batch,) = Data(subject.x, subject.y_true).batches(len(subject.x))
-        losses, given = np.empty(len(batch)), y_pred.astype(np.float64)
-        dy = self.runner.loss_backward(batch, slice(None), y_pred, losses)
+        given = y_pred.astype(np.float64)
+        losses, dy = self.runner.loss_backward(batch, slice(None), y_pred)
         expected = subject.loss.backward(subject.y_true, given) / len(batch)
         rounding = 8 * ROUNDING * max(1.0, float(np.abs(given).max()))
         said = {

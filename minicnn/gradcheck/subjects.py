@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, losses
-from minicnn.engine.shards import Lane
+from minicnn.engine.lanes import Lane
 from minicnn.gradcheck.copies import (
     Passes,
     Rewind,
@@ -352,7 +352,9 @@ class ModelSubject(Subject):
 
     def forward(self) -> Array:
         losses = np.array(self.loss.forward(self.y_true, self.outputs()[-1]))
-        return np.append(losses, [self._runner.penalty(self._penalties)] * self._penalized)
+        return np.append(
+            losses, [self._runner.penalty(sum(self._penalties.values()))] * self._penalized
+        )
 
     def outputs(self) -> list[Array]:
         """x, and what each layer up to the logits makes of it."""

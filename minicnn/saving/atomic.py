@@ -17,6 +17,8 @@ import secrets
 import stat
 from pathlib import Path
 
+from minicnn.engine import ranks
+
 try:
     import fcntl
 except ImportError:  # Windows, where a file that is open cannot be removed anyway
@@ -30,8 +32,10 @@ def write(path: Path, content: bytes | bytearray | memoryview) -> None:
     """Put `content` where `path` points to, links followed.
 
     Raises OSError where the folder cannot be written to, or the disk is full: the old file is then
-    whole, and nothing new lies beside it.
+    whole, and nothing new lies beside it. Of several processes that work together rank 0 writes.
     """
+    if ranks.group().rank:
+        return
     target = Path(os.path.realpath(path))
     expect_replaceable(target)
     clear(target)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn import checks
 from minicnn.custom_objects import checked as checked_custom_objects
 from minicnn.custom_objects import custom_object_scope
+from minicnn.engine import ranks
 from minicnn.layers.arrays import unfilled
 from minicnn.saving import archive, atomic, backup, compiling, config, hdf5, json_text, npz, state
 from minicnn.saving.errors import SavedFileError, named
@@ -351,7 +352,8 @@ def _content(path: Path) -> bytes:
 
 
 def _expect_free(path: Path, overwrite: Any, who: str) -> None:
-    if not checks.boolean(overwrite, "overwrite", who) and path.exists():
+    overwrite = checks.boolean(overwrite, "overwrite", who)
+    if not overwrite and ranks.group().rank == 0 and path.exists():
         raise FileExistsError(
             f"{who}: {path} is there already. Write overwrite=True to replace it, or choose "
             "another name"

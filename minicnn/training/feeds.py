@@ -19,13 +19,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any, Protocol
 
 import numpy as np
 
 from minicnn import checks
+from minicnn.engine import ranks
 from minicnn.inputs import Batch, Data
 from minicnn.py_dataset import PyDataset
+from minicnn.training import sharing
 from minicnn.training.ahead import AHEAD, End, made_ahead
 from minicnn.training.run import Run
 
@@ -54,6 +57,8 @@ class Feed(Protocol):
         Whether the last batches ended sooner than their number was known.
     spent : bool
         Whether there will never be another batch.
+    bounds : function of a batch's size
+        Where the samples of each rank begin and end; `ShardedNetwork.bounds`.
     """
 
     data: Data
@@ -62,6 +67,7 @@ class Feed(Protocol):
     rewinds: bool
     ended: bool
     spent: bool
+    bounds: Callable[[int], list[tuple[int, int]]]
 
     def epoch(self, run: Run, pause: Pause) -> Batches:
         """The batches of the epoch that `run` is in, those that are left of it."""
@@ -87,6 +93,7 @@ class ArrayFeed:
     """
 
     rewinds, ended, spent = True, False, False
+    bounds: Callable[[int], list[tuple[int, int]]]
 
     def __init__(
         self,
@@ -144,6 +151,7 @@ class BatchFeed:
     data: Data
     samples: int | None = None
     shuffle = False
+    bounds: Callable[[int], list[tuple[int, int]]]  # of each rank's samples in a batch
 
     def __init__(self, prepare: Callable[[Any, str], Data], steps: int | None) -> None:
         self._prepare = prepare
@@ -323,12 +331,21 @@ class DatasetFeed(BatchFeed):
         self._dataset.on_epoch_end()
 
     def _ahead(self, numbers: Iterable[int], count: int | None, pause: Pause) -> Batches:
-        chosen = list(itertools.islice(numbers, count))
+        group, chosen = ranks.group(), list(itertools.islice(numbers, count))
+        own = chosen[group.rank :: group.size]  # each rank makes some, and hands out their samples
         workers = self._dataset.workers
         most = AHEAD if workers < 2 else max(workers, self._dataset.max_queue_size)
-        yield from made_ahead(
-            lambda k: self._item(chosen[k]), count, workers=workers, most=most, pause=pause
+        made = made_ahead(
+            lambda k: self._item(own[k]), len(own), workers=workers, most=most, pause=pause
         )
+        if group.size == 1:
+            yield from made
+            return
+        with closing(made):
+            for place in range(len(chosen)):
+                maker = place % group.size
+                batch = next(made) if maker == group.rank else None
+                yield sharing.dealt(batch, maker, self.data, self.bounds)
 
     def _item(self, number: int) -> Batch:
         try:

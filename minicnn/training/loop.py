@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from minicnn import checks
 from minicnn.callbacks import Callback, CallbackList, History, RunCallback
 from minicnn.console import note
+from minicnn.engine import ranks
 from minicnn.engine.blas import single_threaded_blas
-from minicnn.engine.shards import Lane
+from minicnn.engine.lanes import Lane
 from minicnn.inputs import Batch
 from minicnn.layers import Normalization, Rescaling
 from minicnn.progress import Progress
@@ -28,6 +29,7 @@ from minicnn.training.feeds import Feed
 from minicnn.training.finite import NotFiniteError, expect_finite
 from minicnn.training.interrupts import interrupts_between_steps
 from minicnn.training.run import Run
+from minicnn.training.sharing import note_idle_ranks, share_decisions, share_start
 
 Array = NDArray[Any]
 
@@ -74,7 +76,8 @@ def fit(
     validation_freq: int | Collection[int],
 ) -> History:
     """Train on the batches of `feed` for the given `epochs`; returns the History."""
-    history = History()
+    group, history = ranks.group(), History()
+    verbose = 0 if group.rank else verbose
     hooks = CallbackList([*callbacks, history])
     hooks.set_model(model)
     hooks.set_params({"verbose": verbose, "epochs": epochs.stop, "steps": feed.steps})
@@ -87,7 +90,8 @@ def fit(
     given["metrics"] = [one.name for one in model.chosen_metrics(model.output_shape)]
     run = Run(model, hooks.callbacks, epochs.start, given, rewinds=feed.rewinds)
     keepers = [one for one in callbacks if isinstance(one, RunCallback)]
-    with single_threaded_blas(), interrupts_between_steps() as pause:
+    with single_threaded_blas(), interrupts_between_steps() as pause, group.together():
+        share_start(model, feed.data)
         hooks.on_train_begin({})
         for keeper in keepers:
             keeper.resume(run)
@@ -97,6 +101,7 @@ def fit(
             if not run.inside_an_epoch:
                 hooks.on_epoch_begin(epoch, {})
             runner = model.runner(training=True)  # a callback may have set a rate, say
+            feed.bounds = runner.network.bounds
             title = f"Epoch {epoch + 1}/{epochs.stop}" if epochs.stop > 1 else ""
             progress = Progress(feed.steps, verbose, title)
             means = run.begin_means(runner.means())
@@ -104,6 +109,8 @@ def fit(
             watched = bool(callbacks) or bool(means.own) or progress.bar is not None
             with progress, closing(feed.epoch(run, pause)) as batches:
                 for batch in batches:
+                    if epoch == epochs.start and run.step == 0:
+                        note_idle_ranks(runner.network, len(batch))
                     hooks.on_train_batch_begin(run.step, {})
                     if callbacks:  # they may have changed a setting or put in other weights
                         runner = model.runner(training=True, arrays=False)
@@ -116,6 +123,8 @@ def fit(
                     if watched:  # where nothing reads them, figures cost 1 % of a small step
                         logs = means.logs()
                     hooks.on_train_batch_end(run.step, logs)
+                    if callbacks:
+                        share_decisions(model)
                     if fault is not None and not model.stop_training:
                         raise fault
                     progress.step(logs)
@@ -139,6 +148,7 @@ def fit(
                     scores = evaluate(model, validation, callbacks=callbacks, pause=pause)
                     logs = {**logs, **{f"val_{name}": value for name, value in scores.items()}}
                 hooks.on_epoch_end(epoch, logs)
+                share_decisions(model)
                 progress.end(logs)
             run.end_epoch(logs, pass_over=feed.pass_over(run))
             for keeper in keepers:
@@ -171,8 +181,10 @@ def evaluate(
     validation in `fit` leaves it to the callbacks to judge such a loss. `pause` is called while a
     batch is waited for.
     """
+    verbose = 0 if ranks.group().rank else verbose
     hooks = CallbackList(callbacks or [])
     runner = model.runner(training=False)
+    feed.bounds = runner.network.bounds
     means = runner.means()
     logs: dict[str, float] = {}
     progress = Progress(feed.steps, verbose)
@@ -180,7 +192,7 @@ def evaluate(
     one_by_one = bool(callbacks) or any(metric.by_batch for metric in runner.metrics)
     one_by_one = one_by_one or runner.network.penalizes_batches or not runner.loss.plain
     blocks = feed.blocks(one_by_one=one_by_one, pause=pause)
-    with single_threaded_blas(), progress, closing(blocks):
+    with single_threaded_blas(), progress, closing(blocks), ranks.group().together():
         hooks.on_test_begin({})
         for steps, batch in blocks:
             hooks.on_test_batch_begin(progress.done, {})
@@ -225,14 +237,16 @@ def predict(
     Raises FloatingPointError if it is not finite.
     """
     hooks = CallbackList(callbacks or [])
-    network, softmax = model.network()
+    group, (network, softmax) = ranks.group(), model.network()
+    verbose = 0 if group.rank else verbose
+    feed.bounds = network.bounds
     whole, parts, done = None, [], 0
     if feed.samples is not None:
         whole = np.empty((feed.samples, *model.output_shape[1:]), model.dtype)
     progress = Progress(feed.steps, verbose)
     model.stop_predicting = False
     blocks = feed.blocks(one_by_one=bool(callbacks), pause=no_pause)
-    with single_threaded_blas(), progress, closing(blocks):
+    with single_threaded_blas(), progress, closing(blocks), group.together():
         hooks.on_predict_begin({})
         for steps, batch in blocks:
             hooks.on_predict_batch_begin(progress.done, {})
@@ -247,6 +261,7 @@ def predict(
                 out[shard] = lane.forward(batch.inputs(shard, model.input_shape[1:], lane))
 
             network.run(len(batch), work)
+            group.share_rows(out, network.bounds(len(batch)))
             if not np.isfinite(out).all():
                 expect_finite(model, batch, out, who)
             if softmax is not None:

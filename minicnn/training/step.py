@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import own_copy
-from minicnn.engine import blas, threads
-from minicnn.engine.shards import Lane, Phases, ShardedNetwork, before_activation
+from minicnn.engine import blas, ranks, threads
+from minicnn.engine.lanes import Lane, Phases
+from minicnn.engine.logits import before_activation
+from minicnn.engine.shards import ShardedNetwork
 from minicnn.engine.updates import single_pass
 from minicnn.inputs import Batch
 from minicnn.kernels import LazyModule
@@ -35,7 +37,13 @@ from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
 from minicnn.optimizers import Optimizer
 from minicnn.protocols import Model
-from minicnn.training.finite import NotFiniteError, all_finite, first_not_finite, not_finite
+from minicnn.training.finite import (
+    NotFiniteError,
+    all_finite,
+    first_found,
+    first_not_finite,
+    not_finite,
+)
 from minicnn.training.interrupts import undisturbed
 from minicnn.training.rollback import Snapshot
 
@@ -141,7 +149,8 @@ class Runner:
         if loss.from_logits and not takes_logits and ends:
             self.loss = loss.on_probabilities()  # which a penalty on the last output needs
         self.metrics, self.weighted = metrics, model.unweighted_metrics
-        self.keeps_outputs = any(metric.keeps_itself for metric in metrics)
+        # metrics of the user's that are no sums over samples
+        self.needs_outputs = any(metric.keeps_itself or metric.by_batch for metric in metrics)
         self.activation: Layer | None = None  # between the logits and the metrics
         if takes_logits and not all(metric.rank_based for metric in metrics):
             kind = Sigmoid if loss.activation == "sigmoid" else Softmax
@@ -159,7 +168,9 @@ class Runner:
         self.pieces = _pieces(len(self.store.params), self.parts)
         self.penalized = self.store.ruled("regularizers", self.parts)
         self.constrained = self.store.ruled("constraints", self.parts)
-        shapes = [one for _, ones in self.means().places for one in ones]
+        self.places = self.means().places
+        self.columns = 1 + len(self.means().sums)  # of a shard's sums: the penalty, too
+        shapes = [one for _, ones in self.places for one in ones]
         self.flat = not any(shapes)  # whether all that metrics measure are single numbers
         self.snapshot = Snapshot()
         self._running = threading.Lock()  # held during a step
@@ -179,23 +190,21 @@ class Runner:
 
     def test(self, batch: Batch) -> Measured:
         """Loss and metrics of the batch."""
-        losses, out = np.empty(len(batch)), _Outputs(len(batch))
+        found = _Found()
         factors = self.factors(batch)
-        penalties: dict[int, float] = {}  # on outputs, by where the shard begins
 
         def work(lane: Lane, shard: slice) -> None:
             y_pred = lane.forward(batch.inputs(shard, self.sample_shape, lane))
-            out.put(shard, y_pred)
-            penalties[shard.start] = lane.penalty()
-            y: Array = batch.y[shard]  # type: ignore[index]
-            losses[shard] = (
+            y = batch.targets(shard)
+            losses = (
                 self.loss.forward(y, y_pred)
                 if factors is None
                 else self.loss.weighted(y, y_pred, factors[shard])
             )
+            self.measure(batch, shard, y_pred, losses, lane, found)
 
         self.network.run(len(batch), work)
-        return self._values(batch, losses, out, self.penalty(penalties))
+        return self._measured(batch, found)
 
     def train(
         self, batch: Batch, step: int, other_jobs: Iterable[Callable[[], None]] = ()
@@ -204,27 +213,66 @@ class Runner:
         network's lanes. The second value says whether the losses are finite. Threads that find no
         shard left do the jobs that are given as `other_jobs`.
         """
-        losses, out = np.empty(len(batch)), _Outputs(len(batch))
+        found = _Found()
         factors = self.factors(batch)
-        penalties: dict[int, float] = {}
 
         def work(lane: Lane, shard: slice) -> Phases[None]:
             lane.seek(step, shard.start)
             inputs = batch.inputs(shard, self.sample_shape, lane)
             y_pred = yield from lane.forward_in_phases(inputs)
-            out.put(shard, y_pred)
-            penalties[shard.start] = lane.penalty()
-            dy = self.loss_backward(batch, shard, y_pred, losses, factors)
+            losses, dy = self.loss_backward(batch, shard, y_pred, factors)
+            self.measure(batch, shard, y_pred, losses, lane, found)
             yield from lane.backward_in_phases(dy)
 
         self.network.gradient(len(batch), work, other_jobs)
-        penalty = self.penalty(penalties)
-        finite = bool(np.isfinite(losses).all() and math.isfinite(penalty))
-        return self._values(batch, losses, out, penalty), finite
+        measured = self._measured(batch, found)
+        return measured, math.isfinite(measured.sums[0])
 
-    def penalty(self, on_outputs: dict[int, float]) -> float:
-        """All penalties of a step: those on outputs, of each shard, and those on parameters."""
-        total = float(sum(map(on_outputs.__getitem__, sorted(on_outputs))))
+    def measure(
+        self, batch: Batch, shard: slice, y_pred: Array, losses: Array, lane: Lane, found: _Found
+    ) -> None:
+        """Put what the shard adds to the figures into `found`."""
+        if self.needs_outputs:
+            found.put(shard, y_pred)
+        if self.metrics and self.activation is not None:
+            y_pred = self.activation.forward(y_pred)
+        parts: list[Any] = [losses.sum(dtype=np.float64), lane.penalty()]
+        for number, metric in enumerate(self.metrics):
+            if metric.by_batch:
+                parts.extend(map(np.zeros, self.places[number][1]))
+            else:
+                y, weight = batch.targets(shard), self._weight(batch, number, shard)
+                parts.extend(metric.measure(y, y_pred, weight))
+        found.sums[shard.start] = (
+            np.array(parts) if self.flat else np.concatenate([np.ravel(one) for one in parts])
+        )
+
+    def _weight(self, batch: Batch, number: int, shard: slice) -> Array | None:
+        return None if number < self.weighted or batch.weight is None else batch.weight[shard]
+
+    def _measured(self, batch: Batch, found: _Found) -> Measured:
+        """The figures of the batch: the sums over its shards, in their order."""
+        group, n = ranks.group(), len(batch)
+        own = np.array([found.sums[start] for start in sorted(found.sums)], np.float64)
+        rows = group.rows(own.reshape(-1, self.columns), len(self.network.shards(n)))
+        total, penalty, *_ = sums = np.add.reduce(rows, axis=0)
+        sums[1] = total + self.penalty(penalty) * n  # whatever the samples' weights
+        measured = Measured(sums[1:], n, None)
+        if not self.needs_outputs:
+            return measured
+        y_pred, y = found.outputs(batch), batch.targets(slice(None))
+        if self.activation is not None:
+            y_pred = self.activation.forward(y_pred)
+        for number, metric in enumerate(self.metrics):
+            if metric.by_batch and not metric.keeps_itself:
+                parts = metric.measure(y, y_pred, self._weight(batch, number, slice(None)))
+                place = self.places[number][0]
+                measured.sums[place] = np.concatenate([np.ravel(one) for one in parts])
+        return measured._replace(outputs=(y, y_pred, batch.weight))
+
+    def penalty(self, on_outputs: float = 0.0) -> float:
+        """All penalties of a step: those on outputs, and those on parameters."""
+        total = float(on_outputs)
         for one in self.penalized:
             total += one.penalty(self.store.params)
         return total
@@ -240,48 +288,30 @@ class Runner:
         return (np.ones(len(batch)) if factors is None else factors) * self.loss_weight
 
     def loss_backward(
-        self,
-        batch: Batch,
-        shard: slice,
-        y_pred: Array,
-        losses: Array,
-        factors: Array | None = None,
-    ) -> Array:
-        """Write the losses of the shard; returns the gradient of their part of the mean."""
-        y: Array = batch.y[shard]  # type: ignore[index]
+        self, batch: Batch, shard: slice, y_pred: Array, factors: Array | None = None
+    ) -> tuple[Array, Array]:
+        """The losses of the shard, and the gradient of their part of the mean."""
+        y, n = batch.targets(shard), y_pred.dtype.type(len(batch))
         if self.single_pass_loss and factors is None:
-            dy = np.empty_like(y_pred)
+            losses, dy = np.empty(len(y)), np.empty_like(y_pred)
             factor = y_pred.dtype.type(1 / len(batch))
-            passes.sparse_crossentropy(y_pred, y.astype(np.int64), factor, losses[shard], dy)
-            return dy
+            passes.sparse_crossentropy(y_pred, y.astype(np.int64), factor, losses, dy)
+            return losses, dy
         if factors is None:
-            losses[shard] = self.loss.forward(y, y_pred)
-            return self.loss.backward(y, y_pred) / y_pred.dtype.type(len(batch))
-        losses[shard] = self.loss.weighted(y, y_pred, factors[shard])
-        dy = self.loss.weighted_backward(y, y_pred, factors[shard])
-        return dy / y_pred.dtype.type(len(batch))
-
-    def _values(self, batch: Batch, losses: Array, out: _Outputs, penalty: float) -> Measured:
-        parts: list[Any] = [losses.sum() + penalty * len(batch)]  # whatever the samples' weights
-        y_pred = out.all
-        if self.metrics and self.activation is not None:
-            y_pred = self.activation.forward(y_pred)
-        for number, metric in enumerate(self.metrics):
-            if not metric.keeps_itself:
-                weight = None if number < self.weighted else batch.weight
-                parts.extend(metric.measure(batch.y, y_pred, weight))  # type: ignore[arg-type]
-        sums = np.array(parts) if self.flat else np.concatenate([np.ravel(one) for one in parts])
-        outputs = (batch.y, y_pred, batch.weight) if self.keeps_outputs else None
-        return Measured(sums.astype(np.float64, copy=False), len(batch), outputs)
+            return self.loss.forward(y, y_pred), self.loss.backward(y, y_pred) / n
+        losses = self.loss.weighted(y, y_pred, factors[shard])
+        return losses, self.loss.weighted_backward(y, y_pred, factors[shard]) / n
 
     def first_fault(self, model: Model, batch: Batch, step: int) -> str:
         """What first became NaN or infinite in the step on `batch` that just failed."""
         x = batch.all_inputs(self.sample_shape)
-        where, y_pred = first_not_finite(self.network.plan.layers, x, step)
+        where, y_pred = first_not_finite(self.network.plan.layers, x, step, batch.there.start or 0)
+        if not where and len(x):
+            losses = self.loss.forward(batch.targets(batch.there), y_pred)
+            where = "" if np.isfinite(losses).all() else "the loss"
+        where = first_found(where)
         if where:
             return where
-        if not np.isfinite(self.loss.forward(batch.y, y_pred)).all():  # type: ignore[arg-type]
-            return "the loss"
         for one in self.penalized:
             if not np.isfinite(one.penalty(self.store.params)):
                 return f"the penalty of {one.who}"
@@ -460,19 +490,22 @@ def _joined(parts: list[slice]) -> list[slice]:
     return runs
 
 
-class _Outputs:
-    """The outputs of a batch, put together from its shards."""
+class _Found:
+    """What a batch's shards add to its figures, and their outputs, by where the shards begin."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
-        self.all: Any = None
-        self._lock = threading.Lock()
+    def __init__(self) -> None:
+        self.sums: dict[int, Array] = {}
+        self._outputs: dict[int, Array] = {}
 
     def put(self, shard: slice, y_pred: Array) -> None:
-        with self._lock:
-            if self.all is None:
-                self.all = np.empty((self.n, *y_pred.shape[1:]), y_pred.dtype)
-        self.all[shard] = y_pred
+        self._outputs[shard.start] = y_pred.copy()  # it lies in a buffer
+
+    def outputs(self, batch: Batch) -> Array:
+        """The outputs of the whole batch."""
+        every: dict[int, Array] = {}
+        for one in ranks.group().objects(self._outputs):
+            every |= one
+        return np.concatenate([every[start] for start in sorted(every)])
 
 
 def in_two_threads(model: Model) -> str:

@@ -1,0 +1,115 @@
+"""What the ranks of a run have to have in common, before and while they train.
+
+See `engine/ranks.py`. One process alone has nothing to share, and these functions do nothing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import console
+from minicnn.engine import ranks
+from minicnn.engine.shards import ShardedNetwork
+from minicnn.inputs import Batch, Data, on_disk
+from minicnn.protocols import Model
+
+Array = NDArray[Any]
+
+MOST = 2**24  # bytes of the targets that are compared
+
+
+def share_start(model: Model, data: Data) -> None:
+    """Begin with rank 0's model: weights, states, optimizer, and the generator of data orders.
+
+    Raises ValueError where the ranks were given different data.
+    """
+    group = ranks.group()
+    if group.size == 1:
+        return
+    _expect_the_same(group, data)
+    optimizer = model.optimizer
+    count = group.from_first((model.steps_taken, optimizer.iterations, optimizer.waiting))
+    model.steps_taken, optimizer.iterations, optimizer.waiting = count
+    model.rng.bit_generator.state = group.from_first(model.rng.bit_generator.state)
+    states = [array for layer in model.leaves for array in layer.state.values()]
+    group.share_arrays([model.store.params, *states, *optimizer.state.values()])
+
+
+def share_decisions(model: Model) -> None:
+    """What callbacks have decided on rank 0: whether to go on, and the learning rate."""
+    group = ranks.group()
+    if group.size == 1:
+        return
+    held = vars(model.optimizer)
+    rate = held["learning_rate"]
+    stop, rate = group.from_first((model.stop_training, rate if isinstance(rate, float) else None))
+    model.stop_training = stop
+    if rate is not None and rate != held["learning_rate"]:
+        model.optimizer.learning_rate = rate
+
+
+def note_idle_ranks(network: ShardedNetwork, n: int) -> None:
+    """Say where a batch of `n` samples has fewer shards than there are ranks."""
+    group, shards = ranks.group(), len(network.shards(n))
+    if shards >= group.size or group.rank:
+        return
+    fed = f"A batch of {network.largest * group.size} would have one for each"
+    if network.whole:
+        fed = "A layer that mixes the samples of a batch keeps it from being cut"
+    console.note(
+        f"a batch of {n} is cut into {shards} shard{'s' if shards > 1 else ''}, so "
+        f"{group.size - shards} of {group.size} ranks have nothing to do. {fed}"
+    )
+
+
+def dealt(
+    batch: Batch | None, maker: int, like: Data, bounds: Callable[[int], list[tuple[int, int]]]
+) -> Batch:
+    """A batch that one rank has made: everyone's targets, and of the inputs each rank's own.
+
+    `like` has all else that belongs to the data of such batches.
+    """
+    group = ranks.group()
+    head: Any = None
+    if batch is not None:
+        data = batch.data
+        head = data.x.shape, data.x.dtype, data.y, data.weight, data.who
+    shape, dtype, y, weight, who = group.from_rank(maker, head)
+    x = np.empty(shape, dtype)  # the pages of the others' samples stay untouched
+    every = bounds(len(x))
+    group.deal_rows(None if batch is None else batch.data.x, maker, x, every)
+    result = Batch(replace(like, x=x, y=y, weight=weight, who=who), np.arange(len(x)))
+    result.there = slice(*every[group.rank])
+    return result
+
+
+def _expect_the_same(group: ranks.Group, data: Data) -> None:
+    """Raise ValueError where the ranks were given different data, as far as a glance shows."""
+    every = group.objects(_glance(data))
+    for rank, one in enumerate(every):
+        if one != every[0]:
+            raise ValueError(
+                f"{data.who}: expected the same data on all ranks, received {every[0]} on rank 0 "
+                f"and {one} on rank {rank} (shapes, and checksums of some numbers). Shuffle and "
+                "split with a seed, so that all ranks do it alike"
+            )
+
+
+def _glance(data: Data) -> tuple[Any, ...]:
+    """Shapes and checksums of the targets and of three samples."""
+    rows = [0, len(data) // 2, len(data) - 1]
+    seen: list[Any] = [data.x.shape, _checksum(data.x[rows])]
+    if data.y is not None:
+        whole = data.y.nbytes <= MOST and not on_disk(data.y)
+        seen += [data.y.shape, _checksum(data.y if whole else data.y[rows])]
+    return tuple(seen)
+
+
+def _checksum(array: Array) -> str:
+    return f"{zlib.crc32(np.ascontiguousarray(array).tobytes()):08x}"
