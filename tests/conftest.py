@@ -26,7 +26,8 @@ from minicnn import Sequential
 from minicnn.engine.plan import as_layers
 from minicnn.kernels import compiler
 
-collect_ignore_glob = ["scripts/*.py"]  # they import Keras: test_scripts.py runs them
+# scripts that test_scripts.py and test_distributed.py run
+collect_ignore_glob = ["scripts/*.py", "distributed/*.py"]
 
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=QUICK)
 settings.register_profile("full", derandomize=True, deadline=None, max_examples=FULL)
