@@ -98,6 +98,10 @@ class FlatParameters:
             layer.params[view.key], layer.grads[view.key] = view.param.copy(), view.grad.copy()
             self._resize(view.place.start)
 
+    def intact(self) -> bool:
+        """Whether no view has another shape or type, where no other array stands in its place."""
+        return all(_intact(view, view.layer.params[view.key]) for view in self._views)
+
     def absorb(self) -> None:
         """Copy arrays that have replaced a view into the vector, and hand out the view again.
 

@@ -37,6 +37,8 @@ HOW_TO_BUILD = (
     "Give the first layer input_shape=(H, W, C), or call build((None, H, W, C)) or fit first"
 )
 
+MISSES = 8  # of `gather`, after which it no longer looks for what has been replaced
+
 # the model whose parameters an optimizer has taken steps on
 _served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Stack]] = (
     weakref.WeakKeyDictionary()
@@ -394,13 +396,20 @@ class Stack(ModelAttributes, HasSettings, HasWeights):
         """
         if not self.built:
             return
-        if list(map(id, leaves_of(self._items))) != list(map(id, self._leaves)):
+        leaves = leaves_of(self._items)
+        misses, parts = self._kept.get("parts", (0, None))
+        if parts is not None and parts.same(leaves) and self._store.intact():
+            return
+        if list(map(id, leaves)) != list(map(id, self._leaves)):
             raise ValueError(
                 f"{self.who}: expected the models inside it to keep the layers that it was "
                 "built with. Put the new ones together: Sequential([...])"
             )
         self._store.absorb()
         self._store.separate_states(self._leaves)
+        # not for a layer of the user's that keeps a new object in every step
+        parts = contents.Parts(self._leaves, contents.IN_PASSING) if misses < MISSES else None
+        self._kept["parts"] = misses + 1, parts
 
     def expect_at_rest(self, what: str, *, but_for_hooks: bool = False) -> None:
         """Raise ValueError if the model is being trained; `but_for_hooks` lets callbacks pass."""

@@ -77,7 +77,7 @@ def run(task: Callable[[Any], None], items: Iterable[Any]) -> None:
     If some fail, the error of the first of them, in the order of `items`, is raised.
     """
     items = list(items)
-    n = min(get_num_threads(), len(items))
+    n = min(get_num_threads(), len(items)) if len(items) > 1 else 1
     if n <= 1:
         for item in items:
             task(item)

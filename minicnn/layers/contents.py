@@ -26,6 +26,8 @@ import sys
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain, compress
+from operator import is_
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,7 +45,8 @@ PLAIN = (type(None), bool, int, float, str, np.dtype)  # never changed, so never
 SEQUENCES = (list, tuple, set, frozenset, deque)
 OF_ONE_PASS = ("_cache", "_y_shape", "activity_penalty")
 # what training and the place in the batch change, unlike settings
-CHANGING = ("params", "grads", "state", "rng", "_step", "_sample", *OF_ONE_PASS)
+IN_PASSING = ("rng", "_step", "_sample", *OF_ONE_PASS)
+CHANGING = ("params", "grads", "state", *IN_PASSING)
 WORKER = "worker"  # key in deepcopy's memo, whose other keys are ids: the copy is for a worker
 
 
@@ -257,12 +260,15 @@ class Settings:
             place: (value, value.copy() if _may_change(value) else None)
             for place, value in _settings(layers)
         }
-        self._holders = _holders(layers)
+        # the arrays among them, whose numbers may have changed
+        found = self._found.values()
+        self._arrays = [(value, before) for value, before in found if before is not None]
+        self._parts = Parts(layers, CHANGING)
 
     def changed(self, layers: list[Any], *, arrays: bool = True) -> bool:
         """Whether those of `layers` differ now; with `arrays=False` arrays by identity alone."""
-        if self._untouched(layers, arrays):
-            return False
+        if self._parts.same(layers):
+            return arrays and not all(np.array_equal(a, b) for a, b in self._arrays)
         count = 0
         for place, value in _settings(layers):
             count += 1
@@ -271,57 +277,61 @@ class Settings:
                 return True
         if count != len(self._found):
             return True
-        self._holders = _holders(layers)  # equal, but other objects
+        self._parts = Parts(layers, CHANGING)  # equal, but other objects
         return False
 
-    def _untouched(self, layers: list[Any], arrays: bool) -> bool:
-        """Whether every holder has the very objects that it had, under the same names.
 
-        Each call of the model asks, and to walk through all takes longer than to predict an image.
-        """
-        if self._holders is None:
-            return False
-        for held, names, parts in self._holders:
-            now = layers if held is None else held.values() if isinstance(held, dict) else held
-            if len(now) != len(parts) or (isinstance(held, dict) and tuple(held) != names):
-                return False
-            for part, before in zip(now, parts):
-                if part is not before and before is not _CHANGING:
-                    return False
-        return not arrays or all(
-            numbers is None or np.array_equal(numbers, value)
-            for value, numbers in self._found.values()
-        )
+class Parts:
+    """The very objects that layers are made of, at one moment.
 
-
-_CHANGING = object()  # stands for what is no setting
-Holder = tuple[Any, tuple[Any, ...], list[Any]]  # itself, its names, and what it holds
-
-
-def _holders(layers: list[Any]) -> list[Holder] | None:
-    """What `walk` enters, each as a dict or a sequence; the list of the layers is None.
-
-    None altogether where one has another form, such as slots.
+    Each call of a model asks whether any has been replaced, and to walk through all of them takes
+    longer than to predict an image. So what holds them is listed once, and compared by loops that
+    run in C. Attributes named in `passed_over` may change.
     """
-    found: list[Holder] = [(None, (), list(layers))]
-    inside = {id(part): part for _, _, _, part in walk(layers, CHANGING) if not _is_plain(part)}
-    for part in inside.values():
-        kind: Any = type(part)
-        held: Any = part
-        passed_over: tuple[str, ...] = ()
-        if isinstance(part, Replicable) or _is_plain_object(part):
-            if _slots(kind):
-                return None
-            held, passed_over = vars(part), CHANGING if isinstance(part, Replicable) else ()
-        elif isinstance(part, (set, frozenset)):
-            return None
-        elif not isinstance(part, (dict, *SEQUENCES)):
-            continue
-        names = tuple(held) if isinstance(held, dict) else tuple(range(len(held)))
-        parts = list(held.values()) if isinstance(held, dict) else list(held)
-        parts = [_CHANGING if n in passed_over else one for n, one in zip(names, parts)]
-        found.append((held, names, parts))
-    return found
+
+    def __init__(self, layers: list[Any], passed_over: tuple[str, ...]) -> None:
+        self._layers = list(layers)
+        self._dicts: list[dict[Any, Any]] = []
+        self._sequences: list[Any] = []
+        self._known = True  # False: some hold their parts in other ways, such as slots
+        passes: list[bool] = []
+        inside = {id(part): part for _, _, _, part in walk(layers, passed_over)}
+        for part in inside.values():
+            kind: Any = type(part)
+            is_layer = isinstance(part, Replicable)
+            if _is_plain(part):
+                continue
+            if is_layer or _is_plain_object(part):
+                self._known &= not _slots(kind)
+                self._dicts.append(vars(part) if hasattr(part, "__dict__") else {})
+            elif isinstance(part, dict):
+                self._dicts.append(part)
+            elif isinstance(part, SEQUENCES):
+                self._known &= not isinstance(part, (set, frozenset))
+                self._sequences.append(part)
+                continue
+            else:
+                continue
+            passes += [not (is_layer and name in passed_over) for name in self._dicts[-1]]
+        self._stays = passes
+        self._names = list(chain.from_iterable(self._dicts))
+        self._values = list(compress(self._dict_values(), passes))
+        self._items = list(chain.from_iterable(self._sequences))
+
+    def _dict_values(self) -> Iterator[Any]:
+        return chain.from_iterable(map(dict.values, self._dicts))
+
+    def same(self, layers: list[Any]) -> bool:
+        """Whether `layers` are these, and made of the same objects under the same names."""
+        return (
+            self._known
+            and len(layers) == len(self._layers)
+            and all(map(is_, layers, self._layers))
+            and list(chain.from_iterable(self._dicts)) == self._names
+            and all(map(is_, compress(self._dict_values(), self._stays), self._values))
+            and sum(map(len, self._sequences)) == len(self._items)
+            and all(map(is_, chain.from_iterable(self._sequences), self._items))
+        )
 
 
 def _settings(layers: list[Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
