@@ -11,7 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import minicnn
 
@@ -74,6 +76,21 @@ def test_a_rank_reads_only_its_share_of_a_data_set():
         assert len(said["items"]) == 8 // 4, said
         assert said["pages of the memmap"] < 0.5
     assert sorted(item for said in every for item in said["items"]) == list(range(8))
+
+
+def test_a_rank_opens_only_its_share_of_a_folder(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (72, 8, 8), dtype=np.uint8)
+    for number, picture in enumerate(pixels):
+        folder = tmp_path / f"class {number % 2}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    [alone], _ = answers("folder.py", tmp_path, ranks=None)
+    for ranks in (2, 3):
+        every, _ = answers("folder.py", tmp_path, ranks=ranks)
+        for said in every:
+            assert {**said, "opened": 0, "rank": 0} == {**alone, "opened": 0}
+            # a batch to know what the model is built for, and two that are made ahead at the end
+            assert said["opened"] <= alone["opened"] / ranks + 16 * 3
 
 
 def test_more_ranks_than_shards():

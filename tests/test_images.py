@@ -596,6 +596,47 @@ def counted(n: int) -> tuple[Batches, list[int]]:
     return Batches(make, n), made
 
 
+def read_in_parts(n: int) -> tuple[Batches, list[int]]:
+    """`n` batches that can be read one by one, and which of them were."""
+    read: list[int] = []
+
+    def make(start: int = 0, step: int = 1) -> Any:
+        for number in range(start, n, step):
+            read.append(number)
+            yield number
+
+    return Batches(make, n, make), read
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data,
+        lambda data: data.map(lambda x: 10 * x),
+        lambda data: data.take(4),
+        lambda data: data.take(-1).prefetch(2),
+        lambda data: data.repeat(3),
+        lambda data: data.repeat().take(17),
+        lambda data: data.map(lambda x: -x).repeat(2).take(9),
+        lambda data: data.skip(1),
+        lambda data: data.cache(),
+        lambda data: data.shuffle(3, seed=1),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 20])
+def test_some_of_the_batches_are_every_so_manieth(change, step: int) -> None:
+    whole = list(change(read_in_parts(5)[0]))
+    for start in range(step):
+        changed = change(read_in_parts(5)[0])
+        assert list(itertools.islice(changed.some(start, step), len(whole))) == whole[start::step]
+
+
+def test_the_other_batches_are_not_read() -> None:
+    data, read = read_in_parts(5)
+    assert list(data.map(lambda x: 2 * x).repeat(2).take(8).some(1, 2)) == [2, 6, 0, 4]
+    assert read == [1, 3, 0, 2]
+
+
 def test_map_take_skip_repeat() -> None:
     data, _ = counted(5)
     assert list(data.map(lambda x: x * x)) == [0, 1, 4, 9, 16]

@@ -31,6 +31,7 @@ from minicnn.py_dataset import PyDataset
 from minicnn.training import sharing
 from minicnn.training.ahead import AHEAD, End, made_ahead
 from minicnn.training.run import Run
+from minicnn.utils.batches import Batches as GivenBatches
 
 Batches = Generator[Batch, None, None]
 Blocks = Generator[tuple[int, Batch], None, None]
@@ -38,6 +39,7 @@ Pause = Callable[[], None]
 
 BATCH_SIZE = 32  # Keras's default
 BLOCK = 4096  # samples that are evaluated or predicted at a time
+ELSEWHERE = object()  # stands for a batch that another process reads
 
 
 class Feed(Protocol):
@@ -187,7 +189,9 @@ class LoaderFeed(BatchFeed):
     ) -> None:
         super().__init__(prepare, steps)
         self._loader, self._who = loader, who
-        self._iterator: Iterator[Any] | None = iter(loader)
+        # of several processes each reads some of the batches
+        self._deals = ranks.group().size > 1 and isinstance(loader, GivenBatches)
+        self._iterator: Iterator[Any] | None = self._begin()
         self.rewinds = self._iterator is not loader
         if self.rewinds:
             self.batches = _length(loader)
@@ -195,11 +199,13 @@ class LoaderFeed(BatchFeed):
         self._drawn, self._used = 0, 0  # batches of this pass
         self._waiting: list[Batch] = []  # the first batch, until it is used
         try:
-            first = self._next(0)
+            given = self._draw()
         except End:
             raise ValueError(_no_batch(loader, who)) from None
-        self._waiting, self._used = [first], 0
-        self.data = _whole(first)
+        given = ranks.group().from_first(given) if self._deals else given
+        self._first = self._batch(given, "batch 1")  # which all processes have
+        self._waiting = [self._first]
+        self.data = _whole(self._first)
 
     def epoch(self, run: Run, pause: Pause) -> Batches:
         if self._iterator is None:
@@ -228,7 +234,8 @@ class LoaderFeed(BatchFeed):
     def _ahead(self, count: int | None, pause: Pause) -> Batches:
         self.ended = False
         try:
-            self.ended = yield from made_ahead(self._next, count, pause=pause)
+            made = made_ahead(self._next, count, pause=pause)
+            self.ended = yield from self._dealt(made) if self._deals else made
         except BaseException:  # also where no more is asked for
             self._leave()
             raise
@@ -236,11 +243,26 @@ class LoaderFeed(BatchFeed):
             self.spent = not self.rewinds
             self._leave()
 
-    def _next(self, _: int) -> Batch:
+    def _dealt(self, made: Generator[Batch, None, bool]) -> Generator[Batch, None, bool]:
+        """The batches, each from the process that has read it."""
+        group = ranks.group()
+        with closing(made):
+            for place in itertools.count(self._used):
+                try:
+                    batch = next(made)
+                except StopIteration as end:
+                    return bool(end.value)
+                if batch is not self._first:
+                    batch = sharing.dealt(batch, place % group.size, self.data, self.bounds)
+                yield batch
+        return False
+
+    def _next(self, _: int) -> Any:
+        """The next batch; None where another process reads it."""
         batch = self._waiting.pop() if self._waiting else None
         if batch is None:
             given = self._draw()
-            batch = self._batch(given, f"batch {self._drawn}")
+            batch = None if given is ELSEWHERE else self._batch(given, f"batch {self._drawn}")
         self._used += 1
         return batch
 
@@ -262,8 +284,15 @@ class LoaderFeed(BatchFeed):
         self._drawn += 1
         return given
 
+    def _begin(self) -> Iterator[Any]:
+        """An iterator over the loader's batches."""
+        group = ranks.group()
+        if not self._deals:
+            return iter(self._loader)
+        return _own_part(self._loader, group.rank, group.size)
+
     def _begin_pass(self) -> None:
-        self._iterator = iter(self._loader)
+        self._iterator = self._begin()
         self._drawn, self._used = 0, 0
 
     def _leave(self) -> None:
@@ -354,6 +383,13 @@ class DatasetFeed(BatchFeed):
             _add_note(error, f"{self._who} asked {described(self._dataset)} for item {number}")
             raise
         return self._batch(given, f"{type(self._dataset).__name__}[{number}]")
+
+
+def _own_part(loader: GivenBatches, rank: int, size: int) -> Iterator[Any]:
+    """The loader's batches, with ELSEWHERE in the place of those that another rank reads."""
+    own, count = loader.some(rank, size), _length(loader)
+    for place in itertools.count() if count is None else range(count):
+        yield next(own) if place % size == rank else ELSEWHERE
 
 
 def _length(loader: Any) -> int | None:

@@ -54,11 +54,26 @@ class Batches:
     [[1, 2, 3], [2, 3], [10, 20]]
     """
 
-    def __init__(self, make: Callable[[], Iterator[Any]], length: int | None) -> None:
-        self._make, self._length = make, length
+    def __init__(
+        self,
+        make: Callable[[], Iterator[Any]],
+        length: int | None,
+        make_some: Callable[[int, int], Iterator[Any]] | None = None,
+    ) -> None:
+        self._make, self._length, self._make_some = make, length, make_some
 
     def __iter__(self) -> Iterator[Any]:
         return self._make()
+
+    def some(self, start: int, step: int) -> Iterator[Any]:
+        """Every `step`-th batch from number `start` on, for one of several processes.
+
+        The others are not read where the batches come from a folder, through `map`, `take`,
+        `repeat` and `prefetch`.
+        """
+        if self._make_some is not None:
+            return self._make_some(start, step)
+        return itertools.islice(iter(self), start, None, step)
 
     def __len__(self) -> int:
         if self._length is None:
@@ -84,19 +99,27 @@ class Batches:
                 f"{checks.shown(map_func)}"
             )
 
-        def make() -> Iterator[Any]:
-            for batch in self:
+        def mapped(batches: Iterator[Any]) -> Iterator[Any]:
+            for batch in batches:
                 yield map_func(*batch) if isinstance(batch, tuple) else map_func(batch)
 
-        return Batches(make, self._length)
+        return Batches(
+            lambda: mapped(iter(self)),
+            self._length,
+            lambda start, step: mapped(self.some(start, step)),
+        )
 
     def take(self, count: int) -> Batches:
         """The first `count` batches; all with -1."""
         count = checks.integer(count, "count", "take", minimum=-1)
         if count == -1:
-            return Batches(self._make, self._length)
+            return Batches(self._make, self._length, self.some)
         length = count if self._length is None else min(count, self._length)
-        return Batches(lambda: itertools.islice(iter(self), count), length)
+
+        def some(start: int, step: int) -> Iterator[Any]:
+            return itertools.islice(self.some(start, step), len(range(start, count, step)))
+
+        return Batches(lambda: itertools.islice(iter(self), count), length, some)
 
     def skip(self, count: int) -> Batches:
         """All but the first `count` batches; none with -1."""
@@ -111,14 +134,29 @@ class Batches:
         if count is None or count == -1:
             if self._length == 0:
                 raise ValueError("repeat: expected batches to repeat, received none")
-            return Batches(lambda: self._again(itertools.count()), None)
+            return Batches(lambda: self._again(itertools.count()), None, self._some_again)
         count = checks.integer(count, "count", "repeat", minimum=-1)
         length = None if self._length is None else count * self._length
-        return Batches(lambda: self._again(range(count)), length)
+        endless = Batches(lambda: self._again(itertools.count()), None, self._some_again)
+        return Batches(lambda: self._again(range(count)), length, endless.take(length or 0).some)
 
     def _again(self, times: Any) -> Iterator[Any]:
         for _ in times:
             yield from self
+
+    def _some_again(self, start: int, step: int) -> Iterator[Any]:
+        """`some` of the batches that are repeated without end."""
+        if self._length is None:
+            return self.some(start, step)
+        return self._some_of_each(start, step, self._length)
+
+    def _some_of_each(self, start: int, step: int, length: int) -> Iterator[Any]:
+        while True:
+            while start >= length:  # none of a time; its order is drawn all the same
+                self.some(start, step)
+                start -= length
+            yield from self.some(start, step)
+            start = start + len(range(start, length, step)) * step - length
 
     def cache(self, filename: str = "") -> Batches:
         """The same batches in the same order each time: they are kept in memory when they have been
@@ -150,7 +188,7 @@ class Batches:
     def prefetch(self, buffer_size: Any = None) -> Batches:
         """The same batches: `fit` makes the next ones while it trains on one, whatever is asked for
         here."""
-        return Batches(self._make, self._length)
+        return Batches(self._make, self._length, self.some)
 
     def shuffle(
         self, buffer_size: int, seed: int | None = None, reshuffle_each_iteration: bool = True

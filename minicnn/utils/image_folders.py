@@ -62,14 +62,19 @@ class ImageBatches(Batches):
         self._labels, self._read = labels, read
         self._batch_size, self._seed = batch_size, seed
         self._times = itertools.count()
-        super().__init__(self._batches, -(-len(file_paths) // (batch_size or 1)))
+        super().__init__(
+            self._batches, -(-len(file_paths) // (batch_size or 1)), make_some=self._batches
+        )
 
-    def _batches(self) -> Iterator[Any]:
+    def _batches(self, first: int = 0, step: int = 1) -> Iterator[Any]:
         order = np.arange(len(self.file_paths))
         if self._seed is not None:
             np.random.default_rng([self._seed, next(self._times)]).shuffle(order)
+        return self._read_in(order, first, step)
+
+    def _read_in(self, order: Array, first: int, step: int) -> Iterator[Any]:
         size = self._batch_size or 1
-        for start in range(0, len(order), size):
+        for start in range(first * size, len(order), step * size):
             chosen = order[start : start + size]
             x = np.stack([self._read(self.file_paths[i]) for i in chosen]).view(Pictures)
             if self._batch_size is None:
