@@ -14,9 +14,10 @@ from strategies import SEEDS, error, within
 from strategies import network as any_network
 from test_models import deeper, tutorial
 
-from minicnn import Sequential, set_num_threads
+from minicnn import Sequential, get_shard_size, set_num_threads, set_shard_size
 from minicnn.engine import any_window, convolutions, products, shards, threads
 from minicnn.engine.logits import before_activation
+from minicnn.engine.plan import Plan
 from minicnn.engine.updates import single_pass
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.subjects import ModelSubject
@@ -576,6 +577,59 @@ def test_bits_do_not_depend_on_threads(make):
         np.testing.assert_array_equal(p, results[0][2])
 
 
+@pytest.mark.parametrize("size", [8, 24])
+@pytest.mark.parametrize("normalizes", [False, True])
+def test_many_shards_on_many_threads_give_the_same_bits(size, normalizes):
+    """As on a machine of many cores: more shards than tops of the tree, more threads than cores."""
+    x, y = rng.random((200, 12, 12, 1)).astype(np.float32), rng.integers(0, 10, 200)
+    before, results = threads.get_num_threads(), []
+    try:
+        set_shard_size(size)
+        for n in (1, 4, 8, 16):
+            set_num_threads(n)
+            set_random_seed(1)
+            convolution = Conv2D(4, 3, input_shape=(12, 12, 1))
+            behind = [BatchNormalization()] if normalizes else []
+            model = Sequential([convolution, *behind, ReLU(), Dropout(0.3), Flatten(), Dense(10)])
+            loss = SparseCategoricalCrossentropy(from_logits=True)
+            model.compile("adam", loss, metrics=["accuracy"])
+            history = model.fit(x, y, batch_size=120, verbose=0).history
+            results.append((model.flat_params.copy(), history, model.get_weights()))
+            network = model.runner(training=True).network
+            assert len(network.shards(120)) == 120 // size
+            lanes = 120 // size if normalizes else min(120 // size, 3 * n + shards.TOPS)
+            assert len(network._lanes) <= lanes
+    finally:
+        set_num_threads(before)
+        set_shard_size(None)
+    for params, history, weights in results[1:]:
+        np.testing.assert_array_equal(params, results[0][0])
+        assert history == results[0][1]
+        for ours, theirs in zip(weights, results[0][2]):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_shard_size_is_a_whole_number_of_8_or_more():
+    assert get_shard_size() is None
+    for wrong, kind in ((7, ValueError), (16.0, TypeError), ("16", TypeError), (True, TypeError)):
+        with pytest.raises(kind, match="set_shard_size: expected samples"):
+            set_shard_size(wrong)
+    assert get_shard_size() is None
+
+
+@pytest.mark.parametrize(("work", "samples"), [(0, 64), (2**20, 64), (2**26 - 1, 64), (2**26, 32)])
+def test_large_networks_have_shards_for_more_cores(work, samples):
+    assert shards.largest_shard(Plan([], [], work=work)) == samples
+
+
+def test_the_work_of_a_network_is_its_weights_at_each_position():
+    model = tutorial()
+    filters, height, width = 32, 26, 26
+    convolution = 9 * filters * height * width
+    dense = sum(layer.params["W"].size for layer in model.leaves if isinstance(layer, Dense))
+    assert model.plan().work == convolution + dense
+
+
 def test_batch_normalization_between_fused_steps():
     def make():
         return [
@@ -718,16 +772,19 @@ def test_shards_of_different_sizes_share_their_buffers():
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x, y = rng.random((300, 28, 28)).astype(np.float32), rng.integers(0, 10, 300)
 
-    def held():  # the lanes' buffers; of 300 samples the last shard has 44, the others 64
+    def held():  # bytes of each lane's buffers; of 300 samples the last shard has 44, the others 64
         lanes = model.runner(training=True).network._lanes
-        buffers = [stage._buffers for lane in lanes for stage in lane.stages]
-        return [id(array) for held in buffers for array in held.values()]
+        return [
+            sum(array.nbytes for stage in lane.stages for array in stage._buffers.values())
+            for lane in lanes
+        ]
 
     for _ in range(2):
         model.fit(x, y, batch_size=300, verbose=0)
-    before = held()
-    model.fit(x, y, batch_size=300, epochs=2, verbose=0)
-    assert held() == before
+    lanes, largest = len(held()), max(held())
+    model.fit(x, y, batch_size=300, epochs=4, verbose=0)
+    assert len(held()) == lanes
+    assert max(held()) == largest, "a shard of another size has brought buffers of its own"
 
 
 def test_black_parts_of_an_image_stay_zero():
