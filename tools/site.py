@@ -58,11 +58,12 @@ MODULES = (
     "minicnn.saving",
     "minicnn.interop",
     "minicnn.sklearn",
+    "minicnn.distributed",
     "minicnn.config",
     "minicnn.backend",
 )
 NAV = (  # pages of docs/, where they are
-    ("Use it", ("guide.md", "from-keras.md", "keras-differences.md")),
+    ("Use it", ("guide.md", "from-keras.md", "keras-differences.md", "distributed.md")),
     ("Look inside", ("pictures.md", "explain.md", "diagnose.md")),
     (
         "How well it works",
