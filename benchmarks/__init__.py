@@ -4,6 +4,7 @@
     python -m benchmarks --quick               # a minute, few repetitions: does everything run?
     python -m benchmarks --rows train_tutorial predict_deeper --rounds 9
     python -m benchmarks.profile_step          # where the time of one step goes: docs/profile.md
+    python -m benchmarks.scaling               # what threads and ranks bring: docs/scaling.md
 
 What is where:
 

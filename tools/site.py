@@ -67,7 +67,7 @@ NAV = (  # pages of docs/, where they are
     ("Look inside", ("pictures.md", "explain.md", "diagnose.md")),
     (
         "How well it works",
-        ("results.md", "correctness.md", "mutants.md", "benchmarks.md", "profile.md"),
+        ("results.md", "correctness.md", "mutants.md", "benchmarks.md", "profile.md", "scaling.md"),
     ),
     ("How it is made", ("reading.md", "design.md", "contributing.md", "changes.md")),
 )
