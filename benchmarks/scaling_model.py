@@ -86,8 +86,6 @@ def bytes_sent(shards: int, ranks: int, parameters: int) -> int:
 
 def communication(shards: int, ranks: int, cost: Cost, network: Network) -> float:
     """Seconds for the gradient: Alltoallv, the tree on a piece, Allgatherv; and for the figures."""
-    if ranks == 1:
-        return 0.0
     nodes = sum(len(covering(own.start, own.stop, shards)) for own in shares(shards, ranks))
     messages = 2 * (ranks - 1) + math.ceil(math.log2(ranks))
     moved = bytes_sent(shards, ranks, cost.parameters) / network.bandwidth

@@ -42,6 +42,14 @@ def test_a_rank_with_several_nodes_sends_each():
     assert scaling_model.bytes_sent(5, 2, 300) == 4 * (2 * 150 + 150)
 
 
+def test_each_call_has_a_message_for_each_other_rank():
+    slow = Network("slow", math.inf, 1.0)
+    for ranks, messages in ((2, 2 + 1), (8, 14 + 3), (9, 16 + 4)):
+        waited = scaling_model.communication(16, ranks, COST, slow)
+        added = scaling_model.communication(16, ranks, COST, FREE)
+        assert waited - added == pytest.approx(messages)
+
+
 @pytest.mark.parametrize("batch", [128, 512, 8192])
 def test_steps_on_more_ranks(batch):
     free = [scaling_model.step(batch, ranks, COST, FREE) for ranks in RANKS]
