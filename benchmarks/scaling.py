@@ -283,7 +283,7 @@ ceil(shards / R) * a shard  +  what every rank does alike (copies, optimizer, th
 
 with the times of one thread (below), and the bytes of the two calls in which the gradient
 travels: with one node of the tree a rank, 8 (1 - 1/R) times the number of parameters. Networks:
-{ethernet} a message; {infiniband}. Each rank is a machine by itself, and nobody waits for a
+{ethernet} a message; {infiniband}. Each rank is a machine by itself, and none waits for a
 straggler; both flatter the figures. Nothing travels while a rank computes, as here. Checked
 against what can be measured: two ranks without a network would take {paper}; {real} were
 measured.

@@ -10,7 +10,7 @@
                       + the rest, by one thread
 
 Seconds of the parts are measured on one thread. Threads do not slow each other here, as they do
-where they share a cache or the memory; ranks wait for nobody but the one with most shards; and
+where they share a cache or the memory; ranks wait only for the one with most shards; and
 each has a network port to itself.
 """
 
