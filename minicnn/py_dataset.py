@@ -31,6 +31,11 @@ class PyDataset:
     While a batch is used, threads make those that come; each is used once an epoch. What is
     returned is copied, so an array may be used again, with one worker.
 
+    In a run of several processes (`minicnn.distributed`) each makes some of the batches and hands
+    out the samples. Where a batch depends on those before it, as with a generator of random numbers
+    that goes on from one to the next, set the class's `independent = False`: then each process
+    makes all of them.
+
     Parameters
     ----------
     workers : int
@@ -61,6 +66,8 @@ class PyDataset:
     workers: int
     use_multiprocessing: bool
     max_queue_size: int
+
+    independent = True
 
     def __init__(
         self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10

@@ -164,10 +164,11 @@ def test_a_killed_run_goes_on_with_another_number_of_ranks(before, after, tmp_pa
         assert said["epochs here"] < whole[0]["epochs here"]
 
 
-def test_a_script_without_the_line(one_process):
+@pytest.mark.parametrize("arguments", [["without init"], []])
+def test_a_script_is_run_with_or_without_the_line(arguments, one_process):
     run = subprocess.run(
         [str(MPIEXEC), "-n", "2", sys.executable, "-m", "minicnn.distributed",
-         str(SCRIPTS / "train.py"), "without init"],
+         str(SCRIPTS / "train.py"), *arguments],
         capture_output=True, text=True, timeout=300, env=environment(),
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

@@ -65,11 +65,16 @@ def init(*, exact: bool = True) -> None:
     ModuleNotFoundError
         Where mpiexec has started several processes and mpi4py is not installed.
     RuntimeError
-        Where a run of several has begun already.
+        Where a run of several has begun already, with another `exact`.
     """
     exact = checks.boolean(exact, "exact", "distributed.init")
-    if size() > 1:
-        raise RuntimeError("distributed.init: expected one call, received another")
+    if size() > 1:  # as by `python -m minicnn.distributed`, for a script that has the line, too
+        if exact != ranks.group().exact:
+            raise RuntimeError(
+                f"distributed.init: expected exact={ranks.group().exact}, as the run has begun, "
+                f"received {exact}"
+            )
+        return
     if not _started_by_mpi():
         return
     try:

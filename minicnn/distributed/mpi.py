@@ -26,6 +26,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+import minicnn
 from minicnn import console, seeds
 from minicnn.engine import blas, ranks, shards, threads
 from minicnn.engine.tree import Node, add_up, covering
@@ -240,7 +241,7 @@ def fingerprint() -> dict[str, str]:
 
     libraries = blas.libraries()
     return {
-        "minicnn": version("minicnn"),
+        "minicnn": minicnn.__version__,
         "Python": platform.python_version(),
         "NumPy": version("numpy"),
         "numba": version("numba"),

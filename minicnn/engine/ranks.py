@@ -27,9 +27,12 @@ class Group:
     ----------
     rank, size : int
         The number of this process, from 0, and how many there are.
+    exact : bool
+        Whether gradients are summed as the tree.
     """
 
     rank, size = 0, 1
+    exact = True
 
     def shares(self, count: int) -> list[range]:
         """Which of `count` pieces of work are whose, by rank."""

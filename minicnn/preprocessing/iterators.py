@@ -48,6 +48,8 @@ class ImageIterator(PyDataset):
     total_batches_seen : int
     """
 
+    independent = False  # its random numbers go on from batch to batch
+
     def __init__(
         self,
         who: str,

@@ -361,13 +361,15 @@ class DatasetFeed(BatchFeed):
 
     def _ahead(self, numbers: Iterable[int], count: int | None, pause: Pause) -> Batches:
         group, chosen = ranks.group(), list(itertools.islice(numbers, count))
-        own = chosen[group.rank :: group.size]  # each rank makes some, and hands out their samples
+        deals = group.size > 1 and self._dataset.independent
+        # each rank makes some, and hands out their samples
+        own = chosen[group.rank :: group.size] if deals else chosen
         workers = self._dataset.workers
         most = AHEAD if workers < 2 else max(workers, self._dataset.max_queue_size)
         made = made_ahead(
             lambda k: self._item(own[k]), len(own), workers=workers, most=most, pause=pause
         )
-        if group.size == 1:
+        if not deals:
             yield from made
             return
         with closing(made):

@@ -17,6 +17,7 @@ from common import digest, model, normalized, say, tutorial, x, y
 
 from minicnn.layers import Conv2D, Dense, Flatten
 from minicnn.optimizers import SGD
+from minicnn.preprocessing.image import ImageDataGenerator
 from minicnn.regularizers import L2
 from minicnn.utils import PyDataset, set_random_seed
 
@@ -48,6 +49,10 @@ WAYS = {
             metrics=["accuracy", mean_of_the_largest],
         ),
         dict(x=x, y=y, batch_size=50, class_weight={3: 2.0}),
+    ),
+    "generator": (
+        tutorial(),
+        dict(x=ImageDataGenerator(horizontal_flip=True).flow(x, y, batch_size=60)),
     ),
     "data set": (normalized(), dict(x=Items(), validation_data=Items())),
 }
