@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-QUICK, FULL = 10, 200  # examples of a test that says nothing else; the profiles in conftest.py
+QUICK, FULL = 6, 200  # examples of a test that says nothing else; the profiles in conftest.py
 
 
 def draws(full: int, quick: int | None = None) -> settings:

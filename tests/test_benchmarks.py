@@ -64,6 +64,7 @@ def test_shapes_of_a_workload_are_its_layers(name):
         assert given[1:] == shape
 
 
+@pytest.mark.in_ci
 def test_an_autoencoder_is_the_same_one_in_pytorch():
     torch_ = pytest.importorskip("benchmarks.frameworks.torch_", reason="PyTorch is not installed")
     model = {"kind": "autoencoder", "size": 8}

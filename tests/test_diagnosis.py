@@ -214,7 +214,7 @@ def convolutional(activation="relu"):
     return Sequential(
         [
             Input((8, 8, 1)),
-            Conv2D(8, 3, activation=activation, kernel_initializer="he_normal"),
+            Conv2D(4, 3, activation=activation, kernel_initializer="he_normal"),
             MaxPooling2D(),
             Flatten(),
             Dense(16, activation=activation),
@@ -229,7 +229,7 @@ def normalized():
         [
             Input((8, 8, 1)),
             Rescaling(1.0),
-            Conv2D(8, 3, use_bias=False),
+            Conv2D(4, 3, use_bias=False),
             BatchNormalization(),
             Flatten(),
             Dense(CLASSES, "softmax"),

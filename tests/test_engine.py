@@ -8,7 +8,7 @@ from cases import Draw
 from cases.activations import ACTIVATION_CASES
 from cases.layers import LAYERS
 from cases.optimizers import examples as examples_of_optimizers
-from counts import draws
+from counts import and_slow, draws
 from hypothesis import given
 from strategies import SEEDS, error, within
 from strategies import network as any_network
@@ -218,7 +218,7 @@ def kinds_in_fused_steps(of_fused_layers):
     }
 
 
-@draws(60, quick=5)
+@draws(60, quick=3)
 @given(SEEDS)
 def test_random_networks_give_the_same_by_both_ways(seed):
     make, shape, n = network(seed)
@@ -341,7 +341,7 @@ def test_dropout_masks_are_the_same_by_both_ways(channels, size, pool, rate):
 
     def make():
         conv = Conv2D(
-            5, size, activation="relu", kernel_initializer="zeros", bias_initializer="ones"
+            4, size, activation="relu", kernel_initializer="zeros", bias_initializer="ones"
         )
         return [Input((7, 8, channels)), conv, *([MaxPooling2D(2)] * pool), Dropout(rate, seed=9)]
 
@@ -376,16 +376,19 @@ def test_gradients_of_the_deeper_model_by_both_ways():
     assert np.quantile(np.abs(fused.flat_grads - plain.flat_grads) / scale, 0.9) < 1e-4
 
 
-@pytest.mark.parametrize(("channels", "size"), [(32, 28), (64, 14)])
+# those of the deeper model, for which kernels are compiled that no other test needs, are for CI
+@pytest.mark.parametrize(
+    ("channels", "filters", "size"), and_slow([(4, 8, 28)], [(32, 32, 28), (64, 32, 14)], "in_ci")
+)
 @pytest.mark.parametrize("padding", ["same", "valid"])
-def test_winograds_error_against_float64(channels, size, padding):
-    """Forward, dx and dW of the deeper model's convolutions, float32 by Winograd: below 1e-4."""
+def test_winograds_error_against_float64(channels, filters, size, padding):
+    """Forward, dx and dW of convolutions, float32 by Winograd: below 1e-4."""
     x = rng.standard_normal((3, size, size, channels))
-    W = rng.standard_normal((3, 3, channels, 32)) / np.sqrt(9 * channels)
+    W = rng.standard_normal((3, 3, channels, filters)) / np.sqrt(9 * channels)
     learns = BatchNormalization()  # with a layer before it that learns, the convolution owes a dx
-    fused = Sequential([Input((size, size, channels)), learns, Conv2D(32, 3, padding=padding)])
-    fused.layers[1].set_weights([W, np.zeros(32)])
-    exact = Conv2D(32, 3, padding=padding, dtype="float64")
+    fused = Sequential([Input((size, size, channels)), learns, Conv2D(filters, 3, padding=padding)])
+    fused.layers[1].set_weights([W, np.zeros(filters)])
+    exact = Conv2D(filters, 3, padding=padding, dtype="float64")
     exact.build(x.shape)
     exact.set_weights(fused.layers[1].get_weights())
     x32 = x.astype(np.float32)
@@ -557,7 +560,31 @@ def test_an_optimizer_of_ones_own_keeps_its_step():
 # -- the deep promises ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [tutorial, deeper])
+def narrow():
+    """As the deeper model, with as many channels as other tests compile kernels for."""
+    return Sequential(
+        [
+            Conv2D(4, 3, activation="relu", padding="same", input_shape=(28, 28, 1)),
+            Conv2D(4, 3, activation="relu", padding="same"),
+            MaxPooling2D(2),
+            Dropout(0.25),
+            Conv2D(8, 3, activation="relu", padding="same"),
+            Conv2D(8, 3, activation="relu", padding="same"),
+            MaxPooling2D(2),
+            Dropout(0.25),
+            Flatten(),
+            Dense(32, activation="relu"),
+            Dropout(0.5),
+            Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def test_the_narrow_model_runs_as_the_deeper_one():
+    assert kinds(narrow()) == kinds(deeper())
+
+
+@pytest.mark.parametrize("make", and_slow([tutorial, narrow], [deeper], "in_ci"))
 def test_bits_do_not_depend_on_threads(make):
     x, y = rng.random((70, 28, 28)), rng.integers(0, 10, 70)
     before, results = threads.get_num_threads(), []
@@ -636,7 +663,7 @@ def test_batch_normalization_between_fused_steps():
             Conv2D(4, 3, input_shape=(8, 8, 1)),
             BatchNormalization(),
             ReLU(),
-            Conv2D(6, 3, activation="relu"),
+            Conv2D(8, 3, activation="relu"),
             Flatten(),
             Dense(3),
             Softmax(),
@@ -846,15 +873,15 @@ def test_small_numbers_beside_large_ones_keep_their_digits(spike, padding):
     By Winograd alone the other outputs of a tile with 1e6 were 0.9 off.
     """
     H = 14 if padding == "same" else 12
-    x, W = rng.random((3, 14, 14, 8)), 0.1 * rng.standard_normal((3, 3, 8, 6))
-    dy = rng.standard_normal((3, H, H, 6))
+    x, W = rng.random((3, 14, 14, 4)), 0.1 * rng.standard_normal((3, 3, 4, 8))
+    dy = rng.standard_normal((3, H, H, 8))
     SPIKES[spike](x, dy, W)
     for found, right, size in zip(*numbers_of_both_ways(x, dy, W, padding)):
         assert (np.abs(found - right) <= 1024 * 2.0**-24 * size).all()
 
 
 @pytest.mark.parametrize("exponent", range(0, 33, 4))
-@pytest.mark.parametrize("channels", [8, 32])
+@pytest.mark.parametrize("channels", and_slow([4], [32], "in_ci"))
 @pytest.mark.parametrize("spike", ["pixel", "cell", "gradient", "gradients"])
 def test_one_large_number_of_any_size_takes_no_digits_from_the_others(spike, channels, exponent):
     """Within 8192 * 2^-24 of each number's own sum, the c that design.md states."""
@@ -875,9 +902,9 @@ def test_one_large_number_of_any_size_takes_no_digits_from_the_others(spike, cha
 def test_an_output_whose_window_is_black_is_exactly_zero():
     """And so is dx where no gradient reaches: nothing of the tile's other numbers is left there."""
     x, W, dy = (
-        rng.random((2, 12, 12, 8)),
-        rng.standard_normal((3, 3, 8, 6)),
-        np.zeros((2, 12, 12, 6)),
+        rng.random((2, 12, 12, 4)),
+        rng.standard_normal((3, 3, 4, 8)),
+        np.zeros((2, 12, 12, 8)),
     )
     x[:, 2:7, 3:9] = 0
     dy[:, 5, 5], dy[1, 11, 0, 2] = 1, 3

@@ -420,14 +420,16 @@ def test_one_channel_of_each_layer_stays_in_any_case(tmp_path):
 # -- the model and the call -----------------------------------------------------------------------
 
 
+# with the engine a dozen kernels are compiled that no other test needs
+@pytest.mark.parametrize("jit_compile", and_slow([False], ["auto"], "in_ci"))
 @pytest.mark.parametrize("training", [False, True])
-def test_the_model_stays_as_it_is(tmp_path, training):
+def test_the_model_stays_as_it_is(tmp_path, training, jit_compile):
     model = every_view()
-    model.compile("adam", SPARSE, metrics=["accuracy"])
+    model.compile("adam", SPARSE, metrics=["accuracy"], jit_compile=jit_compile)
     x, y = samples(model, 8)
     model.fit(x, y, epochs=1, verbose=0)
     twin = every_view()
-    twin.compile("adam", SPARSE, metrics=["accuracy"])
+    twin.compile("adam", SPARSE, metrics=["accuracy"], jit_compile=jit_compile)
     twin.fit(x, y, epochs=1, verbose=0)
 
     def life(one):

@@ -31,6 +31,7 @@ BROWSER = next(
 DRIVER = shutil.which("chromedriver")
 
 pytestmark = [
+    pytest.mark.in_ci,
     pytest.mark.skipif(BROWSER is None, reason="there is no Chromium"),
     pytest.mark.skipif(DRIVER is None, reason="there is no chromedriver"),
 ]

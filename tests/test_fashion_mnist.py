@@ -1486,6 +1486,7 @@ def test_a_killed_process_leaves_no_half_file(when: str, cache: Path, serve: Ser
     assert {p.name: p.read_bytes() for p in cache.glob("*.gz")} == PACKED
 
 
+@pytest.mark.in_ci
 def test_two_processes_may_download_at_once(cache: Path, serve: Serve) -> None:
     meeting = threading.Barrier(2, timeout=HANGS)
 

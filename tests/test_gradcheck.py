@@ -876,7 +876,7 @@ KINDS = [
 ]
 
 
-@some_and_all(1, 17)
+@some_and_all(1, 34)
 @pytest.mark.parametrize("name", EVERY_LAYER)
 def test_correct_layer_is_not_refused_for_its_numbers(name, seeds):
     """The worst that a correct layer hears is that its numbers lie on kinks."""
@@ -884,7 +884,7 @@ def test_correct_layer_is_not_refused_for_its_numbers(name, seeds):
     first = list(EVERY_LAYER).index(name)  # so that each layer has other pairs in the quick run
     pairs = [(kind, perturb) for kind in KINDS for perturb in (True, False)]
     failures = []
-    for kind, perturb in (pairs[k] for k in range(len(pairs)) if (k + first) % 17 in seeds):
+    for kind, perturb in (pairs[k] for k in range(len(pairs)) if (k + first) % 34 in seeds):
         x = numbers(kind, (4, 6) if axes == 2 else (2, 6, 6, 2))
         with np.errstate(all="ignore"):
             if not np.isfinite(make().forward(x, True)).all():
@@ -1886,7 +1886,7 @@ def fused(first=None):
     layers = [
         Conv2D(4, 3, activation="relu", name="direct"),
         MaxPooling2D(2, name="pool"),
-        Conv2D(5, 3, padding="same", activation="relu", name="winograd"),
+        Conv2D(8, 3, padding="same", activation="relu", name="winograd"),
         Dropout(0.2, name="drop"),
         Flatten(name="flat"),
         Dense(6, activation="relu", name="dense"),
@@ -1974,7 +1974,7 @@ BROKEN = {
         after(WINOGRAD.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["W"], 0.999)),
         ["WinogradConvolution", "Conv2D 'winograd' + Dropout 'drop'", "dW is 0.999 times"]),
     "corner of dW": (WINOGRAD, "backward", after(WINOGRAD.backward, spoiled_corner),
-        ["WinogradConvolution", "of 180 numbers, the most at [2, 2,"]),
+        ["WinogradConvolution", "of 288 numbers, the most at [2, 2,"]),
     "dx of the Winograd convolution": (WINOGRAD, "backward",
         after(WINOGRAD.backward, lambda s, dx, dy: -dx), ["WinogradConvolution", "dx is -1 times"]),
     "dx of the dense step": (DENSE_STAGE, "backward",
@@ -2089,7 +2089,7 @@ def test_the_engine_passes_for_every_seed(seeds):
     for seed in seeds:
         rng = np.random.default_rng(seed)
         model = fused([*fused().layers[1:4], BatchNormalization(), *fused().layers[4:]][seed % 2 :])
-        x = rng.normal(size=(6, 10, 10, 1 if seed % 2 == 0 else 5))
+        x = rng.normal(size=(6, 10, 10, 1 if seed % 2 == 0 else 4))
         x = [x, np.maximum(np.round(100 * x), 0).astype(np.uint8)][seed // 2 % 2]
         y = rng.integers(3, size=6)
         result = check_model(model, x, y, seed=seed, max_elements=1)

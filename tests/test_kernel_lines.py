@@ -10,6 +10,7 @@ import functools
 import numba
 import numpy as np
 import pytest
+from counts import and_slow
 from numba.core.errors import TypingError
 
 from minicnn import kernels
@@ -36,6 +37,8 @@ from minicnn.layers import (
     Input,
     MaxPooling2D,
     ReLU,
+    Sigmoid,
+    Tanh,
     Threshold,
 )
 from minicnn.losses import SparseCategoricalCrossentropy
@@ -285,10 +288,11 @@ DEPTHWISE = {  # images, window and further arguments of the layer
 }
 
 
+# each of the others is compiled for this test alone
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("case", DEPTHWISE.values(), ids=DEPTHWISE.keys())
+@pytest.mark.parametrize("case", and_slow([*DEPTHWISE][:1], [*DEPTHWISE][1:], "in_ci"))
 def test_depthwise_convolutions(case, first):
-    shape, window, more = case
+    shape, window, more = DEPTHWISE[case]
     layer = DepthwiseConv2D(window, bias_initializer="ones", **more)
     assert_stage_is_layer("DepthwiseStage", layer, shape, first)
 
@@ -445,15 +449,15 @@ def test_steps_against_their_layers(channels, padding, activation, pool, rate):
 @pytest.mark.parametrize("behind", [True, False])
 @pytest.mark.parametrize("channels", [1, 4])
 def test_inference_with_a_normalization_in_the_same_pass(channels, behind, pool):
-    conv = Conv2D(3, 3, activation="relu" if behind else None, input_shape=(7, 6, channels))
+    conv = Conv2D(4, 3, activation="relu" if behind else None, input_shape=(7, 6, channels))
     model = Sequential([conv, BatchNormalization(), *([] if behind else [ReLU()])])
     for layer in [*([MaxPooling2D()] if pool else []), Flatten(), Dense(2)]:
         model.add(layer)
     norm = model.layers[1]
-    norm.params["gamma"][:] = [1, -0.5, 2]
-    norm.params["beta"][:] = [0.5, -1, 0.25]
-    norm.state["moving_mean"][:] = [0.1, -0.2, 0.3]
-    norm.state["moving_variance"][:] = [0.5, 2, 1]
+    norm.params["gamma"][:] = [1, -0.5, 2, 1.5]
+    norm.params["beta"][:] = [0.5, -1, 0.25, 0]
+    norm.state["moving_mean"][:] = [0.1, -0.2, 0.3, 0]
+    norm.state["moving_variance"][:] = [0.5, 2, 1, 1.5]
     network, _ = model.network()
     fused = len(network.plan.entries[0].layers)
     assert fused == (1 if channels == 1 and behind and pool else 2 + pool + (not behind))
@@ -495,9 +499,12 @@ def test_normalization_against_its_layers(pool, relu):
 
 WITH_ARGUMENTS = [ReLU(6.0, 0.1, 0.5), GELU(approximate=True)]  # other curves than without
 CURVED = [kind() for kind in CURVES if kind is not Threshold] + [Threshold(0.5, 2.0)]
+COMPILED_ANYWAY = (ReLU, GELU, Tanh, Sigmoid)  # for other tests; the rest is left to CI
+QUICK = [layer for layer in CURVED if type(layer) in COMPILED_ANYWAY]
+OTHERS = [layer for layer in (*CURVED, *WITH_ARGUMENTS) if layer not in QUICK]
 
 
-@pytest.mark.parametrize("layer", [*CURVED, *WITH_ARGUMENTS], ids=lambda layer: layer.name)
+@pytest.mark.parametrize("layer", and_slow(QUICK, OTHERS, "in_ci"), ids=lambda layer: layer.name)
 def test_curves_against_their_layers(layer):
     dropout = Dropout(0.5, seed=3)
     dropout.build((None, 2, 3, 4))

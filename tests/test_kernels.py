@@ -353,6 +353,7 @@ def test_a_kernel_that_is_made_around_another_is_found_by_the_next_process(tmp_p
     assert [done.stdout for done in runs] == ["30 40 4\n", "30 40 0\n"]
 
 
+@pytest.mark.in_ci
 def test_kernels_around_different_values_never_share_a_name(tmp_path):
     """Two processes compile one each; a third that loads both has to call the right ones."""
     program = """

@@ -153,6 +153,7 @@ NUMBER = r"\d+\.\d{4}(e[+-]\d\d)?"
 EPOCH = rf"accuracy: {NUMBER} - loss: {NUMBER} - val_accuracy: {NUMBER} - val_loss: {NUMBER}"
 
 
+@pytest.mark.in_ci
 @pytest.mark.parametrize("encoding", and_slow(["ascii"], ["utf-8"]))
 def test_eighty_columns(encoding):
     stands, ever = seen(80, PYTHONIOENCODING=encoding)

@@ -587,6 +587,7 @@ worker.join()
 """
 
 
+@pytest.mark.in_ci
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_after_a_fork_inside_fit_the_child_can_use_its_model():
     done = run(FORK_IN_FIT)

@@ -4,6 +4,7 @@ leaves the old file whole."""
 import contextlib
 import copy
 import errno
+import functools
 import io
 import json
 import os
@@ -44,13 +45,18 @@ def network():
     return model
 
 
-MODEL = network()
+@functools.cache
+def trained():
+    """The model that is saved. Made when a test asks: to train it compiles kernels."""
+    return network()
+
+
 ENDINGS = (".keras", ".weights.h5", ".npz")
 
 
 def content(ending, folder):
     path = folder / f"good{ending}"
-    (MODEL.save if ending == ".keras" else MODEL.save_weights)(path)
+    (trained().save if ending == ".keras" else trained().save_weights)(path)
     return path.read_bytes()
 
 
@@ -65,15 +71,15 @@ def everything(model):
 def is_the_same(path):
     """Whether the file loads as the model that was saved; SavedFileError if it is refused."""
     if path.name.endswith(".keras"):
-        return everything(models.load_model(path)) == everything(MODEL)
-    model = models.clone_model(MODEL)
+        return everything(models.load_model(path)) == everything(trained())
+    model = models.clone_model(trained())
     before = [weight.tobytes() for weight in model.get_weights()]
     try:
         model.load_weights(path)
     except SavedFileError:
         assert before == [weight.tobytes() for weight in model.get_weights()]
         raise
-    return everything(model)[1] == everything(MODEL)[1]
+    return everything(model)[1] == everything(trained())[1]
 
 
 def damaged(good, draw):
@@ -174,7 +180,7 @@ def test_a_member_of_another_file(tmp_path):
 def expect_refused(path, message):
     """In a second and 64 MB."""
     whole = path.name.endswith(".keras")
-    load = models.load_model if whole else models.clone_model(MODEL).load_weights
+    load = models.load_model if whole else models.clone_model(trained()).load_weights
     start = time.process_time()
     with pytest.raises(SavedFileError, match=message) as caught:
         load(path)
@@ -332,7 +338,7 @@ def test_members_with_strange_names_are_ignored(tmp_path):
 def hdf5_file(write, folder):
     """The bare weights of the model, with what `write` changes in them."""
     good = folder / "w.weights.h5"
-    model = models.clone_model(MODEL)
+    model = models.clone_model(trained())
     model.save_weights(good)
     with h5py.File(good, "a") as file:
         for place in (file, file["vars"]):
@@ -401,7 +407,7 @@ def test_hostile_arrays(name, tmp_path):
 def test_numbers_that_would_become_infinite(ending, value, place, tmp_path):
     if ending == ".npz":
         path = tmp_path / "w.npz"
-        arrays = {weight.path: weight.value.astype("f8") for weight in MODEL.weights}
+        arrays = {weight.path: weight.value.astype("f8") for weight in trained().weights}
         next(iter(arrays.values())).flat[0] = value
         np.savez(path, **arrays)
         place = "conv2d"
@@ -412,12 +418,12 @@ def test_numbers_that_would_become_infinite(ending, value, place, tmp_path):
         arrays[place] = arrays[place].astype("f8")
         arrays[place].flat[0] = value
         path = tmp_path / f"w{ending}"
-        weights = hdf5.written(state.groups(MODEL), arrays)
+        weights = hdf5.written(state.groups(trained()), arrays)
         path.write_bytes(weights)
         if ending == ".keras":
             good = content(ending, tmp_path)
             path.write_bytes(repacked(good, archive.WEIGHTS, lambda old: weights))
-    load = models.load_model if ending == ".keras" else copy.deepcopy(MODEL).load_weights
+    load = models.load_model if ending == ".keras" else copy.deepcopy(trained()).load_weights
     with pytest.raises(SavedFileError, match=f"{place}.*largest number of the model's float32"):
         load(path)
 
@@ -425,14 +431,14 @@ def test_numbers_that_would_become_infinite(ending, value, place, tmp_path):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_what_training_has_come_to_is_saved_faithfully(ending, tmp_path):
     """NaN and infinity are refused when they are set; they can be written into the arrays."""
-    model = copy.deepcopy(MODEL)
+    model = copy.deepcopy(trained())
     model.layers[-1].params["W"][0, :3] = np.nan, np.inf, -np.inf
     path = tmp_path / f"model{ending}"
     (model.save if ending == ".keras" else model.save_weights)(path)
     if ending == ".keras":
         loaded = models.load_model(path)
     else:
-        loaded = models.clone_model(MODEL)
+        loaded = models.clone_model(trained())
         loaded.load_weights(path)
     for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
         assert ours.tobytes() == theirs.tobytes()
@@ -445,8 +451,8 @@ def test_a_rate_that_is_none_changes_nothing(number, tmp_path):
     arrays = {one: stored[one] for one in stored.stored}
     arrays["optimizer/vars/1"] = np.float32(number)
     path = tmp_path / "w.weights.h5"
-    path.write_bytes(hdf5.written(state.groups(MODEL), arrays))
-    model = copy.deepcopy(MODEL)
+    path.write_bytes(hdf5.written(state.groups(trained()), arrays))
+    model = copy.deepcopy(trained())
     model.set_weights([weight + 1 for weight in model.get_weights()])
     before = everything(model)
     with pytest.raises(SavedFileError, match="learning rate"):
@@ -456,7 +462,7 @@ def test_a_rate_that_is_none_changes_nothing(number, tmp_path):
 
 def test_infinite_weights_are_no_damage(tmp_path):
     path = hdf5_file(lambda g, k: g.create_dataset("0", data=np.full_like(k, np.nan)), tmp_path)
-    model = models.clone_model(MODEL)
+    model = models.clone_model(trained())
     model.load_weights(path)
     assert np.isnan(model.get_weights()[-2]).all()
 
@@ -474,7 +480,7 @@ class Marks:
 def test_nothing_is_unpickled(tmp_path):
     marker = tmp_path / "marker"
     path = tmp_path / "w.npz"
-    arrays = {weight.path: weight.value for weight in MODEL.weights}
+    arrays = {weight.path: weight.value for weight in trained().weights}
     first = next(iter(arrays))
     with path.open("wb") as file:
         np.savez(file, **{**arrays, first: np.array([Marks(marker)], object)})
@@ -521,7 +527,7 @@ def test_a_full_disk_leaves_the_old_file(ending, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(OSError, match="[Ff]ile too large"):
-            (MODEL.save if ending == ".keras" else MODEL.save_weights)(path)
+            (trained().save if ending == ".keras" else trained().save_weights)(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
@@ -532,13 +538,13 @@ def test_a_full_disk_leaves_the_old_file(ending, tmp_path):
 def test_a_device_is_not_replaced(tmp_path):
     (tmp_path / "model.keras").symlink_to("/dev/full")
     with pytest.raises(OSError, match="device"):
-        MODEL.save(tmp_path / "model.keras")
+        trained().save(tmp_path / "model.keras")
     assert (tmp_path / "model.keras").is_symlink()
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
-        MODEL.save(tmp_path / "absent" / "model.keras")
+        trained().save(tmp_path / "absent" / "model.keras")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -549,7 +555,7 @@ def test_names_as_long_as_the_file_system_takes(letter, ending, tmp_path):
     descriptor, part = atomic.new_part(path)
     os.close(descriptor)  # as if its process had been killed
     for _ in range(2):
-        (MODEL.save if ending == ".keras" else MODEL.save_weights)(path)
+        (trained().save if ending == ".keras" else trained().save_weights)(path)
         assert names(tmp_path) == [path.name]
     assert is_the_same(path)
     assert not part.exists()
@@ -574,7 +580,7 @@ def on_a_read_only_disk(monkeypatch, call):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_read_only_disk_leaves_the_old_file(ending, monkeypatch, tmp_path):
     old, path = content(ending, tmp_path), tmp_path / f"good{ending}"
-    save = MODEL.save if ending == ".keras" else MODEL.save_weights
+    save = trained().save if ending == ".keras" else trained().save_weights
     error = on_a_read_only_disk(monkeypatch, lambda: save(path))
     assert f"good{ending}" in str(error)
     assert path.read_bytes() == old
@@ -584,7 +590,7 @@ def test_a_read_only_disk_leaves_the_old_file(ending, monkeypatch, tmp_path):
 @pytest.mark.skipif(not os.path.ismount("/proc"), reason="needs a folder that takes no files")
 def test_a_folder_of_the_system_that_takes_no_files():
     with pytest.raises(OSError, match=r"/proc/.*model\.keras"):
-        MODEL.save("/proc/model.keras")
+        trained().save("/proc/model.keras")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")
@@ -593,18 +599,18 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(PermissionError):
-            MODEL.save(tmp_path / "good.keras")
+            trained().save(tmp_path / "good.keras")
     finally:
         tmp_path.chmod(0o700)
     assert (tmp_path / "good.keras").read_bytes() == old
 
 
 def test_links_and_permissions_stay(tmp_path):
-    MODEL.save(tmp_path / "model.keras")
+    trained().save(tmp_path / "model.keras")
     (tmp_path / "model.keras").chmod(0o640)
     (tmp_path / "link.keras").symlink_to("model.keras")
     before = (tmp_path / "model.keras").stat().st_ino
-    MODEL.save(tmp_path / "link.keras")
+    trained().save(tmp_path / "link.keras")
     after = (tmp_path / "model.keras").stat()
     assert (tmp_path / "link.keras").is_symlink()
     assert after.st_ino != before
@@ -660,8 +666,8 @@ def test_killed_fifty_times(tmp_path):
 def test_the_part_of_a_living_process_is_left_alone(tmp_path):
     path = tmp_path / "model.keras"
     descriptor, part = atomic.new_part(path)
-    MODEL.save(path)
+    trained().save(path)
     assert part.exists()
     os.close(descriptor)
-    MODEL.save(path)
+    trained().save(path)
     assert names(tmp_path) == ["model.keras"]
