@@ -1010,6 +1010,7 @@ KINDS: dict[str, Kind] = {
     "backend.set_epsilon.value": reals(1e-7, 1e-7),
     # utils, config, model_selection
     "n": integers(1, 10_000),
+    "engine.shards.set_shard_size.samples": integers(8, LARGEST_SIZE).or_(is_none),
     "num_classes": integers(1, 10_000_000),
     "utils.to_categorical.x": arrays(lambda x, right: x.size > 0 and _whole(x, 10_000_000)),
     "config.set_floatx.value": words("float32", "float64"),

@@ -852,6 +852,7 @@ def _calls() -> dict[str, Callable[[], Valid]]:
         "utils.to_categorical": of_function(minicnn.utils.to_categorical, x=[0, 2], num_classes=3),
         "seeds.set_random_seed": of_function(minicnn.utils.set_random_seed, seed=1),
         "config.set_floatx": of_function(minicnn.config.set_floatx, value="float32"),
+        "engine.shards.set_shard_size": of_function(minicnn.set_shard_size, samples=16),
         "engine.threads.set_num_threads": of_function(minicnn.set_num_threads, n=2),
         "model_selection.train_test_split": of_function(
             minicnn.model_selection.train_test_split,

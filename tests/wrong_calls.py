@@ -497,7 +497,9 @@ def state_of(thing: Any, seen: frozenset[int] = frozenset()) -> Any:
         return [state_of(item, seen) for item in thing]
     parts = ("layers", "models", "optimizers", "losses", "metrics", "initializers", "callbacks")
     if type(thing).__module__.startswith(tuple(f"minicnn.{part}" for part in parts)):
-        return type(thing).__name__, state_of(vars(thing), seen)
+        # without what a model has made of the rest
+        held = {name: value for name, value in vars(thing).items() if name != "_kept"}
+        return type(thing).__name__, state_of(held, seen)
     return type(thing).__name__
 
 
@@ -533,6 +535,7 @@ class Subject:
             minicnn.utils.set_random_seed(0)
             minicnn.config.set_floatx("float32")
             minicnn.set_num_threads(2)
+            minicnn.set_shard_size(None)
             self.valid = CALLS[self.name]()
             self.before = self._state(self.valid)
         return self.valid

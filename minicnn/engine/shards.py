@@ -72,7 +72,10 @@ def set_shard_size(samples: int | None) -> None:
     """
     global _shard_size
     if samples is not None:
-        samples = checks.integer(samples, "samples", "set_shard_size", minimum=MIN_SHARD)
+        most = checks.LARGEST_SIZE
+        samples = checks.integer(
+            samples, "samples", "set_shard_size", minimum=MIN_SHARD, maximum=most
+        )
     _shard_size = samples
 
 
