@@ -142,6 +142,17 @@ def test_a_rank_that_fails_ends_all(way, message):
     assert time.time() - began < 10
 
 
+def test_all_begin_with_what_rank_0_has_trained_alone():
+    every, _ = answers("alone.py", ranks=3)
+    assert len({said["weights"] for said in every}) == 1
+
+
+def test_another_model_on_a_rank_is_refused():
+    run = ended("alone.py", "other model", ranks=2)
+    assert run.returncode != 0
+    assert "expected the same model on all ranks, received one with parameters" in run.stderr
+
+
 def test_other_data_on_a_rank_are_refused():
     run = ended("other_data.py", ranks=2)
     assert run.returncode != 0

@@ -27,7 +27,7 @@ MOST = 2**24  # bytes of the targets that are compared
 def share_start(model: Model, data: Data) -> None:
     """Begin with rank 0's model: weights, states, optimizer, and the generator of data orders.
 
-    Raises ValueError where the ranks were given different data.
+    Raises ValueError where the ranks have different models, or were given different data.
     """
     group = ranks.group()
     if group.size == 1:
@@ -37,8 +37,39 @@ def share_start(model: Model, data: Data) -> None:
     count = group.from_first((model.steps_taken, optimizer.iterations, optimizer.waiting))
     model.steps_taken, optimizer.iterations, optimizer.waiting = count
     model.rng.bit_generator.state = group.from_first(model.rng.bit_generator.state)
-    states = [array for layer in model.leaves for array in layer.state.values()]
-    group.share_arrays([model.store.params, *states, *optimizer.state.values()])
+    _have_slots(optimizer.state, group.from_first(_shapes(optimizer.state)))
+    states = {
+        f"{layer.name}/{key}": array for layer in model.leaves for key, array in layer.state.items()
+    }
+    arrays = {"parameters": model.store.params, **states, **optimizer.state}
+    shapes = group.objects(_shapes(arrays))
+    for rank, its in enumerate(shapes):
+        if its != shapes[0]:
+            raise ValueError(
+                f"{data.who}: expected the same model on all ranks, received one with "
+                f"{_difference(shapes[0], its)} on rank 0 and {_difference(its, shapes[0])} on "
+                f"rank {rank}"
+            )
+    group.share_arrays(list(arrays.values()))
+
+
+def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {name: (array.shape, array.dtype.str) for name, array in arrays.items()}
+
+
+def _have_slots(state: dict[str, Array], slots: dict[str, tuple[tuple[int, ...], str]]) -> None:
+    """Make an optimizer's slots like rank 0's, which may have trained alone."""
+    before = dict(state)
+    state.clear()
+    for name, (shape, dtype) in slots.items():
+        array = before.get(name)
+        fits = array is not None and (array.shape, array.dtype.str) == (shape, dtype)
+        state[name] = array if fits and array is not None else np.zeros(shape, dtype)
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """What the first has and the second has not."""
+    return ", ".join(f"{k} {v[0]}" for k, v in one.items() if other.get(k) != v) or "nothing more"
 
 
 def share_decisions(model: Model) -> None:
