@@ -3,9 +3,10 @@
     python -m benchmarks.scaling            # writes docs/scaling.md and its pictures; 3 minutes
     python -m benchmarks.scaling --quick    # few steps, into outputs/: does everything run?
 
-Each measurement is a process of its own, or two that mpiexec starts, one thread each; in each round
-each of them runs once, in an order that turns. PyTorch runs DistributedDataParallel over gloo, with
-the memory layout and the Adam that are faster here. `scaling_model.py` has the formulas.
+Each measurement runs in a new process, or in two started by mpiexec with one thread each; a round
+runs every measurement once, and the order rotates from round to round. PyTorch runs
+DistributedDataParallel over gloo, with the memory layout and the Adam that are faster here.
+`scaling_model.py` has the formulas.
 """
 
 from __future__ import annotations

@@ -337,6 +337,15 @@ def _in_turn(check: Callable[[int], None], starts: Iterable[int]) -> None:
         check(start)
 
 
+def all_finite(vector: Array) -> bool:
+    """Whether every number is finite.
+
+    A finite sum of squares says so in a third of the time that looking at each takes.
+    """
+    with np.errstate(over="ignore"):
+        return math.isfinite(np.dot(vector, vector)) or bool(np.isfinite(vector).all())
+
+
 def finite(
     array: Array,
     name: str,
@@ -354,12 +363,10 @@ def finite(
     """
     if array.dtype.kind != "f":
         return
-    if array.size < 10_000 and array.flags.c_contiguous and array.itemsize == 4:
-        flat = array.reshape(-1)
-        with np.errstate(over="ignore"):
-            if math.isfinite(np.dot(flat, flat)):  # a third of the time that looking at each takes
-                return
     narrower = dtype is not None and np.dtype(dtype).itemsize < array.dtype.itemsize
+    few = array.size < 10_000 and array.flags.c_contiguous  # an image: the rest takes longer
+    if few and not narrower and all_finite(array.reshape(-1)):
+        return
     limit = float(np.finfo(dtype if narrower else array.dtype).max)
     array = np.atleast_1d(array)
     rows = max(1, 100_000 * len(array) // max(1, array.size))

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from minicnn import checks, constraints, regularizers
 from minicnn.layers.arrays import replacement
 from minicnn.layers.base import Layer
-from minicnn.layers.contents import layers_inside, replace_arrays
+from minicnn.layers.contents import IN_PASSING, Parts, layers_inside, replace_arrays
 from minicnn.weights import KERAS_NAMES
 
 Array = NDArray[Any]
+
+MOST_LISTED = 8  # times that layers are listed to see later what of them was replaced
 
 
 class View(NamedTuple):
@@ -70,6 +72,8 @@ class FlatParameters:
     def __init__(self, layers: Iterable[Layer], dtype: Any) -> None:
         layers = list(layers)
         self._views: list[View] = []
+        self._parts: Parts | None = None
+        self._listed = 0
         self._make_room(sum(map(_size, layers)), np.dtype(dtype))
         self.extend(layers)
 
@@ -98,8 +102,11 @@ class FlatParameters:
             layer.params[view.key], layer.grads[view.key] = view.param.copy(), view.grad.copy()
             self._resize(view.place.start)
 
-    def intact(self) -> bool:
-        """Whether no view has another shape or type, where no other array stands in its place."""
+    def untouched(self, layers: list[Layer]) -> bool:
+        """Whether nothing of these layers was replaced since `separate_states` of the same ones."""
+        if self._parts is None or not self._parts.same(layers):
+            return False
+        # nor any view given another shape or type in its place
         return all(_intact(view, view.layer.params[view.key]) for view in self._views)
 
     def absorb(self) -> None:
@@ -122,7 +129,7 @@ class FlatParameters:
             self._views[number] = self._view(view.layer, view.key, view.place, values.shape)
         self._hand_out(self._views)
 
-    def separate_states(self, layers: Iterable[Layer]) -> None:
+    def separate_states(self, layers: list[Layer]) -> None:
         """Give each layer state arrays apart from the vector and from other layers'.
 
         Raises TypeError or ValueError unless they are arrays of finite numbers.
@@ -135,6 +142,8 @@ class FlatParameters:
                 if memory in seen or np.may_share_memory(array, self._all_params):
                     layer.state[key] = array.copy()
                 seen.add(memory)
+        self._listed += 1  # not for a layer of the user's that keeps a new object in every step
+        self._parts = Parts(layers, IN_PASSING) if self._listed <= MOST_LISTED else None
 
     def collect_gradients(self) -> None:
         """Copy in the gradients of layers that put an array into `grads` instead of writing."""

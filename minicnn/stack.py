@@ -37,8 +37,6 @@ HOW_TO_BUILD = (
     "Give the first layer input_shape=(H, W, C), or call build((None, H, W, C)) or fit first"
 )
 
-MISSES = 8  # of `gather`, after which it no longer looks for what has been replaced
-
 # the model whose parameters an optimizer has taken steps on
 _served: weakref.WeakKeyDictionary[optimizers.Optimizer, weakref.ref[Stack]] = (
     weakref.WeakKeyDictionary()
@@ -387,18 +385,15 @@ class Stack(ModelAttributes, HasSettings, HasWeights):
         self._kept = {}
 
     def gather(self) -> None:
-        """Copy in the arrays that have replaced this model's views.
+        """Copy in the arrays that have replaced this model's views: a user's, or views of another
+        model that shares the layer.
 
-        They may be a user's, or views of another model that shares the layer.
-
-        Raises TypeError or ValueError unless they are arrays of the right shape, and for nested
-        models that have changed.
+        Raises TypeError or ValueError unless they fit, and for nested models that have changed.
         """
         if not self.built:
             return
         leaves = leaves_of(self._items)
-        misses, parts = self._kept.get("parts", (0, None))
-        if parts is not None and parts.same(leaves) and self._store.intact():
+        if self._store.untouched(leaves):
             return
         if list(map(id, leaves)) != list(map(id, self._leaves)):
             raise ValueError(
@@ -407,9 +402,6 @@ class Stack(ModelAttributes, HasSettings, HasWeights):
             )
         self._store.absorb()
         self._store.separate_states(self._leaves)
-        # not for a layer of the user's that keeps a new object in every step
-        parts = contents.Parts(self._leaves, contents.IN_PASSING) if misses < MISSES else None
-        self._kept["parts"] = misses + 1, parts
 
     def expect_at_rest(self, what: str, *, but_for_hooks: bool = False) -> None:
         """Raise ValueError if the model is being trained; `but_for_hooks` lets callbacks pass."""

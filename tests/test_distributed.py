@@ -62,8 +62,8 @@ def one_process():
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 def test_weights_history_and_predictions_are_those_of_one_process(ranks, one_process):
-    """The tutorial's model with dropout, batch normalization, augmentation, a user's own metric,
-    data set and validation."""
+    """The tutorial's model with dropout, batch normalization, augmentation, accumulated gradients,
+    averages, float64, a user's own metric, data set and validation."""
     every, output = answers("train.py", ranks=ranks)
     for said in every:
         assert {**said, "rank": 0} == one_process

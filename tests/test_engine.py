@@ -561,23 +561,7 @@ def test_an_optimizer_of_ones_own_keeps_its_step():
 
 
 def narrow():
-    """As the deeper model, with as many channels as other tests compile kernels for."""
-    return Sequential(
-        [
-            Conv2D(4, 3, activation="relu", padding="same", input_shape=(28, 28, 1)),
-            Conv2D(4, 3, activation="relu", padding="same"),
-            MaxPooling2D(2),
-            Dropout(0.25),
-            Conv2D(8, 3, activation="relu", padding="same"),
-            Conv2D(8, 3, activation="relu", padding="same"),
-            MaxPooling2D(2),
-            Dropout(0.25),
-            Flatten(),
-            Dense(32, activation="relu"),
-            Dropout(0.5),
-            Dense(10, activation="softmax"),
-        ]
-    )
+    return deeper(4, 8, 32)
 
 
 def test_the_narrow_model_runs_as_the_deeper_one():
@@ -811,7 +795,7 @@ def test_shards_of_different_sizes_share_their_buffers():
     lanes, largest = len(held()), max(held())
     model.fit(x, y, batch_size=300, epochs=4, verbose=0)
     assert len(held()) == lanes
-    assert max(held()) == largest, "a shard of another size has brought buffers of its own"
+    assert max(held()) == largest, "a shard of another size allocated more buffers"
 
 
 def test_black_parts_of_an_image_stay_zero():

@@ -497,9 +497,7 @@ def state_of(thing: Any, seen: frozenset[int] = frozenset()) -> Any:
         return [state_of(item, seen) for item in thing]
     parts = ("layers", "models", "optimizers", "losses", "metrics", "initializers", "callbacks")
     if type(thing).__module__.startswith(tuple(f"minicnn.{part}" for part in parts)):
-        # without what a model has made of the rest
-        held = {name: value for name, value in vars(thing).items() if name != "_kept"}
-        return type(thing).__name__, state_of(held, seen)
+        return type(thing).__name__, state_of(vars(thing), seen)
     return type(thing).__name__
 
 

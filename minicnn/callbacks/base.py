@@ -172,11 +172,11 @@ class CallbackList:
             raise AttributeError(hook)
 
         def call_each(*args: Any) -> None:
-            several, first = ranks.group().size > 1, ranks.group().rank == 0
+            group = ranks.group()
             for callback in self.callbacks:
-                if not (several and callback.writes):
+                if group.size == 1 or not callback.writes:
                     getattr(callback, hook)(*args)
-                elif first:
+                elif group.rank == 0:
                     with ranks.alone():  # what it predicts, other ranks do not wait for
                         getattr(callback, hook)(*args)
 

@@ -1,9 +1,9 @@
-"""The ranks of an MPI run as a `Group`: who does what, and how they share it.
+"""The ranks of an MPI run as a `Group`: which work is whose, and how results are shared.
 
 The gradient travels in pieces. Rank p adds up piece p of all nodes of the tree, and hands out the
 sum, so each rank sends about twice the size of the vector a step, however many there are:
 
-    its nodes of the tree  --Alltoallv-->  piece p of everyone's  --tree-->  sum  --Allgatherv-->
+    its nodes of the tree  --Alltoallv-->  piece p of all nodes  --tree-->  sum  --Allgatherv-->
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 import minicnn
 from minicnn import console, seeds
 from minicnn.engine import blas, ranks, shards, threads
-from minicnn.engine.tree import Node, add_up, covering
+from minicnn.engine.tree import Node, add_up, covering, top_level
 from minicnn.training.finite import NotFinite
 
 Array = NDArray[Any]
@@ -107,10 +107,9 @@ class MPIGroup(ranks.Group):
                 comm.Bcast(values)
             array[...] = values
 
-    def gradient(
-        self, nodes: list[tuple[Node, Array]], shards: int, size: int, dtype: Any
-    ) -> Array:
+    def gradient(self, nodes: ranks.Nodes, shards: int, size: int, dtype: Any) -> ranks.Nodes:
         total = np.empty(size, dtype)
+        root = [(Node(top_level(shards, 1), 0), total)]
         if not self.exact:
             own = np.zeros(size, dtype)
             for _, vector in nodes:
@@ -118,7 +117,7 @@ class MPIGroup(ranks.Group):
             with self._call() as comm:
                 comm.Allreduce(own, total)
             self._sent += 2 * total.nbytes * (self.size - 1) // self.size
-            return total
+            return root
         cuts = [size * rank // self.size for rank in range(self.size + 1)]
         sizes = np.diff(cuts)
         layout = [covering(own.start, own.stop, shards) for own in self.shares(shards)]
@@ -136,7 +135,7 @@ class MPIGroup(ranks.Group):
         with self._call() as comm:
             comm.Allgatherv(piece, [total, sizes.tolist()])
         self._sent += (len(vectors) * (size - mine) + (self.size - 1) * mine) * total.itemsize
-        return total
+        return root
 
     def bytes_sent(self) -> int:
         return self._sent

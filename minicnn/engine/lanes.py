@@ -118,18 +118,18 @@ class Lane:
         yield from backward_in_phases(self.stages[self._learning :], dy)
         for layer, views in self._views:
             for key, view in views.items():
-                if layer.grads[key] is not view:  # a user's layer that put in an array of its own
+                if layer.grads[key] is not view:  # a user's layer has replaced the array
                     view[...] = layer.grads[key]
                     layer.grads[key] = view
 
     def without_shard(self) -> Phases[None]:
-        """The agreements of a step that other processes take part in with all its shards."""
-        learning = self.stages[self._learning :]
-        ways = [(stage, True) for stage in self.stages], [(one, False) for one in learning[::-1]]
-        for stage, forward in (*ways[0], *ways[1]):
+        """The agreements of a step in which this process has no shard; without any rows."""
+        for stage in self.stages:
             if isinstance(stage, NormalizationStage) and stage.together:
-                settle = stage.agree if forward else stage.agree_backward
-                yield Agreement(stage, np.empty(0), settle)
+                yield Agreement(stage, np.empty((0, 1 + 2 * stage.channels)), stage.agree)
+        for stage in reversed(self.stages[self._learning :]):
+            if isinstance(stage, NormalizationStage) and stage.together:
+                yield Agreement(stage, np.empty((0, 2 * stage.channels)), stage.agree_backward)
 
     def seek(self, step: int, sample: int) -> None:
         """Step `step` of training begins, on the samples of the batch from number `sample` on."""

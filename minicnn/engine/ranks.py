@@ -11,17 +11,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine.tree import Node, add_up
+from minicnn.engine.tree import Node
 
 Array = NDArray[Any]
 T = TypeVar("T")
+Nodes = list[tuple[Node, Array]]
 
 
 class Group:
-    """This process alone. A group of several overrides all of it.
+    """This process alone; a group of several overrides what it shares.
 
     Attributes
     ----------
@@ -37,6 +37,10 @@ class Group:
     def shares(self, count: int) -> list[range]:
         """Which of `count` pieces of work are whose, by rank."""
         return [range(count)]
+
+    def own(self, count: int) -> range:
+        """Which of them are this rank's."""
+        return self.shares(count)[self.rank]
 
     def rows(self, own: Array, count: int) -> Array:
         """The rows of all `count` pieces, from those of this rank's."""
@@ -65,13 +69,9 @@ class Group:
     def share_arrays(self, arrays: list[Array]) -> None:
         """Rank 0's numbers into the arrays of all."""
 
-    def gradient(
-        self, nodes: list[tuple[Node, Array]], shards: int, size: int, dtype: Any
-    ) -> Array:
-        """The sum over all shards, of which this rank has these nodes: a vector of `size`."""
-        total = np.empty(size, dtype)
-        add_up(nodes, shards, total)
-        return total
+    def gradient(self, nodes: Nodes, shards: int, size: int, dtype: Any) -> Nodes:
+        """Nodes that cover all shards, from those of this rank's shards: vectors of `size`."""
+        return nodes
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,14 @@ from minicnn.engine.lanes import Lane, Phases
 from minicnn.engine.plan import Plan
 from minicnn.engine.prepared import Prepared
 from minicnn.engine.stages import NormalizationStage
-from minicnn.engine.tree import Node, Sums, add_up, top_level
+from minicnn.engine.tree import Sums, add_up, top_level
 from minicnn.layers.contents import layers_inside
 from minicnn.layers.regularization import OutputPenalty
 
 Array = NDArray[Any]
 
 MIN_SHARD, LARGEST = 8, 64  # samples in a shard
-WORK = 2**31  # multiply-adds of a shard's forward that are enough
+WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
 LARGEST_INFERENCE = 256  # without a gradient, of samples with few activations
 NUMBERS = 2**21  # of a stage's output for such a shard: 8 MB
 TOPS = 4  # vectors that are added up in pieces, by all threads, on the way to the optimizer
@@ -116,7 +117,7 @@ class ShardedNetwork:
         self._lanes: list[Lane] = []
         self._free: deque[Lane] = deque()  # of them, those that nothing waits in
         self._prepared = Prepared()
-        self._nodes: list[tuple[Node, Array]] = []  # of the last batch's gradient
+        self._nodes: ranks.Nodes = []  # of the last batch's gradient
         self._shards = 0
 
     @property
@@ -129,8 +130,8 @@ class ShardedNetwork:
 
     def own_shards(self, n: int) -> list[slice]:
         """Those that this process works on."""
-        shards, group = self.shards(n), ranks.group()
-        return [shards[k] for k in group.shares(len(shards))[group.rank]]
+        shards = self.shards(n)
+        return [shards[k] for k in ranks.group().own(len(shards))]
 
     def bounds(self, n: int) -> list[tuple[int, int]]:
         """The first sample, and that behind the last, of each rank's shards of a batch of `n`."""
@@ -171,7 +172,7 @@ class ShardedNetwork:
         # the threads' lanes, and those that the last sums wait in, are made at once
         while len(self._lanes) < min(self._shards, threads.get_num_threads() + TOPS):
             self._free.append(self._new_lane())
-        own = [(number, shards[number]) for number in group.shares(self._shards)[group.rank]]
+        own = [(number, shards[number]) for number in group.own(self._shards)]
         if self.in_phases:
             self._run_in_phases(n, own, work, other_jobs, sums)
         else:
@@ -184,12 +185,10 @@ class ShardedNetwork:
                     lane.forget()
                     self._free.extend(sums.put(number, lane))
 
-            jobs = [lambda one=one: work_on(*one) for one in own]
+            jobs = [partial(work_on, *one) for one in own]
             threads.run(lambda job: job(), [*jobs, *other_jobs])
-        self._nodes = [(node, lane.gradient) for node, lane in sums.nodes()]
-        if group.size > 1:
-            root = Node(top_level(self._shards, 1), 0)
-            self._nodes = [(root, group.gradient(self._nodes, self._shards, self.size, self.dtype))]
+        nodes = [(node, lane.gradient) for node, lane in sums.nodes()]
+        self._nodes = group.gradient(nodes, self._shards, self.size, self.dtype)
 
     def _free_lane(self, n: int) -> Lane:
         """A lane for a shard of a batch of `n` samples."""
@@ -221,7 +220,7 @@ class ShardedNetwork:
         group = ranks.group()
         lanes = [self._free_lane(n) for _ in own]
         walks = [work(lane, shard) for lane, (_, shard) in zip(lanes, own)]
-        if not own:  # more processes than shards: the running statistics are everyone's
+        if not own:  # more processes than shards: each keeps the running statistics
             walks = [self._free_lane(n).without_shard()]
         reached: list[Any] = [None] * len(walks)
 
@@ -232,12 +231,11 @@ class ShardedNetwork:
                     lanes[k].forget()
                     sums.put(own[k][0], lanes[k])
 
-        jobs = [lambda k=k: advance(k) for k in range(len(walks))]
+        jobs = [partial(advance, k) for k in range(len(walks))]
         threads.run(lambda job: job(), [*jobs, *other_jobs])
         while reached[0] is not None:
-            stage, _, settle = reached[0]
-            width = 1 + 2 * stage.channels if settle is stage.agree else 2 * stage.channels
-            rows = np.array([one.figures for one in reached]) if own else np.empty((0, width))
+            stage, figures, settle = reached[0]
+            rows = np.array([one.figures for one in reached]) if own else figures
             with np.errstate(all="ignore"):
                 all_rows = group.rows(rows, self._shards)
                 settle(stage.layer, [one.stage for one in reached] if own else [], all_rows)

@@ -5,8 +5,8 @@
     level 2    0 to 3                  4 to 6             there is no sibling it goes up as it is
     level 3    0 to 6
 
-A node is the sum of its two children, whoever adds them and when: so neither the number of threads
-nor that of processes changes a bit of the result, and siblings can be added as soon as both exist.
+A node is the sum of its two children, whichever thread or process adds them, so the result has the
+same bits on any number of either. Siblings are added as soon as both exist.
 """
 
 from __future__ import annotations
@@ -62,22 +62,18 @@ def covering(first: int, stop: int, shards: int) -> list[Node]:
     [(0, 1), (1, 1), (2, 1)]
     """
     nodes: list[Node] = []
+    root = top_level(shards, 1)
     for number in range(first, stop):
         nodes.append(Node(0, number))
         while True:
             last = nodes[-1]
             if len(nodes) > 1 and last.number % 2 and nodes[-2] == last.sibling:
                 nodes[-2:] = [last.parent]
-            elif last.level < _height(shards) and not last.sibling.exists(shards):
+            elif last.level < root and not last.sibling.exists(shards):
                 nodes[-1] = last.parent
             else:
                 break
     return nodes
-
-
-def _height(shards: int) -> int:
-    """The level of the root."""
-    return top_level(shards, 1)
 
 
 class Sums:

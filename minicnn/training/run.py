@@ -35,7 +35,7 @@ from minicnn.saving.errors import SavedFileError
 
 if TYPE_CHECKING:
     from minicnn.callbacks import Callback
-    from minicnn.training.step import Means
+    from minicnn.training.figures import Means
 
 ADDRESS = re.compile(" at 0x[0-9a-f]+")  # of a function; another in each process
 

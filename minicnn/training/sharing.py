@@ -102,7 +102,7 @@ def note_idle_ranks(network: ShardedNetwork, n: int) -> None:
 def dealt(
     batch: Batch | None, maker: int, like: Data, bounds: Callable[[int], list[tuple[int, int]]]
 ) -> Batch:
-    """A batch that one rank has made: everyone's targets, and of the inputs each rank's own.
+    """A batch that one rank has made: all its targets, and the inputs of this rank's shards.
 
     `like` has all else that belongs to the data of such batches.
     """

@@ -17,13 +17,12 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
-from minicnn.copies import own_copy
 from minicnn.engine import blas, ranks, threads
 from minicnn.engine.lanes import Lane, Phases
 from minicnn.engine.logits import before_activation
@@ -37,9 +36,9 @@ from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
 from minicnn.optimizers import Optimizer
 from minicnn.protocols import Model
+from minicnn.training.figures import Found, Means, Measured
 from minicnn.training.finite import (
     NotFiniteError,
-    all_finite,
     first_found,
     first_not_finite,
     not_finite,
@@ -55,84 +54,6 @@ else:
     passes = LazyModule("minicnn.engine.passes")
 
 PIECE = 2**18  # parameters that one thread treats at a time in an optimizer's step
-
-
-class Measured(NamedTuple):
-    """What a batch adds to the figures: sums of the loss and of each metric, of so many samples.
-
-    `outputs` are y, y_pred and weights, for metrics of the user's that keep their state themselves.
-    """
-
-    sums: Array
-    samples: int
-    outputs: tuple[Any, Any, Any] | None
-
-
-class Means:
-    """The loss and the metrics of all samples so far: sums, and what the metrics make of them."""
-
-    def __init__(self, metrics: list[Metric], weighted: int, output_shape: Any) -> None:
-        self.metrics, self.weighted = metrics, weighted
-        self.places: list[tuple[slice, list[Any]]] = []
-        self.own: dict[int, Metric] = {}  # copies of metrics that keep their state themselves
-        start = 1
-        for number, metric in enumerate(metrics):
-            if metric.keeps_itself:
-                self.own[number] = own_copy(metric)
-                self.own[number].reset_state()
-            shapes = [] if metric.keeps_itself else [*metric.slots(output_shape).values()]
-            size = sum(math.prod(shape) for shape in shapes)
-            self.places.append((slice(start, start + size), shapes))
-            start += size
-        self.sums = np.zeros(start)
-        self.count = 0
-
-    def add(self, measured: Measured) -> None:
-        """Take in what a batch adds."""
-        self.sums += measured.sums
-        self.count += measured.samples
-        for number, metric in self.own.items():
-            y, y_pred, weight = measured.outputs or (None, None, None)
-            given = [y, y_pred] if number < self.weighted or weight is None else [y, y_pred, weight]
-            metric.update_state(*given)
-
-    def logs(self) -> dict[str, Any]:
-        """The figures so far, by name."""
-        logs = {"loss": float(self.sums[0]) / max(self.count, 1)}
-        for number, (metric, (place, shapes)) in enumerate(zip(self.metrics, self.places)):
-            own = self.own.get(number)
-            if own is not None:
-                with np.errstate(all="ignore"):  # before the first batch, 0 / 0
-                    value = own.result()
-            elif shapes == _SCALARS:
-                value = metric.figure(*self.sums[place])
-            else:
-                value = metric.figure(*_parts(self.sums[place], shapes))
-            logs[metric.name] = float(value) if np.ndim(value) == 0 else value
-        return logs
-
-    def publish(self, shown: list[Metric]) -> None:
-        """Leave the state in `model.metrics`, where `result` finds it, as in Keras."""
-        loss, *metrics = shown
-        loss._state = [np.array(self.sums[0]), np.array(float(self.count))]
-        for number, (metric, (place, shapes)) in enumerate(zip(metrics, self.places)):
-            if number in self.own:
-                vars(metric).update(vars(self.own[number]))
-            else:
-                metric._state = [np.array(one) for one in _parts(self.sums[place], shapes)]
-
-
-_SCALARS = [(), ()]
-
-
-def _parts(vector: Array, shapes: list[Any]) -> list[Array]:
-    """A vector as arrays of these shapes."""
-    parts, start = [], 0
-    for shape in shapes:
-        size = math.prod(shape)
-        parts.append(vector[start : start + size].reshape(shape))
-        start += size
-    return parts
 
 
 class Runner:
@@ -190,7 +111,7 @@ class Runner:
 
     def test(self, batch: Batch) -> Measured:
         """Loss and metrics of the batch."""
-        found = _Found()
+        found = Found()
         factors = self.factors(batch)
 
         def work(lane: Lane, shard: slice) -> None:
@@ -213,7 +134,7 @@ class Runner:
         network's lanes. The second value says whether the losses are finite. Threads that find no
         shard left do the jobs that are given as `other_jobs`.
         """
-        found = _Found()
+        found = Found()
         factors = self.factors(batch)
 
         def work(lane: Lane, shard: slice) -> Phases[None]:
@@ -229,7 +150,7 @@ class Runner:
         return measured, math.isfinite(measured.sums[0])
 
     def measure(
-        self, batch: Batch, shard: slice, y_pred: Array, losses: Array, lane: Lane, found: _Found
+        self, batch: Batch, shard: slice, y_pred: Array, losses: Array, lane: Lane, found: Found
     ) -> None:
         """Put what the shard adds to the figures into `found`."""
         if self.needs_outputs:
@@ -250,7 +171,7 @@ class Runner:
     def _weight(self, batch: Batch, number: int, shard: slice) -> Array | None:
         return None if number < self.weighted or batch.weight is None else batch.weight[shard]
 
-    def _measured(self, batch: Batch, found: _Found) -> Measured:
+    def _measured(self, batch: Batch, found: Found) -> Measured:
         """The figures of the batch: the sums over its shards, in their order."""
         group, n = ranks.group(), len(batch)
         own = np.array([found.sums[start] for start in sorted(found.sums)], np.float64)
@@ -260,7 +181,7 @@ class Runner:
         measured = Measured(sums[1:], n, None)
         if not self.needs_outputs:
             return measured
-        y_pred, y = found.outputs(batch), batch.targets(slice(None))
+        y_pred, y = found.outputs(), batch.targets(slice(None))
         if self.activation is not None:
             y_pred = self.activation.forward(y_pred)
         for number, metric in enumerate(self.metrics):
@@ -377,7 +298,7 @@ class Runner:
             for key, array in layer.state.items():
                 if not np.isfinite(array).all():
                     return f"{key} of {layer.who}"
-        if all_finite(self.store.params):
+        if checks.all_finite(self.store.params):
             return ""
         step = f"the step of {checks.shown(model.optimizer)}"
         overflown = (
@@ -488,24 +409,6 @@ def _joined(parts: list[slice]) -> list[slice]:
         else:
             runs.append(part)
     return runs
-
-
-class _Found:
-    """What a batch's shards add to its figures, and their outputs, by where the shards begin."""
-
-    def __init__(self) -> None:
-        self.sums: dict[int, Array] = {}
-        self._outputs: dict[int, Array] = {}
-
-    def put(self, shard: slice, y_pred: Array) -> None:
-        self._outputs[shard.start] = y_pred.copy()  # it lies in a buffer
-
-    def outputs(self, batch: Batch) -> Array:
-        """The outputs of the whole batch."""
-        every: dict[int, Array] = {}
-        for one in ranks.group().objects(self._outputs):
-            every |= one
-        return np.concatenate([every[start] for start in sorted(every)])
 
 
 def in_two_threads(model: Model) -> str:

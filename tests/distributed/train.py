@@ -16,7 +16,7 @@ if "without init" not in sys.argv:
 from common import digest, model, normalized, say, tutorial, x, y
 
 from minicnn.layers import Conv2D, Dense, Flatten
-from minicnn.optimizers import SGD
+from minicnn.optimizers import SGD, Adam
 from minicnn.preprocessing.image import ImageDataGenerator
 from minicnn.regularizers import L2
 from minicnn.utils import PyDataset, set_random_seed
@@ -49,6 +49,14 @@ WAYS = {
             metrics=["accuracy", mean_of_the_largest],
         ),
         dict(x=x, y=y, batch_size=50, class_weight={3: 2.0}),
+    ),
+    "accumulated": (
+        tutorial(optimizer=Adam(gradient_accumulation_steps=2, use_ema=True, weight_decay=0.01)),
+        dict(x=x, y=y, batch_size=50),
+    ),
+    "in float64": (
+        model(Flatten(), Dense(16, "tanh", dtype="float64"), Dense(10, "softmax", dtype="float64")),
+        dict(x=x, y=y, batch_size=96),
     ),
     "generator": (
         tutorial(),
