@@ -407,10 +407,13 @@ def test_winograds_error_against_float64(channels, filters, size, padding):
         within(2e-5, f"Winograd {name}", error(ours, expected))
 
 
-@pytest.mark.parametrize("n", [1, 8, 11, 300])
+@pytest.mark.parametrize("n", [1, 8, 11, 64, 300])
 @pytest.mark.parametrize(
     ("inputs", "units"),
-    [(5408, 32), (300, 64), (257, 300), (4000, 1), (16, 16), (15, 7), (31, 33), (256, 17), (1, 40)],
+    [
+        *[(5408, 32), (300, 64), (257, 300), (4000, 1), (16, 16), (15, 7), (31, 33), (256, 17)],
+        *[(1, 40), (20, 1100)],
+    ],
 )
 def test_products_of_any_size(n, inputs, units):
     x, W, dz = (

@@ -11,7 +11,7 @@ eight samples for 32 units (forward), of sixteen inputs for 16 units (dW), or of
 
 Where the number of columns is no multiple of a block, the last block overlaps the one before.
 Layers with fewer than 16 units are padded with zeros. Layers with fewer than 16 inputs, and
-products that are large in both dimensions, are left to BLAS; the choice depends only on the shapes.
+products of many samples and units, are left to BLAS; the choice depends only on the shapes.
 In tiles the order of a sum depends only on its length, so a sample's result does not depend on its
 neighbours.
 """
@@ -33,16 +33,21 @@ Array = NDArray[Any]
 SAMPLES = 8  # in a tile
 INPUTS = 256  # that are added up in registers
 
-# Samples times units above which BLAS is faster, since packing then pays off. With 784 inputs and
-# 512 units BLAS reaches 168 GFLOP/s for 256 samples and 140 for 64, the tiles 136 and 126; for dx
-# with 64 samples the tiles are still ahead, 137 to 115.
-MANY, MANY_INPUTS = 2**14, 2**15
+# For the samples of a training shard BLAS packs too much for too few products: with 64 samples, 784
+# inputs and 512 units the tiles reach 102 GFLOP/s forward, 101 for dW and 80 for dx, BLAS 94, 81
+# and 66 (on each of two threads of an EPYC). With many samples and units packing pays off.
+FEW, MANY = 64, 2**14
+WIDEST = 1024  # units, for forward: the rows of a tile's weights lie too far apart beyond
+
+
+def _tiled(N: int, K: int, units: int) -> bool:
+    return K >= LANES and (N <= FEW or N * units <= MANY)
 
 
 def forward(x: Array, W: Array, y: Array, buffer: Callable[..., Array]) -> None:
     """y = x @ W."""
     (N, K), units = x.shape, W.shape[1]
-    if K < LANES or N * units > MANY:
+    if not _tiled(N, K, units) or units > WIDEST:
         np.matmul(x, W, out=y)
         return
     W, out = _padded(W, buffer, "W"), y
@@ -59,7 +64,7 @@ def forward(x: Array, W: Array, y: Array, buffer: Callable[..., Array]) -> None:
 def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array]) -> None:
     """dW = x.T @ dz."""
     (N, K), units = x.shape, dz.shape[1]
-    if K < LANES or N * units > MANY:
+    if not _tiled(N, K, units):
         np.matmul(x.T, dz, out=dW)
         return
     dz, out = _padded(dz, buffer, "dz"), dW
@@ -73,7 +78,7 @@ def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array
 def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]) -> None:
     """dx = dz @ W.T."""
     N, K = dx.shape
-    if K < LANES or N * dz.shape[1] > MANY_INPUTS:
+    if not _tiled(N, K, dz.shape[1]):
         np.matmul(dz, W.T, out=dx)
         return
     dz, W = _padded(dz, buffer, "dz"), _padded(W, buffer, "W")
