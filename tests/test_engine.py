@@ -31,10 +31,12 @@ from minicnn.layers import (
     Flatten,
     Input,
     Layer,
+    LayerNormalization,
     LogSoftmax,
     MaxPooling2D,
     ReLU,
     Rescaling,
+    SeparableConv2D,
     Softmax,
     Tanh,
 )
@@ -181,7 +183,7 @@ def network(seed):
         if draw.one_of(True, False, False):
             chosen.append(draw.one_of(*OTHERS, draw.one_of(*CURVES), draw.one_of(*CURVES)))
         if len(shape) == 3 and shape[2] >= 16:  # else seldom drawn where it is fused
-            chosen.append(DepthwiseConv2D)
+            chosen.append(draw.one_of(DepthwiseConv2D, SeparableConv2D))
         for one in chosen:
             kwargs = LAYERS[one].fused(draw, shape)
             if kwargs is not None:
@@ -206,7 +208,7 @@ def test_the_table_says_which_layers_are_part_of_a_fused_step(kind):
 def kinds_in_fused_steps(of_fused_layers):
     """The classes of all layers that are part of a fused step in any of some networks."""
     if of_fused_layers:
-        made = [Sequential(network(seed)[0]()) for seed in range(400)]
+        made = [Sequential(network(seed)[0]()) for seed in range(600)]
     else:
         made = [drawn.model("float32") for drawn in map(any_network, range(60))]
     return {
@@ -316,6 +318,7 @@ class Doubles(Layer):
         lambda: Conv2D(4, 5, activation="relu"),
         lambda: Conv2D(4, 1, activation="tanh"),
         lambda: DepthwiseConv2D(3, activation="relu"),
+        lambda: SeparableConv2D(4, 3, activation="relu"),
         lambda: AveragePooling2D(3),
     ],
 )
@@ -374,6 +377,18 @@ def test_gradients_of_the_deeper_model_by_both_ways():
     assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-5)
     scale = np.abs(plain.flat_grads).max()
     assert np.quantile(np.abs(fused.flat_grads - plain.flat_grads) / scale, 0.9) < 1e-4
+
+
+def test_layer_normalization_far_from_0():
+    """A float32 near 1e6 holds steps of 0.06; y has the digits that x has."""
+    layer = LayerNormalization()
+    model = Sequential([Input((4, 5, 20)), layer])
+    x = (1e6 + rng.standard_normal((6, 4, 5, 20))).astype(np.float32)
+    assert kinds(model) == ["LayerNormalizationStage"]
+    exact = x.astype(np.float64)
+    exact -= exact.mean(axis=-1, keepdims=True)
+    exact /= np.sqrt(np.mean(exact**2, axis=-1, keepdims=True) + layer.epsilon)
+    within(1e-5, "layer normalization", np.abs(model.predict(x, verbose=0) - exact).max())
 
 
 # those of the deeper model, for which kernels are compiled that no other test needs, are for CI

@@ -35,11 +35,14 @@ from minicnn.layers import (
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
     Input,
+    LayerNormalization,
     MaxPooling2D,
     ReLU,
+    SeparableConv2D,
     Sigmoid,
     Tanh,
     Threshold,
+    UpSampling2D,
 )
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.models import Sequential
@@ -249,7 +252,8 @@ def test_convolutions_of_sixteen_images_at_a_time(case, first):
 def assert_stage_is_layer(name, layer, shape, first):
     below = [] if first else [Conv2D(shape[3], 1)]
     model = Sequential([Input(shape[1:]), *below, layer])
-    stage = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[-1]
+    lane = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32))
+    stage = lane.stages[-1]
     assert type(stage).__name__ == name
     x = rng.standard_normal(shape).astype(np.float32)
     y = stage.forward(x, True).copy()
@@ -261,7 +265,7 @@ def assert_stage_is_layer(name, layer, shape, first):
     if not first:
         np.testing.assert_allclose(dx, dx_plain, rtol=1e-4, atol=1e-5)
     for key, expected in layer.grads.items():
-        np.testing.assert_allclose(stage.conv.grads[key], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(lane.layers[-1].grads[key], expected, rtol=1e-4, atol=1e-5)
 
 
 TRANSPOSED = {  # images, window and further arguments of the layer
@@ -295,6 +299,24 @@ def test_depthwise_convolutions(case, first):
     shape, window, more = DEPTHWISE[case]
     layer = DepthwiseConv2D(window, bias_initializer="ones", **more)
     assert_stage_is_layer("DepthwiseStage", layer, shape, first)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_separable_convolutions(first):
+    layer = SeparableConv2D(3, 2, bias_initializer="ones", activation="relu")
+    assert_stage_is_layer("SeparableStage", layer, (2, 4, 3, 16), first)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("shape", [(2, 5, 7, 20), (1, 2, 2, 16), (2, 1, 3, 5)])
+def test_layer_normalization(shape, first):
+    layer = LayerNormalization(gamma_initializer="random_normal", beta_initializer="ones")
+    assert_stage_is_layer("LayerNormalizationStage", layer, shape, first)
+
+
+@pytest.mark.parametrize(("size", "shape"), [((2, 3), (2, 3, 2, 4)), ((1, 1), (1, 2, 2, 1))])
+def test_upsampling(size, shape):
+    assert_stage_is_layer("UpSamplingStage", UpSampling2D(size), shape, first=False)
 
 
 @pytest.mark.parametrize("relu", [True, False])

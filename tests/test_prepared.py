@@ -17,6 +17,7 @@ from minicnn.layers import (
     Flatten,
     Input,
     ReLU,
+    SeparableConv2D,
 )
 
 rng = np.random.default_rng(0)
@@ -28,6 +29,7 @@ KINDS = {
     "by blocks": lambda: [Conv2D(8, 1, strides=2), Conv2D(8, 1, strides=2)],
     "transposed": lambda: [Conv2DTranspose(8, 3, strides=2), Conv2DTranspose(4, 3)],
     "depthwise": lambda: [Conv2D(16, 3), DepthwiseConv2D(3), Conv2D(4, 3)],
+    "separable": lambda: [Conv2D(16, 3), SeparableConv2D(16, 3), SeparableConv2D(4, 3)],
 }
 QUICK = {"Winograd", "pointwise", "by blocks"}  # the others' kernels take seconds to compile
 
@@ -53,8 +55,9 @@ def test_weights_that_are_written_in_place_count_at_once(kind, x):
     model.train_on_batch(x, y)
     for change in (lambda W: W.__imul__(1.5), lambda W: W.reshape(-1).__setitem__(-1, 4.0)):
         for layer in model.layers:
-            if "W" in layer.params:
-                change(layer.params["W"])
+            for key, array in layer.params.items():
+                if array.ndim > 1:  # a kernel of any name
+                    change(layer.params[key])
         fresh = made(kind)
         fresh.set_weights(model.get_weights())
         np.testing.assert_array_equal(model.predict(x, verbose=0), fresh.predict(x, verbose=0))

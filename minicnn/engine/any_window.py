@@ -5,7 +5,7 @@ What stands behind is as in `convolutions.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 
 from minicnn.engine.activations import activation_of, is_relu
 from minicnn.engine.convolutions import ConvolutionStage, of_inference
+from minicnn.engine.prepared import Prepared
 from minicnn.engine.stages import FusedStage, behind_product
 from minicnn.kernels import LazyModule
-from minicnn.layers import BatchNormalization, Conv2DTranspose, DepthwiseConv2D, Layer
+from minicnn.layers import (
+    BatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    DepthwiseConv2D,
+    Layer,
+    SeparableConv2D,
+)
 
 Array = NDArray[Any]
 
@@ -344,6 +352,65 @@ class DepthwiseStage(FusedStage):
         at.merged(dW, self.conv.grads["W"].reshape(len(at.taps), -1))
         at.merged(db, self.conv.grads.get("b", self._db))
         return dx if self.needs_dx else None
+
+
+class SeparableStage(FusedStage):
+    """A depthwise convolution, and a 1x1 convolution with what may stand behind one."""
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        conv = layers[0]
+        if not isinstance(conv, SeparableConv2D):
+            raise TypeError(f"expected a SeparableConv2D first, received {conv.who}")
+        first, second = _parts(conv)
+        self.depthwise = DepthwiseStage([first], needs_dx=needs_dx)
+        self.pointwise = PointwiseConvolution([second, *layers[1:]], needs_dx=True)
+        super().__init__(layers, needs_dx=needs_dx)
+
+    def share(self, prepared: Prepared, number: int, scratch: dict[str, Array]) -> None:
+        super().share(prepared, number, scratch)
+        for stage in (self.depthwise, self.pointwise):
+            stage.share(prepared, number, scratch)
+
+    def seek(self, step: int, sample: int) -> None:
+        self.pointwise.seek(step, sample)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        return self.pointwise.forward(self.depthwise.forward(x, training), training)
+
+    def backward(self, dy: Array) -> Array | None:
+        du = self.pointwise.backward(dy)
+        return None if du is None else self.depthwise.backward(du)
+
+
+def _parts(conv: SeparableConv2D) -> tuple[DepthwiseConv2D, Conv2D]:
+    """The two convolutions of `conv` as layers, with its arrays."""
+    name = conv.name
+    first = DepthwiseConv2D(
+        conv.kernel_size, conv.strides, conv.padding, dilation_rate=conv.dilation_rate,
+        use_bias=False, name=name,
+    )  # fmt: skip
+    second = Conv2D(conv.filters, 1, activation=conv.activation, use_bias=conv.use_bias, name=name)
+    parts: tuple[DepthwiseConv2D, Conv2D] = first, second
+    for part, names in zip(parts, ({"W": "depthwise_kernel"}, {"W": "pointwise_kernel", "b": "b"})):
+        vars(part)["params"] = _Renamed(conv.params, names)
+        vars(part)["grads"] = _Renamed(conv.grads, names)
+    return parts
+
+
+class _Renamed(Mapping[str, Array]):
+    """What another mapping holds now, under other names."""
+
+    def __init__(self, held: Mapping[str, Array], names: dict[str, str]) -> None:
+        self._held, self._names = held, names
+
+    def __getitem__(self, key: str) -> Array:
+        return self._held[self._names[key]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key, name in self._names.items() if name in self._held)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 def _transposed(W: Array) -> Array:

@@ -20,6 +20,7 @@ from minicnn.engine.any_window import (
     DepthwiseStage,
     InterleavedConvolution,
     PointwiseConvolution,
+    SeparableStage,
     TransposedConvolution,
 )
 from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
@@ -29,10 +30,12 @@ from minicnn.engine.stages import (
     ActivationStage,
     DenseStage,
     FusedStage,
+    LayerNormalizationStage,
     NormalizationStage,
     PoolingStage,
     RescalingStage,
     Stage,
+    UpSamplingStage,
     is_dropout,
 )
 from minicnn.layers import (
@@ -44,9 +47,11 @@ from minicnn.layers import (
     DepthwiseConv2D,
     Flatten,
     Layer,
+    LayerNormalization,
     MaxPooling2D,
     Rescaling,
     SeparableConv2D,
+    UpSampling2D,
 )
 from minicnn.layers.activations import ActivatedLayer
 from minicnn.layers.normalizing import axes_of
@@ -55,7 +60,8 @@ Array = NDArray[Any]
 
 FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
 PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2D
-PRODUCTS = BlockConvolution, PointwiseConvolution  # the bias is added with what stands behind
+# the bias is added with what stands behind
+PRODUCTS = BlockConvolution, PointwiseConvolution, SeparableStage
 FEWEST_IN_DEPTH = 16  # channels of a depthwise convolution: a vector
 
 
@@ -155,6 +161,7 @@ def lower(
             or _transposed(layers, k)
             or _dense(layers, shapes, k)
             or _normalization(layers, shapes, k)
+            or _by_itself(layers, shapes, k)
             or _pooling(layers, k)
             or _activation(layers, k)
         )
@@ -211,13 +218,14 @@ def _convolution(
     layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int, *, training: bool
 ) -> Entry | None:
     conv = layers[k]
-    if type(conv) is not Conv2D or _why_not(conv, shapes[k]):
+    if not isinstance(conv, (Conv2D, SeparableConv2D)) or _why_not(conv, shapes[k]):
         return None
     kind, way = _way_of(conv, shapes[k], _needs_dx(layers, k))
     size, run = "x".join(map(str, conv.kernel_size)), [k]
     activation = _activation_of(layers, run)
     relu = is_relu(activation)  # then a 0 in y tells backward what dropout did
-    what, name = [f"{size} convolution"], type(activation).__name__
+    separable = "separable " * (kind is SeparableStage)
+    what, name = [f"{size} {separable}convolution"], type(activation).__name__
     if not relu and not is_linear(activation):
         if curve_of(activation) is None:
             return Entry((k,), kind, f"{what[0]}, {name} as a layer {way}")
@@ -286,9 +294,11 @@ def _with_activation(
 
 
 def _way_of(
-    conv: Conv2D, shape: tuple[Any, ...], needs_dx: bool
+    conv: Conv2D | SeparableConv2D, shape: tuple[Any, ...], needs_dx: bool
 ) -> tuple[Callable[..., Stage], str]:
     """How a convolution is worked out on inputs of `shape`."""
+    if isinstance(conv, SeparableConv2D):
+        return SeparableStage, "sixteen channels at a time, and as a matrix product"
     slides = (*conv.kernel_size, *conv.strides, *conv.dilation_rate) == (3, 3, 1, 1, 1, 1)
     if slides:
         if shape[3] == 1 and not needs_dx:
@@ -350,6 +360,17 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
     return _with_activation(layers, run, DenseStage, "matrix product, bias")
 
 
+def _by_itself(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
+    """A layer that has a stage, but none together with others."""
+    if _why_not(layers[k], shapes[k]):
+        return None
+    if type(layers[k]) is LayerNormalization:
+        return Entry((k,), LayerNormalizationStage, "layer normalization, row by row")
+    if type(layers[k]) is UpSampling2D:
+        return Entry((k,), UpSamplingStage, "each pixel several times")
+    return None
+
+
 def _pooling(layers: Sequence[Layer], k: int) -> Entry | None:
     pool = layers[k]
     if type(pool) not in POOLINGS:
@@ -376,11 +397,12 @@ def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
     """Why no fused stage can begin with this layer on inputs of `shape`; empty if one can."""
     if type(layer) is Conv2D:
         return "no fused stage has groups" if layer.groups != 1 else ""
-    if type(layer) is DepthwiseConv2D:
-        if layer.depth_multiplier != 1 or shape[3] < FEWEST_IN_DEPTH:
+    if type(layer) in (DepthwiseConv2D, SeparableConv2D):
+        conv: Any = layer
+        if conv.depth_multiplier != 1 or shape[3] < FEWEST_IN_DEPTH:
             return f"the fused stage is for one filter a channel, {FEWEST_IN_DEPTH} or more"
-        known = is_relu(layer.activation) or is_linear(layer.activation)
-        return "" if known else "no fused stage has this activation"
+        known = type(layer) is SeparableConv2D or is_relu(conv.activation)
+        return "" if known or is_linear(conv.activation) else "no fused stage has this activation"
     if type(layer) is Dense:
         if len(shape) != 2:
             return "Dense on sequences has no fused stage"
@@ -389,4 +411,9 @@ def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
         if axes_of(layer.axis, shape, layer.who) != (len(shape) - 1,) or len(shape) > 4:
             return "only the last axis of images and rows has a fused normalization"
         return ""
+    if type(layer) is LayerNormalization:
+        last = axes_of(layer.axis, shape, layer.who) == (len(shape) - 1,)
+        return "" if last else "the fused stage is for the last axis"
+    if type(layer) is UpSampling2D:
+        return "" if layer.interpolation == "nearest" else "no fused stage interpolates"
     return f"no fused stage begins with {type(layer).__name__}"

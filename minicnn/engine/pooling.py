@@ -1,4 +1,4 @@
-"""Pooling of any window, in one pass over the image with the channels innermost.
+"""Pooling of any window, in one pass over the image with the channels innermost; and upsampling.
 
 Windows are as high as they are wide, so a window's rows are put together first, for all columns of
 the image at once: one long loop over W * C numbers, which is vectorized for any number of channels.
@@ -135,3 +135,32 @@ def mean_backward(
             for h in range(first, end):
                 for k in range(size):
                     dx[n, h, k] += row[k]
+
+
+@jit_fma
+def repeat(x: Any, S_h: int, S_w: int, y: Any) -> None:
+    """Each pixel of x (N, H, W, C) as S_h * S_w pixels of y."""
+    N, H, W, C = x.shape
+    for n in range(N):
+        for h in range(H):
+            for w in range(W):
+                for q in range(w * S_w, (w + 1) * S_w):
+                    for c in range(C):
+                        y[n, h * S_h, q, c] = x[n, h, w, c]
+            for p in range(h * S_h + 1, (h + 1) * S_h):
+                y[n, p] = y[n, h * S_h]
+
+
+@jit_fma
+def add_repeats(dy: Any, S_h: int, S_w: int, dx: Any) -> None:
+    """Backward of `repeat`: the sum of the pixels."""
+    N, H, W, C = dx.shape
+    for n in range(N):
+        for h in range(H):
+            for w in range(W):
+                for c in range(C):
+                    dx[n, h, w, c] = dy[n, h * S_h, w * S_w, c]
+                for k in range(1, S_h * S_w):
+                    p, q = h * S_h + k // S_w, w * S_w + k % S_w
+                    for c in range(C):
+                        dx[n, h, w, c] += dy[n, p, q, c]

@@ -27,8 +27,10 @@ from minicnn.layers import (
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
     Layer,
+    LayerNormalization,
     MaxPooling2D,
     Rescaling,
+    UpSampling2D,
 )
 from minicnn.layers.windows import Windows, windows
 
@@ -36,12 +38,13 @@ Array = NDArray[Any]
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from minicnn.engine import curves, normalization, pooling, products
+    from minicnn.engine import curves, normalization, pooling, products, rows
 else:
     curves = LazyModule("minicnn.engine.curves")
     normalization = LazyModule("minicnn.engine.normalization")
     pooling = LazyModule("minicnn.engine.pooling")
     products = LazyModule("minicnn.engine.products")
+    rows = LazyModule("minicnn.engine.rows")
 
 
 class Stage(Protocol):
@@ -250,6 +253,65 @@ class PoolingStage(FusedStage):
 
 
 POOLINGS = MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D
+
+
+class UpSamplingStage(FusedStage):
+    """Each pixel several times: `pooling.py`."""
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        layer = layers[0]
+        if not isinstance(layer, UpSampling2D):
+            raise TypeError(f"expected an UpSampling2D, received {layer.who}")
+        self.size: tuple[int, int] = layer.size
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        (n, H, W, C), (S_h, S_w) = x.shape, self.size
+        self._shape, y = x.shape, self.buffer("y", (n, S_h * H, S_w * W, C))
+        pooling.repeat(np.ascontiguousarray(x, np.float32), S_h, S_w, y)
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        if not self.needs_dx:
+            return None
+        dx = self.buffer("dx", self._shape)
+        pooling.add_repeats(np.ascontiguousarray(dy, np.float32), *self.size, dx)
+        return dx
+
+
+class LayerNormalizationStage(FusedStage):
+    """Layer normalization over the last axis: `rows.py`."""
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        layer = layers[0]
+        if not isinstance(layer, LayerNormalization):
+            raise TypeError(f"expected a LayerNormalization, received {layer.who}")
+        self.layer = layer
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        C = x.shape[-1]
+        self._x = x = np.ascontiguousarray(x, np.float32)
+        params, y = self.layer.params, self.buffer("y", x.shape)
+        self._gamma = params.get("gamma", np.ones(C, np.float32))
+        self._stats = self.buffer("stats", (x.size // C, 3))
+        rows.normalize(
+            x.reshape(-1), self._gamma, params.get("beta", np.zeros(C, np.float32)),
+            np.float32(self.layer.epsilon), y.reshape(-1), self._stats,
+        )  # fmt: skip
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        C, dx = self._x.shape[-1], self.buffer("dx", self._x.shape)
+        sums = dgamma, dbeta = self.buffer("sums", (2, C), np.float64)
+        rows.gradients(
+            np.ascontiguousarray(dy, np.float32).reshape(-1), self._x.reshape(-1), self._stats,
+            self._gamma, dx.reshape(-1), dgamma, dbeta, self.buffer("parts", (2 * C,)),
+        )  # fmt: skip
+        for key, total in zip(("gamma", "beta"), sums):
+            if key in self.layer.grads:
+                self.layer.grads[key][...] = total
+        return dx if self.needs_dx else None
 
 
 class NormalizationStage(FusedStage):

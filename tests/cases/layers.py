@@ -290,6 +290,14 @@ def depthwise_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     return kwargs | {"activation": draw.one_of(None, "relu"), "strides": max(kwargs["strides"])}
 
 
+def separable_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
+    """As the depthwise stage, with what may stand behind a convolution."""
+    kwargs = convolution_fused(draw, sample)
+    if kwargs is None or sample[2] < 16:
+        return None
+    return kwargs | {"strides": max(kwargs["strides"])}
+
+
 WORDS = {  # of every convolution, beside its windows
     "activation": "relu",
     "use_bias": True,
@@ -1183,6 +1191,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
             "no center": Example({"center": False}, (3, 6), "around 5"),
         },
         draw=some_layer_normalization,
+        fused=lambda draw, sample: {"center": draw.flag(), "scale": draw.flag()},
         built_when_made=False,
     ),
     MaxPooling2D: LayerCase(
@@ -1272,6 +1281,7 @@ LAYERS: dict[type[Layer], LayerCase] = {
         linear={"activation": None},
         side=activation_side,
         inside=separable_inside,
+        fused=separable_fused,
         weight=2,
         built_when_made=False,
     ),

@@ -407,6 +407,7 @@ SHAPE_CASES: dict[type[Layer], LayerCase] = {
         ),
         linear={},
         inside=of_images({"size": (1, 2)}),
+        fused=lambda draw, sample: {"size": draw.pair(2)} if len(sample) == 3 else None,
         built_when_made=False,
     ),
     ZeroPadding2D: LayerCase(
