@@ -33,7 +33,7 @@ notebooks: $(VENV)/.test
 	$(RUN) -m tools.example_notebook
 
 test: $(VENV)/.test
-	$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 slow: $(VENV)/.test
 	$(RUN) -m pytest --slow $(ARGS)
