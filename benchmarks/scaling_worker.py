@@ -58,7 +58,7 @@ class Watch:
             self.phases.append([])
             return own_step(runner, *arguments)
 
-        def run(task: Callable[[Any], None], items: Any) -> None:
+        def run(task: Callable[[Any], None], items: Any, **how: Any) -> None:
             taken: list[float] = []
 
             def timed(item: Any) -> None:
@@ -68,7 +68,7 @@ class Watch:
 
             if self.phases:  # else the data are being checked
                 self.phases[-1].append(taken)
-            own_run(timed, items)
+            own_run(timed, items, **how)
 
         Runner.step = step  # type: ignore[method-assign]
         if threads.get_num_threads() == 1:

@@ -391,6 +391,31 @@ def test_layer_normalization_far_from_0():
     within(1e-5, "layer normalization", np.abs(model.predict(x, verbose=0) - exact).max())
 
 
+def test_little_work_is_left_to_one_thread(monkeypatch):
+    weights = []
+    for limit in (0, 2**23):
+        monkeypatch.setattr(shards, "LITTLE", limit)
+        if limit:  # would wake the helpers
+            monkeypatch.setattr(threads, "_ready_helpers", None)
+        set_random_seed(1)
+        model = narrow()
+        model.compile("adam", "sparse_categorical_crossentropy")
+        x, y = np.random.default_rng(0).random((16, 28, 28)), np.arange(16) % 10
+        for _ in range(2):
+            model.train_on_batch(x, y)
+        network = model.runner(training=True).network
+        assert [network.is_little(n) for n in (1, 16, 10_000)] == [bool(limit)] * 2 + [False]
+        weights.append(model.flat_params.copy())
+    np.testing.assert_array_equal(*weights)
+
+
+def test_work_that_is_not_known_is_not_little(monkeypatch):
+    monkeypatch.setattr(shards, "LITTLE", 2**23)
+    model = Sequential([Input((3,)), Doubles(), Dense(2)])
+    network = shards.ShardedNetwork(model.plan(), np.float32, training=False)
+    assert not network.is_little(1)
+
+
 # those of the deeper model, for which kernels are compiled that no other test needs, are for CI
 @pytest.mark.parametrize(
     ("channels", "filters", "size"), and_slow([(4, 8, 28)], [(32, 32, 28), (64, 32, 14)], "in_ci")

@@ -37,6 +37,9 @@ MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
 LARGEST_INFERENCE = 256  # without a gradient, of samples with few activations
 NUMBERS = 2**21  # of a stage's output for such a shard: 8 MB
+# Multiply-adds, and numbers times PER_NUMBER, below which a batch is one thread's: measured on two
+# cores, a step of several small networks takes 0.63 to 0.98 as long so below, 1.05 and more above.
+LITTLE, PER_NUMBER = 2**23, 16
 TOPS = 4  # vectors that are added up in pieces, by all threads, on the way to the optimizer
 
 _shard_size: int | None = None
@@ -111,6 +114,9 @@ class ShardedNetwork:
         known = {entry.layers[0] for entry in plan.entries if entry.kind is NormalizationStage}
         self.whole = bool(training and mixing - known) or self.penalizes_batches
         self.in_phases = training and bool(mixing & known)
+        work = plan.work + PER_NUMBER * plan.widest
+        all_fused = work > 0 and all(entry.kind is not None for entry in plan.entries)
+        self._little = LITTLE // work if all_fused else 0  # samples; else the work is not known
         few = 0 < plan.widest * LARGEST_INFERENCE <= NUMBERS
         self._inference = LARGEST_INFERENCE if few else LARGEST
         self.size = sum(array.size for layer in plan.layers for array in layer.params.values())
@@ -139,6 +145,10 @@ class ShardedNetwork:
         starts = [shard.start for shard in shards] + [n]
         return [(starts[own.start], starts[own.stop]) for own in ranks.group().shares(len(shards))]
 
+    def is_little(self, n: int) -> bool:
+        """Whether a batch of `n` samples is too little work for a second thread."""
+        return n <= self._little
+
     def run(self, n: int, work: Callable[[Lane, slice], None]) -> None:
         """`work(lane, shard)` for each shard of a batch of `n`, by any lane that is free."""
 
@@ -150,7 +160,7 @@ class ShardedNetwork:
             self._free.append(lane)
 
         self._prepared.begin()
-        threads.run(work_on, self.own_shards(n))
+        threads.run(work_on, self.own_shards(n), alone=self.is_little(n))
 
     def gradient(
         self,
@@ -186,7 +196,7 @@ class ShardedNetwork:
                     self._free.extend(sums.put(number, lane))
 
             jobs = [partial(work_on, *one) for one in own]
-            threads.run(lambda job: job(), [*jobs, *other_jobs])
+            threads.run(lambda job: job(), [*jobs, *other_jobs], alone=self.is_little(n))
         nodes = [(node, lane.gradient) for node, lane in sums.nodes()]
         self._nodes = group.gradient(nodes, self._shards, self.size, self.dtype)
 
@@ -232,14 +242,15 @@ class ShardedNetwork:
                     sums.put(own[k][0], lanes[k])
 
         jobs = [partial(advance, k) for k in range(len(walks))]
-        threads.run(lambda job: job(), [*jobs, *other_jobs])
+        alone = self.is_little(n)
+        threads.run(lambda job: job(), [*jobs, *other_jobs], alone=alone)
         while reached[0] is not None:
             stage, figures, settle = reached[0]
             rows = np.array([one.figures for one in reached]) if own else figures
             with np.errstate(all="ignore"):
                 all_rows = group.rows(rows, self._shards)
                 settle(stage.layer, [one.stage for one in reached] if own else [], all_rows)
-            threads.run(lambda job: job(), jobs)
+            threads.run(lambda job: job(), jobs, alone=alone)
 
     def sum(self, part: slice, total: Array) -> None:
         """That part of the last batch's gradient, into `total`; once for each part.

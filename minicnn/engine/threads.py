@@ -71,13 +71,15 @@ def set_num_threads(n: int) -> None:
         _helpers = None
 
 
-def run(task: Callable[[Any], None], items: Iterable[Any]) -> None:
+def run(task: Callable[[Any], None], items: Iterable[Any], *, alone: bool = False) -> None:
     """`task(item)` for every item, spread over the threads; returns when all have ended.
 
+    `alone` leaves all to the calling thread: for so little work that a helper, which takes some
+    50 us to wake up, would come too late.
     If some fail, the error of the first of them, in the order of `items`, is raised.
     """
     items = list(items)
-    n = min(get_num_threads(), len(items)) if len(items) > 1 else 1
+    n = min(get_num_threads(), len(items)) if len(items) > 1 and not alone else 1
     if n <= 1:
         for item in items:
             task(item)
