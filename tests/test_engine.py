@@ -94,7 +94,7 @@ class Leaning(Tanh):
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (lambda: Conv2D(4, 5, groups=2), "groups"),
+        (lambda: DepthwiseConv2D(3), "16 or more"),
         (lambda: LogSoftmax(), "LogSoftmax"),
         (lambda: Dense(4), "Dense on sequences"),
         (lambda: Louder(4, 3), "Louder"),
@@ -118,6 +118,7 @@ def test_what_is_not_fused_says_why(layer, reason):
         (lambda: Conv2D(4, 3, 2), "InterleavedConvolution"),
         (lambda: Conv2D(4, 3, dilation_rate=2), "InterleavedConvolution"),
         (lambda: Conv2D(4, 3, activation="tanh"), "WinogradConvolution"),
+        (lambda: Conv2D(4, 3, groups=2), "GroupedConvolution"),
     ],
 )
 def test_the_way_of_a_convolution_follows_from_its_window(layer, way):
@@ -841,6 +842,7 @@ def test_shards_of_different_sizes_share_their_buffers():
     assert max(held()) == largest, "a shard of another size allocated more buffers"
 
 
+@pytest.mark.in_ci
 def test_black_parts_of_an_image_stay_zero():
     """With zero biases ReLU stands at its kink there; Winograd's rounding must not step over it.
 

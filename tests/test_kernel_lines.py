@@ -212,10 +212,11 @@ INTERLEAVED = {  # images, window and further arguments of the layer
 }
 
 
+# each of the others is compiled for this test alone
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("case", INTERLEAVED.values(), ids=INTERLEAVED.keys())
-def test_convolutions_of_sixteen_images_at_a_time(case, first):
-    shape, window, more = case
+@pytest.mark.parametrize("name", and_slow([*INTERLEAVED][:1], [*INTERLEAVED][1:], "in_ci"))
+def test_convolutions_of_sixteen_images_at_a_time(name, first):
+    shape, window, more = INTERLEAVED[name]
     pools = shape[3] == 1
     conv = Conv2D(**{"filters": 3, "kernel_size": window, **more})
     if pools:
@@ -305,6 +306,12 @@ def test_depthwise_convolutions(case, first):
 def test_separable_convolutions(first):
     layer = SeparableConv2D(3, 2, bias_initializer="ones", activation="relu")
     assert_stage_is_layer("SeparableStage", layer, (2, 4, 3, 16), first)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_convolutions_in_groups(first):
+    layer = Conv2D(4, 2, groups=2, bias_initializer="ones", activation="relu")
+    assert_stage_is_layer("GroupedConvolution", layer, (17, 3, 3, 2), first)
 
 
 @pytest.mark.parametrize("first", [True, False])

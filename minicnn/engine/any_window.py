@@ -5,7 +5,7 @@ What stands behind is as in `convolutions.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -229,6 +229,61 @@ class InterleavedConvolution(BlockConvolution):
         return dx if self.needs_dx else None
 
 
+class GroupedConvolution(ProductConvolution):
+    """A convolution in groups: one of few channels for each group, and what is behind for all."""
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        conv = layers[0]
+        if not isinstance(conv, Conv2D):
+            raise TypeError(f"expected a Conv2D first, received {conv.who}")
+        self._parts = [_group(conv, needs_dx) for _ in range(conv.groups)]
+        super().__init__(layers, needs_dx=needs_dx)
+
+    def share(self, prepared: Prepared, number: Hashable, scratch: dict[str, Array]) -> None:
+        super().share(prepared, number, scratch)
+        for group, part in enumerate(self._parts):
+            part.share(prepared, (number, group), scratch)
+
+    def _channels(self, array: Array, group: int) -> Array:
+        """The group's part of the last axis."""
+        size = array.shape[-1] // len(self._parts)
+        return array[..., group * size : (group + 1) * size]
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        W, bias, _ = self.weights()
+        win = self.conv.windows(x.shape)
+        z = self.buffer("z", (len(x), win.H_out, win.W_out, self.filters))
+        for group, part in enumerate(self._parts):
+            held = part.conv.params["W"]
+            held[...] = self._channels(W, group).reshape(held.shape)
+            own = np.ascontiguousarray(self._channels(x, group), np.float32)
+            self._channels(z, group)[...] = part.forward(own, training)
+        self._x_shape, self._z_shape = x.shape, z.shape
+        return self.finish(z, bias, training)
+
+    def backward(self, dy: Array) -> Array | None:
+        dz = self.begin_backward(dy, self._z_shape)
+        dx = self.buffer("dx", self._x_shape) if self.needs_dx else None
+        for group, part in enumerate(self._parts):
+            of_part = part.backward(np.ascontiguousarray(self._channels(dz, group)))
+            self._channels(self.conv.grads["W"], group)[...] = part.conv.grads["W"]
+            if dx is not None and of_part is not None:
+                self._channels(dx, group)[...] = of_part
+        return dx
+
+
+def _group(conv: Conv2D, needs_dx: bool) -> InterleavedConvolution:
+    """The stage of one group of `conv`, with arrays of its own, without bias and activation."""
+    part = Conv2D(
+        conv.filters // conv.groups, conv.kernel_size, conv.strides, conv.padding,
+        dilation_rate=conv.dilation_rate, use_bias=False, name=conv.name,
+    )  # fmt: skip
+    W = conv.params["W"]
+    for table in (part.params, part.grads):
+        table["W"] = np.zeros((*W.shape[:3], part.filters), np.float32)
+    return InterleavedConvolution([part], needs_dx=needs_dx)
+
+
 class TransposedConvolution(FusedStage):
     """A transposed convolution with an activation and dropout behind it: `interleaved.py`."""
 
@@ -366,7 +421,7 @@ class SeparableStage(FusedStage):
         self.pointwise = PointwiseConvolution([second, *layers[1:]], needs_dx=True)
         super().__init__(layers, needs_dx=needs_dx)
 
-    def share(self, prepared: Prepared, number: int, scratch: dict[str, Array]) -> None:
+    def share(self, prepared: Prepared, number: Hashable, scratch: dict[str, Array]) -> None:
         super().share(prepared, number, scratch)
         for stage in (self.depthwise, self.pointwise):
             stage.share(prepared, number, scratch)

@@ -18,6 +18,7 @@ from minicnn.engine.activations import curve_of, inside, is_linear, is_relu
 from minicnn.engine.any_window import (
     BlockConvolution,
     DepthwiseStage,
+    GroupedConvolution,
     InterleavedConvolution,
     PointwiseConvolution,
     SeparableStage,
@@ -61,7 +62,7 @@ Array = NDArray[Any]
 FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
 PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2D
 # the bias is added with what stands behind
-PRODUCTS = BlockConvolution, PointwiseConvolution, SeparableStage
+PRODUCTS = BlockConvolution, GroupedConvolution, PointwiseConvolution, SeparableStage
 FEWEST_IN_DEPTH = 16  # channels of a depthwise convolution: a vector
 
 
@@ -299,6 +300,8 @@ def _way_of(
     """How a convolution is worked out on inputs of `shape`."""
     if isinstance(conv, SeparableConv2D):
         return SeparableStage, "sixteen channels at a time, and as a matrix product"
+    if conv.groups != 1:
+        return GroupedConvolution, "in groups, sixteen images at a time"
     slides = (*conv.kernel_size, *conv.strides, *conv.dilation_rate) == (3, 3, 1, 1, 1, 1)
     if slides:
         if shape[3] == 1 and not needs_dx:
@@ -396,7 +399,7 @@ def _activation(layers: Sequence[Layer], k: int) -> Entry | None:
 def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
     """Why no fused stage can begin with this layer on inputs of `shape`; empty if one can."""
     if type(layer) is Conv2D:
-        return "no fused stage has groups" if layer.groups != 1 else ""
+        return ""
     if type(layer) in (DepthwiseConv2D, SeparableConv2D):
         conv: Any = layer
         if conv.depth_multiplier != 1 or shape[3] < FEWEST_IN_DEPTH:

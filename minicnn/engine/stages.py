@@ -65,7 +65,7 @@ class FusedStage:
         self._buffers: dict[str, Array] = {}
         self.share(Prepared(), 0, {})
 
-    def share(self, prepared: Prepared, number: int, scratch: dict[str, Array]) -> None:
+    def share(self, prepared: Prepared, number: Hashable, scratch: dict[str, Array]) -> None:
         """Share what is made of the weights with the same stage, of that number, in other lanes;
         and the memory of intermediate results with the other stages of this one.
         """

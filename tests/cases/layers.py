@@ -278,6 +278,7 @@ def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
         "padding": draw.one_of("same", "valid") if fits else "same",
         "activation": draw.one_of(None, None, "relu", "relu", draw.one_of(*FUSED_ACTIVATIONS)),
         "use_bias": draw.flag(),
+        "groups": draw.one_of(1, 1, 2) if sample[2] % 2 == 0 else 1,
     }
 
 
@@ -286,7 +287,7 @@ def depthwise_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     kwargs = convolution_fused(draw, sample)
     if kwargs is None or sample[2] < 16:
         return None
-    del kwargs["filters"]
+    del kwargs["filters"], kwargs["groups"]
     return kwargs | {"activation": draw.one_of(None, "relu"), "strides": max(kwargs["strides"])}
 
 
@@ -295,6 +296,7 @@ def separable_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     kwargs = convolution_fused(draw, sample)
     if kwargs is None or sample[2] < 16:
         return None
+    del kwargs["groups"]
     return kwargs | {"strides": max(kwargs["strides"])}
 
 
