@@ -166,6 +166,7 @@ def lenet():
     )
 
 
+@pytest.mark.in_ci
 def test_bits_of_a_lenet_do_not_depend_on_threads():
     rng = np.random.default_rng(4)
     x, y = rng.random((70, 28, 28)), rng.integers(0, 10, 70)

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from cases.layers import LAYERS
-from counts import some_and_all
+from counts import and_slow, some_and_all
 from strategies import within
 
 import minicnn.layers
@@ -876,6 +876,9 @@ KINDS = [
 ]
 
 
+MOST_KINDS, FEW_KINDS = {*KINDS} - {"zeros", "e-300"}, ["bytes", "mostly 0", "e-20", "e20"]
+
+
 @some_and_all(1, 34)
 @pytest.mark.parametrize("name", EVERY_LAYER)
 def test_correct_layer_is_not_refused_for_its_numbers(name, seeds):
@@ -900,7 +903,7 @@ def test_correct_layer_is_not_refused_for_its_numbers(name, seeds):
     assert not failures, "\n".join(failures)
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"zeros", "e-300"}))
+@pytest.mark.parametrize("kind", and_slow(FEW_KINDS, sorted(MOST_KINDS - {*FEW_KINDS}), "in_ci"))
 def test_wrong_gradient_is_found_whatever_the_numbers(kind):
     wrong = planted(Dense(4), scaled("W", lambda dy: 1.001))
     assert check_layer(wrong, numbers(kind, DENSE)).mistakes == {"W": "factor"}
@@ -2002,6 +2005,7 @@ def unbroken():
     assert checked(fused(), max_elements=2).ok
 
 
+@pytest.mark.in_ci
 @pytest.mark.usefixtures("unbroken")
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_wrong_in_the_engine_is_named(name, monkeypatch):
@@ -2071,7 +2075,7 @@ def test_the_engine_is_not_asked_where_it_has_no_gradient():
     assert check_model(double, x.reshape(5, -1), y, loss=loss).engine is None
 
 
-@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", and_slow([], [0], "in_ci") + and_slow([], [1]))
 def test_the_command_runs_the_fused_steps(number, monkeypatch):
     cases = [case for case in package.cases(0) if "fused" in case.label]
     assert len(cases) == 2

@@ -21,6 +21,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from counts import and_slow
 
 from minicnn import Input, Sequential, models
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten
@@ -133,7 +134,7 @@ def expect_refused_or_the_same(ending, count, seed, folder):
     assert refused > count / 2
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", and_slow([*ENDINGS][:1], [*ENDINGS][1:], "in_ci"))
 def test_damaged_files(ending, tmp_path):
     expect_refused_or_the_same(ending, 150, 1, tmp_path)
 
@@ -294,7 +295,12 @@ HOSTILE_CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE_CONFIGS)
+LONG_CONFIGS = ["lists without end", "10,000 layers in models inside"]  # take seconds
+
+
+@pytest.mark.parametrize(
+    "name", and_slow(sorted(HOSTILE_CONFIGS.keys() - {*LONG_CONFIGS}), LONG_CONFIGS, "in_ci")
+)
 def test_hostile_configs(name, tmp_path):
     change, message = HOSTILE_CONFIGS[name]
     path = tmp_path / "hostile.keras"

@@ -14,7 +14,7 @@ from keras_scripts import FOLDER, SCRIPTS, differences, other_imports, run, stor
 ON_KERAS = stored()
 
 
-QUICK = ["lenet_mnist", "kaggle_digits", "transfer"]
+QUICK = ["transfer"]
 
 
 @pytest.mark.parametrize("name", and_slow(QUICK, sorted(set(SCRIPTS) - set(QUICK)), "in_ci"))

@@ -23,7 +23,11 @@ TESTS = Path(__file__).parent
 
 @pytest.mark.parametrize(
     ("entries", "sample", "pairs"),
-    [(200, 400, 200), pytest.param(10_000, 3000, 500, marks=pytest.mark.slow)],
+    [
+        (30, 60, 30),
+        pytest.param(200, 400, 200, marks=pytest.mark.in_ci),
+        pytest.param(10_000, 3000, 500, marks=pytest.mark.slow),
+    ],
 )
 def test_a_sample_of_all_wrong_calls(entries, sample, pairs):
     counts = ["--entries", str(entries), "--sample", str(sample), "--pairs", str(pairs)]
