@@ -120,6 +120,11 @@ def test_rank_0_decides_writes_and_prints(tmp_path):
     assert minicnn.models.load_model(tmp_path / "saved.keras").built
 
 
+def test_every_step_is_taken_with_rank_0s_learning_rate():
+    every, _ = answers("rates.py", ranks=2)
+    assert every[0]["weights"] == every[1]["weights"]
+
+
 @pytest.mark.parametrize(
     ("way", "message"),
     [

@@ -113,6 +113,7 @@ def fit(
                         note_idle_ranks(runner.network, len(batch))
                     hooks.on_train_batch_begin(run.step, {})
                     if callbacks:  # they may have changed a setting or put in other weights
+                        share_decisions(model)
                         runner = model.runner(training=True, arrays=False)
                     fault = None
                     try:

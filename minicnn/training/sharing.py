@@ -51,6 +51,7 @@ def share_start(model: Model, data: Data) -> None:
                 f"rank {rank}"
             )
     group.share_arrays(list(arrays.values()))
+    share_decisions(model)  # a rate that rank 0 has come to alone, or was compiled with
 
 
 def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[tuple[int, ...], str]]:
