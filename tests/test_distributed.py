@@ -125,6 +125,12 @@ def test_every_step_is_taken_with_rank_0s_learning_rate():
     assert every[0]["weights"] == every[1]["weights"]
 
 
+def test_rank_0_ends_evaluate_and_predict_for_all():
+    every, _ = answers("stops.py", ranks=2)
+    assert [said["predicted"] for said in every] == [50, 50]
+    assert every[0]["scores"] == every[1]["scores"]
+
+
 @pytest.mark.parametrize(
     ("way", "message"),
     [

@@ -29,7 +29,7 @@ from minicnn.training.feeds import Feed
 from minicnn.training.finite import NotFiniteError, expect_finite
 from minicnn.training.interrupts import interrupts_between_steps
 from minicnn.training.run import Run
-from minicnn.training.sharing import note_idle_ranks, share_decisions, share_start
+from minicnn.training.sharing import note_idle_ranks, share_decisions, share_start, share_stop
 
 Array = NDArray[Any]
 
@@ -202,6 +202,8 @@ def evaluate(
             if who and not math.isfinite(logs["loss"]):
                 expect_finite(model, batch, None, who)
             hooks.on_test_batch_end(progress.done, logs)
+            if callbacks:
+                share_stop(model, "stop_evaluating")
             progress.step(logs, steps)
             if model.stop_evaluating:
                 break
@@ -268,6 +270,8 @@ def predict(
             if softmax is not None:
                 out[...] = softmax.forward(out)
             hooks.on_predict_batch_end(progress.done, {"outputs": out})
+            if callbacks:
+                share_stop(model, "stop_predicting")
             progress.step({}, steps)
             if model.stop_predicting:
                 break

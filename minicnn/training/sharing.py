@@ -86,6 +86,11 @@ def share_decisions(model: Model) -> None:
         model.optimizer.learning_rate = rate
 
 
+def share_stop(model: Model, flag: str) -> None:
+    """Whether a callback on rank 0 has ended `evaluate` or `predict`: others would wait for it."""
+    setattr(model, flag, ranks.group().from_first(getattr(model, flag)))
+
+
 def note_idle_ranks(network: ShardedNetwork, n: int) -> None:
     """Say where a batch of `n` samples has fewer shards than there are ranks."""
     group, shards = ranks.group(), len(network.shards(n))
