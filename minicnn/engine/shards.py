@@ -154,10 +154,12 @@ class ShardedNetwork:
 
         def work_on(shard: slice) -> None:
             lane = self._free_lane(n)
-            with np.errstate(all="ignore"):  # each thread has its own; results are judged later
-                work(lane, shard)
-            lane.forget()
-            self._free.append(lane)
+            try:
+                with np.errstate(all="ignore"):  # each thread has its own; results are judged later
+                    work(lane, shard)
+            finally:
+                lane.forget()
+                self._free.append(lane)
 
         self._prepared.begin()
         threads.run(work_on, self.own_shards(n), alone=self.is_little(n))
@@ -179,10 +181,10 @@ class ShardedNetwork:
         self._free = deque(self._lanes)
         self._shards = len(shards)
         sums = Sums(self._shards, top_level(self._shards, TOPS if group.size == 1 else 1), _add)
-        # the threads' lanes, and those that the last sums wait in, are made at once
-        while len(self._lanes) < min(self._shards, threads.get_num_threads() + TOPS):
-            self._free.append(self._new_lane())
         own = [(number, shards[number]) for number in group.own(self._shards)]
+        # the threads' lanes, and those that the last sums wait in, are made at once
+        while len(self._lanes) < min(len(own), threads.get_num_threads() + TOPS):
+            self._free.append(self._new_lane())
         if self.in_phases:
             self._run_in_phases(n, own, work, other_jobs, sums)
         else:
