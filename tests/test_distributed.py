@@ -164,8 +164,9 @@ def test_another_model_on_a_rank_is_refused():
     assert "expected the same model on all ranks, received one with parameters" in run.stderr
 
 
-def test_other_data_on_a_rank_are_refused():
-    run = ended("other_data.py", ranks=2)
+@pytest.mark.parametrize("call", ["fit", "validation", "evaluate", "predict"])
+def test_other_data_on_a_rank_are_refused(call):
+    run = ended("other_data.py", call, ranks=2)
     assert run.returncode != 0
     assert "expected the same data on all ranks" in run.stderr
 

@@ -29,7 +29,13 @@ from minicnn.training.feeds import Feed
 from minicnn.training.finite import NotFiniteError, expect_finite
 from minicnn.training.interrupts import interrupts_between_steps
 from minicnn.training.run import Run
-from minicnn.training.sharing import note_idle_ranks, share_decisions, share_start, share_stop
+from minicnn.training.sharing import (
+    expect_the_same,
+    note_idle_ranks,
+    share_decisions,
+    share_start,
+    share_stop,
+)
 
 Array = NDArray[Any]
 
@@ -194,6 +200,7 @@ def evaluate(
     one_by_one = one_by_one or runner.network.penalizes_batches or not runner.loss.plain
     blocks = feed.blocks(one_by_one=one_by_one, pause=pause)
     with single_threaded_blas(), progress, closing(blocks), ranks.group().together():
+        expect_the_same(feed.data)
         hooks.on_test_begin({})
         for steps, batch in blocks:
             hooks.on_test_batch_begin(progress.done, {})
@@ -250,6 +257,7 @@ def predict(
     model.stop_predicting = False
     blocks = feed.blocks(one_by_one=bool(callbacks), pause=no_pause)
     with single_threaded_blas(), progress, closing(blocks), group.together():
+        expect_the_same(feed.data)
         hooks.on_predict_begin({})
         for steps, batch in blocks:
             hooks.on_predict_batch_begin(progress.done, {})
