@@ -9,6 +9,7 @@ import pytest
 from cases.activations import ACTIVATION_CASES
 
 from minicnn import Input, Sequential, activations, layers
+from minicnn.engine.stages import ActivationStage
 from minicnn.gradcheck import check_layer
 from minicnn.layers import Activation, Conv2D, Dense, ReLU, Softmax
 from minicnn.layers.activations import KNOWN, Elementwise
@@ -459,6 +460,17 @@ def test_prelu_is_named_as_in_keras():
 def test_every_name_has_a_case_and_a_function():
     assert set(KNOWN.values()) <= set(ACTIVATION_CASES)
     assert {*KNOWN, *NEEDS_ARGUMENTS} == set(activations.__all__) - {"Function", "get"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "slope"),
+    [(layers.SELU(), layers.SELU.SCALE), (layers.CELU(0.5), 1), (layers.ELU(2), 2)],
+)
+def test_slopes_at_0(layer, slope):
+    x, dy = np.zeros((1, 1, 2), np.float32), np.ones((1, 1, 2), np.float32)
+    for way in (layer, ActivationStage([layer])):
+        way.forward(x, True)
+        np.testing.assert_allclose(way.backward(dy), slope * dy, rtol=1e-6)
 
 
 def test_the_slopes_of_hard_silu_at_infinity_are_its_limits():

@@ -43,6 +43,8 @@ from minicnn.layers import (
 )
 from minicnn.layers.activations import ActivatedLayer, ActivationLayer
 
+BELOW_0 = float(np.nextafter(np.float32(0), np.float32(-1)))
+
 
 class Curve(NamedTuple):
     """The functions `name` and `name`_slope of `curves.py`, and the settings that they take."""
@@ -69,7 +71,7 @@ RELU = Curve("relu", (0.0,))
 
 KNOWN: dict[type[Layer], Callable[[Any], Curve]] = {
     CELU: lambda layer: Curve("celu", (layer.alpha, 1 / layer.alpha)),
-    ELU: lambda layer: Curve("elu", (layer.alpha, 1.0)),
+    ELU: lambda layer: Curve("elu", (layer.alpha, 1.0, 0.0)),
     Exponential: lambda layer: Curve("exponential"),
     GELU: lambda layer: Curve("gelu_by_tanh" if layer.approximate else "gelu"),
     HardShrink: lambda layer: Curve("hard_shrink", (layer.threshold,)),
@@ -81,7 +83,8 @@ KNOWN: dict[type[Layer], Callable[[Any], Curve]] = {
     LogSigmoid: lambda layer: Curve("log_sigmoid"),
     Mish: lambda layer: Curve("mish"),
     ReLU: _relu,
-    SELU: lambda layer: Curve("elu", (SELU.SCALE * SELU.ALPHA, SELU.SCALE)),
+    # the slope at 0 is that from above
+    SELU: lambda layer: Curve("elu", (SELU.SCALE * SELU.ALPHA, SELU.SCALE, BELOW_0)),
     SiLU: lambda layer: Curve("silu"),
     Sigmoid: lambda layer: Curve("sigmoid"),
     SoftShrink: lambda layer: Curve("soft_shrink", (layer.threshold,)),

@@ -275,7 +275,7 @@ def exponential_slope(x: Any, y: Any, s: Any) -> Any:
 
 @jit_fma
 def elu(x: Any, s: Any) -> Any:
-    """SELU, too: s is the factor below 0, and that above."""
+    """SELU, too. s: the factors below 0 and above, and the last x that has the slope of below."""
     above, below = x * s[1], s[0] * e.expm1_below(x)
     return above if (x > ZERO) | (x != x) else below
 
@@ -283,7 +283,7 @@ def elu(x: Any, s: Any) -> Any:
 @jit_fma
 def elu_slope(x: Any, y: Any, s: Any) -> Any:
     below = s[0] * e.exp_below(ZERO if x > ZERO else x)
-    return s[1] if x > ZERO else below
+    return s[1] if x > s[2] else below
 
 
 @jit_fma

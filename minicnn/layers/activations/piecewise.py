@@ -344,7 +344,8 @@ class CELU(Elementwise):
 class SELU(Elementwise):
     """Scaled ELU: y = SCALE * x where x > 0, else SCALE * ALPHA * (exp(x) - 1).
 
-    The two constants keep mean 0 and variance 1 from layer to layer ("lecun_normal" weights).
+    The two constants keep mean 0 and variance 1 from layer to layer ("lecun_normal" weights). The
+    slope at 0 is SCALE, that from above, as in Keras.
 
     Source: Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks", 2017.
     """
@@ -356,7 +357,7 @@ class SELU(Elementwise):
         return self.SCALE * np.where(x > 0, x, self.ALPHA * np.expm1(np.minimum(x, 0)))
 
     def slope(self, x: Array, y: Array) -> Array:
-        return self.SCALE * np.where(x > 0, 1, self.ALPHA * np.exp(np.minimum(x, 0)))
+        return self.SCALE * np.where(x >= 0, 1, self.ALPHA * np.exp(np.minimum(x, 0)))
 
 
 class HardSigmoid(Elementwise):
