@@ -66,6 +66,13 @@ class Worker:
             pass
         return self._answer()
 
+    def peak_mb(self) -> float:
+        """The most memory that the process has had so far, in MB; on Linux."""
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        raise WorkerError(f"{self.framework}: its process has ended")
+
     def _answer(self) -> Any:
         line = self._process.stdout.readline()
         if not line:
