@@ -39,6 +39,7 @@ from minicnn.layers import (
     SeparableConv2D,
     Softmax,
     Tanh,
+    UpSampling2D,
 )
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import SGD, Adadelta, Adam, Adamax, Nadam, RMSprop
@@ -95,6 +96,8 @@ class Leaning(Tanh):
     ("layer", "reason"),
     [
         (lambda: DepthwiseConv2D(3), "16 or more"),
+        (lambda: UpSampling2D(interpolation="bilinear"), "interpolates"),
+        (lambda: LayerNormalization(axis=[1, 2]), "the last axis"),
         (lambda: LogSoftmax(), "LogSoftmax"),
         (lambda: Dense(4), "Dense on sequences"),
         (lambda: Louder(4, 3), "Louder"),

@@ -249,6 +249,13 @@ class GroupedConvolution(ProductConvolution):
         size = array.shape[-1] // len(self._parts)
         return array[..., group * size : (group + 1) * size]
 
+    def _apart(self, name: str, array: Array, group: int) -> Array:
+        """That part in a buffer of its own."""
+        channels = self._channels(array, group)
+        own = self._parts[group].buffer(f"group's {name}", channels.shape)
+        own[...] = channels
+        return own
+
     def forward(self, x: Array, training: bool = False) -> Array:
         W, bias, _ = self.weights()
         win = self.conv.windows(x.shape)
@@ -256,8 +263,7 @@ class GroupedConvolution(ProductConvolution):
         for group, part in enumerate(self._parts):
             held = part.conv.params["W"]
             held[...] = self._channels(W, group).reshape(held.shape)
-            own = np.ascontiguousarray(self._channels(x, group), np.float32)
-            self._channels(z, group)[...] = part.forward(own, training)
+            self._channels(z, group)[...] = part.forward(self._apart("x", x, group), training)
         self._x_shape, self._z_shape = x.shape, z.shape
         return self.finish(z, bias, training)
 
@@ -265,7 +271,7 @@ class GroupedConvolution(ProductConvolution):
         dz = self.begin_backward(dy, self._z_shape)
         dx = self.buffer("dx", self._x_shape) if self.needs_dx else None
         for group, part in enumerate(self._parts):
-            of_part = part.backward(np.ascontiguousarray(self._channels(dz, group)))
+            of_part = part.backward(self._apart("dz", dz, group))
             self._channels(self.conv.grads["W"], group)[...] = part.conv.grads["W"]
             if dx is not None and of_part is not None:
                 self._channels(dx, group)[...] = of_part

@@ -64,6 +64,7 @@ PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2
 # the bias is added with what stands behind
 PRODUCTS = BlockConvolution, GroupedConvolution, PointwiseConvolution, SeparableStage
 FEWEST_IN_DEPTH = 16  # channels of a depthwise convolution: a vector
+MOST_GROUPS = 32  # each is a convolution by itself, with its calls from Python
 
 
 class Entry(NamedTuple):
@@ -399,7 +400,8 @@ def _activation(layers: Sequence[Layer], k: int) -> Entry | None:
 def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
     """Why no fused stage can begin with this layer on inputs of `shape`; empty if one can."""
     if type(layer) is Conv2D:
-        return ""
+        few = layer.groups <= MOST_GROUPS
+        return "" if few else f"the fused stage is for {MOST_GROUPS} groups or fewer"
     if type(layer) in (DepthwiseConv2D, SeparableConv2D):
         conv: Any = layer
         if conv.depth_multiplier != 1 or shape[3] < FEWEST_IN_DEPTH:
