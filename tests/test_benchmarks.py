@@ -158,6 +158,15 @@ def test_agreement_fails_on_wrong_losses(losses, message):
     assert agreement.compare("twin", {"losses": [2.0, 1.5005]}, reference)["losses"] < 1e-3
 
 
+def test_losses_may_drift_apart_behind_the_third_step():
+    reference = {"losses": [1.0] * 5}
+    drifting = {"losses": [1.0, 1.0, 1.0, 1.004, 1.004]}
+    assert agreement.compare("twin", drifting, reference)["losses"] < 1e-3
+    drifting["losses"][2] = 1.004
+    with pytest.raises(agreement.DisagreementError, match=r"losses differ .* by 0.004"):
+        agreement.compare("twin", drifting, reference)
+
+
 @pytest.mark.slow
 def test_contest_refuses_a_framework_with_other_weights(data, tmp_path):
     """A second minicnn, under another name, that has lost its weights."""
