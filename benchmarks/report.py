@@ -82,9 +82,8 @@ METHOD = """\
 - Each framework runs in a process of its own, on the same cores and the same images: Fashion-MNIST
   as float32 arrays in memory, divided by 255.
 - Before anything is timed, all of them get minicnn's initial weights (transposed as they need them)
-  and have to give the same predictions within 1e-4, and over 5 steps of Adam without dropout and
-  shuffling the same losses within 1e-3, from the fourth step on 5e-3. If one does not, it all
-  stops.
+  and have to give the same predictions within 1e-4, and over 3 steps of Adam without dropout and
+  shuffling the same losses within 2e-3. If one does not, the benchmark stops.
 - Every peer runs with the fastest of its settings, found by short trials: Keras with arrays or
   tf.data, with or without XLA, with one or more steps a call; PyTorch in a loop written by hand
   over tensors in memory, with the fused or the foreach Adam, as it is, channels last, or compiled

@@ -149,22 +149,13 @@ def test_agreement_fails_on_wrong_transposes(case, mistake):
 
 @pytest.mark.parametrize(
     ("losses", "message"),
-    [([2.0, 1.5 * 1.002], "0.002"), ([2.0, np.nan], "nan"), ([2.0], "shape")],
+    [([2.0, 1.5 * 1.003], "0.003"), ([2.0, np.nan], "nan"), ([2.0], "shape")],
 )
 def test_agreement_fails_on_wrong_losses(losses, message):
     reference = {"losses": [2.0, 1.5]}
     with pytest.raises(agreement.DisagreementError, match=message):
         agreement.compare("twin", {"losses": losses}, reference)
     assert agreement.compare("twin", {"losses": [2.0, 1.5005]}, reference)["losses"] < 1e-3
-
-
-def test_losses_may_drift_apart_behind_the_third_step():
-    reference = {"losses": [1.0] * 5}
-    drifting = {"losses": [1.0, 1.0, 1.0, 1.004, 1.004]}
-    assert agreement.compare("twin", drifting, reference)["losses"] < 1e-3
-    drifting["losses"][2] = 1.004
-    with pytest.raises(agreement.DisagreementError, match=r"losses differ .* by 0.004"):
-        agreement.compare("twin", drifting, reference)
 
 
 @pytest.mark.slow
