@@ -3,8 +3,8 @@
     python -m benchmarks.memory                                        # all workloads
     python -m benchmarks.memory "LeNet-5, ReLU, max" --peers torch
 
-Each framework trains in a process of its own, batches of 128 with its default setting. minicnn's
-kernels are compiled before, by a process that is not measured. Linux alone says what the peak was.
+Each framework trains in a separate process, with batches of 128 and its default settings. minicnn's
+kernels are compiled beforehand, in a process that is not measured. Linux only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ IMAGES, EPOCHS, THREADS = 8 * BATCH, 2, 2
 def peak(name: str, model: dict[str, Any], data: Path, weights: Path) -> float:
     """Peak resident memory in MB of a process that trains the model from these weights.
 
-    The first one, minicnn's, writes them.
+    Writes minicnn's initial weights where the file does not exist yet.
     """
     worker = Worker(name, data, THREADS)
     try:
@@ -54,7 +54,7 @@ def main() -> None:
     if unknown:
         parser.error(f"expected networks of {list(WORKLOADS)}, received {unknown}")
     if not Path("/proc/self/status").exists():
-        sys.exit("The peak of a process can be read on Linux only")
+        sys.exit("Peak memory can only be read on Linux")
     names = ["minicnn", *args.peers]
     print("| network, MB | " + " | ".join(map(frameworks.title, names)) + " |")
     print("| --- " * (1 + len(names)) + "|")

@@ -67,7 +67,7 @@ class Worker:
         return self._answer()
 
     def peak_mb(self) -> float:
-        """The most memory that the process has had so far, in MB; on Linux."""
+        """Peak resident memory of the process so far, in MB; Linux only."""
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024

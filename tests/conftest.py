@@ -27,8 +27,8 @@ from minicnn.engine import shards
 from minicnn.engine.plan import as_layers
 from minicnn.kernels import compiler
 
-# a batch of the tests' small models would be one thread's
-shards.LITTLE = 0
+# run the tests' small models on several threads, too
+shards.SMALL = 0
 
 # scripts that test_scripts.py and test_distributed.py run
 collect_ignore_glob = ["scripts/*.py", "distributed/*.py"]

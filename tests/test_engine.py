@@ -395,10 +395,10 @@ def test_layer_normalization_far_from_0():
     within(1e-5, "layer normalization", np.abs(model.predict(x, verbose=0) - exact).max())
 
 
-def test_little_work_is_left_to_one_thread(monkeypatch):
+def test_a_small_batch_runs_on_one_thread(monkeypatch):
     weights = []
     for limit in (0, 2**23):
-        monkeypatch.setattr(shards, "LITTLE", limit)
+        monkeypatch.setattr(shards, "SMALL", limit)
         if limit:  # would wake the helpers
             monkeypatch.setattr(threads, "_ready_helpers", None)
         set_random_seed(1)
@@ -408,16 +408,16 @@ def test_little_work_is_left_to_one_thread(monkeypatch):
         for _ in range(2):
             model.train_on_batch(x, y)
         network = model.runner(training=True).network
-        assert [network.is_little(n) for n in (1, 16, 10_000)] == [bool(limit)] * 2 + [False]
+        assert [network.is_small(n) for n in (1, 16, 10_000)] == [bool(limit)] * 2 + [False]
         weights.append(model.flat_params.copy())
     np.testing.assert_array_equal(*weights)
 
 
-def test_work_that_is_not_known_is_not_little(monkeypatch):
-    monkeypatch.setattr(shards, "LITTLE", 2**23)
+def test_a_batch_of_unknown_work_is_never_small(monkeypatch):
+    monkeypatch.setattr(shards, "SMALL", 2**23)
     model = Sequential([Input((3,)), Doubles(), Dense(2)])
     network = shards.ShardedNetwork(model.plan(), np.float32, training=False)
-    assert not network.is_little(1)
+    assert not network.is_small(1)
 
 
 # those of the deeper model, for which kernels are compiled that no other test needs, are for CI

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minicnn.engine.activations import activation_of, is_relu
 from minicnn.engine.convolutions import ConvolutionStage, of_inference
 from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import FusedStage, behind_product
+from minicnn.engine.stages import FusedStage, behind_product, first_layer
 from minicnn.kernels import LazyModule
 from minicnn.layers import (
     BatchNormalization,
@@ -230,12 +230,10 @@ class InterleavedConvolution(BlockConvolution):
 
 
 class GroupedConvolution(ProductConvolution):
-    """A convolution in groups: one of few channels for each group, and what is behind for all."""
+    """A small convolution for each group, then bias, activation and pooling for all."""
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
-        conv = layers[0]
-        if not isinstance(conv, Conv2D):
-            raise TypeError(f"expected a Conv2D first, received {conv.who}")
+        conv = first_layer(layers, Conv2D)
         self._parts = [_group(conv, needs_dx) for _ in range(conv.groups)]
         super().__init__(layers, needs_dx=needs_dx)
 
@@ -250,7 +248,7 @@ class GroupedConvolution(ProductConvolution):
         return array[..., group * size : (group + 1) * size]
 
     def _apart(self, name: str, array: Array, group: int) -> Array:
-        """That part in a buffer of its own."""
+        """A contiguous copy of that part, in a buffer."""
         channels = self._channels(array, group)
         own = self._parts[group].buffer(f"group's {name}", channels.shape)
         own[...] = channels
@@ -279,7 +277,7 @@ class GroupedConvolution(ProductConvolution):
 
 
 def _group(conv: Conv2D, needs_dx: bool) -> InterleavedConvolution:
-    """The stage of one group of `conv`, with arrays of its own, without bias and activation."""
+    """A stage for one group of `conv`, with separate arrays, without bias or activation."""
     part = Conv2D(
         conv.filters // conv.groups, conv.kernel_size, conv.strides, conv.padding,
         dilation_rate=conv.dilation_rate, use_bias=False, name=conv.name,
@@ -297,10 +295,7 @@ class TransposedConvolution(FusedStage):
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        conv = layers[0]
-        if not isinstance(conv, Conv2DTranspose):
-            raise TypeError(f"expected a Conv2DTranspose first, received {conv.who}")
-        self.conv = conv
+        conv = self.conv = first_layer(layers, Conv2DTranspose)
         self.behind, self.dropout = behind_product(layers), None
         self._no_bias, self._db = np.zeros((2, conv.filters), np.float32)
 
@@ -361,10 +356,7 @@ class DepthwiseStage(FusedStage):
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        conv = layers[0]
-        if not isinstance(conv, DepthwiseConv2D):
-            raise TypeError(f"expected a DepthwiseConv2D first, received {conv.who}")
-        self.conv = conv
+        conv = self.conv = first_layer(layers, DepthwiseConv2D)
         self.relu = is_relu(activation_of(layers))
         self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
         channels = conv.params["W"].shape[2]
@@ -416,12 +408,10 @@ class DepthwiseStage(FusedStage):
 
 
 class SeparableStage(FusedStage):
-    """A depthwise convolution, and a 1x1 convolution with what may stand behind one."""
+    """A depthwise convolution, then a 1x1 convolution with the layers that may follow one."""
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
-        conv = layers[0]
-        if not isinstance(conv, SeparableConv2D):
-            raise TypeError(f"expected a SeparableConv2D first, received {conv.who}")
+        conv = first_layer(layers, SeparableConv2D)
         first, second = _parts(conv)
         self.depthwise = DepthwiseStage([first], needs_dx=needs_dx)
         self.pointwise = PointwiseConvolution([second, *layers[1:]], needs_dx=True)
@@ -445,21 +435,22 @@ class SeparableStage(FusedStage):
 
 def _parts(conv: SeparableConv2D) -> tuple[DepthwiseConv2D, Conv2D]:
     """The two convolutions of `conv` as layers, with its arrays."""
-    name = conv.name
     first = DepthwiseConv2D(
         conv.kernel_size, conv.strides, conv.padding, dilation_rate=conv.dilation_rate,
-        use_bias=False, name=name,
+        use_bias=False, name=conv.name,
     )  # fmt: skip
-    second = Conv2D(conv.filters, 1, activation=conv.activation, use_bias=conv.use_bias, name=name)
-    parts: tuple[DepthwiseConv2D, Conv2D] = first, second
-    for part, names in zip(parts, ({"W": "depthwise_kernel"}, {"W": "pointwise_kernel", "b": "b"})):
-        vars(part)["params"] = _Renamed(conv.params, names)
-        vars(part)["grads"] = _Renamed(conv.grads, names)
-    return parts
+    second = Conv2D(
+        conv.filters, 1, activation=conv.activation, use_bias=conv.use_bias, name=conv.name
+    )
+    names = {"W": "depthwise_kernel"}, {"W": "pointwise_kernel", "b": "b"}
+    for part, its in zip((first, second), names):
+        vars(part)["params"] = _Renamed(conv.params, its)
+        vars(part)["grads"] = _Renamed(conv.grads, its)
+    return first, second
 
 
 class _Renamed(Mapping[str, Array]):
-    """What another mapping holds now, under other names."""
+    """A live view of another mapping, under other names."""
 
     def __init__(self, held: Mapping[str, Array], names: dict[str, str]) -> None:
         self._held, self._names = held, names

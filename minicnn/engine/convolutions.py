@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.activations import activation_of, is_linear, is_relu
-from minicnn.engine.stages import FusedStage, behind_product
+from minicnn.engine.stages import FusedStage, behind_product, first_layer
 from minicnn.kernels import LazyModule
 from minicnn.layers import BatchNormalization, Conv2D, Layer
 
@@ -35,10 +35,7 @@ class ConvolutionStage(FusedStage):
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        conv = layers[0]
-        if not isinstance(conv, Conv2D):
-            raise TypeError(f"expected a Conv2D first, received {conv.who}")
-        self.conv = conv
+        conv = self.conv = first_layer(layers, Conv2D)
         self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
         activation = activation_of(layers)
         self.relu = is_relu(activation)

@@ -275,7 +275,7 @@ def exponential_slope(x: Any, y: Any, s: Any) -> Any:
 
 @jit_fma
 def elu(x: Any, s: Any) -> Any:
-    """SELU, too. s: the factors below 0 and above, and the last x that has the slope of below."""
+    """SELU, too. s: the factors below and above 0, and the largest x with the slope of below."""
     above, below = x * s[1], s[0] * e.expm1_below(x)
     return above if (x > ZERO) | (x != x) else below
 

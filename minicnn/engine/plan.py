@@ -64,7 +64,7 @@ PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2
 # the bias is added with what stands behind
 PRODUCTS = BlockConvolution, GroupedConvolution, PointwiseConvolution, SeparableStage
 FEWEST_IN_DEPTH = 16  # channels of a depthwise convolution: a vector
-MOST_GROUPS = 32  # each is a convolution by itself, with its calls from Python
+MOST_GROUPS = 32  # each group costs calls from Python
 
 
 class Entry(NamedTuple):
@@ -365,13 +365,13 @@ def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> En
 
 
 def _by_itself(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
-    """A layer that has a stage, but none together with others."""
+    """A layer whose stage covers no other layer."""
     if _why_not(layers[k], shapes[k]):
         return None
     if type(layers[k]) is LayerNormalization:
         return Entry((k,), LayerNormalizationStage, "layer normalization, row by row")
     if type(layers[k]) is UpSampling2D:
-        return Entry((k,), UpSamplingStage, "each pixel several times")
+        return Entry((k,), UpSamplingStage, "nearest-neighbour upsampling")
     return None
 
 

@@ -37,9 +37,10 @@ MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
 LARGEST_INFERENCE = 256  # without a gradient, of samples with few activations
 NUMBERS = 2**21  # of a stage's output for such a shard: 8 MB
-# Multiply-adds, and numbers times PER_NUMBER, below which a batch is one thread's: measured on two
-# cores, a step of several small networks takes 0.63 to 0.98 as long so below, 1.05 and more above.
-LITTLE, PER_NUMBER = 2**23, 16
+# Below so many multiply-adds (plus PER_NUMBER for each number of the widest output) a batch runs on
+# one thread: on two cores, steps of small networks took 0.63 to 0.98 of the time with one thread
+# below this, and 1.05 or more above.
+SMALL, PER_NUMBER = 2**23, 16
 TOPS = 4  # vectors that are added up in pieces, by all threads, on the way to the optimizer
 
 _shard_size: int | None = None
@@ -116,7 +117,7 @@ class ShardedNetwork:
         self.in_phases = training and bool(mixing & known)
         work = plan.work + PER_NUMBER * plan.widest
         all_fused = work > 0 and all(entry.kind is not None for entry in plan.entries)
-        self._little = LITTLE // work if all_fused else 0  # samples; else the work is not known
+        self._small = SMALL // work if all_fused else 0  # samples; else the work is not known
         few = 0 < plan.widest * LARGEST_INFERENCE <= NUMBERS
         self._inference = LARGEST_INFERENCE if few else LARGEST
         self.size = sum(array.size for layer in plan.layers for array in layer.params.values())
@@ -145,9 +146,9 @@ class ShardedNetwork:
         starts = [shard.start for shard in shards] + [n]
         return [(starts[own.start], starts[own.stop]) for own in ranks.group().shares(len(shards))]
 
-    def is_little(self, n: int) -> bool:
-        """Whether a batch of `n` samples is too little work for a second thread."""
-        return n <= self._little
+    def is_small(self, n: int) -> bool:
+        """Whether a batch of `n` samples is too small to gain from a second thread."""
+        return n <= self._small
 
     def run(self, n: int, work: Callable[[Lane, slice], None]) -> None:
         """`work(lane, shard)` for each shard of a batch of `n`, by any lane that is free."""
@@ -162,7 +163,7 @@ class ShardedNetwork:
                 self._free.append(lane)
 
         self._prepared.begin()
-        threads.run(work_on, self.own_shards(n), alone=self.is_little(n))
+        threads.run(work_on, self.own_shards(n), alone=self.is_small(n))
 
     def gradient(
         self,
@@ -198,7 +199,7 @@ class ShardedNetwork:
                     self._free.extend(sums.put(number, lane))
 
             jobs = [partial(work_on, *one) for one in own]
-            threads.run(lambda job: job(), [*jobs, *other_jobs], alone=self.is_little(n))
+            threads.run(lambda job: job(), [*jobs, *other_jobs], alone=self.is_small(n))
         nodes = [(node, lane.gradient) for node, lane in sums.nodes()]
         self._nodes = group.gradient(nodes, self._shards, self.size, self.dtype)
 
@@ -244,7 +245,7 @@ class ShardedNetwork:
                     sums.put(own[k][0], lanes[k])
 
         jobs = [partial(advance, k) for k in range(len(walks))]
-        alone = self.is_little(n)
+        alone = self.is_small(n)
         threads.run(lambda job: job(), [*jobs, *other_jobs], alone=alone)
         while reached[0] is not None:
             stage, figures, settle = reached[0]

@@ -36,6 +36,7 @@ from minicnn.layers.windows import Windows, windows
 
 Array = NDArray[Any]
 T = TypeVar("T")
+L = TypeVar("L", bound=Layer)
 
 if TYPE_CHECKING:
     from minicnn.engine import curves, normalization, pooling, products, rows
@@ -102,14 +103,20 @@ class FusedStage:
         return self.dropout.draw(size)
 
 
+def first_layer(layers: Sequence[Layer], kind: type[L]) -> L:
+    """The first of a stage's layers; TypeError unless it is of that class."""
+    layer = layers[0]
+    if not isinstance(layer, kind):
+        raise TypeError(f"expected a stage that begins with {kind.__name__}, received {layer.who}")
+    return layer
+
+
 class RescalingStage(FusedStage):
     """Images scaled before anything else, in a buffer."""
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        rescaling = layers[0]
-        if not isinstance(rescaling, Rescaling):
-            raise TypeError(f"expected a Rescaling, received {rescaling.who}")
+        rescaling = first_layer(layers, Rescaling)
         self.scale = np.asarray(rescaling.scale, np.float32)  # one number, or one for each channel
         self.offset = np.asarray(rescaling.offset, np.float32)
 
@@ -256,14 +263,11 @@ POOLINGS = MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPool
 
 
 class UpSamplingStage(FusedStage):
-    """Each pixel several times: `pooling.py`."""
+    """Nearest-neighbour upsampling: `pooling.py`."""
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        layer = layers[0]
-        if not isinstance(layer, UpSampling2D):
-            raise TypeError(f"expected an UpSampling2D, received {layer.who}")
-        self.size: tuple[int, int] = layer.size
+        self.size: tuple[int, int] = first_layer(layers, UpSampling2D).size
 
     def forward(self, x: Array, training: bool = False) -> Array:
         (n, H, W, C), (S_h, S_w) = x.shape, self.size
@@ -284,10 +288,7 @@ class LayerNormalizationStage(FusedStage):
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        layer = layers[0]
-        if not isinstance(layer, LayerNormalization):
-            raise TypeError(f"expected a LayerNormalization, received {layer.who}")
-        self.layer = layer
+        self.layer = first_layer(layers, LayerNormalization)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         C = x.shape[-1]
@@ -324,10 +325,7 @@ class NormalizationStage(FusedStage):
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        layer = layers[0]
-        if not isinstance(layer, BatchNormalization):
-            raise TypeError(f"expected a BatchNormalization first, received {layer.who}")
-        self.layer = layer
+        layer = self.layer = first_layer(layers, BatchNormalization)
         self.together = layer.trainable  # frozen, it does the same in training as in inference
         self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
         self.relu = any(is_relu(layer) for layer in layers)

@@ -74,8 +74,8 @@ def set_num_threads(n: int) -> None:
 def run(task: Callable[[Any], None], items: Iterable[Any], *, alone: bool = False) -> None:
     """`task(item)` for every item, spread over the threads; returns when all have ended.
 
-    `alone` leaves all to the calling thread: for so little work that a helper, which takes some
-    50 us to wake up, would come too late.
+    `alone` runs them all on the calling thread: work that is done before a helper has woken up,
+    which takes some 50 us.
     If some fail, the error of the first of them, in the order of `items`, is raised.
     """
     items = list(items)

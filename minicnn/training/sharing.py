@@ -51,7 +51,7 @@ def share_start(model: Model, data: Data) -> None:
                 f"rank {rank}"
             )
     group.share_arrays(list(arrays.values()))
-    share_decisions(model)  # a rate that rank 0 has come to alone, or was compiled with
+    share_decisions(model)  # ranks may have been compiled with other rates
 
 
 def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -87,7 +87,7 @@ def share_decisions(model: Model) -> None:
 
 
 def share_stop(model: Model, flag: str) -> None:
-    """Whether a callback on rank 0 has ended `evaluate` or `predict`: others would wait for it."""
+    """Set the flag as on rank 0, where a callback may have ended `evaluate` or `predict`."""
     setattr(model, flag, ranks.group().from_first(getattr(model, flag)))
 
 

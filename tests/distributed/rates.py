@@ -32,6 +32,7 @@ for callbacks in (
     [], [Rates("on_train_begin")], [Rates("on_epoch_begin")], [Rates("on_train_batch_begin")],
     [Writes()],
 ):  # fmt: skip
+    minicnn.utils.set_random_seed(1)
     model = tutorial()
     model.optimizer.learning_rate = 0.003 * (1 + rank)
     model.fit(x, y, batch_size=100, verbose=0, callbacks=callbacks)
