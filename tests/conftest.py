@@ -17,12 +17,13 @@ import contextlib
 import re
 import zlib
 
+import numpy as np
 import pytest
 from counts import FULL, QUICK
 from hypothesis import is_hypothesis_test, settings
 from numba.core import event
 
-from minicnn import Sequential
+from minicnn import Sequential, seeds
 from minicnn.engine import shards
 from minicnn.engine.plan import as_layers
 from minicnn.kernels import compiler
@@ -95,6 +96,17 @@ def pytest_collection_modifyitems(config, items):
         (chosen if runs else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = chosen
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Fix what models without a seed draw, before any fixture builds one.
+
+    With fresh weights at every run, a test of a small network now and then meets one whose ReLUs
+    are all dead, which no change of the code explains.
+    """
+    seeds._root = np.random.SeedSequence(zlib.crc32(item.nodeid.encode()))
+    seeds._fixed = False
 
 
 def pytest_generate_tests(metafunc):
