@@ -209,14 +209,9 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
         runner.train(batch, number)  # not timed: fills the lanes that the next piece adds up
         runner.snapshot.begin(network.optimizer, [])
         watch.time(
-            "copy what the optimizer will change",
-            lambda: [keep() for keep in runner.copy_jobs(network)],
-            arrays=[network.flat_params] * 6,  # weights, m and v, in and out
-        )
-        watch.time(
             "add up, optimizer",
             lambda: runner.update(network),
-            arrays=[network.flat_params] * 11,  # lanes 2, g 2, Adam 4 in and 3 out
+            arrays=[network.flat_params] * 14,  # lanes 2, g 2, Adam 4 in, 3 out and 3 copies
         )
         watch.step()
     for piece in watch.pieces.values():

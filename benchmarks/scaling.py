@@ -147,7 +147,7 @@ def taken_apart(model: str, others: tuple[int, ...], quick: bool) -> dict[str, A
 def cost_of(found: dict[str, Any], size: int = 0) -> Cost:
     """What was measured with these shards, on the largest batch."""
     one = max((s for s in found["steps"] if s["size"] == size), key=lambda s: s["batch"])
-    alike = sum(one["copies"]) + sum(one["update"]) + one["rest"]
+    alike = sum(one["update"]) + one["rest"]
     shard = statistics.mean(one["shards"])
     samples = -(-one["batch"] // len(one["shards"]))
     return Cost(found["parameters"], samples, shard, alike, found["add"])
@@ -191,7 +191,7 @@ def parts_table(parts: dict[str, dict[str, Any]]) -> str:
     for name, found in parts.items():
         for one in found["steps"]:
             if one["size"] == 0:
-                jobs = [sum(one["copies"]), sum(one["update"]), one["rest"]]
+                jobs = [sum(one["update"]), one["rest"]]
                 lines.append(
                     [
                         name,
@@ -201,7 +201,7 @@ def parts_table(parts: dict[str, dict[str, Any]]) -> str:
                         f"{1e3 * found['add']:.2f}",
                     ]
                 )
-    head = ["model", "batch", "shards, ms", "copies", "sum, optimizer", "the rest", "one addition"]
+    head = ["model", "batch", "shards, ms", "sum, optimizer", "the rest", "one addition"]
     return table(head, lines)
 
 
@@ -278,7 +278,7 @@ ON_PAPER = """\
 A step on R ranks is taken to last
 
 ```
-ceil(shards / R) * a shard  +  what every rank does alike (copies, optimizer, the loop)
+ceil(shards / R) * a shard  +  what every rank does alike (optimizer, the loop)
     +  bytes / bandwidth  +  (2 (R - 1) + log2 R) messages * latency  +  additions of vectors / R
 ```
 
@@ -305,7 +305,7 @@ every rank does alike and the messages grow too large beside its share):"""
 THREADS_TEXT = """\
 ## Shards and threads
 
-The same on paper for T threads of one process: shards and copies of the {name} model, each
+The same on paper for T threads of one process: shards of the {name} model, each
 taken by the first thread that is free; the optimizer's pieces, likewise; the rest by one thread.
 Threads do not slow each other on paper, but share caches, memory and Python's lock in truth: the
 last column says by how much that is too optimistic on two. Steps a second:"""

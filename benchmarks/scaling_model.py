@@ -1,11 +1,11 @@
 """What a step of training costs on paper: on R ranks over a network, or on T threads.
 
     step on R ranks   = ceil(shards / R) * a shard            of the rank that has most
-                      + what each rank does alike             copies, optimizer, the loop around
+                      + what each rank does alike             optimizer, the loop around
                       + the gradient's way                    bytes / bandwidth, messages * latency
                       + the tree on a rank's piece            additions of vectors / R
 
-    step on T threads = shards and copies, each by the first thread that is free
+    step on T threads = shards, each by the first thread that is free
                       + the optimizer's pieces, likewise
                       + the rest, by one thread
 
@@ -135,9 +135,8 @@ def scheduled(seconds: Sequence[float], threads: int) -> float:
 
 
 def threaded(parts: dict[str, Any], threads: int) -> float:
-    """Seconds of a step, from its `shards`, `copies`, `update` and `rest` on one thread."""
-    work = scheduled([*parts["shards"], *parts["copies"]], threads)
-    return work + scheduled(parts["update"], threads) + parts["rest"]
+    """Seconds of a step, from its `shards`, `update` and `rest` on one thread."""
+    return scheduled(parts["shards"], threads) + scheduled(parts["update"], threads) + parts["rest"]
 
 
 # -- pictures -------------------------------------------------------------------------------------

@@ -112,8 +112,8 @@ def shards(
 ) -> dict[str, Any]:
     """What a step consists of on one thread, by size of shards (0: the network's own) and batch.
 
-    `shards` are the seconds of each, `copies` and `update` those of the other jobs that threads
-    share, `rest` is what is left of the step. `threads` has the whole step by number of threads.
+    `shards` are the seconds of each, `update` those of the optimizer's pieces, which threads share,
+    too, `rest` is what is left of the step. `threads` has the whole step by number of threads.
     """
     network, found = network_of(name), []
     for size in sizes:
@@ -127,8 +127,7 @@ def shards(
                 watch.fit(network, batch, wanted)
                 one["threads"][str(count)] = statistics.median(watch.seconds())
                 if count == 1:
-                    cut = len(network.runner(training=True).network.shards(batch))
-                    one |= parts(watch, cut)
+                    one |= parts(watch)
             found.append(one)
     minicnn.set_shard_size(None)
     vectors = [np.ones(network.count_params(), np.float32) for _ in range(2)]
@@ -139,15 +138,14 @@ def shards(
     }
 
 
-def parts(watch: Watch, cut: int) -> dict[str, Any]:
-    """The median of each job, by its place in the step; the first `cut` are the shards."""
+def parts(watch: Watch) -> dict[str, Any]:
+    """The median of each job, by its place in the step."""
     work, update = (
         [statistics.median(times) for times in zip(*jobs)] for jobs in zip(*watch.phases)
     )
     rest = [whole - sum(map(sum, phases)) for whole, phases in zip(watch.seconds(), watch.phases)]
     return {
-        "shards": work[:cut],
-        "copies": work[cut:],
+        "shards": work,
         "update": update,
         "rest": statistics.median(rest),
     }

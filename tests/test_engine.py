@@ -601,7 +601,6 @@ def test_an_optimizer_of_ones_own_keeps_its_step():
             w -= 1
 
     assert single_pass(Mine(), np.float32) is None
-    assert single_pass(SGD(), np.float32) is None
 
 
 # -- the deep promises ----------------------------------------------------------------------------

@@ -604,6 +604,7 @@ def test_sparse_crossentropy():
         RMSprop(0.1, momentum=0.9),
         RMSprop(0.1, centered=True),
         RMSprop(0.1, momentum=0.9, centered=True),
+        SGD(0.1),
         SGD(0.1, 0.9),
         SGD(0.1, 0.9, True),
     ],
@@ -616,8 +617,12 @@ def test_single_passes(optimizer):
     state = [np.full(6, first.get(name, 0.5), np.float32) for name in optimizer.slots]
     g = rng.standard_normal(6).astype(np.float32)
     plain, plain_state = w.copy(), [vector.copy() for vector in state]
+    before = np.array([w, *state])
+    *copies, done = kept = (*np.zeros_like(before), np.zeros(1, bool))
     optimizer.iterations = 3
-    single_pass(optimizer, np.float32)(w, g, *state)
+    single_pass(optimizer, np.float32)(w, g, *state, kept=kept)
+    np.testing.assert_array_equal(copies, before)
+    assert done[0]
     optimizer.step(plain, g, *plain_state)
     np.testing.assert_allclose(w, plain, rtol=1e-6)
     np.testing.assert_allclose(state, plain_state, rtol=1e-6)

@@ -476,17 +476,18 @@ def test_ctrl_c_while_a_step_is_taken_back(monkeypatch):
     model.train_on_batch(X, Y)
     before, steps = model.flat_params.copy(), model.optimizer.iterations
     runner = model.runner(training=True)
-    move, copyto = runner.single_pass or model.optimizer.step, np.copyto
+    called = (runner, "single_pass") if runner.single_pass else (model.optimizer, "step")
+    move, copyto = getattr(*called), np.copyto
 
-    def interrupted(*args):
-        move(*args)
+    def interrupted(*args, **kept):
+        move(*args, **kept)
         signal.raise_signal(signal.SIGINT)
 
     def interrupted_too(target, *args):
         signal.raise_signal(signal.SIGINT)
         copyto(target, *args)
 
-    runner.single_pass = interrupted
+    monkeypatch.setattr(*called, interrupted)
     monkeypatch.setattr(np, "copyto", interrupted_too)
     with pytest.raises(KeyboardInterrupt):
         model.train_on_batch(X, Y)
@@ -661,11 +662,11 @@ def test_what_a_callback_sets_counts_from_the_next_epoch():
 # -- the optimizer's step in pieces ----------------------------------------------------------------
 
 
-def with_a_frozen_layer():
+def with_a_frozen_layer(optimizer=None):
     set_random_seed(3)
     model = Sequential([Dense(30, activation="relu", input_shape=(4,)), Dense(9), Dense(3)])
     model.layers[1].trainable = False
-    model.compile(Adam(0.01), "mse")
+    model.compile(optimizer or Adam(0.01), "mse")
     return model
 
 
@@ -685,8 +686,13 @@ def test_pieces_of_a_step_make_the_whole_step(piece, monkeypatch):
 
 
 @pytest.mark.parametrize("piece", [1, 50, 10**6])
-def test_a_step_that_fails_in_one_piece_is_taken_back_in_all(piece, monkeypatch):
-    model = with_a_frozen_layer()
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"amsgrad": True}, {"weight_decay": 0.1}, {"use_ema": True, "ema_overwrite_frequency": 1}],
+    ids=str,
+)
+def test_a_step_that_fails_in_one_piece_is_taken_back_in_all(settings, piece, monkeypatch):
+    model = with_a_frozen_layer(Adam(0.01, **settings))
     x, y = np.random.default_rng(0).random((40, 4)), np.ones((40, 3))
     model.fit(x, y, verbose=0)
     before = [model.flat_params.copy(), *(v.copy() for v in model.optimizer.state.values())]

@@ -29,6 +29,17 @@ def gather(x: Any, rows: Any, out: Any) -> bool:
     return bool(total == 0)
 
 
+@jit_sums
+def add(a: Any, b: Any, out: Any) -> Any:
+    """a + b into out; returns the sum of its squares."""
+    total = out.dtype.type(0)
+    for i in range(len(out)):
+        value = a[i] + b[i]
+        out[i] = value
+        total += value * value
+    return total
+
+
 @jit
 def sparse_crossentropy(z: Any, labels: Any, factor: Any, losses: Any, dz: Any) -> None:
     """Softmax and cross-entropy of each row of logits z: its loss, and factor * (p - one-hot)."""
@@ -64,6 +75,7 @@ def adam(
     g: Any,
     m: Any,
     v: Any,
+    kept: Any,
     rest_1: Any,
     rest_2: Any,
     alpha: Any,
@@ -72,10 +84,13 @@ def adam(
     least_v: Any,
 ) -> None:
     """`optimizers.Adam.step`, with rest_1 = 1 - beta_1 and rest_2 = 1 - beta_2."""
+    old_w, old_m, old_v, done = kept
     for i in range(len(w)):
+        old_w[i], old_m[i], old_v[i] = w[i], m[i], v[i]
         m[i] = flush_denormals(m[i] + rest_1 * (g[i] - m[i]), least_m)
         v[i] = flush_denormals(v[i] + rest_2 * (g[i] * g[i] - v[i]), least_v)
         w[i] -= alpha * m[i] / (np.sqrt(v[i]) + epsilon)
+    done[0] = True
 
 
 @jit
@@ -85,6 +100,7 @@ def amsgrad(
     m: Any,
     v: Any,
     v_hat: Any,
+    kept: Any,
     rest_1: Any,
     rest_2: Any,
     alpha: Any,
@@ -93,11 +109,14 @@ def amsgrad(
     least_v: Any,
 ) -> None:
     """`adam` with the largest v so far."""
+    old_w, old_m, old_v, old_v_hat, done = kept
     for i in range(len(w)):
+        old_w[i], old_m[i], old_v[i], old_v_hat[i] = w[i], m[i], v[i], v_hat[i]
         m[i] = flush_denormals(m[i] + rest_1 * (g[i] - m[i]), least_m)
         v[i] = flush_denormals(v[i] + rest_2 * (g[i] * g[i] - v[i]), least_v)
         v_hat[i] = np.maximum(v_hat[i], v[i])
         w[i] -= alpha * m[i] / (np.sqrt(v_hat[i]) + epsilon)
+    done[0] = True
 
 
 @jit
@@ -106,6 +125,7 @@ def nadam(
     g: Any,
     m: Any,
     v: Any,
+    kept: Any,
     rest_1: Any,
     rest_2: Any,
     of_m: Any,
@@ -116,10 +136,13 @@ def nadam(
     least_v: Any,
 ) -> None:
     """`optimizers.Nadam.step`: m_hat = of_m * m + of_g * g, times lr, and v_hat = of_v * v."""
+    old_w, old_m, old_v, done = kept
     for i in range(len(w)):
+        old_w[i], old_m[i], old_v[i] = w[i], m[i], v[i]
         m[i] = flush_denormals(m[i] + rest_1 * (g[i] - m[i]), least_m)
         v[i] = flush_denormals(v[i] + rest_2 * (g[i] * g[i] - v[i]), least_v)
         w[i] -= (of_m * m[i] + of_g * g[i]) / (np.sqrt(of_v * v[i]) + epsilon)
+    done[0] = True
 
 
 @jit
@@ -128,6 +151,7 @@ def adamax(
     g: Any,
     m: Any,
     u: Any,
+    kept: Any,
     rest_1: Any,
     beta_2: Any,
     alpha: Any,
@@ -136,48 +160,74 @@ def adamax(
     least_u: Any,
 ) -> None:
     """`optimizers.Adamax.step`."""
+    old_w, old_m, old_u, done = kept
     for i in range(len(w)):
+        old_w[i], old_m[i], old_u[i] = w[i], m[i], u[i]
         m[i] = flush_denormals(m[i] + rest_1 * (g[i] - m[i]), least_m)
         u[i] = flush_denormals(np.maximum(beta_2 * u[i], np.abs(g[i])), least_u)
         w[i] -= alpha * m[i] / (u[i] + epsilon)
+    done[0] = True
 
 
 @jit
 def lion(
-    w: Any, g: Any, m: Any, beta_1: Any, rest_1: Any, rest_2: Any, lr: Any, least: Any
+    w: Any, g: Any, m: Any, kept: Any, beta_1: Any, rest_1: Any, rest_2: Any, lr: Any, least: Any
 ) -> None:
     """`optimizers.Lion.step`; only the sign of m counts, so `least` is the least normal number."""
+    old_w, old_m, done = kept
     for i in range(len(w)):
+        old_w[i], old_m[i] = w[i], m[i]
         w[i] -= lr * np.sign(beta_1 * m[i] + rest_1 * g[i])
         m[i] = flush_denormals(m[i] + rest_2 * (g[i] - m[i]), least)
+    done[0] = True
 
 
 @jit
-def adagrad(w: Any, g: Any, a: Any, lr: Any, epsilon: Any) -> None:
+def adagrad(w: Any, g: Any, a: Any, kept: Any, lr: Any, epsilon: Any) -> None:
     """`optimizers.Adagrad.step`."""
+    old_w, old_a, done = kept
     for i in range(len(w)):
+        old_w[i], old_a[i] = w[i], a[i]
         a[i] += g[i] * g[i]
         w[i] -= lr * g[i] / np.sqrt(a[i] + epsilon)
+    done[0] = True
 
 
 @jit
 def adadelta(
-    w: Any, g: Any, a: Any, D: Any, rho: Any, rest: Any, lr: Any, epsilon: Any, least: Any
+    w: Any,
+    g: Any,
+    a: Any,
+    D: Any,
+    kept: Any,
+    rho: Any,
+    rest: Any,
+    lr: Any,
+    epsilon: Any,
+    least: Any,
 ) -> None:
     """`optimizers.Adadelta.step`, with rest = 1 - rho."""
+    old_w, old_a, old_D, done = kept
     for i in range(len(w)):
+        old_w[i], old_a[i], old_D[i] = w[i], a[i], D[i]
         a[i] = flush_denormals(rho * a[i] + rest * g[i] * g[i], least)
         d = -np.sqrt(D[i] + epsilon) / np.sqrt(a[i] + epsilon) * g[i]
         D[i] = flush_denormals(rho * D[i] + rest * d * d, least)
         w[i] += lr * d
+    done[0] = True
 
 
 @jit
-def rmsprop(w: Any, g: Any, v: Any, rho: Any, rest: Any, lr: Any, epsilon: Any, least: Any) -> None:
+def rmsprop(
+    w: Any, g: Any, v: Any, kept: Any, rho: Any, rest: Any, lr: Any, epsilon: Any, least: Any
+) -> None:
     """`optimizers.RMSprop.step`, with rest = 1 - rho."""
+    old_w, old_v, done = kept
     for i in range(len(w)):
+        old_w[i], old_v[i] = w[i], v[i]
         v[i] = flush_denormals(rho * v[i] + rest * g[i] * g[i], least)
         w[i] -= lr * g[i] / np.sqrt(v[i] + epsilon)
+    done[0] = True
 
 
 @jit
@@ -187,6 +237,7 @@ def rmsprop_with(
     v: Any,
     a: Any,
     b: Any,
+    kept: Any,
     rho: Any,
     rest: Any,
     lr: Any,
@@ -197,22 +248,42 @@ def rmsprop_with(
     least_b: Any,
 ) -> None:
     """`rmsprop`, centered by the mean a and with the sum b; where one is not wanted it is empty."""
+    old_w, old_v, old_a, old_b, done = kept
     for i in range(len(w)):
+        old_w[i], old_v[i] = w[i], v[i]
         v[i] = flush_denormals(rho * v[i] + rest * g[i] * g[i], least_v)
         variance = v[i]
         if len(a):
+            old_a[i] = a[i]
             a[i] = flush_denormals(a[i] + rest * (g[i] - a[i]), least_a)
             variance -= a[i] * a[i]
         d = lr * g[i] / np.sqrt(variance + epsilon)
         if len(b):
+            old_b[i] = b[i]
             b[i] = flush_denormals(share * b[i] + d, least_b)
             d = b[i]
         w[i] -= d
+    done[0] = True
 
 
 @jit
-def momentum(w: Any, g: Any, v: Any, share: Any, lr: Any, nesterov: bool, least: Any) -> None:
+def momentum(
+    w: Any, g: Any, v: Any, kept: Any, share: Any, lr: Any, nesterov: bool, least: Any
+) -> None:
     """`optimizers.SGD.step` with momentum."""
+    old_w, old_v, done = kept
     for i in range(len(w)):
+        old_w[i], old_v[i] = w[i], v[i]
         v[i] = flush_denormals(share * v[i] - lr * g[i], least)
         w[i] += share * v[i] - lr * g[i] if nesterov else v[i]
+    done[0] = True
+
+
+@jit
+def sgd(w: Any, g: Any, kept: Any, lr: Any) -> None:
+    """`optimizers.SGD.step` without momentum."""
+    old_w, done = kept
+    for i in range(len(w)):
+        old_w[i] = w[i]
+        w[i] -= lr * g[i]
+    done[0] = True

@@ -14,9 +14,9 @@ until the next layer reads them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,14 @@ from minicnn.engine.plan import Plan
 from minicnn.engine.prepared import Prepared
 from minicnn.engine.stages import NormalizationStage
 from minicnn.engine.tree import Sums, add_up, top_level
+from minicnn.kernels import LazyModule
 from minicnn.layers.contents import layers_inside
 from minicnn.layers.regularization import OutputPenalty
+
+if TYPE_CHECKING:
+    from minicnn.engine import passes
+else:
+    passes = LazyModule("minicnn.engine.passes")
 
 Array = NDArray[Any]
 
@@ -169,12 +175,8 @@ class ShardedNetwork:
         self,
         n: int,
         work: Callable[[Lane, slice], Phases[None]],
-        other_jobs: Iterable[Callable[[], None]] = (),
     ) -> None:
-        """`work(lane, shard)`, which ends with the lane's backward; `sum` then gives the gradient.
-
-        Threads that find no shard left do the `other_jobs`.
-        """
+        """`work(lane, shard)`, which ends with the lane's backward; `sum` gives the gradient."""
         if not self.training:
             raise ValueError("this network was made without training=True")
         shards, group = self.shards(n), ranks.group()
@@ -187,7 +189,7 @@ class ShardedNetwork:
         while len(self._lanes) < min(len(own), threads.get_num_threads() + TOPS):
             self._free.append(self._new_lane())
         if self.in_phases:
-            self._run_in_phases(n, own, work, other_jobs, sums)
+            self._run_in_phases(n, own, work, sums)
         else:
 
             def work_on(number: int, shard: slice) -> None:
@@ -199,7 +201,7 @@ class ShardedNetwork:
                     self._free.extend(sums.put(number, lane))
 
             jobs = [partial(work_on, *one) for one in own]
-            threads.run(lambda job: job(), [*jobs, *other_jobs], alone=self.is_small(n))
+            threads.run(lambda job: job(), jobs, alone=self.is_small(n))
         nodes = [(node, lane.gradient) for node, lane in sums.nodes()]
         self._nodes = group.gradient(nodes, self._shards, self.size, self.dtype)
 
@@ -223,7 +225,6 @@ class ShardedNetwork:
         n: int,
         own: list[tuple[int, slice]],
         work: Callable[[Lane, slice], Phases[None]],
-        other_jobs: Iterable[Callable[[], None]],
         sums: Sums,
     ) -> None:
         """All shards up to the place where they have to agree, then up to the next.
@@ -246,7 +247,7 @@ class ShardedNetwork:
 
         jobs = [partial(advance, k) for k in range(len(walks))]
         alone = self.is_small(n)
-        threads.run(lambda job: job(), [*jobs, *other_jobs], alone=alone)
+        threads.run(lambda job: job(), jobs, alone=alone)
         while reached[0] is not None:
             stage, figures, settle = reached[0]
             rows = np.array([one.figures for one in reached]) if own else figures
@@ -255,13 +256,16 @@ class ShardedNetwork:
                 settle(stage.layer, [one.stage for one in reached] if own else [], all_rows)
             threads.run(lambda job: job(), jobs, alone=alone)
 
-    def sum(self, part: slice, total: Array) -> None:
+    def sum(self, part: slice, total: Array) -> float:
         """That part of the last batch's gradient, into `total`; once for each part.
 
-        Threads may share the parts.
+        Returns the sum of its squares. Threads may share the parts.
         """
         nodes = [(node, vector[part]) for node, vector in self._nodes]
+        if len(nodes) == 2 and self.plan.fuses:
+            return float(passes.add(nodes[0][1], nodes[1][1], total[part]))
         add_up(nodes, self._shards, total[part])
+        return float(np.dot(total[part], total[part]))
 
 
 def _add(lane: Lane, other: Lane) -> None:

@@ -71,7 +71,7 @@ def set_num_threads(n: int) -> None:
         _helpers = None
 
 
-def run(task: Callable[[Any], None], items: Iterable[Any], *, alone: bool = False) -> None:
+def run(task: Callable[[Any], object], items: Iterable[Any], *, alone: bool = False) -> None:
     """`task(item)` for every item, spread over the threads; returns when all have ended.
 
     `alone` runs them all on the calling thread: work that is done before a helper has woken up,
@@ -101,7 +101,7 @@ def run(task: Callable[[Any], None], items: Iterable[Any], *, alone: bool = Fals
 class _Job:
     """The items of one call of `run`, shared by the threads that work on them."""
 
-    def __init__(self, task: Callable[[Any], None], items: list[Any]) -> None:
+    def __init__(self, task: Callable[[Any], object], items: list[Any]) -> None:
         self.task = task
         self.waiting = deque(enumerate(items))
         self.errors: dict[int, BaseException] = {}  # by the item's place

@@ -280,6 +280,13 @@ class Optimizer(Copied, Configured):
         if self.use_ema:
             self._average(w_part, self.state[AVERAGE][part])
 
+    def changed_by_move(self, w: Array) -> dict[str, Array]:
+        """The vectors, by name, that `move` itself changes, before or after `step`."""
+        changed = {k: self.state[k] for k in (AVERAGE, ACCUMULATOR) if k in self.state}
+        if self.weight_decay or self.use_ema:
+            changed["w"] = w
+        return changed
+
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         """Change `w` and the slots in place for step number `self.iterations`."""
         raise NotImplementedError(f"{type(self).__name__} has to define step(w, g, *slots)")

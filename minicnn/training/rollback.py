@@ -44,16 +44,37 @@ class Snapshot:
 
     def keep(self, name: Any, array: Array, part: Any = ...) -> None:
         """Copy that part of the array; different parts may be kept by different threads."""
+        copy = self._copy_of(name, array)
+        copy[part] = array[part]
+        self._undo.append(partial(np.copyto, array[part], copy[part]))
+
+    def places(self, arrays: dict[Any, Array], part: Any) -> tuple[Array, ...]:
+        """Where a pass over those parts of the arrays, by name, is to copy them as it goes.
+
+        Last comes an array of one boolean, which the pass sets with its last copy: an interrupt
+        may come before it has begun, and then there is nothing to restore.
+        """
+        copies = [self._copy_of(name, array)[part] for name, array in arrays.items()]
+        done = np.zeros(1, bool)
+
+        def undo() -> None:
+            if done[0]:
+                for array, copy in zip(arrays.values(), copies):
+                    np.copyto(array[part], copy)
+
+        self._undo.append(undo)
+        return (*copies, done)
+
+    def _copy_of(self, name: Any, array: Array) -> Array:
         copy = self._copies.get(name)
         if copy is None or (copy.shape, copy.dtype) != (array.shape, array.dtype):
             copy = self._copies[name] = np.empty_like(array)
         self._kept.add(name)
-        copy[part] = array[part]
-        self._undo.append(partial(np.copyto, array[part], copy[part]))
+        return copy
 
     def restore(self) -> None:
         """Restore everything to its value at `begin`; does nothing after `end`."""
-        for undo in self._undo:
+        for undo in reversed(self._undo):  # the same part may have been kept twice
             undo()
 
     def end(self) -> None:

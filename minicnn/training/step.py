@@ -15,7 +15,7 @@ import bisect
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 else:
     passes = LazyModule("minicnn.engine.passes")
 
-PIECE = 2**18  # parameters that one thread treats at a time in an optimizer's step
+PIECE = 2**19  # the most parameters that one thread treats at a time in an optimizer's step
 
 
 class Runner:
@@ -86,7 +86,7 @@ class Runner:
         self.weighs = not self.loss.plain or model.loss_weight != 1
         self.loss_weight, self.output_shape = model.loss_weight, model.output_shape
         self.store, self.parts = model.store, model.trainable_parts
-        self.pieces = _pieces(len(self.store.params), self.parts)
+        self.pieces = _pieces(len(self.store.params), _count(len(self.store.params)), self.parts)
         self.penalized = self.store.ruled("regularizers", self.parts)
         self.constrained = self.store.ruled("constraints", self.parts)
         self.places = self.means().places
@@ -127,12 +127,9 @@ class Runner:
         self.network.run(len(batch), work)
         return self._measured(batch, found)
 
-    def train(
-        self, batch: Batch, step: int, other_jobs: Iterable[Callable[[], None]] = ()
-    ) -> tuple[Measured, bool]:
+    def train(self, batch: Batch, step: int) -> tuple[Measured, bool]:
         """As `test`, in training mode; also leaves the gradient of the batch's mean loss in the
-        network's lanes. The second value says whether the losses are finite. Threads that find no
-        shard left do the jobs that are given as `other_jobs`.
+        network's lanes. The second value says whether the losses are finite.
         """
         found = Found()
         factors = self.factors(batch)
@@ -145,7 +142,7 @@ class Runner:
             self.measure(batch, shard, y_pred, losses, lane, found)
             yield from lane.backward_in_phases(dy)
 
-        self.network.gradient(len(batch), work, other_jobs)
+        self.network.gradient(len(batch), work)
         measured = self._measured(batch, found)
         return measured, math.isfinite(measured.sums[0])
 
@@ -262,7 +259,7 @@ class Runner:
                 blas.hold()  # a callback, or another thread, may have given BLAS its threads
                 self.snapshot.begin(model.optimizer, [layer.state for layer in model.leaves])
                 with np.errstate(all="ignore"):  # what overflows is found by its result
-                    values, finite = self.train(batch, step, self.copy_jobs(model))
+                    values, finite = self.train(batch, step)
                     finite = finite and self.update(model)
                     what = self._overflown(model) if finite else ""
                     if what or not finite:
@@ -278,19 +275,6 @@ class Runner:
                     self.snapshot.end()
                 raise
         return values
-
-    def copy_jobs(self, model: Model) -> list[Callable[[], None]]:
-        """Jobs that copy everything that the optimizer's step will change.
-
-        Slots that it has yet to create are gone after `restore`.
-        """
-        vectors = {"parameters": self.store.params, **model.optimizer.state}
-        return [
-            partial(self.snapshot.keep, name, vector, part)
-            for _, moving in self.pieces
-            for part in moving
-            for name, vector in vectors.items()
-        ]
 
     def _overflown(self, model: Model) -> str:
         """What the step has made NaN or infinite; empty if nothing."""
@@ -324,21 +308,40 @@ class Runner:
             # where the optimizer treats parameters differently
             rules = self._rules(optimizer) if optimizer.limits_norms or optimizer.excludes else None
             finite = []
+            # what is copied before it changes: by itself, or by the pass that changes it
+            copied, passed = {"w": w, **optimizer.state}, {}
+            if self.single_pass:
+                copied = optimizer.changed_by_move(w)
+                passed = {("pass", slot): optimizer.state[slot] for slot in optimizer.slots}
+                passed = {("pass", "w"): w, **passed}
+
+            def move(part: slice) -> None:
+                for name, vector in copied.items():
+                    self.snapshot.keep(name, vector, part)
+                step: Callable[..., None] = optimizer.step
+                if self.single_pass:
+                    step = partial(self.single_pass, kept=self.snapshot.places(passed, part))
+                optimizer.move(w, g, part, *(rules(part) if rules else (1.0, True)), step)
 
             def work(piece: tuple[slice, list[slice]]) -> None:
                 place, moving = piece
                 with np.errstate(all="ignore"):  # each thread has its own
-                    if not whole:
-                        self.network.sum(place, g)
-                    finite.append(all(math.isfinite(np.dot(g[part], g[part])) for part in moving))
+                    squares = np.inf if whole else self.network.sum(place, g)
+                    # those that do not move need not be finite
+                    finite.append(
+                        math.isfinite(squares)
+                        or all(math.isfinite(np.dot(g[part], g[part])) for part in moving)
+                    )
                     for part in moving if finite[-1] else ():
-                        rule = rules(part) if rules else (1.0, True)
-                        optimizer.move(w, g, part, *rule, self.single_pass)
+                        move(part)
 
             if self.single_pass is None:  # the user's own may want to see whole parameters
                 work((slice(0, len(w)), self.parts))
             else:
-                threads.run(work, _pieces(len(w), self.parts, join=False) if rules else self.pieces)
+                pieces = self.pieces
+                if rules:
+                    pieces = _pieces(len(w), len(pieces), self.parts, join=False)
+                threads.run(work, pieces)
         finally:
             optimizer.end()
         if not all(finite):
@@ -375,18 +378,27 @@ class Runner:
         return rules
 
 
+def _count(size: int) -> int:
+    """How many pieces a vector is cut into: as many for each thread, none of them tiny.
+
+    Any that is left over would be waited for, and threads that go from one call to the next hold
+    each other up.
+    """
+    sharing = max(1, min(threads.get_num_threads(), 8 * size // PIECE))
+    return sharing * -(-size // (sharing * PIECE))
+
+
 def _pieces(
-    size: int, moving: list[slice], *, join: bool = True
+    size: int, count: int, moving: list[slice], *, join: bool = True
 ) -> list[tuple[slice, list[slice]]]:
-    """A vector cut into pieces of at most `PIECE`, each with what is `moving` in it.
+    """A vector cut into `count` pieces, each with what is `moving` in it.
 
-    Neighbours in it count as one, unless `join` is False.
+    Neighbours in that count as one, unless `join` is False.
 
-    >>> _pieces(400_000, [slice(0, 100), slice(190_000, 400_000)])
+    >>> _pieces(400_000, 2, [slice(0, 100), slice(190_000, 400_000)])
     [(slice(0, 200000, None), [slice(0, 100, None), slice(190000, 200000, None)]),
      (slice(200000, 400000, None), [slice(200000, 400000, None)])]
     """
-    count = -(-size // PIECE)
     pieces = []
     runs = _joined(moving) if join else moving
     for k in range(count):
