@@ -148,7 +148,10 @@ def repeat(x: Any, S_h: int, S_w: int, y: Any) -> None:
                     for c in range(C):
                         y[n, h * S_h, q, c] = x[n, h, w, c]
             for p in range(h * S_h + 1, (h + 1) * S_h):
-                y[n, p] = y[n, h * S_h]
+                # not y[n, p] = ..., whose error message alone takes numba 3.5 s to compile
+                for q in range(W * S_w):
+                    for c in range(C):
+                        y[n, p, q, c] = y[n, h * S_h, q, c]
 
 
 @jit_fma
