@@ -452,7 +452,8 @@ def test_kernels_are_compiled_for_threads_and_kept(monkeypatch, compile_it, fast
         return x
 
     assert compile_it(kernel) is kernel
-    always = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+    always = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    always["fastmath"] = fastmath
     assert asked == [{"cache": True, **always}, always]
     assert compiler.notice.cached is False
 
