@@ -14,6 +14,7 @@ such a module that are marked `one_way` run once.
 """
 
 import contextlib
+import gc
 import re
 import zlib
 
@@ -61,6 +62,21 @@ def pytest_configure(config):
         raise pytest.UsageError(f"--slow-sample: expected a share in (0, 1], not {share}")
     # before the test modules are imported, which read their counts from it
     settings.load_profile("full" if config.option.slow or share else "quick")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect 20,000 tests, all of which stay: the garbage collector need not look at them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()
 
 
 def asks_for_slow(config):
