@@ -6,6 +6,7 @@ import inspect
 import itertools
 import re
 import textwrap
+from functools import lru_cache
 from pathlib import Path
 
 from minicnn.subclasses import of_the_user
@@ -48,6 +49,12 @@ def _joined(head: str, text: list[str]) -> str:
     )
 
 
+@lru_cache(128)
+def _line(cls: type) -> int:
+    """Of the file, which inspect parses as a whole to find it."""
+    return inspect.getsourcelines(cls)[1]
+
+
 def source(cls: type) -> str:
     """File and line of the class, from the package's name on: "minicnn/layers/conv.py:93".
 
@@ -55,7 +62,7 @@ def source(cls: type) -> str:
     """
     try:
         path = inspect.getsourcefile(cls)
-        _, line = inspect.getsourcelines(cls)
+        line = _line(cls)
     except (OSError, TypeError):  # defined at a prompt
         return ""
     if path is None:
