@@ -31,9 +31,21 @@ from minicnn.layers.randomness import RandomLayer
 from minicnn.settings import ignored
 
 
+def first_of_each(cases):
+    """By layer, the name of its first example: the quick run takes that one, CI the others, too."""
+    return {case.kind: name for name, case in reversed(cases.items())}
+
+
 def layers_with(wanted):
-    names = [name for name, case in CASES.items() if wanted(case)]
-    return pytest.mark.parametrize("case", [CASES[name] for name in names], ids=names)
+    cases = {name: case for name, case in CASES.items() if wanted(case)}
+    first = first_of_each(cases).values()
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(case, id=name, marks=() if name in first else pytest.mark.in_ci)
+            for name, case in cases.items()
+        ],
+    )
 
 
 every_layer = layers_with(lambda case: True)
@@ -525,10 +537,11 @@ COMPILED_ANYWAY = (ReLU, Tanh, Sigmoid, GELU)  # the curves that many tests need
 
 def in_either_type():
     """Each case in both types. Most curves are compiled for this test, in float32: CI has them."""
+    first = first_of_each(CASES).values()
     for dtype in ("float32", "float64"):
         for name, case in CASES.items():
             compiled = dtype == "float32" and case.kind in CURVES.keys() - {*COMPILED_ANYWAY}
-            marks = [pytest.mark.in_ci] if compiled else []
+            marks = [pytest.mark.in_ci] if compiled or name not in first else []
             yield pytest.param(case, dtype, marks=marks, id=f"{dtype}-{name}")
 
 
