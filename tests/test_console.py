@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from counts import and_slow
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,7 +115,7 @@ def named(name):
     return model
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", and_slow(NAMES[::3], sorted({*NAMES} - {*NAMES[::3]}), "in_ci"))
 @pytest.mark.parametrize("make", STREAMS.values(), ids=STREAMS.keys())
 def test_a_whole_session(monkeypatch, make, name):
     """Table, bars, lines and notes, with names that the stream may not be able to write."""

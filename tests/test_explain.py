@@ -507,7 +507,7 @@ def test_a_callback_may_explain_while_the_model_is_fitted(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.html", "1.html"]
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("training", and_slow([True], [False], "in_ci"))
 @pytest.mark.parametrize(
     "cls", [cls for cls in LAYERS if cls is not InputLayer], ids=lambda cls: cls.__name__
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from counts import and_slow
 from fixtures.make_keras_feeds import CASES, FILE, outcome
 
 from minicnn import Sequential
@@ -185,7 +186,7 @@ def same(model, other):
         np.testing.assert_array_equal(vector, other.optimizer.state[slot])
 
 
-@pytest.mark.parametrize("jit_compile", ["auto", False])
+@pytest.mark.parametrize("jit_compile", and_slow(["auto"], [False], "in_ci"))
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_batches_give_the_same_bits(form, jit_compile):
     twin, model = network(jit_compile), network(jit_compile)
@@ -336,7 +337,7 @@ GO_ON = {
 }
 
 
-@pytest.mark.parametrize("step", [1, 4, 6])
+@pytest.mark.parametrize("step", and_slow([4], [1, 6], "in_ci"))
 @pytest.mark.parametrize("what", GO_ON)
 @pytest.mark.filterwarnings("ignore:.*ran out of data")
 def test_a_run_that_was_killed_goes_on_bit_for_bit(what, step, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import rng_of
 from cases.metrics import EXAMPLES, METRICS, data
+from counts import and_slow
 from fixtures.stored import assert_asked, load
 
 from minicnn import Sequential, metrics
@@ -118,7 +119,7 @@ OUTPUTS = {"numbers": "linear", "positive": "exponential", "signs": "linear"}
 
 
 @every_example
-@pytest.mark.parametrize("jit_compile", ["auto", False])
+@pytest.mark.parametrize("jit_compile", and_slow(["auto"], [False], "in_ci"))
 def test_in_a_model_it_is_what_the_object_says_of_the_predictions(name, jit_compile):
     """Unweighted and weighted, batch by batch, of all that evaluate has seen."""
     kind, kwargs = EXAMPLES[name]

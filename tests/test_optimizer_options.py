@@ -11,6 +11,7 @@ import pickle
 import numpy as np
 import pytest
 from cases.optimizers import OPTIMIZERS, OPTIONS
+from counts import and_slow
 
 import minicnn
 from minicnn import Sequential, set_num_threads
@@ -97,7 +98,9 @@ def excluding(optimizer):
 
 
 @pytest.mark.parametrize("option", [*OPTIONS, "excluded"])
-@pytest.mark.parametrize("kind", [SGD, Adam, RMSprop, Lion], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", and_slow([SGD, Adam], [RMSprop, Lion], "in_ci"), ids=lambda kind: kind.__name__
+)
 def test_the_engine_takes_the_same_steps_on_any_number_of_threads(
     kind, option, threads, monkeypatch
 ):

@@ -8,6 +8,7 @@ from itertools import pairwise
 import matplotlib as mpl
 import numpy as np
 import pytest
+from counts import and_slow
 
 mpl.use("Agg")
 from PIL import Image
@@ -160,7 +161,7 @@ def test_numbers_that_could_not_be_read_are_left_out():
         assert text.get_fontsize() >= 5
 
 
-@pytest.mark.parametrize("size", [2, 4, 10, 30])
+@pytest.mark.parametrize("size", and_slow([2, 10], [4, 30], "in_ci"))
 @pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[3]], ids=str)
 def test_nothing_is_drawn_beyond_the_figure_or_over_another_grid(size, settings):
     figure = drawn(draw_convolution(IMAGE, KERNEL, size=size, suptitle="Two\nlines", **settings))

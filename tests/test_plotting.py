@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import matplotlib as mpl
 import numpy as np
 import pytest
+from counts import and_slow
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -312,7 +313,9 @@ def test_training_curves_with_rare_validation():
     assert lines(figure)[0]["Validation"] == ([4, 8], [4.0, 8.0])
 
 
-@pytest.mark.parametrize("n_epochs", [1, 2, 3, 7, 12, 13, 20, 60, 61, 500, 12345])
+@pytest.mark.parametrize(
+    "n_epochs", and_slow([1, 2, 12, 61, 12345], [3, 7, 13, 20, 60, 500], "in_ci")
+)
 def test_epoch_ticks_are_whole_and_begin_at_1(n_epochs):
     ticks = training_curves({"loss": np.ones(n_epochs)}).axes[0].get_xticks()
     assert ticks[0] == 1

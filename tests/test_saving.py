@@ -83,9 +83,13 @@ def round_trip(model, folder, **kwargs):
 # -- bit for bit ----------------------------------------------------------------------------------
 
 OPTIMIZER_CASES = [
-    pytest.param(kind, kwargs, id=f"{kind.__name__} {name}")
+    pytest.param(kind, kwargs, id=f"{kind.__name__} {name}", marks=marks)
     for kind, case in OPTIMIZERS.items()
-    for name, kwargs in {**case.examples, **OPTIONS}.items()
+    for examples, marks in (
+        (case.examples, ()),
+        (OPTIONS, () if kind is Adam else pytest.mark.in_ci),  # all optimizers have them
+    )
+    for name, kwargs in examples.items()
 ]
 
 
