@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
+from counts import and_slow
 
 from minicnn import Sequential, constraints, layers, regularizers, set_num_threads
 from minicnn.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
@@ -600,7 +601,9 @@ def test_a_rule_that_json_cannot_hold_says_so():
         Dense(2, kernel_regularizer=Plain()).get_config()
 
 
-@pytest.mark.parametrize("rule", [L1L2(0.1, 0.2), Norm(), Plain()], ids=["l1l2", "norm", "plain"])
+@pytest.mark.parametrize(
+    "rule", and_slow([L1L2(0.1, 0.2)], [Norm(), Plain()], "in_ci"), ids=["l1l2", "norm", "plain"]
+)
 def test_check_model_takes_the_penalties_along(rule):
     row = [
         Conv2D(4, 3, activation="relu", kernel_regularizer=rule, bias_regularizer=rule,
