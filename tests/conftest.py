@@ -71,12 +71,8 @@ def pytest_collection():
     try:
         return (yield)
     finally:
-        gc.freeze()
+        gc.freeze()  # to the end, where pytest collects five times
         gc.enable()
-
-
-def pytest_unconfigure():
-    gc.unfreeze()
 
 
 def asks_for_slow(config):
