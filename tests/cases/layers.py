@@ -271,7 +271,7 @@ def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     dilation = draw.one_of((1, 1), (1, 1), (2, 1), (1, 2)) if strides == (1, 1) else (1, 1)
     fits = all((k - 1) * d < n for k, d, n in zip(window, dilation, sample))
     return {
-        "filters": draw.one_of(4, 6, 16),
+        "filters": draw.one_of(4, 8, 16),
         "kernel_size": window,
         "strides": strides,
         "dilation_rate": dilation,

@@ -21,7 +21,7 @@ def trained(loss=SPARSE, **options):
     set_random_seed(4)
     model = Sequential(
         [
-            Conv2D(2, 3, activation="relu", input_shape=(8, 8, 1)),
+            Conv2D(4, 3, activation="relu", input_shape=(8, 8, 1)),
             BatchNormalization(),
             MaxPooling2D(2),
             Dropout(0.2),

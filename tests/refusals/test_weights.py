@@ -16,7 +16,7 @@ from refusals.helpers import X, Y, refused, trained, with_one
         (lambda w: w[:-1], ValueError, "8 arrays"),
         (lambda w: [*w, w[0]], ValueError, "received 9"),
         (lambda w: w[::-1], ValueError, "received (3,)"),
-        (lambda w: [w[0].T, *w[1:]], ValueError, "received (2, 1, 3, 3)"),
+        (lambda w: [w[0].T, *w[1:]], ValueError, "received (4, 1, 3, 3)"),
         (lambda w: [*w[:-1], ["a", "b", "c"]], TypeError, "received dtype <U1"),
         (lambda w: [*w[:-1], w[-1] + 0j], TypeError, "received dtype complex"),
         (
