@@ -9,6 +9,7 @@ import fnmatch
 import math
 import numbers
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -1140,8 +1141,11 @@ KINDS: dict[str, Kind] = {
 }
 
 
+SPECIAL = {key: re.compile(fnmatch.translate(key)).match for key in KINDS if "." in key}
+
+
 def kind_of(call: str, argument: str) -> Kind | None:
     """What the argument of that call is."""
-    call = call.partition(" ")[0]
-    special = [key for key in KINDS if "." in key and fnmatch.fnmatch(f"{call}.{argument}", key)]
+    name = f"{call.partition(' ')[0]}.{argument}"
+    special = [key for key, fits in SPECIAL.items() if fits(name)]
     return KINDS[max(special, key=len)] if special else KINDS.get(argument)

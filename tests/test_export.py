@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cases import Draw
 from cases.layers import LAYERS, public_layers
+from counts import and_slow
 from hypothesis import given
 from strategies import CASES, SEEDS, Case, error, every_kind, networks, within
 
@@ -108,7 +109,7 @@ def test_every_public_layer_has_an_operator():
     assert not missing, f"no entry in EXPORTERS of minicnn/export/layers.py: {missing}"
 
 
-@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize("dtype", and_slow(["float32"], ["float64"], "in_ci"))
 @pytest.mark.parametrize("name", [name for name in CASES if CASES[name].kind is not InputLayer])
 def test_every_example_of_the_table(name, dtype):
     case = CASES[name]

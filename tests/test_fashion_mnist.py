@@ -33,6 +33,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from counts import and_slow
 
 from minicnn.datasets import download, fashion_mnist, files
 from minicnn.datasets.fashion_mnist import DatasetCorrupt, DatasetUnavailable, load_data
@@ -808,7 +809,7 @@ def all_but_its_last_reading(path: Path) -> tuple[int, ...]:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
-@pytest.mark.parametrize("unpacked", [False, True])
+@pytest.mark.parametrize("unpacked", and_slow([False], [True], "in_ci"))
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
 @pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES.keys())
 def test_what_is_no_regular_file_is_passed_over_at_once(
@@ -1115,12 +1116,13 @@ DRIPS = {
 }
 
 
-@pytest.mark.parametrize("answer", DRIPS.values(), ids=DRIPS.keys())
+# each waits for a third of a second
+@pytest.mark.parametrize("what", and_slow([*DRIPS][:3], [*DRIPS][3:], "in_ci"))
 def test_a_mirror_that_drips_is_given_up(
-    answer: Answer, cache: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    what: str, cache: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "PATIENCE", 0.3)
-    (mirror,) = serve(answer)
+    (mirror,) = serve(DRIPS[what])
     start = time.monotonic()
     with pytest.raises(DatasetUnavailable) as caught:
         within(HANGS, load_data)

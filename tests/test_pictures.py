@@ -249,7 +249,7 @@ FILMS = {
 }
 
 
-@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize("name", and_slow([*FILMS][1:3], [*FILMS][:1] + [*FILMS][3:], "in_ci"))
 def test_a_gif_has_all_frames_and_opens(name, tmp_path):
     make, frames = FILMS[name]
     figure = make()
@@ -283,7 +283,7 @@ def test_a_page_has_all_frames_and_asks_for_nothing(tmp_path):
     assert moving._repr_html_().count("data:image/png;base64") == 4
 
 
-@pytest.mark.parametrize("seconds", [0.03, 0.4])
+@pytest.mark.parametrize("seconds", and_slow([0.4], [0.03], "in_ci"))
 def test_pictures_of_a_gif_stay_as_long_as_was_asked(seconds, tmp_path):
     path = tmp_path / "a.gif"
     animate(draw_convolution(np.eye(3), np.ones((2, 2))), path, seconds=seconds)

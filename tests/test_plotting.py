@@ -501,7 +501,8 @@ def test_numbers_that_are_too_large_for_a_curve_are_left_out():
 @pytest.mark.parametrize(
     "text",
     [
-        *("$\\nonsense$", "a_b^{c", "\udc80", "a\tb\x00\x1bc"),
+        *("$\\nonsense$", "a\tb\x00\x1bc\udc80"),
+        *(pytest.param(text, marks=pytest.mark.in_ci) for text in ("a_b^{c", "\udc80")),
         *(
             pytest.param(text, marks=pytest.mark.slow)
             for text in ("$$", "$", "$a$", r"\$5", "%", "{}", "")
