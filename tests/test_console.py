@@ -323,17 +323,17 @@ DRAWING = {"console.py", "summary.py", "progress.py", "operations.py"}
 )
 def test_all_other_text_of_the_package_is_ascii(path):
     """Messages and results that the caller prints have no way round what his stream can write."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     docstrings = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
     texts = [
         node.value
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if id(node) not in docstrings and not node.value.isascii()
     ]
