@@ -6,8 +6,8 @@
 
 Tests marked `slow` are left out unless an option or `-m` asks for them. Tests that draw examples
 belong to both: their quick run draws fewer. Those marked `in_ci` are slow ones, too: they start
-processes, watch terminals, fill disks or compile kernels that no other quick test needs, and
-.ci/run runs them all, not a sample.
+processes, watch terminals, fill disks, compile kernels that no other quick test needs or are one
+more of a kind of which the quick run has another, and .ci/run runs them all, not a sample.
 
 Tests marked `both_ways` run twice: with the engine's fused stages, and layer by layer. Those of
 such a module that are marked `one_way` run once.
