@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from minicnn import checks
 from minicnn.console import say
 from minicnn.gradcheck.package import RANDOM_MODELS, cases, missing
-from minicnn.gradcheck.result import CheckResult, table
+from minicnn.gradcheck.result import CheckResult, table, verdict
 
 COLUMNS = ("checked", "configuration", "parameters", "worst error", "derivatives", "kinks", "")
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     checked = [(case, case.run(options.seed)) for case in cases(options.random_models)]
     rows = [(case.kind, case.label, *_cells(result)) for case, result in checked]
-    say("\n".join(table(rows, COLUMNS)))
+    say("\n".join(table(COLUMNS, rows)))
 
     failed = [result for _, result in checked if not result.ok]
     for result in failed:
@@ -63,7 +63,7 @@ def _cells(result: CheckResult) -> tuple[str, ...]:
         f"{worst.error:.1e} of {worst.tolerance:.0e}",
         str(sum(row.checked for row in result.rows)),
         str(sum(row.kinks for row in result.rows)),
-        "ok" if result.ok else "FAILED",
+        verdict(result.ok),
     )
 
 

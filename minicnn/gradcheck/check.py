@@ -67,28 +67,25 @@ class Options:
         self.max_kinks = checks.real(max_kinks, "max_kinks", caller, low=0, high=1)
         self.rng = np.random.default_rng(checks.integer(seed, "seed", caller, minimum=0))
         ordered = list(wrt) if isinstance(wrt, (set, frozenset)) else wrt
-        self._names = None if wrt is None else checks.listed(ordered, "wrt", caller)
-        for name in self._names or ():
-            if not isinstance(name, str):
-                raise TypeError(
-                    f"{caller}: expected wrt to be a list of names, received "
-                    f"{checks.shown(name)} in it"
-                )
-        if self._names == []:
+        self._wrt = None if wrt is None else checks.listed(ordered, "wrt", caller)
+        strange = [name for name in self._wrt or () if not isinstance(name, str)]
+        if strange:
+            received = f"received {checks.shown(strange[0])} in it"
+            raise TypeError(f"{caller}: expected wrt to be a list of names, {received}")
+        if self._wrt == []:
             raise ValueError(
                 f"{caller}: expected wrt to hold names, received none. None stands for all"
             )
 
     def names(self, subject: Subject) -> list[str]:
         """The tensors of `subject` that are to be checked."""
-        for name in self._names or ():
+        for name in self._wrt or ():
             if name not in subject.tensors:
-                known = ", ".join(subject.tensors)
                 raise ValueError(
-                    f"{self.caller}: expected wrt to name some of {known}; received "
-                    f"{checks.shown(name)}"
+                    f"{self.caller}: expected wrt to name some of {', '.join(subject.tensors)}; "
+                    f"received {checks.shown(name)}"
                 )
-        return [name for name in subject.tensors if self._names is None or name in self._names]
+        return [name for name in subject.tensors if self._wrt is None or name in self._wrt]
 
 
 def check(subject: Subject, options: Options) -> tuple[CheckResult, Array]:
@@ -135,74 +132,66 @@ def _sound_forward(subject: Subject, names: Iterable[str], rng: np.random.Genera
     return y
 
 
-class Comparison:
+class Comparison(mistakes.Evidence):
     """One tensor: its differences, and the gradient that backward gave for it."""
 
     def __init__(self, subject: Subject, name: str, dy: Array, given: Any, options: Options):
-        self.name, self.tensor = name, subject.tensors[name]
-        self.dy, self.given, self.options = dy, given, options
-        self.probe = Probe(subject, name, options.rng, options.eps)
+        super().__init__(Probe(subject, name, options.rng, options.eps), dy, given)
+        self.options = options
         linear = self.probe.is_linear() if options.linear is None else options.linear
         self._measure(linear)
         if linear and options.linear is None and self.found.left_out[0]:
             self._measure(False)  # a kink where the long lines passed none
-        self.by_number = self.found.directions is None
-        self.scale = self.found.scale
-        self.allowed = np.maximum(self.tolerance * self.scale, self.found.rounding)
 
     def _measure(self, linear: bool) -> None:
         """The differences, and what the error may be."""
-        options, unit = self.options, self.probe.unit
+        options, unit, directions = self.options, self.probe.unit, None
         self.tolerance = options.tolerance or (LINEAR_TOLERANCE if linear else TOLERANCE)
-        directions = None  # number by number
         if self.tensor.size > options.max_elements:
             longest = max(1.0, unit) if linear else unit
             directions = differences.ways(self.tensor, options.rng, options.products, longest)
-        self.found = self.probe.measure(
-            self.dy, tolerance=self.tolerance, linear=linear, directions=directions
-        )
+        self.found = found = Differences(self.probe, self.dy, self.tolerance, linear, directions)
+        self.allowed = np.maximum(self.tolerance * found.scale, found.rounding)
+        self.use = ~found.kinked & found.whole
 
     def row(self) -> TensorCheck:
         """The verdict."""
-        found = self.found
-        if (fault := self._unusable()) is not None:
-            is_float = isinstance(self.given, np.ndarray) and self.given.dtype.kind == "f"
-            mistake = self._explained(None) if is_float else None
-            return self._row(np.inf, len(found.numeric), 0, reason=fault, mistake=mistake)
+        found, fault = self.found, self._unusable()
+        story: dict[str, Any] = {"reason": fault or self._on_kinks()}
+        checked, kinks, error = len(found.numeric), 0, np.inf
+        if not fault:
+            checked, kinks = int((~found.kinked).sum()), found.left_out[0]
+            analytic = found.analytic(self.given)
+            error = found.error(analytic, self.tolerance, found.scale)
+            off = self._off(analytic)
+            if off.any():
+                story |= {"wrong_count": int(off.sum()), "mistake": self._explained(off)}
+                story |= self._listed(analytic, off) if found.by_number else self._sample()
+        elif isinstance(self.raw, np.ndarray) and self.raw.dtype.kind == "f":
+            story["mistake"] = self._explained()
+        of = self.name, self.tensor.shape, error, self.tolerance, checked, kinks
+        return TensorCheck(*of, by_products=not found.by_number, **story)
 
-        gradient = np.asarray(self.given, np.float64)
-        analytic = self.probe.analytic(gradient, found)
-        gap = np.abs(analytic - found.numeric)
-        off = ~(gap <= self.allowed)  # NaN is off, too
-        # both slopes are those of the smallest step, of which rounding takes most digits
+    def _off(self, analytic: Array) -> Array:
+        """Which of the values are wrong; on a kink, those that lie beside the slopes of its sides.
+
+        Both slopes are those of the smallest step, of which rounding takes most digits.
+        """
+        found = self.found
         slack = KINK_TOLERANCE * np.maximum(np.abs(found.low), np.abs(found.high))
         slack = np.maximum(self.allowed, slack)
         beside = ~((analytic >= found.low - slack) & (analytic <= found.high + slack))
-        off = np.where(found.kinked, beside & self.by_number, off)
+        off = ~(np.abs(analytic - found.numeric) <= self.allowed)  # NaN is off, too
+        wrong: Array = np.where(found.kinked, beside & found.by_number, off)
+        return wrong
 
-        error = _error(found, analytic, self.tolerance, self.scale)
-        wrong: dict[str, Any] = {}
-        if off.any():
-            wrong = {"wrong_count": int(off.sum()), "mistake": self._explained(off)}
-            if self.by_number:
-                wrong |= _wrong_numbers(found, analytic, off, self.tensor.shape)
-            else:
-                wrong["wrong"] = _sample_of_wrong(self.probe, self.dy, gradient, found.linear)
-        checked, kinks = int((~found.kinked).sum()), found.left_out[0]
-        return self._row(error, checked, kinks, reason=self._on_kinks(), **wrong)
-
-    def _row(self, error: float, checked: int, kinks: int, **story: Any) -> TensorCheck:
-        of = self.name, self.tensor.shape, error, self.tolerance
-        return TensorCheck(*of, checked, kinks, by_products=not self.by_number, **story)
-
-    def _unusable(self) -> str | None:
+    def _unusable(self) -> str:
         """Why what backward gave cannot be compared, if that is so."""
-        name, given, shape = self.name, self.given, self.tensor.shape
+        name, shape, array = self.name, self.tensor.shape, np.asarray(self.raw)
         what = "dx" if name == "x" else f"the gradient of {name}"
-        if given is None:
+        if self.raw is None:
             duty = "return dx" if name in ("x", "y_pred") else f"set grads[{name!r}]"
             return f"there is no gradient: backward has to {duty}"
-        array = np.asarray(given)
         if array.dtype.kind not in "fiu":
             return f"expected {what} to be an array of numbers, received dtype {array.dtype}"
         if array.dtype.kind == "f" and array.dtype != np.float64:
@@ -212,7 +201,7 @@ class Comparison:
             )
         if array.shape != shape:
             return f"expected {what} of shape {shape}, received {array.shape}"
-        return None
+        return ""
 
     def _on_kinks(self) -> str:
         """Why too little could be compared; empty if it was enough."""
@@ -221,56 +210,68 @@ class Comparison:
             return "y is not linear in it: leave linear=True out"
         if not self.found.kinked.all() and kinks <= max(1, self.options.max_kinks * count):
             return ""
-        ways = len(self.found.numeric)
-        what = "numbers" if self.by_number else f"outputs on the {ways} ways"
+        ways = f"outputs on the {len(self.found.numeric)} ways"
         return (
-            f"{TOO_MANY_KINKS}: {kinks} of {count} {what} lie on one (ties in a maximum, 0 in a "
-            "ReLU), where there is no gradient to compare with. Use an x without ties, or a shape"
+            f"{TOO_MANY_KINKS}: {kinks} of {count} {'numbers' if self.found.by_number else ways} "
+            "lie on one (ties in a maximum, 0 in a ReLU), where there is no gradient to compare "
+            "with. Use an x without ties, or a shape"
         )
 
-    def _explained(self, off: Array | None) -> Mistake | None:
+    def _explained(self, off: Array | None = None) -> Mistake | None:
         """The mistake that fits, judged where there are no kinks."""
-        use = ~self.found.kinked
-        if off is not None and not off[use].any():
+        if off is not None and not off[~self.found.kinked].any():
             return Mistake(
                 "kink",
                 "it is right but for the kinks (0 in a ReLU, ties in a maximum), where it has to "
                 "lie between the slopes on both sides",
             )
-        use &= self.found.whole
-        if not use.any():
-            return None
         with np.errstate(all="ignore"):  # a wrong gradient may hold anything
-            return mistakes.explain(
-                mistakes.Evidence(self.probe, self.given, self.dy, self.found, use, self.allowed)
-            )
+            return mistakes.explain(self) if self.use.any() else None
 
+    # -- which numbers are wrong -----------------------------------------------------------------
 
-def _error(found: Differences, analytic: Array, tolerance: float, scale: float) -> float:
-    """The greatest difference, as a part of the largest number, be it only rounding."""
-    good = ~found.kinked
-    gap = float(np.abs(analytic - found.numeric)[good].max(initial=0))
-    largest = float(np.nan_to_num(np.abs(analytic[good])).max(initial=0))
-    rounding = float(found.rounding.max(initial=0)) / tolerance
-    error = gap / (max(scale, largest, rounding) or 1.0)
-    return error if np.isfinite(error) else np.inf
+    def _listed(self, analytic: Array, off: Array) -> dict[str, Any]:
+        """The numbers that are off the most, and what the places of all have in common."""
+        found, shape = self.found, self.tensor.shape
+        gap = np.where(off, np.nan_to_num(np.abs(analytic - found.numeric), nan=np.inf), -1)
+        wrong = []
+        for k in np.argsort(-gap, kind="stable")[: min(SHOWN, int(off.sum()))]:
+            sides = f" (on a kink, between {found.low[k]:.6g} and {found.high[k]:.6g})"
+            wrong.append(self._wrong(k, found.numeric[k], sides if found.kinked[k] else ""))
+        return {"wrong": tuple(wrong), "where": _in_common(np.argwhere(off.reshape(shape)), shape)}
 
+    def _sample(self) -> dict[str, Any]:
+        """Some wrong numbers of a large tensor: the one that halving leads to, and a few others."""
+        probe, size = self.probe, self.tensor.size
+        places = probe.rng.choice(size, size=min(SAMPLE, size), replace=False)
+        not_finite = np.flatnonzero(~np.isfinite(self.given))
+        places[0] = not_finite[0] if not_finite.size else self._halving()
+        y_0 = probe.y()
+        lines = probe.lines(y_0, False, places.tolist())
+        numeric = np.array([self.dy.reshape(-1) @ slope(y, y_0, h).value for y, h in lines])
+        gap = np.nan_to_num(np.abs(self.given.reshape(-1)[places] - numeric), nan=np.inf)
+        least = 1e-6 * float(np.abs(numeric).max(initial=0))
+        worst = [n for n in np.argsort(-gap, kind="stable")[:SHOWN] if gap[n] > least]
+        return {"wrong": tuple(self._wrong(places[n], numeric[n]) for n in worst)}
 
-# -- which numbers are wrong -----------------------------------------------------------------------
+    def _halving(self) -> int:
+        """The place of a wrong number: of two halves, always the one that is more wrong."""
+        begin, end, rng = 0, self.tensor.size, self.probe.rng
+        exact = copy.copy(self.probe)
+        exact.rounding = np.zeros(self.dy.size)
+        while end - begin > 1:
+            middle = (begin + end) // 2
+            ways = np.zeros((2, self.tensor.size))
+            for way, half in zip(ways, (slice(begin, middle), slice(middle, end))):
+                way[half] = rng.choice([-1.0, 1.0], size=half.stop - half.start)
+            found = Differences(exact, self.dy, 1e-4, self.found.linear, ways)
+            gap = np.abs(found.analytic(self.given) - found.numeric)
+            begin, end = (middle, end) if gap[1] > gap[0] else (begin, middle)
+        return begin
 
-
-def _wrong_numbers(
-    found: Differences, analytic: Array, off: Array, shape: tuple[int, ...]
-) -> dict[str, Any]:
-    """The numbers that are off the most, worst first, and what the places of all have in common."""
-    gap = np.where(off, np.nan_to_num(np.abs(analytic - found.numeric), nan=np.inf), -1)
-    listed = []
-    for k in np.argsort(-gap, kind="stable")[: min(SHOWN, int(off.sum()))]:
-        note = ""
-        if found.kinked[k]:
-            note = f" (on a kink, between {found.low[k]:.6g} and {found.high[k]:.6g})"
-        listed.append(Wrong(_index(k, shape), float(analytic[k]), float(found.numeric[k]), note))
-    return {"wrong": tuple(listed), "where": _in_common(np.argwhere(off.reshape(shape)), shape)}
+    def _wrong(self, place: Any, numeric: float, note: str = "") -> Wrong:
+        index = tuple(int(i) for i in np.unravel_index(place, self.tensor.shape))
+        return Wrong(index, float(self.given[index]), float(numeric), note)
 
 
 def _in_common(indices: Array, shape: tuple[int, ...]) -> str:
@@ -283,44 +284,6 @@ def _in_common(indices: Array, shape: tuple[int, ...]) -> str:
         if size > 2 and (len(present) == 1 or present == {0, size - 1}):
             said.append(f"axis {axis} at {' or '.join(map(str, sorted(present)))} of {size}")
     return f"all of them have {', '.join(said)}" if said else ""
-
-
-def _sample_of_wrong(probe: Probe, dy: Array, gradient: Array, linear: bool) -> tuple[Wrong, ...]:
-    """Some wrong numbers of a large tensor: the one that halving leads to, and a few others."""
-    tensor = probe.tensor
-    places = probe.rng.choice(tensor.size, size=min(SAMPLE, tensor.size), replace=False)
-    analytic, not_finite = gradient.reshape(-1), np.flatnonzero(~np.isfinite(gradient))
-    places[0] = not_finite[0] if not_finite.size else _halving(probe, dy, gradient, linear)
-    y_0 = probe.y()
-    lines = probe.lines(y_0, False, map(int, places))
-    numeric = np.array([dy.reshape(-1) @ slope(y, y_0, h).value for y, h in lines])
-    gap = np.nan_to_num(np.abs(analytic[places] - numeric), nan=np.inf)
-    least = 1e-6 * float(np.abs(numeric).max(initial=0))
-    return tuple(
-        Wrong(_index(places[n], tensor.shape), float(analytic[places[n]]), float(numeric[n]))
-        for n in np.argsort(-gap, kind="stable")[:SHOWN]
-        if gap[n] > least
-    )
-
-
-def _halving(probe: Probe, dy: Array, gradient: Array, linear: bool) -> int:
-    """The place of a wrong number: of two halves, again and again the one that is more wrong."""
-    begin, end = 0, probe.tensor.size
-    exact = copy.copy(probe)
-    exact.rounding = np.zeros(dy.size)
-    while end - begin > 1:
-        middle = (begin + end) // 2
-        ways = np.zeros((2, probe.tensor.size))
-        for way, half in zip(ways, (slice(begin, middle), slice(middle, end))):
-            way[half] = probe.rng.choice([-1.0, 1.0], size=half.stop - half.start)
-        found = exact.measure(dy, tolerance=1e-4, linear=linear, directions=ways)
-        gap = np.abs(probe.analytic(gradient, found) - found.numeric)
-        begin, end = (middle, end) if gap[1] > gap[0] else (begin, middle)
-    return begin
-
-
-def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(place, shape))
 
 
 # -- ties ------------------------------------------------------------------------------------------
@@ -339,14 +302,14 @@ def check_ties(subject: Subject, dy: Array, options: Options) -> tuple[TensorChe
     with unchanged(x):
         x[...] = levels[which]
         probe, given = Probe(subject, "x", rng, options.eps, unit=1.0), subject.backward(dy)["x"]
-        found = probe.measure(dy, tolerance=TIE_TOLERANCE, linear=False, directions=together)
-        analytic = probe.analytic(given, found)
+        found = Differences(probe, dy, TIE_TOLERANCE, False, together)
+        analytic = found.analytic(given)
         scale = max(found.scale, float(np.linalg.norm(given * differences.sizes(x, 1.0))))
         allowed = TIE_TOLERANCE * (scale or 1.0) + found.rounding
         off = ~(np.abs(analytic - found.numeric) <= allowed) & ~found.kinked
         if not off.any():
             return ()
         likely = mistakes.tie(probe, dy)
-    error = _error(found, analytic, TIE_TOLERANCE, scale)
+    error = found.error(analytic, TIE_TOLERANCE, scale)
     of = "x, ties", x.shape, error, TIE_TOLERANCE, int((~found.kinked).sum()), found.left_out[0]
     return (TensorCheck(*of, by_products=True, wrong_count=int(off.sum()), mistake=likely),)

@@ -105,19 +105,51 @@ class Differences:
     """
 
     def __init__(
-        self, dy: Array, rounding: Array, count: int, linear: bool, directions: Array | None = None
+        self,
+        probe: Probe,
+        dy: Array,
+        tolerance: float,
+        linear: bool,
+        directions: Array | None = None,
     ) -> None:
-        """`directions` has shape (count, numbers); None stands for number by number."""
-        self.numeric, self.rounding, self.low, self.high = (np.zeros(count) for _ in range(4))
-        self.kinked, self.linear, self.directions = np.zeros(count, bool), linear, directions
-        self._weights, self.y_shape = dy.reshape(-1), dy.shape
-        self._noise = np.abs(self._weights) * rounding
-        self.kept = np.tile(self._weights, (1 if directions is None else count, 1))
+        """By every number, or along `directions` (count, numbers).
 
-    def put(self, k: int, s: Slope, smooth: Array) -> None:
+        Where an output crosses a kink, shorter steps are tried. If the shortest crosses it too, the
+        number is left out; along a direction only the output is, by a 0 in its place of dy.
+        """
+        self._probe, self.linear, self.directions = probe, linear, directions
+        self._weights, self._y_shape, self.by_number = dy.reshape(-1), dy.shape, directions is None
+        self._noise = np.abs(self._weights) * probe.rounding
+        y_0 = probe.y()
+        lines = probe.lines(y_0, linear, directions)
+        self.numeric, self.rounding, self.low, self.high = np.zeros((4, len(lines)))
+        self.kinked = np.zeros(len(lines), bool)
+        self.kept = np.tile(self._weights, (1 if self.by_number else len(lines), 1))
+        slopes = [slope(y, y_0, h, linear=linear) for y, h in lines]
+        largest = max((abs(float(self._weights @ s.value)) for s in slopes), default=0.0)
+        for k, ((y, h), first) in enumerate(zip(lines, slopes)):
+            s = first
+            while True:
+                size = largest if self.by_number else norm(self._weights * s.value)
+                smooth = self._jumps(s) <= VISIBLE_JUMP * tolerance * size
+                if smooth.all() or linear or s.step <= SHORTEST * h:
+                    break
+                s = slope(y, y_0, s.step * SHRINK)
+            self._put(k, s, smooth)
+            if self.by_number:
+                self._add_hidden(k, y, y_0, first, tolerance * largest, probe.unit)
+            else:
+                self._add_hidden(k, y, y_0, s, tolerance * abs(self.numeric[k]), 1.0)
+
+    def _jumps(self, s: Slope) -> Array:
+        """What a kink adds to the slope, output by output; 0 where it may be rounding."""
+        jump = np.abs(self._weights * s.kink)
+        return np.where(jump <= BEND_NOISE * self._noise / s.step, 0, jump)
+
+    def _put(self, k: int, s: Slope, smooth: Array) -> None:
         """Enter what `s` says about place `k`, where these outputs (bool) have been `smooth`."""
         self.kinked[k], weights = not smooth.all(), self._weights
-        if self.directions is not None:
+        if not self.by_number:
             weights = self.kept[k] = self._weights * smooth
             self.kinked[k] = not smooth.any()
         self.numeric[k] = weights @ s.value
@@ -126,18 +158,13 @@ class Differences:
         sides = weights * s.left, weights * s.right
         self.low[k], self.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
 
-    def jumps(self, s: Slope) -> Array:
-        """What a kink adds to the slope, output by output; 0 where it may be rounding."""
-        jump = np.abs(self._weights * s.kink)
-        return np.where(jump <= BEND_NOISE * self._noise / s.step, 0, jump)
-
-    def add_hidden(self, k: int, y: Line, y_0: Array, s: Slope, least: float, unit: float) -> None:
+    def _add_hidden(self, k: int, y: Line, y_0: Array, s: Slope, least: float, unit: float) -> None:
         """Add slopes that last digits of y hide from a short step, unless they are below `least`.
 
         The 1 of a saturated softmax follows its input without showing it; an output that even a
         long step does not move does not depend on the numbers at all.
         """
-        weights = self.kept[k] if self.directions is not None else self._weights
+        weights = self._weights if self.by_number else self.kept[k]
         largest = 8 * self._noise.max(initial=0)  # no noise is seen where nothing moves
         lost = np.maximum(np.abs(weights) * np.spacing(np.abs(y_0)), largest) * (weights != 0)
         if lost.max(initial=0) / s.step > least:
@@ -153,7 +180,7 @@ class Differences:
     @property
     def left_out(self) -> tuple[int, int]:
         """How many were left out for a kink, and of how many: numbers, or outputs on the ways."""
-        missing = self.kinked if self.directions is None else self.kept == 0
+        missing = self.kinked if self.by_number else self.kept == 0
         return int(missing.sum()), int(missing.size)
 
     @property
@@ -166,6 +193,23 @@ class Differences:
         with np.errstate(all="ignore"):  # it may hold NaN, which is for the verdict to find
             flat = gradient.reshape(-1)
             return flat.copy() if self.directions is None else self.directions @ flat
+
+    def analytic(self, gradient: Array) -> Array:
+        """The values of the claimed gradient that belong to `numeric`."""
+        values = self.values_of(gradient)
+        for k in np.flatnonzero(~self.whole):
+            of_kept = self._probe.backward(self.kept[k].reshape(self._y_shape))
+            values[k] = self.values_of(of_kept)[k]
+        return values
+
+    def error(self, analytic: Array, tolerance: float, scale: float) -> float:
+        """The greatest difference, as a part of the largest number, be it only rounding."""
+        good = ~self.kinked
+        gap = float(np.abs(analytic - self.numeric)[good].max(initial=0))
+        largest = float(np.nan_to_num(np.abs(analytic[good])).max(initial=0))
+        rounding = float(self.rounding.max(initial=0)) / tolerance
+        error = gap / (max(scale, largest, rounding) or 1.0)
+        return error if np.isfinite(error) else np.inf
 
 
 class Line:
@@ -299,13 +343,6 @@ class Probe:
         """The claimed gradient of <dy, y> by the tensor."""
         return np.asarray(self.subject.backward(dy)[self.name], np.float64)
 
-    def analytic(self, gradient: Array, found: Differences) -> Array:
-        """The values of the claimed gradient that belong to `found.numeric`."""
-        values = found.values_of(gradient)
-        for k in np.flatnonzero(~found.whole):
-            values[k] = found.values_of(self.backward(found.kept[k].reshape(found.y_shape)))[k]
-        return values
-
     def _fitting_unit(self) -> float:
         """The unit of the steps: 1, unless y shows that they are too long or too short.
 
@@ -382,57 +419,26 @@ class Probe:
         return True
 
     def lines(
-        self, y_0: Array, linear: bool, directions: Iterable[Any] | None = None
+        self, y_0: Array, linear: bool, directions: Array | list[int] | None = None
     ) -> list[tuple[Line, float]]:
-        """A line along each number, or along these directions, and the first step on it."""
-        lines = []
-        h, unit = (LINEAR_STEP, max(1.0, self.unit)) if linear else (self.eps, self.unit)
-        for direction in range(self.tensor.size) if directions is None else directions:
-            y = self.line(direction)
-            if isinstance(direction, int):
-                lines.append((y, y.step(h, unit)))
-            else:
-                lines.append((y, LINEAR_STEP if linear else _gentle(y, y_0, self.eps)))
-        return lines
-
-    def measure(
-        self, dy: Array, *, tolerance: float, linear: bool, directions: Array | None = None
-    ) -> Differences:
-        """Derivative of <dy, y> by every number, or along `directions` (count, numbers).
-
-        Where an output crosses a kink, shorter steps are tried. If the shortest crosses it too, the
-        number is left out; along a direction only the output is, by a 0 in its place of dy.
+        """A line along each number, those at the listed places, or these directions; and the first
+        step on it.
         """
-        y_0, weights = self.y(), dy.reshape(-1)
-        lines = self.lines(y_0, linear, directions)
-        found = Differences(dy, self.rounding, len(lines), linear, directions)
-        slopes = [slope(y, y_0, h, linear=linear) for y, h in lines]
-        largest = max((abs(float(weights @ s.value)) for s in slopes), default=0.0)
-        for k, ((y, h), first) in enumerate(zip(lines, slopes)):
-            s = first
-            while True:
-                size = norm(weights * s.value) if directions is not None else largest
-                smooth = found.jumps(s) <= VISIBLE_JUMP * tolerance * size
-                if smooth.all() or linear or s.step <= SHORTEST * h:
-                    break
-                s = slope(y, y_0, s.step * SHRINK)
-            found.put(k, s, smooth)
-            if directions is None:
-                found.add_hidden(k, y, y_0, first, tolerance * largest, self.unit)
-            else:
-                found.add_hidden(k, y, y_0, s, tolerance * abs(found.numeric[k]), 1.0)
-        return found
+        h, unit = (LINEAR_STEP, max(1.0, self.unit)) if linear else (self.eps, self.unit)
+        if directions is None or isinstance(directions, list):  # of places
+            places = range(self.tensor.size) if directions is None else directions
+            return [(y, y.step(h, unit)) for y in map(self.line, places)]
+        return [(y, h if linear else _gentle(y, y_0, h)) for y in map(self.line, directions)]
 
     def jacobian(self, *, linear: bool) -> Array:
         """dy_o / d(tensor)_k, shape (outputs, numbers)."""
         y_0, columns = self.y(), []
         for y, h in self.lines(y_0, linear):
             s = slope(y, y_0, h, linear=linear)
+            columns.append(s.value)
             near_kink = s.kink > 1e-6 * np.abs(s.value).max()
-            value = s.value
             if near_kink.any():
-                value = np.where(near_kink, slope(y, y_0, h * SHORTEST).value, value)
-            columns.append(value)
+                columns[-1] = np.where(near_kink, slope(y, y_0, h * SHORTEST).value, s.value)
         return np.stack(columns, axis=1)
 
     def claimed_jacobian(self, y_shape: tuple[int, ...]) -> Array:

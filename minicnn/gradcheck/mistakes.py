@@ -1,9 +1,9 @@
 """Which common mistake would explain a wrong gradient?
 
-Each suspicion is one function: it takes the `Evidence` and yields mistakes, each with whether it
-fits. One fits only if the gradient with the mistake undone, or the right one with the mistake made,
-agrees with the differences to the tolerance. They are tried from the simplest on, and the first
-that fits is reported.
+Each suspicion is one function: it takes the `Evidence` and yields the mistakes that fit. One fits
+only if the gradient with the mistake undone, or the right one with the mistake made, agrees with
+the differences to the tolerance. They are tried from the simplest on, and the first that fits is
+reported.
 
 The simple ones look at the gradient as a whole. The others look at the two Jacobians, one row for
 each output: J from differences of forward, and B from backward, whose row o is the gradient for a
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -34,48 +33,50 @@ FIT = 1e-6  # how far two Jacobians may differ, relative to the largest entry
 FAR = 3  # rows and columns by which a window may be displaced
 
 
-@dataclass
 class Evidence:
-    """All that is known about one wrong gradient: what backward gave, what the differences found.
+    """All that is known about the gradient of one tensor: what backward gave, what was measured.
 
-    `use` says which of the differences' values count, `tolerance` how exact they are.
+    `found` are the differences, `use` says which of their values count, `allowed` how exact they
+    are.
     """
 
-    probe: Probe
-    given: Array
-    dy: Array
     found: Differences
     use: Array
-    tolerance: Array
+    allowed: Array
 
-    def __post_init__(self) -> None:
-        self.subject, self.name = self.probe.subject, self.probe.name
-        self.given, self.tensor = np.asarray(self.given, np.float64), self.probe.tensor
-        self.numeric, self.tolerance = self.found.numeric[self.use], self.tolerance[self.use]
+    def __init__(self, probe: Probe, dy: Array, given: Any) -> None:
+        self.probe, self.dy, self.raw = probe, dy, given
+        self.subject, self.name, self.tensor = probe.subject, probe.name, probe.tensor
         self.x = self.subject.tensors.get("x", self.tensor)  # the input, whichever tensor is wrong
-        self.y = self.subject.forward()
-        self.places = np.indices(self.dy.shape).reshape(self.dy.ndim, -1)  # of each output
+        self.is_image = self.x.ndim == dy.ndim == 4 and len(self.x) == len(dy)
+        self.places = np.indices(dy.shape).reshape(dy.ndim, -1)  # of each output
 
-    def project(self, gradient: Array) -> Array:
-        """The values of a gradient of the tensor's shape that correspond to `numeric`."""
-        return self.found.values_of(gradient)[self.use]
+    @cached_property
+    def given(self) -> Array:
+        return np.asarray(self.raw, np.float64)
+
+    @cached_property
+    def y(self) -> Array:
+        return self.subject.forward()
+
+    @property
+    def numeric(self) -> Array:
+        return self.found.numeric[self.use]
+
+    def gap(self, gradient: Array) -> Array:
+        """How far a gradient of the tensor's shape is from the differences."""
+        return np.abs(self.found.values_of(gradient)[self.use] - self.numeric)
 
     def agrees(self, gradient: Array) -> bool:
         """Whether `gradient` is the right one."""
-        if gradient.shape != self.tensor.shape:
-            return False
-        return bool((np.abs(self.project(gradient) - self.numeric) <= self.tolerance).all())
+        same_shape = gradient.shape == self.tensor.shape
+        return same_shape and bool((self.gap(gradient) <= self.allowed[self.use]).all())
 
-    @property
-    def is_image(self) -> bool:
-        """Whether x and y are batches of images."""
-        return self.x.ndim == 4 and self.y.ndim == 4 and len(self.x) == len(self.y)
-
-    @property
-    def small(self) -> bool:
-        """Whether the Jacobians can be had."""
-        rows, columns = self.dy.size, self.tensor.size
-        return max(rows, columns) <= MOST_ROWS and rows * columns <= LARGEST
+    @cached_property
+    def factor(self) -> float:
+        """How many times the right gradient the given one is; NaN if it is no multiple."""
+        values = self.found.values_of(self.given)[self.use]
+        return multiple(values, self.numeric, self.allowed[self.use])
 
     @cached_property
     def J(self) -> Array:
@@ -92,8 +93,7 @@ class Evidence:
         return bool((np.abs(a - b) <= FIT * max(float(np.abs(self.J).max()), 1e-300)).all())
 
 
-Fitting = Iterator[tuple[bool, str, str]]  # whether it fits, kind and text
-Suspicion = Callable[[Evidence], Fitting]
+Suspicion = Callable[[Evidence], Iterator[Mistake]]
 
 
 def explain(e: Evidence) -> Mistake | None:
@@ -101,70 +101,71 @@ def explain(e: Evidence) -> Mistake | None:
     if e.given.shape != e.tensor.shape:
         return _first(e, wrong_shape, transposed)
     mistake = _first(e, *SIMPLE)
-    if mistake is None and e.small and e.same(e.B, e.J):  # one output at a time it is right
+    rows, columns = e.dy.size, e.tensor.size
+    small = max(rows, columns) <= MOST_ROWS and rows * columns <= LARGEST
+    if mistake is None and small and e.same(e.B, e.J):  # one output at a time it is right
         return _first(e, not_linear_in_dy)
-    return mistake or _first(e, *(BY_JACOBIAN if e.small else ()), any_factor)
+    return mistake or _first(e, *(BY_JACOBIAN if small else ()), any_factor)
 
 
 def _first(e: Evidence, *suspicions: Suspicion) -> Mistake | None:
-    found = itertools.chain.from_iterable(suspicion(e) for suspicion in suspicions)
-    return next((Mistake(kind, text) for fits, kind, text in found if fits), None)
+    return next(itertools.chain.from_iterable(suspicion(e) for suspicion in suspicions), None)
 
 
 # -- the gradient as a whole ----------------------------------------------------------------------
 
 
-def wrong_shape(e: Evidence) -> Fitting:
+def wrong_shape(e: Evidence) -> Iterator[Mistake]:
     """The right numbers in another shape: unsummed, uncropped."""
     g, shape = e.given, e.tensor.shape
-    if g.size == e.tensor.size:
-        told = f"the numbers are right, but not the shape: reshape to {shape}"
-        yield e.agrees(g.reshape(shape)), "shape", told
+    if g.size == e.tensor.size and e.agrees(g.reshape(shape)):
+        yield Mistake("shape", f"the numbers are right, but not the shape: reshape to {shape}")
     for count in range(1, g.ndim + 1):
         for axes in itertools.combinations(range(g.ndim), count):
-            told = f"it is not summed over all the right axes: sum it over {_axes(axes)} too"
-            yield e.agrees(g.sum(axis=axes)), "not summed", told
-    if g.ndim == 4 and e.tensor.ndim == 4:
+            if e.agrees(g.sum(axis=axes)):
+                told = f"it is not summed over all the right axes: sum it over {_axes(axes)} too"
+                yield Mistake("not summed", told)
+    if g.ndim == e.tensor.ndim == 4:
         (H_g, W_g), (H, W) = g.shape[1:3], shape[1:3]
         for top, left in itertools.product(range(H_g - H + 1), range(W_g - W + 1)):
-            yield (
-                e.agrees(g[:, top : top + H, left : left + W]),
-                "crop forgotten",
-                "the padding is not cropped: the gradient of the image itself is "
-                f"[:, {top}:{top + H}, {left}:{left + W}] of it",
-            )
+            if e.agrees(g[:, top : top + H, left : left + W]):
+                cut = f"[:, {top}:{top + H}, {left}:{left + W}]"
+                told = (
+                    f"the padding is not cropped: the gradient of the image itself is {cut} of it"
+                )
+                yield Mistake("crop forgotten", told)
 
 
-def nothing(e: Evidence) -> Fitting:
-    told = "it is 0 everywhere: backward does not work it out, or not in place"
-    yield not e.given.any(), "zero", told
+def nothing(e: Evidence) -> Iterator[Mistake]:
+    if not e.given.any():
+        told = "it is 0 everywhere: backward does not work it out, or not in place"
+        yield Mistake("zero", told)
 
 
-def single_precision(e: Evidence) -> Fitting:
+def single_precision(e: Evidence) -> Iterator[Mistake]:
     """Right, but for the digits that float32 has lost on the way."""
-    near = np.abs(e.project(e.given) - e.numeric) <= 1e-6 * np.abs(e.numeric).max()
+    near = e.gap(e.given) <= 1e-6 * np.abs(e.numeric).max()
     with np.errstate(over="ignore"):
-        rounded = near.all() and np.array_equal(e.given, e.given.astype(np.float32))
-    yield rounded, "float32", "it is rounded to float32: make buffers with dtype=x.dtype"
+        if near.all() and np.array_equal(e.given, e.given.astype(np.float32)):
+            yield Mistake("float32", "it is rounded to float32: make buffers with dtype=x.dtype")
 
 
-def named_factor(e: Evidence) -> Fitting:
+def named_factor(e: Evidence) -> Iterator[Mistake]:
     """Off by a factor that is the size of something."""
-    c = multiple(e.project(e.given), e.numeric, e.tolerance)
-    names = _names_of(abs(c), e.subject.sizes()) if c else []
-    minus = "-" if c < 0 else ""
-    listed = " = ".join([f"{minus}{name}" for name in names[:4]] or ["the wrong sign"])
-    share = e.name not in ("x", "y_pred") and any(name.startswith("1/") for name in names)
-    hint = ". A mean instead of a sum? The loss divides by N, once" if share else ""
-    told = f"it is {c:.6g} times the right one: {listed}{hint}"
-    yield bool(names) or abs(c + 1) <= FIT, "factor", told
+    names = _names_of(abs(e.factor), e.subject.sizes()) if e.factor else []
+    if names or abs(e.factor + 1) <= FIT:
+        minus = "-" if e.factor < 0 else ""
+        listed = " = ".join([f"{minus}{name}" for name in names[:4]] or ["the wrong sign"])
+        share = e.name not in ("x", "y_pred") and any(name.startswith("1/") for name in names)
+        hint = ". A mean instead of a sum? The loss divides by N, once" if share else ""
+        yield Mistake("factor", f"it is {e.factor:.6g} times the right one: {listed}{hint}")
 
 
-def any_factor(e: Evidence) -> Fitting:
+def any_factor(e: Evidence) -> Iterator[Mistake]:
     """Off by a factor that is the size of nothing; one number alone proves none."""
-    c = multiple(e.project(e.given), e.numeric, e.tolerance)
-    fits = bool(np.isfinite(c)) and len(e.numeric) >= 3 and not e.agrees(e.given)
-    yield fits, "factor", f"it is {c:.6g} times the right one, a factor that is no size here"
+    if np.isfinite(e.factor) and len(e.numeric) >= 3 and not e.agrees(e.given):
+        told = f"it is {e.factor:.6g} times the right one, a factor that is no size here"
+        yield Mistake("factor", told)
 
 
 def _names_of(c: float, sizes: dict[str, float]) -> list[str]:
@@ -183,19 +184,19 @@ def _names_of(c: float, sizes: dict[str, float]) -> list[str]:
     return []
 
 
-def transposed(e: Evidence) -> Fitting:
+def transposed(e: Evidence) -> Iterator[Mistake]:
     g = e.given
     for order in itertools.permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
-        how = f".transpose{order}" + (" or .T" if g.ndim == 2 else "")
-        fits = order != tuple(range(g.ndim)) and e.agrees(g.transpose(order))
-        yield fits, "transposed", f"it is transposed: {how} of it is right"
+        if order != tuple(range(g.ndim)) and e.agrees(g.transpose(order)):
+            how = f".transpose{order}" + (" or .T" if g.ndim == 2 else "")
+            yield Mistake("transposed", f"it is transposed: {how} of it is right")
 
 
-def flipped(e: Evidence) -> Fitting:
+def flipped(e: Evidence) -> Iterator[Mistake]:
     a, b = (1, 2) if e.name == "x" else (0, 1)
     for axes in ((a, b), (a,), (b,)) if e.given.ndim == 4 else ():
-        told = f"it is flipped: np.flip(..., axis={axes}) of it is right"
-        yield e.agrees(np.flip(e.given, axes)), "flipped", told
+        if e.agrees(np.flip(e.given, axes)):
+            yield Mistake("flipped", f"it is flipped: np.flip(..., axis={axes}) of it is right")
 
 
 SIMPLE = (nothing, single_precision, named_factor, transposed, flipped)
@@ -204,63 +205,66 @@ SIMPLE = (nothing, single_precision, named_factor, transposed, flipped)
 # -- output by output -----------------------------------------------------------------------------
 
 
-def dy_ignored(e: Evidence) -> Fitting:
-    fits = e.same(e.given.reshape(-1), e.J.sum(axis=0))
-    yield fits, "dy ignored", "it does not depend on dy: it is the gradient of the sum of y"
+def dy_ignored(e: Evidence) -> Iterator[Mistake]:
+    if e.same(e.given.reshape(-1), e.J.sum(axis=0)):
+        told = "it does not depend on dy: it is the gradient of the sum of y"
+        yield Mistake("dy ignored", told)
 
 
-def mask_missing(e: Evidence) -> Fitting:
+def mask_missing(e: Evidence) -> Iterator[Mistake]:
     """What y = 0 has stopped on the way up is let through on the way down."""
     stopped = (e.y.reshape(-1) == 0) & ~e.J.any(axis=1)
     through = int((stopped & e.B.any(axis=1)).sum())
-    what = "dropout's" if hasattr(getattr(e.subject, "layer", None), "rate") else "the ReLU's"
-    yield (
-        through > 0 and e.same(e.B[~stopped], e.J[~stopped]),
-        "mask missing",
-        f"{what} mask is missing: gradient passes through {through} outputs that are 0 "
-        "whatever moves. Multiply dy by the mask first",
-    )
+    if through and e.same(e.B[~stopped], e.J[~stopped]):
+        what = "dropout's" if hasattr(getattr(e.subject, "layer", None), "rate") else "the ReLU's"
+        yield Mistake(
+            "mask missing",
+            f"{what} mask is missing: gradient passes through {through} outputs that are 0 "
+            "whatever moves. Multiply dy by the mask first",
+        )
 
 
-def activation_slope(e: Evidence) -> Fitting:
+def activation_slope(e: Evidence) -> Iterator[Mistake]:
     """dy was not multiplied by the slope of the activation."""
     y = e.y.reshape(-1, 1)
     slopes = {"tanh": ("(1 - y^2)", 1 - y * y), "sigmoid": ("y * (1 - y)", y * (1 - y))}
     for name, (formula, values) in slopes.items():
-        told = f"the slope of {name} is missing: dz = dy * {formula} is what goes further down"
-        yield e.same(e.B * values, e.J), "activation slope", told
+        if e.same(e.B * values, e.J):
+            what = f"the slope of {name} is missing: dz = dy * {formula} is what goes further down"
+            yield Mistake("activation slope", what)
 
 
-def one_index(e: Evidence) -> Fitting:
+def one_index(e: Evidence) -> Iterator[Mistake]:
     """Only one sample, row or column of dy was counted."""
     names = ["sample", "row", "column", "channel"]
     if e.dy.ndim != 4:
         names = ["sample", *(f"index (axis {axis})" for axis in range(1, e.dy.ndim))]
     for axis, size in enumerate(e.dy.shape):
         for index in {0, size - 1} if size > 1 else ():
-            yield (
-                e.same(e.B, e.J * (e.places[axis] == index)[:, None]),
-                "not summed",
-                f"only {names[axis]} {index} of dy is counted: sum over axis {axis} too, or "
-                "add up (+=) where each overwrites what the one before it left",
-            )
+            if e.same(e.B, e.J * (e.places[axis] == index)[:, None]):
+                yield Mistake(
+                    "not summed",
+                    f"only {names[axis]} {index} of dy is counted: sum over axis {axis} too, or "
+                    "add up (+=) where each overwrites what the one before it left",
+                )
 
 
-def wrong_axes(e: Evidence) -> Fitting:
+def wrong_axes(e: Evidence) -> Iterator[Mistake]:
     """A bias summed over other axes than it should be."""
     if e.tensor.ndim != 1 or e.name == "x":
         return
-    dz = e.J.sum(axis=1)[:, None]  # each output has one bias
-    over_all = e.tensor.size > 1 and e.same(e.B, np.repeat(dz, e.tensor.size, axis=1))
-    yield over_all, "not summed", "it is summed over all axes: keep the axis of the bias apart"
+    dz, units = e.J.sum(axis=1)[:, None], e.tensor.size  # each output has one bias
+    if units > 1 and e.same(e.B, np.repeat(dz, units, axis=1)):
+        told = "it is summed over all axes: keep the axis of the bias apart"
+        yield Mistake("not summed", told)
     for axis, size in enumerate(e.dy.shape):
-        kept = e.places[axis][:, None] == np.arange(size)
-        right = _axes(tuple(range(e.dy.ndim - 1)))
-        told = f"it is summed over the wrong axes, all but {axis}: sum over {right}"
-        yield size == e.tensor.size and e.same(e.B, dz * kept), "not summed", told
+        if size == units and e.same(e.B, dz * (e.places[axis][:, None] == np.arange(size))):
+            right = _axes(tuple(range(e.dy.ndim - 1)))
+            told = f"it is summed over the wrong axes, all but {axis}: sum over {right}"
+            yield Mistake("not summed", told)
 
 
-def parameter_turned(e: Evidence) -> Fitting:
+def parameter_turned(e: Evidence) -> Iterator[Mistake]:
     """dx: worked out with a kernel that is flipped or transposed.
 
     The Jacobian of the same layer with its parameter turned is what backward uses, but for the
@@ -275,14 +279,14 @@ def parameter_turned(e: Evidence) -> Fitting:
             with unchanged(parameter):
                 parameter[...] = turned
                 other = e.probe.jacobian(linear=e.found.linear)
-            told = f"it is worked out with {name} {how}: forward uses {name} as is"
-            yield _proportional_rows(e, other), kind, told
+            if _proportional_rows(e, other):
+                told = f"it is worked out with {name} {how}: forward uses {name} as is"
+                yield Mistake(kind, told)
 
 
 def _turns(p: Array) -> Iterator[tuple[str, str, Array]]:
-    if p.ndim == 4:
-        for axes in ((0, 1), (0,), (1,)):
-            yield "flipped", f"flipped along {_axes(axes)}", np.flip(p, axes)
+    for axes in ((0, 1), (0,), (1,)) if p.ndim == 4 else ():
+        yield "flipped", f"flipped along {_axes(axes)}", np.flip(p, axes)
     for a, b in sorted({(0, 1), (p.ndim - 2, p.ndim - 1)}) if p.ndim >= 2 else ():
         if p.shape[a] == p.shape[b]:
             yield "transposed", f"transposed along axes {a, b}", p.swapaxes(a, b)
@@ -304,19 +308,19 @@ def _multiples(rows: Array, others: Array) -> Array:
     return factors
 
 
-def cross_terms(e: Evidence) -> Fitting:
+def cross_terms(e: Evidence) -> Iterator[Mistake]:
     """Each output's gradient goes to its own cell only, though forward mixes the cells."""
     if e.name == "x" and e.y.shape == e.x.shape:
         own = e.J * np.eye(e.x.size, dtype=bool)
-        yield (
-            e.same(e.B, own) and not e.same(e.J, own),
-            "cross terms",
-            "each cell of dy is sent to its own cell of x only, but forward mixes the cells: "
-            "the terms dy_q * dy_q/dx_p with q != p are missing",
-        )
+        if e.same(e.B, own) and not e.same(e.J, own):
+            yield Mistake(
+                "cross terms",
+                "each cell of dy is sent to its own cell of x only, but forward mixes the cells: "
+                "the terms dy_q * dy_q/dx_p with q != p are missing",
+            )
 
 
-def statistics(e: Evidence) -> Fitting:
+def statistics(e: Evidence) -> Iterator[Mistake]:
     """Normalization: the gradient that flows through the mean or the variance is missing.
 
     Within one channel of m cells, with normalized cells v, J is g (I - 1/m - v v^T/m); the second
@@ -335,46 +339,46 @@ def statistics(e: Evidence) -> Fitting:
         explained[:, c, :, c] = (basis @ share).reshape(m, m)
         shares = np.maximum(shares, np.abs(share * basis.max(axis=0)))
     seen = shares > 1e3 * FIT * np.abs(e.J).max()
-    names = itertools.compress(("the mean", "the variance"), seen)
-    yield (
-        bool(seen.any()) and e.same(wrong, explained),
-        "statistics",
-        f"the gradient that flows through {' and '.join(names)} is missing: x moves the "
-        "batch's statistics, and they move every cell of the channel",
-    )
+    if seen.any() and e.same(wrong, explained):
+        names = itertools.compress(("the mean", "the variance"), seen)
+        yield Mistake(
+            "statistics",
+            f"the gradient that flows through {' and '.join(names)} is missing: x moves the "
+            "batch's statistics, and they move every cell of the channel",
+        )
 
 
-def output_factors(e: Evidence) -> Fitting:
+def output_factors(e: Evidence) -> Iterator[Mistake]:
     """Each output's part is a multiple of the right one, but not all the same multiple."""
     factors = _multiples(e.B, e.J)
     distinct = np.unique(factors[e.J.any(axis=1)].round(6))
-    one_number_each = (np.count_nonzero(e.J, axis=1) <= 1).all()  # any wrong number is a multiple
-    if len(distinct) < 2 or (one_number_each and len(distinct) > 3):
-        return
     listed = " or ".join(f"{c:g}" for c in distinct)
     if len(distinct) > 3:
         listed = f"{distinct[0]:g} to {distinct[-1]:g}"
-    yield (
-        e.same(e.B, e.J * factors[:, None]),
-        "output factor",
-        f"what each output sends back is a multiple of the right one, by {listed}: is the slope "
-        "of an activation wrong for some, or the number of cells in the windows at the edge?",
-    )
+        if (np.count_nonzero(e.J, axis=1) <= 1).all():  # any wrong number is a multiple
+            return
+    if len(distinct) > 1 and e.same(e.B, e.J * factors[:, None]):
+        yield Mistake(
+            "output factor",
+            f"what each output sends back is a multiple of the right one, by {listed}: is the "
+            "slope of an activation wrong for some, or the number of cells in the windows at the "
+            "edge?",
+        )
 
 
-def not_linear_in_dy(e: Evidence) -> Fitting:
-    yield (
-        not e.same(e.B.T @ e.dy.reshape(-1), e.given.reshape(-1)),
-        "not linear in dy",
-        "backward does more with dy than to multiply and add (is a mask taken from dy instead "
-        "of x?): its answer to a sum of two dy is not the sum of its answers",
-    )
+def not_linear_in_dy(e: Evidence) -> Iterator[Mistake]:
+    if not e.same(e.B.T @ e.dy.reshape(-1), e.given.reshape(-1)):
+        yield Mistake(
+            "not linear in dy",
+            "backward does more with dy than to multiply and add (is a mask taken from dy instead "
+            "of x?): its answer to a sum of two dy is not the sum of its answers",
+        )
 
 
 # -- windows --------------------------------------------------------------------------------------
 
 
-def one_window(e: Evidence) -> Fitting:
+def one_window(e: Evidence) -> Iterator[Mistake]:
     """Where windows overlap, the last one written stays: each cell of x hears from one at most."""
     if e.name != "x" or not e.is_image:
         return
@@ -382,15 +386,15 @@ def one_window(e: Evidence) -> Fitting:
     J, B = e.J.reshape(shape), e.B.reshape(shape)
     heard = np.asarray(B.any(axis=1))
     overlap = bool((J.any(axis=1).sum(axis=0) > 1).any())
-    yield (
-        overlap and heard.sum(axis=0).max() <= 1 and e.same(B, J * heard[:, None]),
-        "overlap",
-        "where windows overlap, one overwrites what the others sent back: add with += "
-        "(np.add.at for index arrays) instead of =",
-    )
+    if overlap and heard.sum(axis=0).max() <= 1 and e.same(B, J * heard[:, None]):
+        yield Mistake(
+            "overlap",
+            "where windows overlap, one overwrites what the others sent back: add with += "
+            "(np.add.at for index arrays) instead of =",
+        )
 
 
-def displaced(e: Evidence) -> Fitting:
+def displaced(e: Evidence) -> Iterator[Mistake]:
     """The windows are not where forward's are: those that dx is written to, or that dW comes from.
 
     Then what window (i, j) has in B is what it has in J, but i and j steps and some cells away.
@@ -417,21 +421,22 @@ def displaced(e: Evidence) -> Fitting:
         if not later.any():  # of the first windows no step is seen
             continue
         moved = J[i, j, from_h.clip(0, H - 1), from_w.clip(0, W - 1)]
-        if e.same(moved[inside], B[inside]):
-            shifted = f"shifted by {d_h:+d} rows and {d_w:+d} columns"
-            if D_h or D_w:
-                extra = f" (and all are {shifted})" if d_h or d_w else ""
-                told = _wrong_steps(e, D_h, D_w, extra)
-                yield True, "stride forgotten", f"the stride is forgotten: {told}"
-            told = (
+        if not e.same(moved[inside], B[inside]):
+            continue
+        shifted = f"shifted by {d_h:+d} rows and {d_w:+d} columns"
+        if D_h or D_w:
+            told = _wrong_steps(e, D_h, D_w, f" (and all are {shifted})" if d_h or d_w else "")
+            yield Mistake("stride forgotten", f"the stride is forgotten: {told}")
+        elif d_h or d_w:
+            yield Mistake(
+                "crop forgotten",
                 f"it is {shifted}: the padding before the image (P_top, P_left) has to be cut "
                 "off on the way back, or the wrong end of it was"
                 if of_x
                 else f"it is worked out from windows that are {shifted}: take the padding (P_top, "
-                "P_left) into account"
+                "P_left) into account",
             )
-            yield bool(d_h or d_w), "crop forgotten", told
-            return
+        return
 
 
 def _wrong_steps(e: Evidence, D_h: int, D_w: int, extra: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from minicnn import checks, html
 
@@ -42,32 +41,20 @@ class Wrong:
 
 @dataclass(frozen=True)
 class TensorCheck:
-    """One line of the table: one parameter, or x.
+    """One line of the table: x, or one parameter, such as "W", or "conv2d/W" in a model.
 
     Attributes
     ----------
-    name : str
-        "x", "W", "b" ... or "conv2d/W" in a model.
-    shape : tuple of int
     error : float
         Greatest difference between the two gradients, as a part of the greatest number in them.
-    tolerance : float
-        What `error` may be.
     checked, kinks : int
         Numbers that were compared, and numbers left out since they lie on a kink; if `by_products`,
-        products that were compared, and outputs left out of them.
-    by_products : bool
-        Whether <dy, J v> was compared with <J^T dy, v> instead of number with number.
-    ok : bool
-        Whether nothing is wrong, and enough could be compared.
+        products <dy, J v> and <J^T dy, v> that were compared, and outputs left out of them.
     wrong : tuple of Wrong
-        The numbers that are off, worst first; at most a few.
-    wrong_count : int
-    reason : str
-        Why it failed, where that is not a wrong number: a wrong shape, too many kinks.
-    where : str
-        What the places of the wrong numbers have in common.
-    mistake : Mistake or None
+        The numbers that are off, worst first; at most a few of the `wrong_count`.
+    reason, where : str
+        Why it failed, where that is not a wrong number: a wrong shape, too many kinks; and what the
+        places of the wrong numbers have in common.
     """
 
     name: str
@@ -85,15 +72,15 @@ class TensorCheck:
 
     @property
     def ok(self) -> bool:
+        """Whether nothing is wrong, and enough could be compared."""
         return not self.reason and not self.wrong_count
 
     def cells(self) -> tuple[str, ...]:
         """Its line in the table."""
-        checked = f"{self.checked} {'products' if self.by_products else 'each'}"
         error = f"{self.error:.1e}" if self.checked else "-"
-        verdict = "ok" if self.ok else "FAILED"
-        numbers = error, f"{self.tolerance:.0e}", checked, str(self.kinks)
-        return self.name, str(self.shape), *numbers, verdict
+        checked = f"{self.checked} {'products' if self.by_products else 'each'}"
+        numbers = str(self.shape), error, f"{self.tolerance:.0e}", checked, str(self.kinks)
+        return self.name, *numbers, verdict(self.ok)
 
     def story(self) -> list[str]:
         """The lines that explain a failure."""
@@ -121,8 +108,6 @@ class CheckResult:
 
     Attributes
     ----------
-    title : str
-        What was checked.
     rows : tuple of TensorCheck
     problems : tuple of Mistake
         Faults beside wrong numbers: gradients that accumulate, inputs that are written to, replicas
@@ -137,7 +122,7 @@ class CheckResult:
     title: str
     rows: tuple[TensorCheck, ...]
     problems: tuple[Mistake, ...] = ()
-    hints: tuple[str, ...] = field(default=())
+    hints: tuple[str, ...] = ()
     engine: CheckResult | None = None
 
     @property
@@ -163,26 +148,23 @@ class CheckResult:
 
     def __getitem__(self, name: str) -> TensorCheck:
         """The row of that parameter. Raises KeyError with the names that there are."""
+        rows, shown = {row.name: row for row in self.rows}, checks.shown(name)
         if not isinstance(name, str):
             raise TypeError(
-                f"CheckResult: expected the name of a row, such as 'x', received "
-                f"{checks.shown(name)}"
+                f"CheckResult: expected the name of a row, such as 'x', received {shown}"
             )
-        for row in self.rows:
-            if row.name == name:
-                return row
-        raise KeyError(
-            f"{checks.shown(name)}; there are {', '.join(row.name for row in self.rows)}"
-        )
+        if name not in rows:
+            raise KeyError(f"{shown}; there are {', '.join(rows)}")
+        return rows[name]
 
     def raise_if_failed(self) -> None:
         """Raise GradientCheckError, with this table as its message, unless all is well."""
         if not self.ok:
             raise GradientCheckError(f"\n{self}")
 
-    def verdict(self) -> str:
+    def heading(self) -> str:
         """The line above the table."""
-        return f"{self.title}: {'ok' if self.ok else 'FAILED'}"
+        return f"{self.title}: {verdict(self.ok)}"
 
     def story(self) -> list[str]:
         """The lines below the table: what is wrong."""
@@ -190,31 +172,29 @@ class CheckResult:
         return lines + [f"{problem.kind}: {problem.text}" for problem in self.problems]
 
     def __str__(self) -> str:
-        lines = [f"  {line}" for line in table([row.cells() for row in self.rows])]
+        lines = [f"  {line}" for line in table(COLUMNS, [row.cells() for row in self.rows])]
         engine = [] if self.engine is None else [str(self.engine)]
-        return "\n".join([self.verdict(), *lines, *self.story(), *engine, *self.hints])
+        return "\n".join([self.heading(), *lines, *self.story(), *engine, *self.hints])
 
     def _repr_html_(self) -> str:
-        parts = [html.paragraph(self.verdict(), strong=True)]
-        parts.append(html.table(COLUMNS, [row.cells() for row in self.rows], numbers=[2, 3]))
-        parts.append(html.lines(self.story()))
-        if self.engine is not None:
-            parts.append(self.engine._repr_html_())
-        return "".join([*parts, html.lines(self.hints)])
+        heading = html.paragraph(self.heading(), strong=True)
+        rows = html.table(COLUMNS, [row.cells() for row in self.rows], numbers=[2, 3])
+        engine = "" if self.engine is None else self.engine._repr_html_()
+        return heading + rows + html.lines(self.story()) + engine + html.lines(self.hints)
 
-    def __repr__(self) -> str:
-        return str(self)
+    __repr__ = __str__
 
 
-def table(rows: Sequence[Sequence[Any]], columns: Sequence[str] = COLUMNS) -> list[str]:
+def verdict(ok: bool) -> str:
+    return "ok" if ok else "FAILED"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table, text to the left.
 
-    >>> table([("W", "(3, 2)")], ("parameter", "shape"))
+    >>> table(("parameter", "shape"), [("W", "(3, 2)")])
     ['parameter  shape', 'W          (3, 2)']
     """
-    everything = [tuple(columns), *[tuple(map(str, row)) for row in rows]]
-    widths = [max(len(row[k]) for row in everything) for k in range(len(columns))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-        for row in everything
-    ]
+    everything = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*everything)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in everything]
