@@ -22,15 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.gradcheck.copies import Passes
-from minicnn.layers import Layer
+from minicnn.layers.base import Array, Layer
 from minicnn.layers.contents import PLAIN, layers_inside, walk
 from minicnn.subclasses import of_the_user
-
-Array = NDArray[Any]
 
 THREADS, ROUNDS = 4, 4
 SWITCH = 1e-6  # seconds between switches from thread to thread
@@ -83,8 +80,8 @@ class _Worker:
     """A replica of a layer, and the x and dy for its passes."""
 
     def __init__(self, layer: Layer, x: Array, training: bool, rng: np.random.Generator) -> None:
-        self.layer, self.training, self.x = layer, training, x
-        self._rng, self._dy = rng, np.zeros(0)
+        self.layer, self.training, self.x, self._rng = layer, training, x, rng
+        self._dy = np.zeros(0)
         self._expected: dict[str, Array] = {}
 
     def begin(self) -> Layer:
@@ -104,28 +101,24 @@ class _Worker:
         if self._dy.shape != np.shape(self._found["y"]):
             self._dy = self._rng.normal(size=np.shape(self._found["y"]))
         self._found["dx"] = self._passes.backward(self._dy.copy())
+        self._found |= {f"grads[{k!r}]": g for k, g in self._replica.grads.items()}
 
     def alone(self) -> None:
         """A pass with no other in between; its results are what all later ones have to give."""
         self.begin()
         self.forward()
         self.backward()
-        self._expected = {name: np.array(value) for name, value in self._results().items()}
-
-    def _results(self) -> dict[str, Any]:
-        return {**self._found, **{f"grads[{k!r}]": g for k, g in self._replica.grads.items()}}
+        self._expected = {name: np.array(value) for name, value in self._found.items()}
 
     def difference(self) -> str:
         """Which result differs from that pass, in words; empty if none does."""
-        for name, value in self._results().items():
-            right = self._expected[name]
+        for name, right in self._expected.items():
             if right.dtype.kind not in "fiu":
                 continue  # a backward that gives nothing, which has been found by now
-            given, finite = np.asarray(value), right[np.isfinite(right)]
-            tiny = 1e-12 * float(np.abs(finite).max(initial=0))
-            if given.shape != right.shape or not np.allclose(
-                given, right, rtol=1e-9, atol=tiny, equal_nan=True
-            ):
+            given, finite = np.asarray(self._found[name]), right[np.isfinite(right)]
+            close = {"rtol": 1e-9, "atol": 1e-12 * float(np.abs(finite).max(initial=0))}
+            same_shape = given.shape == right.shape
+            if not (same_shape and np.allclose(given, right, equal_nan=True, **close)):
                 return f"{name} is another than in a pass by itself"
         return ""
 
@@ -143,23 +136,11 @@ def _first_error(*turns: Callable[[], Any]) -> str:
 _switching = threading.Lock()
 
 
-@contextlib.contextmanager
-def _quick_switches() -> Iterator[None]:
-    """Switch between threads as often as possible, unless another check is doing so already."""
-    if not _switching.acquire(blocking=False):
-        yield
-        return
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
-        _switching.release()
-
-
 def _in_threads(workers: list[_Worker]) -> str:
-    """What is wrong after passes at the same time."""
+    """What is wrong after passes at the same time.
+
+    Threads are switched as often as possible, unless another check is doing so already.
+    """
     start = threading.Barrier(len(workers))
 
     def work(worker: _Worker) -> str:
@@ -171,7 +152,11 @@ def _in_threads(workers: list[_Worker]) -> str:
                     return wrong
         return ""
 
-    with _quick_switches(), ThreadPoolExecutor(len(workers)) as pool:
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(workers)) as pool:
+        if _switching.acquire(blocking=False):
+            stack.callback(_switching.release)
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH)
         try:
             running = [pool.submit(work, worker) for worker in workers]
         except RuntimeError:  # the system gives no more threads
@@ -183,8 +168,11 @@ def _in_threads(workers: list[_Worker]) -> str:
 # -- what two replicas both reach -----------------------------------------------------------------
 
 
-def _in_reach(replicas: Iterable[Layer]) -> dict[str, list[tuple[Any, ...]]]:
-    """What both replicas reach, by name, as it is now."""
+def _in_reach(replicas: Iterable[Layer]) -> dict[str, list[Any]]:
+    """What both replicas reach, by name, as it is now.
+
+    Of each part, which object it is, and the bits of an array; of a number or a word what it says.
+    """
     found: dict[str, Any] = {}
     a, b = (layers_inside(replica) for replica in replicas)
     for one, other in zip(a, b):
@@ -193,14 +181,12 @@ def _in_reach(replicas: Iterable[Layer]) -> dict[str, list[tuple[Any, ...]]]:
             if value is vars(other).get(name):
                 found[f"the attribute {name}{which}"] = value
         found |= _of_the_class(type(one))
-    return {name: [_seen(part) for *_, part in walk([value])] for name, value in found.items()}
-
-
-def _seen(part: Any) -> tuple[Any, ...]:
-    """Which object it is, and the bits of an array; of a number or a word what it says."""
-    if isinstance(part, PLAIN):
-        return (part,)
-    return id(part), part.tobytes() if isinstance(part, np.ndarray) else None
+    seen: dict[str, list[Any]] = {name: [] for name in found}
+    for name, value in found.items():
+        for *_, part in walk([value]):
+            bits = part.tobytes() if isinstance(part, np.ndarray) else None
+            seen[name].append(part if isinstance(part, PLAIN) else (id(part), bits))
+    return seen
 
 
 def _of_the_class(cls: type) -> Iterator[tuple[str, Any]]:
@@ -211,10 +197,10 @@ def _of_the_class(cls: type) -> Iterator[tuple[str, Any]]:
             if not inspect.isfunction(function):
                 yield f"the class attribute {base.__name__}.{name}", value
                 continue
-            used = inspect.getclosurevars(function).nonlocals
             named = function.__code__.co_names
-            written = {k: v for k, v in function.__globals__.items() if k in named}
-            for variable, held in {**written, **used}.items():
+            used = {k: v for k, v in function.__globals__.items() if k in named}
+            used |= inspect.getclosurevars(function).nonlocals
+            for variable, held in used.items():
                 yield f"the variable {variable}", held
             for variable, parameter in inspect.signature(function).parameters.items():
                 if parameter.default is not parameter.empty:
