@@ -10,9 +10,8 @@ import copy
 import inspect
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,31 +19,17 @@ from minicnn import layers, losses
 from minicnn.gradcheck.api import check_layer, check_loss, check_model
 from minicnn.gradcheck.result import CheckResult
 from minicnn.items import fits
-from minicnn.layers import (
-    Activation,
-    AveragePooling2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    Layer,
-    MaxPooling2D,
-    Rescaling,
-    Softmax,
-)
+from minicnn.layers import AveragePooling2D, Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
 from minicnn.losses import Loss
 from minicnn.models import Sequential
 
-T = TypeVar("T")
 Shape = tuple[int, ...]
-Example = tuple[dict[str, Any], Shape]  # arguments, and the shape of x
 
 RANDOM_MODELS = 30
 SPARSE, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     """One thing to check: `run(seed)` checks it."""
 
     kind: str
@@ -55,8 +40,11 @@ class Case:
 def cases(random_models: int = RANDOM_MODELS) -> Iterator[Case]:
     """All cases, layers first, then losses and models."""
     for name, layer in LAYERS.items():
+        defaults = {key: one.default for key, one in inspect.signature(layer).parameters.items()}
+        defaults["training"] = True
         for arguments, shape in _examples(layer):
-            label = f"{', '.join(_told(layer, arguments))} x {shape}".strip()
+            told = ", ".join(f"{k}={v}" for k, v in arguments.items() if v != defaults[k])
+            label = f"{told} x {shape}".strip()
             yield Case(name, label, partial(_check_layer, layer, arguments, shape))
     for name, loss in LOSSES.items():
         choices = (True, False) if "from_logits" in inspect.signature(loss).parameters else (None,)
@@ -83,11 +71,10 @@ def layer_classes() -> dict[str, type[Layer]]:
 
 def loss_classes() -> dict[str, type[Loss]]:
     """The losses that the package offers, by name; `Function` is what a user makes of one."""
-    found = _offered(losses, Loss)
-    return {name: cls for name, cls in found.items() if cls is not losses.Function}
+    return {name: cls for name, cls in _offered(losses, Loss).items() if name != "Function"}
 
 
-def _offered(module: Any, base: type[T]) -> dict[str, type[T]]:
+def _offered(module: Any, base: type) -> dict[str, Any]:
     """The classes of that base in a module; other names for the same class left out."""
     return {
         name: cls
@@ -157,7 +144,7 @@ SHAPES: tuple[Shape, ...] = (
 LAYERS = layer_classes()
 
 
-def _examples(cls: type[Layer]) -> Iterator[Example]:
+def _examples(cls: type[Layer]) -> Iterator[tuple[dict[str, Any], Shape]]:
     """Arguments and shapes for a layer; what it refuses is left out.
 
     >>> list(_examples(layers.Permute))[-1]
@@ -166,7 +153,7 @@ def _examples(cls: type[Layer]) -> Iterator[Example]:
     first = 0
     for arguments in _arguments(cls):
         try:
-            layer = _made(cls, arguments)
+            layer = _made(cls, **arguments)
         except (TypeError, ValueError):  # of two arguments that exclude each other
             continue
         shapes = [shape for shape in SHAPES if fits([layer], (None, *shape[1:]))]
@@ -193,23 +180,15 @@ def _arguments(cls: type[Layer]) -> Iterator[dict[str, Any]]:
         yield from ({**first, name: value} for value in tried[name][1:])
 
 
-def _made(cls: type[Layer], arguments: dict[str, Any]) -> Layer:
-    return cls(**{name: value for name, value in arguments.items() if name != "training"})
-
-
-def _told(cls: type[Layer], arguments: dict[str, Any]) -> Iterator[str]:
-    """The arguments that are not the defaults."""
-    defaults = {name: one.default for name, one in inspect.signature(cls).parameters.items()}
-    for key, value in arguments.items():
-        if value != {"training": True, **defaults}[key]:
-            yield f"{key}={value}"
+def _made(cls: type[Layer], *, training: bool = True, **arguments: Any) -> Layer:
+    return cls(**arguments)
 
 
 def _check_layer(
     cls: type[Layer], arguments: dict[str, Any], shape: Shape, seed: int
 ) -> CheckResult:
     training = arguments.get("training", True)
-    return check_layer(_made(cls, arguments), shape, training=training, seed=seed)
+    return check_layer(_made(cls, **arguments), shape, training=training, seed=seed)
 
 
 # -- losses ---------------------------------------------------------------------------------------
@@ -238,6 +217,8 @@ def _targets(loss: str, shape: Shape, rng: np.random.Generator) -> Any:
 
 # -- models ---------------------------------------------------------------------------------------
 
+IN_NETWORKS = (Conv2D, MaxPooling2D, AveragePooling2D, Dropout, layers.Activation)
+
 
 def _models() -> dict[str, tuple[Shape, list[Layer], str, int]]:
     """By label: shape of a sample, layers, loss, and number of samples."""
@@ -245,9 +226,10 @@ def _models() -> dict[str, tuple[Shape, list[Layer], str, int]]:
     tutorial = [Conv2D(4, 3, activation="relu"), MaxPooling2D(2), Dropout(0.25), *dense]
     tutorial += [Dense(3, "softmax")]
     strided = [Conv2D(3, 3, 2, "same", activation="tanh"), AveragePooling2D(3, 2, "same")]
-    strided += [Flatten(), Dense(4), Softmax()]
-    fused = [Rescaling(1 / 2, 0.1), Conv2D(4, 3, padding="same", activation="relu"), Dropout(0.2)]
-    fused += [Conv2D(5, 3, activation="relu"), MaxPooling2D(2), *dense, Dense(3), Softmax()]
+    strided += [Flatten(), Dense(4), layers.Softmax()]
+    fused = [layers.Rescaling(1 / 2, 0.1), Conv2D(4, 3, padding="same", activation="relu")]
+    fused += [Dropout(0.2), Conv2D(5, 3, activation="relu"), MaxPooling2D(2), *dense]
+    fused += [Dense(3), layers.Softmax()]
     regression: list[Layer] = [Dense(6, "sigmoid"), Dense(2)]
     return {
         "conv, pool, dropout, dense: softmax": ((12, 12, 1), tutorial, SPARSE, 20),
@@ -287,28 +269,18 @@ def _seeded(stack: list[Layer], sample: Shape, rng: np.random.Generator) -> Sequ
 
 
 def random_model(rng: np.random.Generator) -> Sequential:
-    """A network of 2 to 6 layers for small images, drawn at random; built.
+    """A network of 2 to 6 layers for small images, drawn from the cases of some; built.
 
     >>> model = random_model(np.random.default_rng(1))
     >>> 2 <= len(model.layers) <= 6, len(model.input_shape)
     (True, 4)
     """
-
-    def activation() -> str:
-        return str(rng.choice(["linear", "relu", "sigmoid", "tanh"]))
-
-    def pair(high: int) -> tuple[int, int]:
-        return int(rng.integers(1, high + 1)), int(rng.integers(1, high + 1))
-
-    makers: list[Callable[[], Layer]] = [
-        lambda: Conv2D(int(rng.integers(1, 4)), pair(3), pair(2), "same", activation=activation()),
-        lambda: MaxPooling2D(pair(3), pair(2), "same"),
-        lambda: AveragePooling2D(pair(3), pair(2), "same"),
-        lambda: Dropout(float(rng.uniform(0, 0.6))),
-        lambda: Activation(activation()),
-        lambda: Conv2D(int(rng.integers(1, 4)), 2, 1, "valid", activation=activation()),
-    ]
-    stack = [makers[rng.choice(len(makers) - (k > 0))]() for k in range(rng.integers(0, 5))]
+    sample = (*map(int, rng.integers(4, 7, size=2)), int(rng.integers(1, 3)))
+    stack: list[Layer] = []
+    for _ in range(rng.integers(5)):
+        kind = IN_NETWORKS[rng.integers(len(IN_NETWORKS))]
+        examples = list(_examples(kind))
+        layer = _made(kind, **examples[rng.integers(len(examples))][0])
+        stack += [layer] if fits([*stack, layer], (None, *sample)) else []
     stack += [Flatten(), Dense(int(rng.integers(2, 5)), activation="softmax")]
-    sample = (*(int(size) for size in rng.integers(4, 7, size=2)), int(rng.integers(1, 3)))
     return _seeded(stack, sample, rng)
