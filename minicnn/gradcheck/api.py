@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicnn import checks, losses
 from minicnn.gradcheck.check import TOO_MANY_KINKS, Options, check, check_ties
@@ -17,11 +16,8 @@ from minicnn.gradcheck.copies import move_apart
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.result import CheckResult
 from minicnn.gradcheck.subjects import LayerSubject, LossSubject, ModelSubject
-from minicnn.layers import Layer
+from minicnn.layers.base import Array, Layer, Shape
 from minicnn.models import Sequential
-
-Array = NDArray[Any]
-Shape = tuple[Any, ...]
 
 EPS = 1e-5
 MODEL_TOLERANCE = 1e-6
@@ -30,6 +26,11 @@ PRODUCTS, MODEL_PRODUCTS = 8, 4  # directions for a large tensor
 DRAWS = 4  # inputs that are tried, until one does not sit on kinks
 BATCH = 3  # samples, where the shape leaves it open; differs from the 2 in so many formulas
 LARGEST = 10_000_000  # numbers of an x that is drawn
+CHECKS: dict[type, str] = {
+    Layer: "For a layer there is check_layer",
+    losses.Loss: "There is check_loss for losses",
+    Sequential: "For a model there is check_model",
+}
 
 
 # -- layers ---------------------------------------------------------------------------------------
@@ -62,10 +63,9 @@ def check_layer(
         Its parameters and their gradients are looked for in the dicts `params` and `grads`.
     input_shape_or_x : tuple of int, or array of shape (N, ...)
         A shape has the batch axis first, None for any: (None, 28, 28, 1). If the layer's
-        `output_shape` refuses the shape but takes it with a batch axis before it, as a Conv2D does
-        with (28, 28, 1), that is what is meant. The numbers are then random, between -2 and 2, and
-        keep a distance from each other and from 0, so that few lie on kinks. An array is used
-        exactly as it is.
+        `output_shape` takes it only with a batch axis before it, as a Conv2D does (28, 28, 1), that
+        is what is meant. The numbers are random, between -2 and 2, and keep a distance from each
+        other and from 0, so that few lie on kinks. An array is used exactly as it is.
     training : bool
         Handed to `forward`. True by default: that is where `fit` uses the gradient.
     eps : float
@@ -73,8 +73,7 @@ def check_layer(
     seed : int
         Of x, dy and the first weights.
     tolerance : float, optional
-        What the error may be, as a part of the largest number of the gradient; if not given, 1e-7,
-        or 1e-12 where y is linear.
+        Of the error, as a part of the gradient's largest number; 1e-7, or 1e-12 where y is linear.
     linear : bool, optional
         Where y is linear in a parameter, differences have no truncation error: the step is 1 then.
         None finds out for each parameter, True takes it for granted, False uses `eps` always.
@@ -104,39 +103,36 @@ def check_layer(
     Examples
     --------
     >>> from minicnn.layers import Dense
-    >>> print(check_layer(Dense(2, name="dense"), (4, 3)))  # doctest: +ELLIPSIS
-    Dense 'dense', x (4, 3): ok
-      parameter  shape   worst error  tolerance  checked  kinks  verdict
-      x          (4, 3)  ...          1e-12      12 each  0      ok
-      W          (3, 2)  ...          1e-12      6 each   0      ok
-      b          (2,)    ...          1e-12      2 each   0      ok
-
-    A common mistake:
-
     >>> class Halved(Dense):
     ...     def backward(self, dy):
     ...         dx = super().backward(dy)
     ...         self.grads["b"] /= len(dy)
     ...         return dx
-    >>> result = check_layer(Halved(2), (4, 3))
-    >>> result.ok, result.mistakes
-    (False, {'b': 'factor'})
-    >>> print(result["b"].mistake.text)
-    it is 0.25 times the right one: 1/N. A mean instead of a sum? The loss divides by N, once
+    >>> check_layer(Dense(2), (4, 3)).ok
+    True
+    >>> check_layer(Halved(2, name="wrong"), (4, 3))  # doctest: +ELLIPSIS
+    Halved 'wrong', x (4, 3): FAILED
+      parameter  shape   worst error  tolerance  checked  kinks  verdict
+      x          (4, 3)  ...          1e-12      12 each  0      ok
+      W          (3, 2)  ...          1e-12      6 each   0      ok
+      b          (2,)    7.5e-01      1e-12      2 each   0      FAILED
+    b: 2 of 2 numbers are off
+        b[1]: backward says -0.8455596, the differences say -3.3822384
+        b[0]: backward says 0.061902648, the differences say 0.24761059
+        likely mistake: it is 0.25 times the right one: 1/N. A mean instead of a sum? The loss ...
     """
     caller = "check_layer"
-    training = checks.boolean(training, "training", caller)
-    perturb = checks.boolean(perturb, "perturb", caller)
-    _expect_layer(layer)
-    options = Options(
-        caller, PRODUCTS, eps, seed, tolerance, max_elements, max_kinks, linear=linear, wrt=wrt
-    )
+    _expect(layer, Layer, "a layer with forward(x) and backward(dy)", caller)
+    shared = {"eps": eps, "seed": seed, "tolerance": tolerance, "linear": linear, "wrt": wrt}
+    shared |= {"max_elements": max_elements, "max_kinks": max_kinks}
+    options = Options(caller, PRODUCTS, training=training, perturb=perturb, **shared)
     x = input_shape_or_x
-    drawn = _is_shape(x)
+    kinds = (numbers.Integral, type(None))
+    drawn = isinstance(x, (tuple, list)) and bool(x) and all(isinstance(n, kinds) for n in x)
     shape = _full_shape(layer, x) if drawn else ()
     if not drawn:
-        expected = "input_shape_or_x to be a shape such as (None, 28, 28, 1), or a batch of at "
-        x = _batch(x, "input_shape_or_x", caller, f"{expected}least one sample")
+        expected = "a shape such as (None, 28, 28, 1), or a batch of at least one sample"
+        x = _batch(x, "input_shape_or_x", caller, f"input_shape_or_x to be {expected}")
     for _ in range(DRAWS if drawn else 1):
         if drawn:
             x = _spaced(shape, options.rng)
@@ -148,54 +144,43 @@ def check_layer(
     if first.name == "x" and first.ok and x.size > 1:
         result = replace(result, rows=result.rows + check_ties(subject, dy, options))
     if drawn and not result.ok:
-        result = _explained_by_smaller(result, layer, x.shape, training, seed)
+        result = _explained_by_smaller(result, layer, x.shape, training=training, seed=seed)
     return result
 
 
-def _expect_layer(layer: Any) -> None:
-    received = ""
-    if isinstance(layer, type):
-        received = f"the class {layer.__name__}. Make an object of it: {layer.__name__}(...)"
-    elif isinstance(layer, Sequential):
-        received = f"{layer.who}. For models there is check_model"
-    elif isinstance(layer, losses.Loss):
-        received = f"the loss {layer.name}. There is check_loss for it"
-    if received:
-        raise TypeError(f"check_layer: expected a layer, received {received}")
-    _expect_passes(layer, "a layer with forward(x) and backward(dy)", "check_layer")
-
-
-def _expect_passes(thing: Any, expected: str, caller: str) -> None:
-    for method in ("forward", "backward"):
-        if not callable(getattr(thing, method, None)):
-            raise TypeError(
-                f"{caller}: expected {expected}, received {checks.shown(thing)}, which has no "
-                f"{method}"
-            )
-
-
-def _is_shape(value: Any) -> bool:
-    kinds = (numbers.Integral, type(None))
-    shape = isinstance(value, (tuple, list)) and all(isinstance(size, kinds) for size in value)
-    return shape and bool(value)
+def _expect(thing: Any, kind: type, expected: str, caller: str) -> None:
+    """Raise TypeError for what another check is for, and for what has no passes."""
+    advice = [told for other, told in CHECKS.items() if isinstance(thing, other)]
+    missing = [name for name in ("forward", "backward") if not callable(getattr(thing, name, None))]
+    received = checks.shown(thing)
+    if isinstance(thing, kind):
+        return
+    if isinstance(thing, type):
+        received = f"the class {thing.__name__}. Make an object of it: {thing.__name__}(...)"
+    elif advice:
+        expected, received = expected.partition(" with ")[0], f"{received}. {advice[0]}"
+    elif missing:
+        received += f", which has no {missing[0]}"
+    elif kind is not Sequential:
+        return
+    raise TypeError(f"{caller}: expected {expected}, received {received}")
 
 
 def _full_shape(layer: Any, given: Sequence[Any]) -> Shape:
     """The shape of a batch: the one given, or that with a batch axis before it."""
-    shape = checks.batch_shape(given, "input_shape_or_x", "check_layer")
-    if None in shape[1:]:
+    batch, *sizes = shape = checks.batch_shape(given, "input_shape_or_x", "check_layer")
+    if None in sizes:
         raise ValueError(
             f"check_layer: expected input_shape_or_x to have None for the batch axis only, "
             f"received {checks.shown(given)}. Give the other sizes as numbers, small ones do"
         )
-    known = (BATCH, *shape[1:]) if shape[0] is None else shape
-    full: Shape = tuple(map(int, known))
+    full: Shape = (BATCH if batch is None else int(batch), *map(int, sizes))
     output_shape: Any = getattr(layer, "output_shape", None)
     try:
         if callable(output_shape):
             output_shape(full)
     except ValueError as error:
-        if shape[0] is None:
+        if batch is None:
             raise
         full = (BATCH, *full)
         try:
@@ -233,34 +218,32 @@ def _batch(value: Any, name: str, caller: str, expected: str, axes: int = 1) -> 
 
 
 def _explained_by_smaller(
-    result: CheckResult, layer: Any, shape: Shape, training: bool, seed: int
+    result: CheckResult, layer: Any, shape: Shape, **same: Any
 ) -> CheckResult:
-    """Where x is too large for a diagnosis, try one on a smaller x."""
-    for smaller in _smaller_shapes(layer, shape):
+    """Where x is too large for a diagnosis, try one on a smaller x.
+
+    All axes are made smaller, or height and width only once there are weights.
+    """
+    fixed = getattr(layer, "built", False) or getattr(layer, "params", None)
+    shrinks = range(1, min(3, len(shape) - 1) if fixed else len(shape))
+    for size in (7, 8, 9, 11) if max(shape[1:], default=0) >= 12 else ():
         puzzles = [row.name for row in result.rows if row.wrong_count and row.mistake is None]
         if not puzzles:
             break
+        smaller = [min(n, size) if axis in shrinks else n for axis, n in enumerate(shape)]
+        smaller[0] = 3
         try:
-            found = check_layer(layer, smaller, training=training, seed=seed)
+            found = check_layer(layer, smaller, **same)
         except Exception:  # the layer may want just the size that it was given
             continue
         named = {
-            row.name: replace(row.mistake, text=f"(seen on x {smaller}) {row.mistake.text}")
+            row.name: replace(row.mistake, text=f"(seen on x {tuple(smaller)}) {row.mistake.text}")
             for row in found.rows
             if row.name in puzzles and row.mistake is not None
         }
         rows = [replace(row, mistake=named.get(row.name, row.mistake)) for row in result.rows]
         result = replace(result, rows=tuple(rows))
     return result
-
-
-def _smaller_shapes(layer: Any, shape: Shape) -> Iterator[Shape]:
-    """Shapes to try instead: all axes smaller, or height and width only once there are weights."""
-    fixed = getattr(layer, "built", False) or getattr(layer, "params", None)
-    shrinks = range(1, min(3, len(shape) - 1)) if fixed else range(1, len(shape))
-    for size in (7, 8, 9, 11) if max(shape[1:], default=0) >= 12 else ():
-        smaller = (3, *shape[1:])
-        yield tuple(min(s, size) if k in shrinks else s for k, s in enumerate(smaller))
 
 
 # -- losses ---------------------------------------------------------------------------------------
@@ -280,7 +263,7 @@ def check_loss(
     """Compare a loss's `backward` with central differences of its `forward`, in float64.
 
     The losses of the samples are weighted at random, so that a sample whose gradient goes to
-    another one is found.
+    another one is found. What is not listed here is as for `check_layer`.
 
     Parameters
     ----------
@@ -290,12 +273,6 @@ def check_loss(
         Targets, as the loss takes them.
     y_pred : array of shape (N, ..., C)
         Predictions; probabilities between 1e-7 and 1 - 1e-7 where the loss clips them there.
-    eps, seed, tolerance, max_elements, max_kinks
-        As for `check_layer`.
-
-    Returns
-    -------
-    CheckResult
 
     Raises
     ------
@@ -310,13 +287,10 @@ def check_loss(
     caller = "check_loss"
     if isinstance(loss, (str, type)):
         loss = losses.get(loss, caller)
-    if isinstance(loss, (Layer, Sequential)):
-        raise TypeError(
-            f"{caller}: expected a loss, received {checks.shown(loss)}. There is check_layer for "
-            "layers, and check_model for models"
-        )
-    _expect_passes(loss, "a loss with forward(y_true, y_pred) and backward(y_true, y_pred)", caller)
-    options = Options(caller, PRODUCTS, eps, seed, tolerance, max_elements, max_kinks)
+    expected = "a loss with forward(y_true, y_pred) and backward(y_true, y_pred)"
+    _expect(loss, losses.Loss, expected, caller)
+    shared = {"eps": eps, "seed": seed, "tolerance": tolerance}
+    options = Options(caller, PRODUCTS, max_elements=max_elements, max_kinks=max_kinks, **shared)
     predicted = _batch(y_pred, "y_pred", caller, "y_pred of shape (N, ..., C)", axes=2)
     true = checks.numeric(y_true, "y_true", caller)
     if callable(getattr(loss, "targets", None)):
@@ -361,25 +335,17 @@ def check_model(
     is. The samples are weighted at random. In training, the gradients that the engine itself works
     out for a float32 model, with its fused stages, are then held to those which the differences
     have confirmed, and each step that is off is named; how near they have to be, `engine.py` says.
+    The arguments that are not listed are those of `check_layer`.
 
     Parameters
     ----------
     model : Sequential
         Compiled or not, built or not.
     x, y : array
-        A few samples, as for `fit`. Equal numbers in x are moved apart by up to 0.01 of its range
-        first, since flat parts of an image are ties for a max-pooling; see `perturb`.
+        A few samples, as for `fit`. `perturb` also moves equal numbers in x apart, by up to 0.01 of
+        its range, since flat parts of an image are ties for a max-pooling.
     loss : str or Loss, optional
         Instead of the one that the model was compiled with.
-    training : bool
-        Whether the layers are run as in training (dropout with a frozen mask) or in inference.
-    eps, seed, max_elements, max_kinks
-        As for `check_layer`.
-    tolerance : float
-        What the error may be, as a part of the largest number of the gradient.
-    perturb : bool
-        Move equal numbers in x apart, and give random numbers to the copy's constant parameters,
-        such as zero biases. False checks the model exactly as it is.
     wrt : sequence of str, optional
         Check only these: "x", and "layer name/key".
 
@@ -403,18 +369,12 @@ def check_model(
     True
     """
     caller = "check_model"
-    training = checks.boolean(training, "training", caller)
-    perturb = checks.boolean(perturb, "perturb", caller)
-    if not isinstance(model, Sequential):
-        raise TypeError(
-            f"{caller}: expected model to be a Sequential, received {checks.shown(model)}. For a "
-            "layer there is check_layer"
-        )
+    _expect(model, Sequential, "model to be a Sequential", caller)
     if not model.layers:
         raise ValueError(f"{caller}: {model.who} has no layers")
-    options = Options(
-        caller, MODEL_PRODUCTS, eps, seed, tolerance, max_elements, max_kinks, linear=False, wrt=wrt
-    )
+    shared = {"eps": eps, "seed": seed, "tolerance": tolerance, "linear": False, "wrt": wrt}
+    shared |= {"max_elements": max_elements, "max_kinks": max_kinks}
+    options = Options(caller, MODEL_PRODUCTS, training=training, perturb=perturb, **shared)
     rng = options.rng
     x = _batch(x, "x", caller, "x to have a batch axis and no empty axis")
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)
@@ -431,16 +391,12 @@ def check_model(
 
 def _wrong_parts(subject: ModelSubject, seed: int) -> list[str]:
     """Which layers, or regularizers, or the loss, fail by themselves."""
-    logits = subject.outputs()[-1]
     parts = [
-        check_layer(layer, x.shape, training=subject.training, seed=seed)
-        for layer, x in subject.layers_and_inputs()
-    ]
-    for layer, x in subject.penalties_and_inputs():
-        found = check_layer(layer, x.shape, seed=seed)  # not on x, where L1 has kinks: zero biases
-        parts.append(replace(found, title=f"the regularizer of {layer.who}, x {x.shape}"))
+        check_layer(part, x.shape, training=subject.training, seed=seed)
+        for part, x in (*subject.layers_and_inputs(), *subject.penalties_and_inputs())
+    ]  # not on these x, where L1 has kinks: zero biases
+    logits = subject.outputs()[-1]
     parts.append(check_loss(subject.loss, subject.y_true, logits, seed=seed))
-    failed = [part for part in parts if not part.ok]
-    if not failed:
-        return ["each layer and the loss are right by themselves: look at how they are joined"]
-    return [f"by itself, {result}" for result in failed]
+    failed = [f"by itself, {part}" for part in parts if not part.ok]
+    right = "each layer and the loss are right by themselves: look at how they are joined"
+    return failed or [right]

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.gradcheck import differences, mistakes
@@ -25,8 +25,8 @@ from minicnn.gradcheck.differences import Differences, Probe, slope
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck, Wrong
 from minicnn.gradcheck.subjects import ModelSubject, Subject
 from minicnn.gradcheck.workers import shared_state
-
-Array = NDArray[Any]
+from minicnn.layers.base import Array
+from minicnn.settings import HasSettings, Setting
 
 TOLERANCE = 1e-7  # of the largest number of the gradient
 LINEAR_TOLERANCE = 1e-12  # where y is linear there is no truncation error, whatever the step
@@ -36,56 +36,53 @@ TIE_PRODUCTS = 8  # directions
 TOO_MANY_KINKS = "too many kinks"
 SHOWN = 5  # wrong numbers that are listed
 SAMPLE = 32  # numbers of a large tensor that are looked at
+PART = partial(checks.real, low=0, high=0.1, open_low=True)
 
 
-class Options:
-    """What all three checks share, checked; see `check_layer`."""
+def _names(value: Any, name: str, who: str) -> list[str]:
+    ordered = list(value) if isinstance(value, (set, frozenset)) else value
+    names: list[str] = checks.listed(ordered, name, who)
+    for one in names:
+        if not isinstance(one, str):
+            received = f"received {checks.shown(one)} in it"
+            raise TypeError(f"{who}: expected {name} to be a list of names, {received}")
+    if not names:
+        raise ValueError(
+            f"{who}: expected {name} to hold names, received none. None stands for all"
+        )
+    return names
 
-    def __init__(
-        self,
-        caller: str,
-        products: int,
-        eps: Any,
-        seed: Any,
-        tolerance: Any,
-        max_elements: Any,
-        max_kinks: Any,
-        *,
-        linear: Any = None,
-        wrt: Any = None,
-    ) -> None:
+
+class Options(HasSettings):
+    """What the checks have in common, each checked as it is set; see `check_layer`."""
+
+    eps = Setting(PART)
+    seed = Setting(partial(checks.integer, minimum=0))
+    tolerance = Setting(PART, default=None)
+    training = Setting(checks.boolean)
+    perturb = Setting(checks.boolean)
+    linear = Setting(checks.boolean, default=None)
+    max_elements = Setting(partial(checks.integer, minimum=1))
+    max_kinks = Setting(partial(checks.real, low=0, high=1))
+    wrt = Setting(_names, default=None)
+
+    def __init__(self, who: str, products: int, **given: Any) -> None:
         """`products` directions are taken for a large tensor."""
-
-        def part(value: Any, name: str) -> float:
-            return checks.real(value, name, caller, low=0, high=0.1, open_low=True)
-
-        self.caller, self.products = caller, products
-        self.eps = part(eps, "eps")
-        self.tolerance = None if tolerance is None else part(tolerance, "tolerance")
-        self.linear = None if linear is None else checks.boolean(linear, "linear", caller)
-        self.max_elements = checks.integer(max_elements, "max_elements", caller, minimum=1)
-        self.max_kinks = checks.real(max_kinks, "max_kinks", caller, low=0, high=1)
-        self.rng = np.random.default_rng(checks.integer(seed, "seed", caller, minimum=0))
-        ordered = list(wrt) if isinstance(wrt, (set, frozenset)) else wrt
-        self._wrt = None if wrt is None else checks.listed(ordered, "wrt", caller)
-        strange = [name for name in self._wrt or () if not isinstance(name, str)]
-        if strange:
-            received = f"received {checks.shown(strange[0])} in it"
-            raise TypeError(f"{caller}: expected wrt to be a list of names, {received}")
-        if self._wrt == []:
-            raise ValueError(
-                f"{caller}: expected wrt to hold names, received none. None stands for all"
-            )
+        self.who, self.products = who, products
+        for name, value in given.items():
+            if value is not None or name not in ("tolerance", "linear", "wrt"):
+                setattr(self, name, value)
+        self.rng = np.random.default_rng(self.seed)
 
     def names(self, subject: Subject) -> list[str]:
         """The tensors of `subject` that are to be checked."""
-        for name in self._wrt or ():
+        for name in self.wrt or ():
             if name not in subject.tensors:
                 raise ValueError(
-                    f"{self.caller}: expected wrt to name some of {', '.join(subject.tensors)}; "
+                    f"{self.who}: expected wrt to name some of {', '.join(subject.tensors)}; "
                     f"received {checks.shown(name)}"
                 )
-        return [name for name in subject.tensors if self._wrt is None or name in self._wrt]
+        return [name for name in subject.tensors if self.wrt is None or name in self.wrt]
 
 
 def check(subject: Subject, options: Options) -> tuple[CheckResult, Array]:
@@ -123,7 +120,12 @@ def _sound_forward(subject: Subject, names: Iterable[str], rng: np.random.Genera
             "from a np.random.Generator kept as an attribute, which the check can restore, or "
             "define seek(step, sample), or check with training=False"
         )
-    subject.expect(y)
+    if subject.y_shape not in (None, y.shape):
+        shape = next(iter(subject.tensors.values())).shape
+        raise ValueError(
+            f"{subject.who}: forward returns shape {y.shape}, but output_shape({shape}) is "
+            f"{subject.y_shape}. Define output_shape(input_shape) to say the same"
+        )
     if differences.rounds_to_float32(subject, names, rng):
         raise ValueError(
             f"{subject.who}: forward rounds to float32 on its way, but differences need the "
@@ -136,21 +138,21 @@ class Comparison(mistakes.Evidence):
     """One tensor: its differences, and the gradient that backward gave for it."""
 
     def __init__(self, subject: Subject, name: str, dy: Array, given: Any, options: Options):
-        super().__init__(Probe(subject, name, options.rng, options.eps), dy, given)
+        super().__init__(subject, name, options.rng, options.eps, dy=dy, given=given)
         self.options = options
-        linear = self.probe.is_linear() if options.linear is None else options.linear
+        linear = self.is_linear() if options.linear is None else options.linear
         self._measure(linear)
         if linear and options.linear is None and self.found.left_out[0]:
             self._measure(False)  # a kink where the long lines passed none
 
     def _measure(self, linear: bool) -> None:
         """The differences, and what the error may be."""
-        options, unit, directions = self.options, self.probe.unit, None
+        options, unit, directions = self.options, self.unit, None
         self.tolerance = options.tolerance or (LINEAR_TOLERANCE if linear else TOLERANCE)
         if self.tensor.size > options.max_elements:
             longest = max(1.0, unit) if linear else unit
             directions = differences.ways(self.tensor, options.rng, options.products, longest)
-        self.found = found = Differences(self.probe, self.dy, self.tolerance, linear, directions)
+        self.found = found = Differences(self, self.dy, self.tolerance, linear, directions)
         self.allowed = np.maximum(self.tolerance * found.scale, found.rounding)
         self.use = ~found.kinked & found.whole
 
@@ -242,12 +244,12 @@ class Comparison(mistakes.Evidence):
 
     def _sample(self) -> dict[str, Any]:
         """Some wrong numbers of a large tensor: the one that halving leads to, and a few others."""
-        probe, size = self.probe, self.tensor.size
-        places = probe.rng.choice(size, size=min(SAMPLE, size), replace=False)
+        size = self.tensor.size
+        places = self.rng.choice(size, size=min(SAMPLE, size), replace=False)
         not_finite = np.flatnonzero(~np.isfinite(self.given))
         places[0] = not_finite[0] if not_finite.size else self._halving()
-        y_0 = probe.y()
-        lines = probe.lines(y_0, False, places.tolist())
+        y_0 = self.y()
+        lines = self.lines(y_0, False, places.tolist())
         numeric = np.array([self.dy.reshape(-1) @ slope(y, y_0, h).value for y, h in lines])
         gap = np.nan_to_num(np.abs(self.given.reshape(-1)[places] - numeric), nan=np.inf)
         least = 1e-6 * float(np.abs(numeric).max(initial=0))
@@ -256,14 +258,14 @@ class Comparison(mistakes.Evidence):
 
     def _halving(self) -> int:
         """The place of a wrong number: of two halves, always the one that is more wrong."""
-        begin, end, rng = 0, self.tensor.size, self.probe.rng
-        exact = copy.copy(self.probe)
+        begin, end = 0, self.tensor.size
+        exact = copy.copy(self)
         exact.rounding = np.zeros(self.dy.size)
         while end - begin > 1:
             middle = (begin + end) // 2
             ways = np.zeros((2, self.tensor.size))
             for way, half in zip(ways, (slice(begin, middle), slice(middle, end))):
-                way[half] = rng.choice([-1.0, 1.0], size=half.stop - half.start)
+                way[half] = self.rng.choice([-1.0, 1.0], size=half.stop - half.start)
             found = Differences(exact, self.dy, 1e-4, self.found.linear, ways)
             gap = np.abs(found.analytic(self.given) - found.numeric)
             begin, end = (middle, end) if gap[1] > gap[0] else (begin, middle)

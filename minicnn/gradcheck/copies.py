@@ -9,12 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Array, Layer
 from minicnn.layers.contents import Streams, layers_inside
-
-Array = NDArray[Any]
 
 
 def parts(thing: Any) -> list[Any]:
@@ -96,20 +93,17 @@ class Rewind:
     def __init__(self, layers: Iterable[Any]) -> None:
         layers = list(layers)
         self._parts = [part for layer in layers for part in parts(layer)]
-        self._states = [
-            (table, key, array, array.copy())
-            for layer in layers
-            for table in tables(layer, "state")
-            for key, array in table.items()
-            if isinstance(array, np.ndarray)
-        ]
+        states = [state for layer in layers for state in tables(layer, "state")]
+        self._states = [(state, dict(state), copy.deepcopy(state)) for state in states]
         self._streams = Streams(self._parts)
 
     def __call__(self, sample: int = 0) -> None:
         """The next batch is that of the first step, from number `sample` on."""
-        for table, key, array, saved in self._states:
-            array[...] = saved
-            table[key] = array
+        for state, arrays, values in self._states:
+            state.update(arrays)
+            for key, array in arrays.items():
+                if isinstance(array, np.ndarray):
+                    array[...] = values[key]
         for part in self._parts:
             if callable(getattr(part, "seek", None)):
                 part.seek(0, sample)
@@ -120,8 +114,17 @@ class Passes:
     """Forward and backward of a layer, which is wound back before: each forward does the same."""
 
     def __init__(self, layer: Any, training: bool) -> None:
-        self._layer, self._call = layer, _forward_call(layer, training)
-        self._rewind = Rewind([layer])
+        self._layer, self._rewind = layer, Rewind([layer])
+        self._call: Callable[[Array], Any] = layer.forward
+        try:
+            parameters = list(inspect.signature(layer.forward).parameters.values())
+        except (TypeError, ValueError):  # a compiled function has no signature
+            return
+        needed = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+        if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
+            self._call = lambda x: layer.forward(x, training=training)
+        elif len(needed) > 1:
+            self._call = lambda x: layer.forward(x, training)
 
     def forward(self, x: Array) -> Any:
         self._rewind()
@@ -131,17 +134,3 @@ class Passes:
         """Without the check of dx that a user's class gets from `Layer`."""
         plain = getattr(self._layer.backward, "plain", None)
         return self._layer.backward(dy) if plain is None else plain(self._layer, dy)
-
-
-def _forward_call(layer: Any, training: bool) -> Callable[[Array], Any]:
-    """`layer.forward` as a function of x, with `training` passed if its signature has it."""
-    try:
-        parameters = list(inspect.signature(layer.forward).parameters.values())
-    except (TypeError, ValueError):  # a compiled function has no signature
-        return layer.forward
-    if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
-        return lambda x: layer.forward(x, training=training)
-    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
-    if len(required) > 1:
-        return lambda x: layer.forward(x, training)
-    return layer.forward

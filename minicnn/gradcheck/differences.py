@@ -35,12 +35,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.subjects import Subject
-
-Array = NDArray[Any]
+from minicnn.layers.base import Array
 
 SHRINK = 2.0**-3  # of a step, again and again, until one passes between the kinks
 SHORTEST = 2.0**-10  # step, as a part of the first one
@@ -102,21 +100,14 @@ class Differences:
     rounding in y alone may cause in them; `kinked`, where a kink leaves no derivative; `low` and
     `high`, the slopes on its two sides. `kept` (count, outputs) is dy, with 0 for the outputs that
     cross a kink in that direction.
+
+    Where an output crosses a kink, shorter steps are tried. If the shortest crosses it too, the
+    number is left out; along one of the `directions` (count, numbers) only the output is.
     """
 
     def __init__(
-        self,
-        probe: Probe,
-        dy: Array,
-        tolerance: float,
-        linear: bool,
-        directions: Array | None = None,
+        self, probe: Probe, dy: Array, tolerance: float, linear: bool, directions: Any = None
     ) -> None:
-        """By every number, or along `directions` (count, numbers).
-
-        Where an output crosses a kink, shorter steps are tried. If the shortest crosses it too, the
-        number is left out; along a direction only the output is, by a 0 in its place of dy.
-        """
         self._probe, self.linear, self.directions = probe, linear, directions
         self._weights, self._y_shape, self.by_number = dy.reshape(-1), dy.shape, directions is None
         self._noise = np.abs(self._weights) * probe.rounding
@@ -124,7 +115,7 @@ class Differences:
         lines = probe.lines(y_0, linear, directions)
         self.numeric, self.rounding, self.low, self.high = np.zeros((4, len(lines)))
         self.kinked = np.zeros(len(lines), bool)
-        self.kept = np.tile(self._weights, (1 if self.by_number else len(lines), 1))
+        self.kept = np.tile(self._weights, (len(lines), 1))
         slopes = [slope(y, y_0, h, linear=linear) for y, h in lines]
         largest = max((abs(float(self._weights @ s.value)) for s in slopes), default=0.0)
         for k, ((y, h), first) in enumerate(zip(lines, slopes)):
@@ -136,10 +127,8 @@ class Differences:
                     break
                 s = slope(y, y_0, s.step * SHRINK)
             self._put(k, s, smooth)
-            if self.by_number:
-                self._add_hidden(k, y, y_0, first, tolerance * largest, probe.unit)
-            else:
-                self._add_hidden(k, y, y_0, s, tolerance * abs(self.numeric[k]), 1.0)
+            one = (first, largest, probe.unit) if self.by_number else (s, abs(self.numeric[k]), 1.0)
+            self._add_hidden(k, y, y_0, tolerance, *one)
 
     def _jumps(self, s: Slope) -> Array:
         """What a kink adds to the slope, output by output; 0 where it may be rounding."""
@@ -148,18 +137,19 @@ class Differences:
 
     def _put(self, k: int, s: Slope, smooth: Array) -> None:
         """Enter what `s` says about place `k`, where these outputs (bool) have been `smooth`."""
-        self.kinked[k], weights = not smooth.all(), self._weights
-        if not self.by_number:
-            weights = self.kept[k] = self._weights * smooth
-            self.kinked[k] = not smooth.any()
+        self.kept[k] = self._weights * smooth
+        self.kinked[k] = not (smooth.all() if self.by_number else smooth.any())
+        weights = self._weights if self.by_number else self.kept[k]
         self.numeric[k] = weights @ s.value
         self.rounding[k] = SLOPE_NOISE * norm(self._noise[s.moved]) / s.step
         self.rounding[k] += float(np.abs(weights) @ s.unsettled)
-        sides = weights * s.left, weights * s.right
+        sides = self._weights * s.left, self._weights * s.right
         self.low[k], self.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
 
-    def _add_hidden(self, k: int, y: Line, y_0: Array, s: Slope, least: float, unit: float) -> None:
-        """Add slopes that last digits of y hide from a short step, unless they are below `least`.
+    def _add_hidden(
+        self, k: int, y: Line, y_0: Array, tolerance: float, s: Slope, size: float, unit: float
+    ) -> None:
+        """Add slopes that last digits of y hide from a short step, unless they are tolerable.
 
         The 1 of a saturated softmax follows its input without showing it; an output that even a
         long step does not move does not depend on the numbers at all.
@@ -167,7 +157,7 @@ class Differences:
         weights = self._weights if self.by_number else self.kept[k]
         largest = 8 * self._noise.max(initial=0)  # no noise is seen where nothing moves
         lost = np.maximum(np.abs(weights) * np.spacing(np.abs(y_0)), largest) * (weights != 0)
-        if lost.max(initial=0) / s.step > least:
+        if lost.max(initial=0) / s.step > tolerance * size:
             far = 3 * max(1.0, unit) * y.span()
             hidden = ((y(far) != y_0) | (y(-far) != y_0)) & ~s.moved
             self.rounding[k] += float(np.linalg.norm(lost[hidden])) / s.step
@@ -186,7 +176,8 @@ class Differences:
     @property
     def whole(self) -> Array:
         """Which of the values are those of all outputs: bool (count,)."""
-        return (self.kept != 0).all(axis=1) | np.zeros(len(self.numeric), bool)
+        whole: Array = (self.kept != 0).all(axis=1)
+        return whole
 
     def values_of(self, gradient: Array) -> Array:
         """The values of a gradient of <dy, y> that belong to `numeric`, where that is `whole`."""
@@ -197,7 +188,7 @@ class Differences:
     def analytic(self, gradient: Array) -> Array:
         """The values of the claimed gradient that belong to `numeric`."""
         values = self.values_of(gradient)
-        for k in np.flatnonzero(~self.whole):
+        for k in () if self.by_number else np.flatnonzero(~self.whole):
             of_kept = self._probe.backward(self.kept[k].reshape(self._y_shape))
             values[k] = self.values_of(of_kept)[k]
         return values
@@ -230,12 +221,21 @@ class Line:
         finally:
             self._flat[self._where] = self._start
 
-    def step(self, h: float, unit: float = 1.0) -> float:
-        """`h` for a line along one number, as long as its size and `unit` ask for.
+    def step(self, h: float, unit: float, y_0: Array | None) -> float:
+        """The first step. Along one number `h`, times what its size and `unit` ask for, as a power
+        of 2, which adds to the number without rounding.
 
-        A power of 2, which adds to the number without rounding.
+        A direction has many parts that add up: `h` is made smaller if y moves by more than that
+        from `y_0`, if given. Large numbers may move further, and no step is so small that it is
+        lost in the numbers it moves.
         """
-        return 2.0 ** round(math.log2(h) + math.log2(float(sizes(self._start, unit))))
+        if isinstance(self._where, int):
+            return 2.0 ** round(math.log2(h) + math.log2(float(sizes(self._start, unit))))
+        if y_0 is None:
+            return h
+        moved = float(np.abs(self(h) - y_0).max(initial=0))
+        moved /= max(1.0, float(np.abs(y_0).max(initial=0)))
+        return max(h / max(1.0, moved / h), min(h, SMALLEST_STEP))
 
     def span(self) -> float:
         """A step by which any number of the tensor passes all the others."""
@@ -413,9 +413,8 @@ class Probe:
             y = self.line(way)
             once = y(1.0) - y_0
             size = max(float(np.abs(once).max()), float(np.abs(y_0).max()))
-            for factor in (-1.0, 3.0):
-                if np.abs(y(factor) - y_0 - factor * once).max() > 1e-12 * size:
-                    return False
+            if any(np.abs(y(f) - y_0 - f * once).max() > 1e-12 * size for f in (-1.0, 3.0)):
+                return False
         return True
 
     def lines(
@@ -425,10 +424,8 @@ class Probe:
         step on it.
         """
         h, unit = (LINEAR_STEP, max(1.0, self.unit)) if linear else (self.eps, self.unit)
-        if directions is None or isinstance(directions, list):  # of places
-            places = range(self.tensor.size) if directions is None else directions
-            return [(y, y.step(h, unit)) for y in map(self.line, places)]
-        return [(y, h if linear else _gentle(y, y_0, h)) for y in map(self.line, directions)]
+        along = range(self.tensor.size) if directions is None else directions
+        return [(y, y.step(h, unit, None if linear else y_0)) for y in map(self.line, along)]
 
     def jacobian(self, *, linear: bool) -> Array:
         """dy_o / d(tensor)_k, shape (outputs, numbers)."""
@@ -446,13 +443,3 @@ class Probe:
         size = math.prod(y_shape)
         unit_vectors = (np.eye(1, size, o).reshape(y_shape) for o in range(size))
         return np.stack([self.backward(dy).ravel() for dy in unit_vectors])
-
-
-def _gentle(y: Line, y_0: Array, h: float) -> float:
-    """`h`, made smaller if y moves by more than h: a direction has many parts that add up.
-
-    Large numbers may move further, and no step is so small that it is lost in the numbers it moves.
-    """
-    size = max(1.0, float(np.abs(y_0).max(initial=0)))
-    moved = float(np.abs(y(h) - y_0).max(initial=0)) / size
-    return max(h / max(1.0, moved / h), min(h, SMALLEST_STEP))

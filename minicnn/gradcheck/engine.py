@@ -21,20 +21,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.lanes import Lane, alone, backward_in_phases, forward_in_phases
 from minicnn.gradcheck.copies import move_apart, unchanged
 from minicnn.gradcheck.differences import multiple
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck
-from minicnn.gradcheck.subjects import ModelSubject, as_type, gradients
+from minicnn.gradcheck.subjects import ModelSubject, as_type, gradients, named_gradients
 from minicnn.inputs import Data
-from minicnn.layers import Layer
+from minicnn.layers.base import Array, Layer
 from minicnn.layers.contents import OF_ONE_PASS, layers_inside
 from minicnn.training.step import Runner
-
-Array = NDArray[Any]
 
 NOISE = 4e-6
 TOLERANCE = 1e-4  # a tenth of the thousandth that is to be found
@@ -52,19 +49,17 @@ def check_engine(
 
     Its problems, of the kind "engine", say which step is wrong. `subject` is left as it is.
     """
-    engine = _Engine(subject, rng)
-    dy = subject.of_samples(dy)
-    result = CheckResult(
-        f"{engine.title}, not compared: rounding changes most samples' too much", ()
-    )
+    engine = _Engine(subject, subject.of_samples(dy), rng)
+    title = f"{engine.title}, not compared: rounding changes most samples' too much"
+    result = CheckResult(title, ())
     for draw in range(DRAWS):
         with unchanged(*subject.tensors.values()):
             if draw:
                 move_apart(subject.x, rng)
             engine.take_over()
-            steady, shaken = engine.shake(dy)
+            steady, shaken = engine.shake()
             if steady.mean() >= (1 if engine.mixes and draw < DRAWS - 1 else FEWEST):
-                result = engine.compare(dy, steady, shaken, names)
+                result = engine.compare(steady, shaken, names)
                 if result.ok:
                     break
     return result
@@ -73,8 +68,8 @@ def check_engine(
 class _Engine:
     """The engine's way through a model, beside that of `subject`, on the same numbers."""
 
-    def __init__(self, subject: ModelSubject, rng: np.random.Generator) -> None:
-        self.subject, self.rng = subject, rng
+    def __init__(self, subject: ModelSubject, dy: Array, rng: np.random.Generator) -> None:
+        self.subject, self.dy, self.rng = subject, dy, rng
         self.model = as_type(subject.model, subject.dtype)
         self.runner = Runner(self.model, subject.given, [], True)
         self.mixes = any(layer.mixes_samples for layer in subject.layers)
@@ -85,48 +80,46 @@ class _Engine:
         """Round the numbers of `subject` to the model's float type, and copy them to the engine."""
         for tensor in self.subject.tensors.values():
             tensor[...] = tensor.astype(self.subject.dtype)
-        for double, single in zip(self.subject.model.leaves, self.model.leaves):
-            for key, array in double.params.items():
-                single.params[key][...] = array
+        self.model.flat_params[...] = self.subject.model.flat_params
 
-    def shake(self, dy: Array) -> tuple[Array, list[dict[str, Array]]]:
-        """Which samples' dx is steady under noise, and the gradients of these under noise.
+    def weights(self, steady: Array) -> Array:
+        """dy, with 0 for the samples that are left out; where a layer mixes samples, none is."""
+        return self.dy if self.mixes else self.dy * steady
 
-        Where a layer mixes samples, the gradients are those of all.
-        """
-        steady = np.ones(len(dy), bool)
+    def shake(self) -> tuple[Array, list[dict[str, Array]]]:
+        """Which samples' dx is steady under noise, and the gradients of these under noise."""
+        n = len(self.dy)
+        steady = np.ones(n, bool)
         while True:
-            weights = dy if self.mixes else dy * steady
+            weights = self.weights(steady)
             # the gradient by logits is a difference of numbers as large as the weights
             size = float(np.abs(weights).max()) if self.subject.loss.from_logits else 0.0
-            dx = self.subject.walk_back(weights)["x"].reshape(len(dy), -1)
+            dx = self.subject.walk_back(weights)["x"].reshape(n, -1)
             layers = with_noise(self.subject.layers, self.rng, size)
             shaken = [self.subject.walk_back(weights, layers) for _ in range(WALKS)]
-            largest = np.abs(dx).max(axis=1)
-            jumps = [np.abs(one["x"].reshape(dx.shape) - dx).max(axis=1) for one in shaken]
-            still = steady & (np.max(jumps, axis=0) <= JUMP * largest)
+            jumps = [np.abs(one["x"].reshape(n, -1) - dx).max(axis=1) for one in shaken]
+            still = steady & (np.max(jumps, axis=0) <= JUMP * np.abs(dx).max(axis=1))
             if self.mixes or (still == steady).all() or still.mean() < FEWEST:
                 return still, shaken
             steady = still
 
     def compare(
-        self, dy: Array, steady: Array, shaken: list[dict[str, Array]], names: list[str]
+        self, steady: Array, shaken: list[dict[str, Array]], names: list[str]
     ) -> CheckResult:
         """Rows for these parameters, and the problems, with the gradients that noise gives."""
-        dy = dy if self.mixes else dy * steady
-        expected = self.subject.backward(dy)
-        x = self.subject.x.astype(self.subject.dtype)
+        dy, subject = self.weights(steady), self.subject
+        expected = subject.backward(dy)
         with single_threaded_blas():
-            found = gradients(self.runner, self.model, x, self.subject.y_true, dy)
+            x = subject.x.astype(subject.dtype)
+            found = gradients(self.runner, self.model, x, subject.y_true, dy)
         rows = []
         for name in names:
-            of_noise = _spread(shaken, expected, name)
-            said = _differs(found[name], expected[name], of_noise)
-            size = max(float(np.abs(expected[name]).max(initial=0)), of_noise / TOLERANCE) or 1.0
-            error = float(np.abs(found[name] - expected[name]).max(initial=0)) / size
-            error = error if np.isfinite(error) else np.inf
+            right, of_noise = expected[name], _spread(shaken, expected, name)
+            said = _differs(found[name], right, of_noise)
+            size = max(float(np.abs(right).max(initial=0)), of_noise / TOLERANCE) or 1.0
+            error = float(np.abs(found[name] - right).max(initial=0)) / size
+            of = name, right.shape, error if np.isfinite(error) else np.inf, TOLERANCE, right.size
             reason = said and f"the engine's gradient is {said}"
-            of = name, expected[name].shape, error, TOLERANCE, expected[name].size
             rows.append(TensorCheck(*of, kinks=0, by_products=False, reason=reason))
         title = self.title
         if not steady.all():
@@ -155,16 +148,15 @@ class _Engine:
                 found = {"y": np.array(alone(forward_in_phases([stage], x)))}
                 dx = alone(backward_in_phases([stage], dy))
             found |= {} if dx is None else {"dx": dx}
-            for k in entry.layers:
-                found |= {f"d{key}": array for key, array in lane.layers[k].grads.items()}
+            found |= named_gradients([lane.layers[k] for k in entry.layers])
 
-            layers = [self.subject.layers[k] for k in entry.layers]
+            layers = [subject.layers[k] for k in entry.layers]
             expected, *shaken = (
-                self._passes(one, shard.start, x, dy)
+                subject.passes(one, shard.start, x.astype(float), dy.astype(float))
                 for one in (layers, *[with_noise(layers, self.rng)] * WALKS)
             )
             off = [
-                f"{name} is {said}"
+                f"{name if name in ('y', 'dx') else 'd' + name.rpartition('/')[2]} is {said}"
                 for name, array in found.items()
                 if (said := _differs(array, expected[name], _spread(shaken, expected, name)))
             ]
@@ -174,23 +166,17 @@ class _Engine:
                     what = f"the fused stage {entry.kind.__name__}, for {what},"
                 yield f"{what} is wrong by itself, held to float64: its {', its '.join(off)}"
 
-    def _passes(self, layers: list[Any], sample: int, x: Array, dy: Array) -> dict[str, Array]:
-        """y, dx and the gradients ("dW") of these layers in float64."""
-        found = self.subject.passes(layers, sample, x.astype(float), lambda y: dy.astype(float))
-        return {f"d{n.rpartition('/')[2]}" if "/" in n else n: a for n, a in found.items()}
-
     def _wrong_loss(self) -> Iterator[str]:
         """The mean loss of the batch, without weights, and its gradient, of the same logits."""
-        subject = self.subject
+        subject, n = self.subject, len(self.dy)
+        (batch,) = Data(subject.x, subject.y_true).batches(n)
         y_pred = subject.outputs()[-1].astype(subject.dtype)
-        (batch,) = Data(subject.x, subject.y_true).batches(len(subject.x))
-        given = y_pred.astype(np.float64)
         losses, dy = self.runner.loss_backward(batch, slice(None), y_pred)
-        expected = subject.loss.backward(subject.y_true, given) / len(batch)
-        rounding = 8 * ROUNDING * max(1.0, float(np.abs(given).max()))
+        given = subject.y_true, y_pred.astype(np.float64)
+        rounding = 8 * ROUNDING * max(1.0, float(np.abs(y_pred).max()))
         said = {
-            "value": _differs(losses, subject.loss.forward(subject.y_true, given), rounding),
-            "gradient": _differs(dy, expected, rounding / len(batch)),
+            "value": _differs(losses, subject.loss.forward(*given), rounding),
+            "gradient": _differs(dy, subject.loss.backward(*given) / n, rounding / n),
         }
         name = "fused loss" if self.runner.single_pass_loss else "loss"
         for what, difference in said.items():
@@ -215,9 +201,10 @@ class Noise:
     the dy that comes back is a difference.
     """
 
+    name = ""
+
     def __init__(self, rng: np.random.Generator, before: Layer | None = None) -> None:
         self._rng, self._before, self.size = rng, before, 0.0
-        self.name = ""
         self.grads: dict[str, Array] = {}
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -257,15 +244,13 @@ def _differs(found: Array, expected: Array, rounding: float) -> str:
     allowed = max(TOLERANCE * float(np.abs(expected).max(initial=0)), rounding)
     gap = np.abs(found - expected)
     off = ~(gap <= allowed)  # NaN is off
+    factor = multiple(found.reshape(-1), expected.reshape(-1), allowed)
     if not off.any():
         return ""
-    factor = multiple(found.reshape(-1), expected.reshape(-1), allowed)
     if np.isfinite(factor):
         return f"{factor:.6g} times the right one"
-    worst = int(np.where(off, np.nan_to_num(gap, nan=np.inf), 0).argmax())
-    place = np.unravel_index(worst, gap.shape)
-    index = ", ".join(str(int(i)) for i in place)
+    worst = np.unravel_index(np.where(off, np.nan_to_num(gap, nan=np.inf), 0).argmax(), gap.shape)
     return (
-        f"off in {off.sum()} of {off.size} numbers, the most at [{index}]: "
-        f"{float(found[place]):.6g} instead of {float(expected[place]):.6g}"
+        f"off in {off.sum()} of {off.size} numbers, the most at {list(map(int, worst))}: "
+        f"{float(found[worst]):.6g} instead of {float(expected[worst]):.6g}"
     )

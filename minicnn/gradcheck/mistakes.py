@@ -18,14 +18,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.differences import Differences, Probe, multiple
 from minicnn.gradcheck.result import Mistake
 from minicnn.gradcheck.subjects import LayerSubject
-
-Array = NDArray[Any]
+from minicnn.layers.base import Array
 
 LARGEST = 2_000_000  # entries of a Jacobian; larger ones take too long
 MOST_ROWS = 3_000
@@ -33,7 +31,7 @@ FIT = 1e-6  # how far two Jacobians may differ, relative to the largest entry
 FAR = 3  # rows and columns by which a window may be displaced
 
 
-class Evidence:
+class Evidence(Probe):
     """All that is known about the gradient of one tensor: what backward gave, what was measured.
 
     `found` are the differences, `use` says which of their values count, `allowed` how exact they
@@ -44,9 +42,10 @@ class Evidence:
     use: Array
     allowed: Array
 
-    def __init__(self, probe: Probe, dy: Array, given: Any) -> None:
-        self.probe, self.dy, self.raw = probe, dy, given
-        self.subject, self.name, self.tensor = probe.subject, probe.name, probe.tensor
+    def __init__(self, *tensor: Any, dy: Array, given: Any) -> None:
+        """`tensor` are the arguments of `Probe`."""
+        super().__init__(*tensor)
+        self.dy, self.raw = dy, given
         self.x = self.subject.tensors.get("x", self.tensor)  # the input, whichever tensor is wrong
         self.is_image = self.x.ndim == dy.ndim == 4 and len(self.x) == len(dy)
         self.places = np.indices(dy.shape).reshape(dy.ndim, -1)  # of each output
@@ -54,10 +53,6 @@ class Evidence:
     @cached_property
     def given(self) -> Array:
         return np.asarray(self.raw, np.float64)
-
-    @cached_property
-    def y(self) -> Array:
-        return self.subject.forward()
 
     @property
     def numeric(self) -> Array:
@@ -81,12 +76,12 @@ class Evidence:
     @cached_property
     def J(self) -> Array:
         """dy_o / d(tensor)_k from differences, shape (outputs, numbers)."""
-        return self.probe.jacobian(linear=self.found.linear)
+        return self.jacobian(linear=self.found.linear)
 
     @cached_property
     def B(self) -> Array:
         """The same from backward."""
-        return self.probe.claimed_jacobian(self.dy.shape)
+        return self.claimed_jacobian(self.dy.shape)
 
     def same(self, a: Array, b: Array) -> bool:
         """Whether parts of Jacobians agree."""
@@ -136,12 +131,6 @@ def wrong_shape(e: Evidence) -> Iterator[Mistake]:
                 yield Mistake("crop forgotten", told)
 
 
-def nothing(e: Evidence) -> Iterator[Mistake]:
-    if not e.given.any():
-        told = "it is 0 everywhere: backward does not work it out, or not in place"
-        yield Mistake("zero", told)
-
-
 def single_precision(e: Evidence) -> Iterator[Mistake]:
     """Right, but for the digits that float32 has lost on the way."""
     near = e.gap(e.given) <= 1e-6 * np.abs(e.numeric).max()
@@ -151,8 +140,11 @@ def single_precision(e: Evidence) -> Iterator[Mistake]:
 
 
 def named_factor(e: Evidence) -> Iterator[Mistake]:
-    """Off by a factor that is the size of something."""
-    names = _names_of(abs(e.factor), e.subject.sizes()) if e.factor else []
+    """Off by a factor that is the size of something; a factor of 0 is another mistake."""
+    if e.factor == 0:
+        yield Mistake("zero", "it is 0 everywhere: backward does not work it out, or not in place")
+        return
+    names = _names_of(abs(e.factor), e.subject.sizes())
     if names or abs(e.factor + 1) <= FIT:
         minus = "-" if e.factor < 0 else ""
         listed = " = ".join([f"{minus}{name}" for name in names[:4]] or ["the wrong sign"])
@@ -199,7 +191,7 @@ def flipped(e: Evidence) -> Iterator[Mistake]:
             yield Mistake("flipped", f"it is flipped: np.flip(..., axis={axes}) of it is right")
 
 
-SIMPLE = (nothing, single_precision, named_factor, transposed, flipped)
+SIMPLE = (single_precision, named_factor, transposed, flipped)
 
 
 # -- output by output -----------------------------------------------------------------------------
@@ -213,7 +205,7 @@ def dy_ignored(e: Evidence) -> Iterator[Mistake]:
 
 def mask_missing(e: Evidence) -> Iterator[Mistake]:
     """What y = 0 has stopped on the way up is let through on the way down."""
-    stopped = (e.y.reshape(-1) == 0) & ~e.J.any(axis=1)
+    stopped = (e.y() == 0) & ~e.J.any(axis=1)
     through = int((stopped & e.B.any(axis=1)).sum())
     if through and e.same(e.B[~stopped], e.J[~stopped]):
         what = "dropout's" if hasattr(getattr(e.subject, "layer", None), "rate") else "the ReLU's"
@@ -226,7 +218,7 @@ def mask_missing(e: Evidence) -> Iterator[Mistake]:
 
 def activation_slope(e: Evidence) -> Iterator[Mistake]:
     """dy was not multiplied by the slope of the activation."""
-    y = e.y.reshape(-1, 1)
+    y = e.y()[:, None]
     slopes = {"tanh": ("(1 - y^2)", 1 - y * y), "sigmoid": ("y * (1 - y)", y * (1 - y))}
     for name, (formula, values) in slopes.items():
         if e.same(e.B * values, e.J):
@@ -278,7 +270,7 @@ def parameter_turned(e: Evidence) -> Iterator[Mistake]:
                 continue
             with unchanged(parameter):
                 parameter[...] = turned
-                other = e.probe.jacobian(linear=e.found.linear)
+                other = e.jacobian(linear=e.found.linear)
             if _proportional_rows(e, other):
                 told = f"it is worked out with {name} {how}: forward uses {name} as is"
                 yield Mistake(kind, told)
@@ -310,7 +302,7 @@ def _multiples(rows: Array, others: Array) -> Array:
 
 def cross_terms(e: Evidence) -> Iterator[Mistake]:
     """Each output's gradient goes to its own cell only, though forward mixes the cells."""
-    if e.name == "x" and e.y.shape == e.x.shape:
+    if e.name == "x" and e.dy.shape == e.x.shape:
         own = e.J * np.eye(e.x.size, dtype=bool)
         if e.same(e.B, own) and not e.same(e.J, own):
             yield Mistake(
@@ -327,12 +319,12 @@ def statistics(e: Evidence) -> Iterator[Mistake]:
     term is the mean's, the third the variance's.
     """
     C, m = e.x.shape[-1], e.x.size // e.x.shape[-1]
-    if e.name != "x" or e.y.shape != e.x.shape or e.x.ndim < 2 or m < 3:
+    if e.name != "x" or e.dy.shape != e.x.shape or e.x.ndim < 2 or m < 3:
         return
     wrong = (e.B - e.J).reshape(m, C, m, C)
     explained, shares = np.zeros_like(wrong), np.zeros(2)  # one channel's goes to no other
     for c in range(C):
-        v = e.y.reshape(m, C)[:, c]
+        v = e.y().reshape(m, C)[:, c]
         v = v - v.mean()
         basis = np.stack([np.ones(m * m), np.outer(v, v).ravel()], axis=1)
         share, *_ = np.linalg.lstsq(basis, wrong[:, c, :, c].ravel(), rcond=None)
@@ -404,7 +396,7 @@ def displaced(e: Evidence) -> Iterator[Mistake]:
     of_x = e.name == "x"
     axis = 5 if of_x else 4  # rows of the tensor, behind the four axes of y
     J, B = (
-        np.moveaxis(matrix.reshape(*e.y.shape, *e.tensor.shape), (1, 2, axis, axis + 1), range(4))
+        np.moveaxis(matrix.reshape(*e.dy.shape, *e.tensor.shape), (1, 2, axis, axis + 1), range(4))
         for matrix in (e.J, e.B)
     )
     H_out, W_out, H, W = J.shape[:4]
@@ -428,13 +420,11 @@ def displaced(e: Evidence) -> Iterator[Mistake]:
             told = _wrong_steps(e, D_h, D_w, f" (and all are {shifted})" if d_h or d_w else "")
             yield Mistake("stride forgotten", f"the stride is forgotten: {told}")
         elif d_h or d_w:
+            told = "has to be cut off" if of_x else "counts"
             yield Mistake(
                 "crop forgotten",
-                f"it is {shifted}: the padding before the image (P_top, P_left) has to be cut "
-                "off on the way back, or the wrong end of it was"
-                if of_x
-                else f"it is worked out from windows that are {shifted}: take the padding (P_top, "
-                "P_left) into account",
+                f"its windows are {shifted}: the padding before the image (P_top, P_left) {told}, "
+                "and not the one behind",
             )
         return
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicnn import checks, losses
 from minicnn.engine.lanes import Lane
@@ -29,15 +28,12 @@ from minicnn.gradcheck.copies import (
 )
 from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Array, Layer, Shape
 from minicnn.layers.contents import layers_inside
 from minicnn.layers.regularization import OutputPenalty
 from minicnn.layers.subclassing import checked_init
 from minicnn.models import Sequential
 from minicnn.training.step import Runner
-
-Array = NDArray[Any]
-Shape = tuple[Any, ...]
 
 
 class Subject:
@@ -46,6 +42,7 @@ class Subject:
     who: str  # its name in messages
     tensors: dict[str, Array]  # float64; what is written into them, the next `forward` sees
     training = True
+    y_shape: Shape | None = None  # that it promises
 
     def forward(self) -> Array:
         """y at the present values of the tensors; float64, a new array."""
@@ -55,16 +52,13 @@ class Subject:
         """The claimed gradients of <dy, y>, by name, unchecked."""
         raise NotImplementedError
 
-    def expect(self, y: Array) -> None:
-        """Raise ValueError if y does not have the shape that `output_shape` promises."""
+    def sizes(self) -> dict[str, float]:
+        """Numbers by which a gradient may be off, with the names that the formulas give them."""
+        raise NotImplementedError
 
     def problems(self, dy: Array) -> Iterable[Mistake]:
         """Faults beside wrong numbers."""
         return []
-
-    def sizes(self) -> dict[str, float]:
-        """Numbers by which a gradient may be off, with the names that the formulas give them."""
-        raise NotImplementedError
 
     def layers_and_inputs(self) -> Iterable[tuple[Layer, Array]]:
         """The layers that have replicas, and their inputs."""
@@ -86,8 +80,7 @@ class LayerSubject(Subject):
     ) -> None:
         if isinstance(layer, Layer):
             checked_init(layer)
-        who = getattr(layer, "who", None)
-        self.who = who if isinstance(who, str) else type(layer).__name__
+        self.who = str(getattr(layer, "who", type(layer).__name__))
         built = copy_of(layer, self.who, np.float64)
         _build(built, x.shape, rng)
         self.layer = copy_of(built, self.who, np.float64)  # a build may not care for the dtype
@@ -96,8 +89,9 @@ class LayerSubject(Subject):
             move_constants(self.params.values(), rng)
         self.x = np.array(x, np.float64, order="C")
         self.tensors = {"x": self.x, **{k: p for k, p in self.params.items() if is_float(p)}}
-        self.training = training
-        self._passes = Passes(self.layer, training)
+        self.training, self._passes = training, Passes(self.layer, training)
+        if callable(output_shape := getattr(self.layer, "output_shape", None)):
+            self.y_shape = tuple(output_shape(x.shape))
 
     def forward(self) -> Array:
         return np.array(self._passes.forward(self.x.copy()))
@@ -116,15 +110,6 @@ class LayerSubject(Subject):
         found = {"x": dx, **{key: grads.get(key) for key in self.params}}
         return {name: copy.copy(gradient) for name, gradient in found.items()}
 
-    def expect(self, y: Array) -> None:
-        output_shape = getattr(self.layer, "output_shape", None)
-        promised = tuple(output_shape(self.x.shape)) if callable(output_shape) else y.shape
-        if promised != y.shape:
-            raise ValueError(
-                f"{self.who}: forward returns shape {y.shape}, but output_shape({self.x.shape}) "
-                f"is {promised}. Define output_shape(input_shape) to say the same"
-            )
-
     def problems(self, dy: Array) -> Iterator[Mistake]:
         yield from self._written_inputs(dy)
         yield from self._old_gradients(dy)
@@ -140,8 +125,7 @@ class LayerSubject(Subject):
         if "x" in by_backward:
             yield Mistake("writes x", "backward writes into the x that forward was given")
         if "dy" in by_backward:
-            told = "backward writes into dy; write dz = dy * ..., not dy *= ..."
-            yield Mistake("writes dy", told)
+            yield Mistake("writes dy", "backward writes into dy: make a new array, dz = dy * ...")
         for key, parameter in self.params.items():
             name = f"params[{key!r}]"
             replaced = self.layer.params.get(key) is not parameter
@@ -159,16 +143,11 @@ class LayerSubject(Subject):
             if a.shape != b.shape or not np.isfinite(close) or np.abs(a - b).max() <= close:
                 continue
             if np.allclose(c - b, b - a, rtol=0, atol=close):
-                yield Mistake(
-                    "accumulated",
-                    f"the gradient of {name} is added to the old one instead of replacing it: it "
-                    "grows with every backward. Write =, or [...] =, instead of +=",
-                )
+                kind, told = "accumulated", "is added to the old one instead of replacing it"
+                told += ": it grows with every backward. Write =, or [...] =, instead of +="
             else:
-                yield Mistake(
-                    "not repeatable",
-                    f"the gradient of {name} differs between two passes over the same x and dy",
-                )
+                kind, told = "not repeatable", "differs between two passes over the same x and dy"
+            yield Mistake(kind, f"the gradient of {name} {told}")
 
     def layers_and_inputs(self) -> Iterable[tuple[Layer, Array]]:
         return [(self.layer, self.x)] if isinstance(self.layer, Layer) else []
@@ -176,9 +155,9 @@ class LayerSubject(Subject):
     def sizes(self) -> dict[str, float]:
         x, y = self.x.shape, self.forward().shape
         sizes: dict[str, float] = {"N": x[0]}
-        if len(x) == 4 and len(y) == 4:
+        if len(x) == len(y) == 4:
             sizes |= zip(("H_in", "W_in", "C_in", "H_out", "W_out", "C_out"), (*x[1:], *y[1:]))
-        elif len(x) > 1 and len(y) > 1:
+        elif min(len(x), len(y)) > 1:
             sizes |= {"inputs": x[-1], "outputs": y[-1]}
         settings = (("K", "kernel_size"), ("K", "pool_size"), ("S", "strides"))
         pairs = [(letter, getattr(self.layer, name, None)) for letter, name in settings]
@@ -194,17 +173,17 @@ class LayerSubject(Subject):
         sizes["the numbers in a sample of y"] = math.prod(y[1:])
         for name, value in getattr(self.layer, "__dict__", {}).items():
             if isinstance(value, float) and 0 < value < 1:  # a rate, a momentum
-                name = name.removeprefix("_")  # behind a property
                 sizes |= {name: value, f"(1 - {name})": 1 - value}
         return sizes
 
 
 def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
     """Build what is not built; the weights come from `rng`, not from the package's own stream."""
-    built = not getattr(layer, "awaits_build", not getattr(layer, "built", False))
-    if built or not callable(getattr(layer, "build", None)):
-        return
-    if not isinstance(layer, Layer) and getattr(layer, "params", None):
+    if isinstance(layer, Layer):
+        waits = layer.awaits_build
+    else:
+        waits = not getattr(layer, "built", False) and not getattr(layer, "params", None)
+    if not waits or not callable(getattr(layer, "build", None)):
         return
     for part in parts(layer):
         if isinstance(part, Layer) and part.rng is None:
@@ -238,10 +217,9 @@ class LossSubject(Subject):
         return {"y_pred": gradient}
 
     def problems(self, dy: Array) -> Iterator[Mistake]:
-        true, pred = self.y_true.copy(), self.y_pred.copy()
+        arrays = {"y_true": self.y_true.copy(), "y_pred": self.y_pred.copy()}
         for what in ("forward", "backward"):
-            call = partial(getattr(self.loss, what), true, pred)
-            if written(call, y_true=true, y_pred=pred):
+            if written(partial(getattr(self.loss, what), *arrays.values()), **arrays):
                 yield Mistake("writes x", f"{what} writes into y_true or y_pred")
 
     def sizes(self) -> dict[str, float]:
@@ -263,7 +241,7 @@ def _by_sample(weights: Array, array: Array) -> Array:
 class _Weighted:
     """A regularizer whose gradient counts with `weight`, as that of each sample's loss does.
 
-    The weight is an array of no axes, which all rules of a model share.
+    The weight is an array of no axes, which all rules of a model share, in all its copies.
     """
 
     def __init__(self, rule: Any, weight: Array) -> None:
@@ -277,7 +255,7 @@ class _Weighted:
         return np.asarray(self.weight * self.rule.gradient(x))
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> _Weighted:
-        return self  # the same weight in all copies of the model
+        return self
 
 
 class ModelSubject(Subject):
@@ -329,13 +307,14 @@ class ModelSubject(Subject):
             move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
 
         self._weight = np.ones(())  # of the penalties
-        self._penalized = False
+        rules = []
         for one in layers_inside(self.model.leaves):
             for key, rule in one.regularizers.items():
                 one.regularizers[key] = _Weighted(rule, self._weight)
             if one.activity_regularizer is not None:
                 one.activity_regularizer = _Weighted(one.activity_regularizer, self._weight)
-            self._penalized |= bool(one.regularizers) or one.activity_regularizer is not None
+            rules += [*one.regularizers.values(), one.activity_regularizer]
+        self._penalized = any(rules)
         self._runner = Runner(self.model, self.given, [], True)
         self.loss = self._runner.loss
         self._lane = Lane(self._runner.network.plan, None)  # up to the logits
@@ -377,37 +356,34 @@ class ModelSubject(Subject):
         return walk
 
     def passes(
-        self, layers: Sequence[Any], sample: int, x: Array, dy: Callable[[Array], Array]
+        self, layers: Sequence[Any], sample: int, x: Array, dy: Array | Callable[[Array], Array]
     ) -> dict[str, Array]:
         """y, dx and the gradients ("layer name/key") of some of its layers, one after the other.
 
-        x begins at number `sample` of the batch; `dy` is a function of y.
+        x begins at number `sample` of the batch; `dy` may be a function of y.
         """
         y = self._up(layers, sample, x)[-1]
-        dx = dy(y)
+        dx = dy(y) if callable(dy) else dy
         for layer in reversed(layers):
             dx = layer.backward(dx)
-        return {"y": y, "dx": dx, **_named_gradients(layers)}
+        return {"y": y, "dx": dx, **named_gradients(layers)}
 
     def walk_back(self, dy: Array, layers: Sequence[Any] | None = None) -> dict[str, Array]:
         """The gradients by the backward of `layers`, or the model's; that of x among them."""
-        found = []
+        self.model.flat_grads[...] = 0
+        for one in self._runner.penalized:
+            one.add_gradient(self.model.flat_params, self.model.flat_grads)
+        sums, dx = named_gradients(self.model.leaves), []
         for shard in self._shards():
 
             def of_loss(y: Array, shard: slice = shard) -> Array:
                 return self.loss.backward(self.y_true[shard], y) * _by_sample(dy[shard], y)
 
-            found.append(self.passes(layers or self.layers, shard.start, self.x[shard], of_loss))
-        self.model.flat_grads[...] = 0
-        for one in self._runner.penalized:
-            one.add_gradient(self.model.flat_params, self.model.flat_grads)
-        of_rules = _named_gradients(self.model.leaves)
-        sums: dict[str, Any] = {
-            name: sum((one[name] for one in found), of_rules[name])
-            for name in found[0]
-            if "/" in name
-        }
-        return {"x": np.concatenate([one["dx"] for one in found]), **sums}
+            found = self.passes(layers or self.layers, shard.start, self.x[shard], of_loss)
+            dx.append(found["dx"])
+            for name in found.keys() & sums.keys():
+                sums[name] = sums[name] + found[name]
+        return {"x": np.concatenate(dx), **sums}
 
     def backward(self, dy: Array) -> dict[str, Any]:
         dy = self.of_samples(dy)
@@ -437,7 +413,7 @@ class PenaltyAlone:
     """A regularizer as a layer whose output is the penalty."""
 
     def __init__(self, rule: _Weighted, who: str) -> None:
-        self.rule, self.who = rule.rule, who
+        self.rule, self.who = rule.rule, f"the regularizer of {who}"
 
     def forward(self, x: Array) -> Array:
         self.x = x
@@ -454,13 +430,11 @@ def gradients(
     """The gradients of <dy, losses> that a step of training works out, by "layer name/key"."""
     (batch,) = Data(x, y_true, dy * len(dy)).batches(len(x))
     runner.train(batch, 0)
-    runner.network.sum(slice(None), model.flat_grads)
-    for one in runner.penalized:
-        one.add_gradient(model.flat_params, model.flat_grads)
-    return _named_gradients(model.leaves)
+    runner.sum_gradient()
+    return named_gradients(model.leaves)
 
 
-def _named_gradients(layers: Iterable[Any]) -> dict[str, Array]:
+def named_gradients(layers: Iterable[Any]) -> dict[str, Array]:
     return {f"{one.name}/{key}": np.array(g) for one in layers for key, g in one.grads.items()}
 
 

@@ -304,7 +304,7 @@ class Runner:
         try:
             whole = bool(self.penalized or optimizer.limits_norms)
             if whole:  # the gradient has to be there before any of it is used
-                self._sum()
+                self.sum_gradient()
             # where the optimizer treats parameters differently
             rules = self._rules(optimizer) if optimizer.limits_norms or optimizer.excludes else None
             finite = []
@@ -350,7 +350,7 @@ class Runner:
             threads.run(lambda one: one.constrain(w), self.constrained)
         return True
 
-    def _sum(self) -> None:
+    def sum_gradient(self) -> None:
         """The whole gradient of the batch, with that of the penalties."""
         w, g = self.store.params, self.store.grads
         threads.run(lambda piece: self.network.sum(piece[0], g), self.pieces)
