@@ -21,7 +21,7 @@ import numpy as np
 from minicnn import checks
 from minicnn.gradcheck import differences, mistakes
 from minicnn.gradcheck.copies import unchanged
-from minicnn.gradcheck.differences import Differences, Probe, slope
+from minicnn.gradcheck.differences import Differences, Probe
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck, Wrong
 from minicnn.gradcheck.subjects import ModelSubject, Subject
 from minicnn.gradcheck.workers import shared_state
@@ -168,7 +168,11 @@ class Comparison(mistakes.Evidence):
             off = self._off(analytic)
             if off.any():
                 story |= {"wrong_count": int(off.sum()), "mistake": self._explained(off)}
-                story |= self._listed(analytic, off) if found.by_number else self._sample()
+                if found.by_number:
+                    story["wrong"] = self._listed(found, off, np.arange(off.size))
+                    story["where"] = _in_common(off.reshape(self.tensor.shape))
+                else:
+                    story["wrong"] = self._listed(*self._sample())
         elif isinstance(self.raw, np.ndarray) and self.raw.dtype.kind == "f":
             story["mistake"] = self._explained()
         of = self.name, self.tensor.shape, error, self.tolerance, checked, kinks
@@ -232,29 +236,26 @@ class Comparison(mistakes.Evidence):
 
     # -- which numbers are wrong -----------------------------------------------------------------
 
-    def _listed(self, analytic: Array, off: Array) -> dict[str, Any]:
-        """The numbers that are off the most, and what the places of all have in common."""
-        found, shape = self.found, self.tensor.shape
-        gap = np.where(off, np.nan_to_num(np.abs(analytic - found.numeric), nan=np.inf), -1)
+    def _listed(self, found: Differences, off: Array, places: Array) -> tuple[Wrong, ...]:
+        """The numbers that are `off` the most, of those at these places."""
+        gap = np.nan_to_num(np.abs(found.values_of(self.given) - found.numeric), nan=np.inf)
         wrong = []
-        for k in np.argsort(-gap, kind="stable")[: min(SHOWN, int(off.sum()))]:
-            sides = f" (on a kink, between {found.low[k]:.6g} and {found.high[k]:.6g})"
-            wrong.append(self._wrong(k, found.numeric[k], sides if found.kinked[k] else ""))
-        return {"wrong": tuple(wrong), "where": _in_common(np.argwhere(off.reshape(shape)), shape)}
+        for n in np.argsort(np.where(off, -gap, 1), kind="stable")[: min(SHOWN, int(off.sum()))]:
+            sides = f" (on a kink, between {found.low[n]:.6g} and {found.high[n]:.6g})"
+            index = tuple(map(int, np.unravel_index(places[n], self.tensor.shape)))
+            values = float(self.given[index]), float(found.numeric[n])
+            wrong.append(Wrong(index, *values, sides if found.kinked[n] else ""))
+        return tuple(wrong)
 
-    def _sample(self) -> dict[str, Any]:
-        """Some wrong numbers of a large tensor: the one that halving leads to, and a few others."""
+    def _sample(self) -> tuple[Differences, Array, Array]:
+        """Some numbers of a large tensor: the one that halving leads to, and a few others."""
         size = self.tensor.size
         places = self.rng.choice(size, size=min(SAMPLE, size), replace=False)
         not_finite = np.flatnonzero(~np.isfinite(self.given))
         places[0] = not_finite[0] if not_finite.size else self._halving()
-        y_0 = self.y()
-        lines = self.lines(y_0, False, places.tolist())
-        numeric = np.array([self.dy.reshape(-1) @ slope(y, y_0, h).value for y, h in lines])
-        gap = np.nan_to_num(np.abs(self.given.reshape(-1)[places] - numeric), nan=np.inf)
-        least = 1e-6 * float(np.abs(numeric).max(initial=0))
-        worst = [n for n in np.argsort(-gap, kind="stable")[:SHOWN] if gap[n] > least]
-        return {"wrong": tuple(self._wrong(places[n], numeric[n]) for n in worst)}
+        found = Differences(self, self.dy, self.tolerance, False, places.tolist())
+        near = np.abs(found.values_of(self.given) - found.numeric) <= 1e-6 * found.scale
+        return found, ~near, places
 
     def _halving(self) -> int:
         """The place of a wrong number: of two halves, always the one that is more wrong."""
@@ -271,18 +272,12 @@ class Comparison(mistakes.Evidence):
             begin, end = (middle, end) if gap[1] > gap[0] else (begin, middle)
         return begin
 
-    def _wrong(self, place: Any, numeric: float, note: str = "") -> Wrong:
-        index = tuple(int(i) for i in np.unravel_index(place, self.tensor.shape))
-        return Wrong(index, float(self.given[index]), float(numeric), note)
 
-
-def _in_common(indices: Array, shape: tuple[int, ...]) -> str:
-    """What these places share, if they lie together."""
-    if len(indices) < 3:
-        return ""
+def _in_common(off: Array) -> str:
+    """What the places of the wrong numbers share, if they lie together."""
     said = []
-    for axis, size in enumerate(shape):
-        present = set(indices[:, axis].tolist())
+    for axis, size in enumerate(off.shape if off.sum() >= 3 else ()):
+        present = set(np.nonzero(off)[axis].tolist())
         if size > 2 and (len(present) == 1 or present == {0, size - 1}):
             said.append(f"axis {axis} at {' or '.join(map(str, sorted(present)))} of {size}")
     return f"all of them have {', '.join(said)}" if said else ""

@@ -99,23 +99,25 @@ class Differences:
     Arrays of shape (count,): `numeric`, the derivatives of <dy, y>; `rounding`, the error that
     rounding in y alone may cause in them; `kinked`, where a kink leaves no derivative; `low` and
     `high`, the slopes on its two sides. `kept` (count, outputs) is dy, with 0 for the outputs that
-    cross a kink in that direction.
+    cross a kink in that direction; `slopes` are the derivatives of the outputs themselves.
 
     Where an output crosses a kink, shorter steps are tried. If the shortest crosses it too, the
-    number is left out; along one of the `directions` (count, numbers) only the output is.
+    number is left out; along one of the `directions` (count, numbers) only the output is. These may
+    also be a list of places: then only the numbers there are moved.
     """
 
     def __init__(
         self, probe: Probe, dy: Array, tolerance: float, linear: bool, directions: Any = None
     ) -> None:
         self._probe, self.linear, self.directions = probe, linear, directions
-        self._weights, self._y_shape, self.by_number = dy.reshape(-1), dy.shape, directions is None
+        self._weights, self._y_shape = dy.reshape(-1), dy.shape
+        self.by_number = not isinstance(directions, np.ndarray)
         self._noise = np.abs(self._weights) * probe.rounding
         y_0 = probe.y()
         lines = probe.lines(y_0, linear, directions)
         self.numeric, self.rounding, self.low, self.high = np.zeros((4, len(lines)))
         self.kinked = np.zeros(len(lines), bool)
-        self.kept = np.tile(self._weights, (len(lines), 1))
+        self.kept, self.slopes = np.tile(self._weights, (2, len(lines), 1))
         slopes = [slope(y, y_0, h, linear=linear) for y, h in lines]
         largest = max((abs(float(self._weights @ s.value)) for s in slopes), default=0.0)
         for k, ((y, h), first) in enumerate(zip(lines, slopes)):
@@ -137,7 +139,7 @@ class Differences:
 
     def _put(self, k: int, s: Slope, smooth: Array) -> None:
         """Enter what `s` says about place `k`, where these outputs (bool) have been `smooth`."""
-        self.kept[k] = self._weights * smooth
+        self.kept[k], self.slopes[k] = self._weights * smooth, s.value
         self.kinked[k] = not (smooth.all() if self.by_number else smooth.any())
         weights = self._weights if self.by_number else self.kept[k]
         self.numeric[k] = weights @ s.value
@@ -183,7 +185,9 @@ class Differences:
         """The values of a gradient of <dy, y> that belong to `numeric`, where that is `whole`."""
         with np.errstate(all="ignore"):  # it may hold NaN, which is for the verdict to find
             flat = gradient.reshape(-1)
-            return flat.copy() if self.directions is None else self.directions @ flat
+            if self.directions is None:
+                return flat.copy()
+            return flat[self.directions] if self.by_number else self.directions @ flat
 
     def analytic(self, gradient: Array) -> Array:
         """The values of the claimed gradient that belong to `numeric`."""
@@ -427,19 +431,8 @@ class Probe:
         along = range(self.tensor.size) if directions is None else directions
         return [(y, y.step(h, unit, None if linear else y_0)) for y in map(self.line, along)]
 
-    def jacobian(self, *, linear: bool) -> Array:
-        """dy_o / d(tensor)_k, shape (outputs, numbers)."""
-        y_0, columns = self.y(), []
-        for y, h in self.lines(y_0, linear):
-            s = slope(y, y_0, h, linear=linear)
-            columns.append(s.value)
-            near_kink = s.kink > 1e-6 * np.abs(s.value).max()
-            if near_kink.any():
-                columns[-1] = np.where(near_kink, slope(y, y_0, h * SHORTEST).value, s.value)
-        return np.stack(columns, axis=1)
-
     def claimed_jacobian(self, y_shape: tuple[int, ...]) -> Array:
-        """The same from backward, one output after another."""
+        """dy_o / d(tensor)_k from backward, one output after another; (outputs, numbers)."""
         size = math.prod(y_shape)
         unit_vectors = (np.eye(1, size, o).reshape(y_shape) for o in range(size))
         return np.stack([self.backward(dy).ravel() for dy in unit_vectors])

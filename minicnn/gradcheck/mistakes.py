@@ -73,10 +73,13 @@ class Evidence(Probe):
         values = self.found.values_of(self.given)[self.use]
         return multiple(values, self.numeric, self.allowed[self.use])
 
+    def jacobian(self) -> Array:
+        """dy_o / d(tensor)_k from differences, shape (outputs, numbers)."""
+        return Differences(self, self.dy, FIT, self.found.linear).slopes.T
+
     @cached_property
     def J(self) -> Array:
-        """dy_o / d(tensor)_k from differences, shape (outputs, numbers)."""
-        return self.jacobian(linear=self.found.linear)
+        return self.jacobian()
 
     @cached_property
     def B(self) -> Array:
@@ -270,7 +273,7 @@ def parameter_turned(e: Evidence) -> Iterator[Mistake]:
                 continue
             with unchanged(parameter):
                 parameter[...] = turned
-                other = e.jacobian(linear=e.found.linear)
+                other = e.jacobian()
             if _proportional_rows(e, other):
                 told = f"it is worked out with {name} {how}: forward uses {name} as is"
                 yield Mistake(kind, told)

@@ -217,7 +217,7 @@ def _targets(loss: str, shape: Shape, rng: np.random.Generator) -> Any:
 
 # -- models ---------------------------------------------------------------------------------------
 
-IN_NETWORKS = (Conv2D, MaxPooling2D, AveragePooling2D, Dropout, layers.Activation)
+IN_NETWORKS = (Conv2D, Conv2D, MaxPooling2D, AveragePooling2D, Dropout, layers.Activation)
 
 
 def _models() -> dict[str, tuple[Shape, list[Layer], str, int]]:
@@ -279,8 +279,8 @@ def random_model(rng: np.random.Generator) -> Sequential:
     stack: list[Layer] = []
     for _ in range(rng.integers(5)):
         kind = IN_NETWORKS[rng.integers(len(IN_NETWORKS))]
-        examples = list(_examples(kind))
-        layer = _made(kind, **examples[rng.integers(len(examples))][0])
-        stack += [layer] if fits([*stack, layer], (None, *sample)) else []
+        made = [_made(kind, **arguments) for arguments, _ in _examples(kind)]
+        fitting = [layer for layer in made if fits([*stack, layer], (None, *sample))]
+        stack.append(fitting[rng.integers(len(fitting))])
     stack += [Flatten(), Dense(int(rng.integers(2, 5)), activation="softmax")]
     return _seeded(stack, sample, rng)
