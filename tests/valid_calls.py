@@ -1241,7 +1241,17 @@ NOT_CALLED: dict[str, str] = {
     "optimizers.*.step": "what a subclass defines: it gets what update or fit has checked",
     **{
         f"optimizers.base.Optimizer.{name}": "of the engine"
-        for name in ("begin", "decays", "factors", "finalize", "gathered", "move", "norm", "resize")
+        for name in (
+            "changed_by_move",
+            "begin",
+            "decays",
+            "factors",
+            "finalize",
+            "gathered",
+            "move",
+            "norm",
+            "resize",
+        )
     },
     "optimizers.base.Optimizer.check": "the check itself",
     "stack.Stack.bind": "of gradcheck",
