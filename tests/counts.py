@@ -9,9 +9,14 @@ from hypothesis import settings
 QUICK, FULL = 6, 200  # examples of a test that says nothing else; the profiles in conftest.py
 
 
+def is_full() -> bool:
+    """Whether this is a run with the full counts."""
+    return settings.default.max_examples == FULL
+
+
 def draws(full: int, quick: int | None = None) -> settings:
     """A decorator: how many examples hypothesis draws, in the full run and in the quick one."""
-    if settings.default.max_examples == FULL:
+    if is_full():
         return settings(max_examples=full)
     return settings(max_examples=min(full, quick or QUICK))
 
