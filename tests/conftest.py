@@ -71,7 +71,7 @@ def pytest_collection():
     try:
         return (yield)
     finally:
-        gc.freeze()  # to the end, where pytest collects five times
+        gc.freeze()  # until the end, when pytest collects garbage five times
         gc.enable()
 
 

@@ -51,10 +51,11 @@ class Snapshot:
     def places(self, arrays: dict[Any, Array], part: Any) -> tuple[Array, ...]:
         """Where a pass over those parts of the arrays, by name, is to copy them as it goes.
 
+        These are not the copies that `keep` has made of the same names, before the pass.
         Last comes an array of one boolean, which the pass sets with its last copy: an interrupt
         may come before it has begun, and then there is nothing to restore.
         """
-        copies = [self._copy_of(name, array)[part] for name, array in arrays.items()]
+        copies = [self._copy_of(("pass", name), array)[part] for name, array in arrays.items()]
         done = np.zeros(1, bool)
 
         def undo() -> None:

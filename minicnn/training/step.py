@@ -309,11 +309,10 @@ class Runner:
             rules = self._rules(optimizer) if optimizer.limits_norms or optimizer.excludes else None
             finite = []
             # what is copied before it changes: by itself, or by the pass that changes it
-            copied, passed = {"w": w, **optimizer.state}, {}
+            copied = {"w": w, **optimizer.state}
+            passed = {"w": w, **{slot: optimizer.state[slot] for slot in optimizer.slots}}
             if self.single_pass:
                 copied = optimizer.changed_by_move(w)
-                passed = {("pass", slot): optimizer.state[slot] for slot in optimizer.slots}
-                passed = {("pass", "w"): w, **passed}
 
             def move(part: slice) -> None:
                 for name, vector in copied.items():
