@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -220,21 +221,21 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
 
 
 def _watch_transforms(watch: Stopwatch, step: Any, title: str) -> None:
-    """Time the four transforms of a convolution by Winograd's method as pieces within it."""
-    for kernels in ("input", "output"):
-        if not hasattr(step, kernels):
-            continue
-        timed = {}
-        for name, kernel in getattr(step, kernels)._asdict().items():
-            if name in ("windows", "add_cells"):  # of single windows, not in every step
-                timed[name] = kernel
-                continue
+    """Time the transforms of a convolution by Winograd's method as pieces within it."""
+    from minicnn.engine import winograd
+    from minicnn.engine.convolutions import WinogradConvolution
 
-            def call(*args: Any, kernel: Any = kernel, name: str = name) -> Any:
-                return watch.time(f"{WITHIN}{title}: transform, {name}", lambda: kernel(*args))
+    if not isinstance(step, WinogradConvolution):
+        return
 
-            timed[name] = call
-        setattr(step, kernels, type(getattr(step, kernels))(**timed))
+    def timed(name: str) -> Callable[..., Any]:
+        kernel = getattr(winograd, name)
+        return lambda *args: watch.time(
+            f"{WITHIN}{title}: transform, {name}", lambda: kernel(*args)
+        )
+
+    names = ("measured_patches", "tiles", "gradients", "patches", "scatter")
+    step.kernels = SimpleNamespace(**vars(winograd) | {name: timed(name) for name in names})
 
 
 WAYS: dict[str, Callable[..., list[Piece]]] = {

@@ -100,7 +100,7 @@ def plan(*layers, shape=(12, 12, 4)):
         ([Conv2D(4, 5), Tanh(), Dropout(0.5)], [(0, 1, 2)], "Tanh, dropout in a second pass"),
         ([Conv2D(4, 5, activation="softmax"), Dropout(0.5)], [(0,), (1,)], "Softmax as a layer"),
         ([Conv2D(4, 3), ReLU(), MaxPooling2D(), Dropout(0.5)], [(0, 1, 2, 3)], "ReLU, 2x2 max"),
-        ([Conv2D(4, 3), Activation("relu")], [(0, 1)], "convolution, ReLU by Winograd"),
+        ([Conv2D(4, 3), Activation("relu")], [(0, 1)], "convolution, ReLU sixteen images"),
         ([Conv2D(4, 3), ReLU(6)], [(0, 1)], "ReLU in a second pass"),
         ([Conv2D(4, 3, activation="relu"), Tanh()], [(0,), (1,)], "Tanh in one pass"),
         ([BatchNormalization(), GELU(), Dropout(0.5)], [(0,), (1, 2)], "GELU and dropout"),

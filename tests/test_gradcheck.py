@@ -1887,9 +1887,9 @@ def test_wrong_join_in_a_model_is_pointed_out(monkeypatch):
 def fused(first=None):
     """A model of which every step is fused; convolutions with one and with several channels."""
     layers = [
-        Conv2D(4, 3, activation="relu", name="direct"),
+        Conv2D(16, 3, activation="relu", name="direct"),
         MaxPooling2D(2, name="pool"),
-        Conv2D(8, 3, padding="same", activation="relu", name="winograd"),
+        Conv2D(32, 3, padding="same", activation="relu", name="winograd"),
         Dropout(0.2, name="drop"),
         Flatten(name="flat"),
         Dense(6, activation="relu", name="dense"),
@@ -1977,7 +1977,7 @@ BROKEN = {
         after(WINOGRAD.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["W"], 0.999)),
         ["WinogradConvolution", "Conv2D 'winograd' + Dropout 'drop'", "dW is 0.999 times"]),
     "corner of dW": (WINOGRAD, "backward", after(WINOGRAD.backward, spoiled_corner),
-        ["WinogradConvolution", "of 288 numbers, the most at [2, 2,"]),
+        ["WinogradConvolution", "of 4,608 numbers, the most at [2, 2,"]),
     "dx of the Winograd convolution": (WINOGRAD, "backward",
         after(WINOGRAD.backward, lambda s, dx, dy: -dx), ["WinogradConvolution", "dx is -1 times"]),
     "dx of the dense step": (DENSE_STAGE, "backward",

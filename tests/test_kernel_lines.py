@@ -144,6 +144,8 @@ def of_vectors(a, w, places, out, whole):
     vectors.add_sums(x, out, 352, 5, 1)
     vectors.store_bytes(vectors.numbers(1, np.float32(-1)), whole, 2)
     vectors.store(vectors.load_bytes(whole, 2), out, 368, 0)
+    p, q = vectors.split(x)
+    vectors.store(vectors.join((p + q, p - q, np.float32(3) * p, p * q)), out, 384, 16)
 
 
 @jit_fma
@@ -155,7 +157,7 @@ def test_vectors():
     a = rng.standard_normal(100).astype(np.float32)
     a[40] = np.nan  # in a lane of y alone
     w, places = np.arange(5, dtype=np.float32), np.array([16, 0, 34])
-    out, whole = np.zeros(384, np.float32), np.zeros(20, np.int8)
+    out, whole = np.zeros((4, 112), np.float32), np.zeros(20, np.int8)
     of_vectors(a, w, places, out, whole)
     x, y = np.stack([a[3:19], a[43:59]]), np.stack([a[1:17], a[35:51]])
     expected = [
@@ -170,10 +172,11 @@ def test_vectors():
         np.zeros((1, 16)),
         np.zeros((1, 16)),
         np.full((1, 16), -1),
+        [x[0] + x[1], x[0] - x[1], 3 * x[0], x[0] * x[1]],
     ]
     expected = np.concatenate(expected).reshape(-1)
     expected[[352, 357]] = x.sum(axis=1)
-    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(out.reshape(-1), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(whole, [0] * 2 + [-1] * 16 + [0] * 2)
     square, result = np.arange(256, dtype=np.float32), np.zeros(256, np.float32)
     turned(square, result)
@@ -193,11 +196,13 @@ def vector_at(a, at):
     vectors.store(vectors.load(1, a, at, 0), a, 0, 0)
 
 
-def test_vectors_are_of_float32():
+def test_vectors_are_of_contiguous_float32():
     if numba.config.DISABLE_JIT:
         pytest.skip("only where kernels are compiled")
-    with pytest.raises(TypingError, match="expected a flat array of float32"):
+    with pytest.raises(TypingError, match="expected a contiguous array of float32"):
         vector_at(np.zeros(100), 0)
+    with pytest.raises(TypingError, match="expected a contiguous array of float32"):
+        vector_at(np.zeros(200, np.float32)[::2], 0)
 
 
 INTERLEAVED = {  # images, window and further arguments of the layer
@@ -428,7 +433,7 @@ def test_normal_cdf():
 
 
 def networks():
-    for channels in (1, 4):
+    for channels in (1, 20):
         for padding in ("same", "valid"):
             for activation in ("relu", None):
                 for pool in (True, False):
@@ -441,7 +446,10 @@ def networks():
 @pytest.mark.parametrize(("channels", "padding", "activation", "pool", "rate"), list(networks()))
 def test_steps_against_their_layers(channels, padding, activation, pool, rate):
     """Forward and backward of a plan's steps, and of the same layers one by one."""
-    conv = Conv2D(4, 3, padding=padding, activation=activation, bias_initializer="glorot_uniform")
+    filters = 4 if channels == 1 else 21  # of Winograd's vectors, the last repeats some of another
+    conv = Conv2D(
+        filters, 3, padding=padding, activation=activation, bias_initializer="glorot_uniform"
+    )
     model = Sequential(
         [
             Input((7, 6, channels)),
@@ -476,17 +484,17 @@ def test_steps_against_their_layers(channels, padding, activation, pool, rate):
 
 @pytest.mark.parametrize("pool", [True, False])
 @pytest.mark.parametrize("behind", [True, False])
-@pytest.mark.parametrize("channels", [1, 4])
-def test_inference_with_a_normalization_in_the_same_pass(channels, behind, pool):
-    conv = Conv2D(4, 3, activation="relu" if behind else None, input_shape=(7, 6, channels))
+@pytest.mark.parametrize(("channels", "filters"), [(1, 4), (20, 24)])
+def test_inference_with_a_normalization_in_the_same_pass(channels, filters, behind, pool):
+    conv = Conv2D(filters, 3, activation="relu" if behind else None, input_shape=(7, 6, channels))
     model = Sequential([conv, BatchNormalization(), *([] if behind else [ReLU()])])
     for layer in [*([MaxPooling2D()] if pool else []), Flatten(), Dense(2)]:
         model.add(layer)
     norm = model.layers[1]
-    norm.params["gamma"][:] = [1, -0.5, 2, 1.5]
-    norm.params["beta"][:] = [0.5, -1, 0.25, 0]
-    norm.state["moving_mean"][:] = [0.1, -0.2, 0.3, 0]
-    norm.state["moving_variance"][:] = [0.5, 2, 1, 1.5]
+    norm.params["gamma"][:] = np.resize([1, -0.5, 2, 1.5], filters)
+    norm.params["beta"][:] = np.resize([0.5, -1, 0.25, 0], filters)
+    norm.state["moving_mean"][:] = np.resize([0.1, -0.2, 0.3, 0], filters)
+    norm.state["moving_variance"][:] = np.resize([0.5, 2, 1, 1.5], filters)
     network, _ = model.network()
     fused = len(network.plan.entries[0].layers)
     assert fused == (1 if channels == 1 and behind and pool else 2 + pool + (not behind))
@@ -668,10 +676,10 @@ def test_tiles_beside_large_numbers(pixel, slope, weight, first):
     For dW the bound is wider at a pixel of 1e4: its tile is just below the limit for being handled
     separately, and dW sums over only a few tiles here.
     """
-    below = [] if first else [Conv2D(4, 1, use_bias=False)]
-    conv = Conv2D(4, 3, use_bias=False)
-    model = Sequential([Input((7, 6, 4)), *below, conv])
-    x, dy = rng.random((2, 7, 6, 4), np.float32), rng.random((2, 5, 4, 4), np.float32)
+    below = [] if first else [Conv2D(20, 1, use_bias=False)]
+    conv = Conv2D(20, 3, use_bias=False)
+    model = Sequential([Input((7, 6, 20)), *below, conv])
+    x, dy = rng.random((2, 7, 6, 20), np.float32), rng.random((2, 5, 4, 20), np.float32)
     x[1, :4], x[1, 4, 2], dy[1, :, :2] = 0, 1e-6, 0
     x[0, 1, 2, 3] *= pixel
     dy[0, 0, 1, 2] *= slope
@@ -681,7 +689,7 @@ def test_tiles_beside_large_numbers(pixel, slope, weight, first):
         found = step.forward(x, True).copy(), step.backward(dy), step.conv.grads["W"].copy()
 
     def by_layer(x, dy, W):
-        layer = Conv2D(4, 3, use_bias=False, dtype="float64")
+        layer = Conv2D(20, 3, use_bias=False, dtype="float64")
         layer.build(x.shape)
         layer.params["W"][...] = W
         return layer.forward(x), layer.backward(dy), layer.grads["W"].copy()

@@ -32,7 +32,7 @@ def tutorial():
 
 
 def deeper(first=32, second=64, units=128):
-    """The tutorial's deeper model. With 4 and 8 channels it reuses kernels of other tests."""
+    """The tutorial's deeper model."""
     return Sequential(
         [
             Conv2D(first, 3, activation="relu", padding="same", input_shape=(28, 28, 1)),

@@ -22,8 +22,8 @@ from minicnn.layers import (
 
 rng = np.random.default_rng(0)
 KINDS = {
-    "Winograd": lambda: [Conv2D(8, 3, activation="relu"), Conv2D(8, 3, padding="same")],
-    "normalized Winograd": lambda: [Conv2D(8, 3), Conv2D(8, 3), BatchNormalization(), ReLU()],
+    "Winograd": lambda: [Conv2D(20, 3, activation="relu"), Conv2D(20, 3, padding="same")],
+    "normalized Winograd": lambda: [Conv2D(20, 3), Conv2D(20, 3), BatchNormalization(), ReLU()],
     "any window": lambda: [Conv2D(8, 5, strides=2, activation="tanh"), Conv2D(8, 3, strides=2)],
     "pointwise": lambda: [Conv2D(8, 1, activation="relu"), Conv2D(4, 1)],
     "by blocks": lambda: [Conv2D(8, 1, strides=2), Conv2D(8, 1, strides=2)],

@@ -116,8 +116,7 @@ class WinogradConvolution(ConvolutionStage):
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
         self.channels = self.conv.params["W"].shape[2]
-        self.input = winograd.input_kernels(self.channels)
-        self.output = winograd.output_kernels(self.filters, self.pool)
+        self.kernels: Any = winograd
         self._none_left_out = np.zeros(winograd.TILES, np.int64)
 
     def _chunks(self, n: int, H: int, W: int) -> tuple[int, int, list[tuple[int, int]]]:
@@ -145,6 +144,7 @@ class WinogradConvolution(ConvolutionStage):
         return g_T, U_T.reshape(36, self.filters, self.channels)
 
     def forward(self, x: Array, training: bool = False) -> Array:
+        x = np.ascontiguousarray(x, np.float32)
         n, H_in, W_in = x.shape[:3]
         H, W = H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P
         y, argmax = self.outputs(n, H, W)
@@ -163,14 +163,14 @@ class WinogradConvolution(ConvolutionStage):
         kernel, measured = g.reshape(9 * C, F), 0
         for start, count in chunks:
             place, begun = (self.P, down, across, start, count), -(-(start + count) // across)
-            self.input.measured_patches(
+            self.kernels.measured_patches(
                 x, *place, measured, begun, wide, cells, marks, small, self._none_left_out, V
             )
             own, measured = slice(start, start + count), begun
             np.matmul(V3[:, :count], U, out=M3[:, :count])
-            self.output.tiles(
-                M, bias, self.relu, training, after, H, W, down, across, start, count, y, argmax,
-                *drawn, self._scale, marks[own], small[own], x, self.P, kernel,
+            self.kernels.tiles(
+                M, bias, self.relu, self.pool, training, after, down, across, start, count,
+                y, argmax, *drawn, self._scale, marks[own], small[own], x, self.P, kernel,
             )  # fmt: skip
         self._marks, self._small = marks, small
         self._x, self._y, self._argmax, self._size = x, y, argmax, (H, W)
@@ -178,6 +178,7 @@ class WinogradConvolution(ConvolutionStage):
 
     def backward(self, dy: Array) -> Array | None:
         dy = dy if self.behind is None else self.behind.backward(dy)
+        dy = np.ascontiguousarray(dy, np.float32)
         x, (H, W), C, F = self._x, self._size, self.channels, self.filters
         down, across, chunks = self._chunks(len(x), H, W)
         V, V3 = self._flat("V", C)
@@ -196,24 +197,24 @@ class WinogradConvolution(ConvolutionStage):
         for start, count in chunks:
             place, own = (self.P, down, across, start, count), slice(start, start + count)
             marks, small = self._marks[own], self._small[own]
-            k, more = self.output.gradients(
-                dy, self._y, self._argmax, self.relu, H, W, down, across, start, count,
+            k, more = self.kernels.gradients(
+                dy, self._y, self._argmax, self.relu, self.pool, H, W, down, across, start, count,
                 self._scale, self._wide, M, db, marks, small, rows[n_rows:], apart[n_apart:],
             )  # fmt: skip
             n_rows, n_apart = n_rows + k, n_apart + more
-            self.input.patches(x, *place, marks, V)
+            self.kernels.patches(x, *place, marks, V)
             np.matmul(V3[:, :count].transpose(0, 2, 1), dM3[:, :count], out=part if start else dU)
             if start:
                 dU += part
             if self.needs_dx:
                 np.matmul(dM3[:, :count], U_T, out=V3[:, :count])  # dV in the place of V
-                self.input.scatter(V, *place, marks, small, dx)
+                self.kernels.scatter(V, *place, marks, small, dx)
                 if n_rows > most or (n_rows and start + count == len(x) * down * across):
                     cells = self.buffer("cells", (n_rows, C))
                     np.matmul(rows[:n_rows], g_T.reshape(9 * F, C), out=cells)
                     place = self.P, down, across, begun, start + count - begun
                     chosen = self._small[begun : start + count]
-                    self.input.add_cells(cells, *place, chosen, dx)
+                    self.kernels.add_cells(cells, *place, chosen, dx)
                     begun, n_rows = start + count, 0
             else:
                 n_rows = 0
@@ -232,7 +233,9 @@ class WinogradConvolution(ConvolutionStage):
             k = 16 * int(np.count_nonzero(marks & winograd.APART))
             if k:
                 d = self.buffer("windows", (k, 9 * self.channels))
-                self.input.windows(self._x, self.P, down, across, start, len(marks), marks, d)
+                self.kernels.apart_windows(
+                    self._x, self.P, down, across, start, len(marks), marks, d
+                )
                 here, dz = dz[:k], dz[k:]
                 dW += d.T @ here
 

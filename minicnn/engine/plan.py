@@ -59,7 +59,10 @@ from minicnn.layers.normalizing import axes_of
 
 Array = NDArray[Any]
 
-FEWEST_CHANNELS = 4  # below, the innermost loops of Winograd's transforms are too short to pay
+FEWEST_CHANNELS = 16  # of Winograd's transforms: a vector
+# Winograd saves multiplications, as many as C * F for C channels and F filters, and its transforms
+# cost as C + F. From this ratio on it was the faster, on images of 14x14 and 28x28.
+WINOGRAD_PAYS = 10
 PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2D
 # the bias is added with what stands behind
 PRODUCTS = BlockConvolution, GroupedConvolution, PointwiseConvolution, SeparableStage
@@ -307,7 +310,8 @@ def _way_of(
     if slides:
         if shape[3] == 1 and not needs_dx:
             return DirectConvolution, "in one pass"
-        if shape[3] >= FEWEST_CHANNELS:
+        C, F = shape[3], conv.filters
+        if min(C, F) >= FEWEST_CHANNELS and C * F >= WINOGRAD_PAYS * (C + F):
             return WinogradConvolution, "by Winograd's F(4x4, 3x3)"
     if conv.kernel_size == (1, 1):
         if conv.strides == (1, 1):

@@ -6,10 +6,12 @@ lies in registers from its `zeros` to its `store`.
 
     acc = zeros(16)                                           16 vectors of 16 floats
     acc = add_outer(acc, load(2, x, at, step), w, k, 1, 8)    each of 2 vectors times 8 numbers
+    a, b = split(load(2, x, at, step))                        tiles of one vector, for + - *
+    store(join((a + b, a - b)), y, at, step)
 
 A vector has 16 floats everywhere: one register with AVX-512, two with AVX2, four on ARM. So a sum
-is taken in the same order on all of them. Arrays are flat and of float32, places in them count
-floats, and the number of vectors has to be known when a kernel is compiled.
+is taken in the same order on all of them. Arrays are contiguous and of float32, places in them
+count floats from the first, and the number of vectors has to be known when a kernel is compiled.
 
 Each function is written down in NumPy, which is what runs where nothing is compiled, and beside it
 as the instructions that a kernel gets in its place.
@@ -17,6 +19,7 @@ as the instructions that a kernel gets in its place.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +28,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
-from numba.extending import intrinsic, models, register_model
+from numba.core.types.containers import UniTuple
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -253,10 +258,57 @@ def _transposed(typing: Any, tile: Any) -> Any:
     return tile(tile), codegen
 
 
+def _split(typing: Any, tile: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        parts = [_tile(builder, [vector]) for vector in _vectors(builder, args[0], tile)]
+        return context.make_tuple(builder, signature.return_type, parts)
+
+    return UniTuple(Tile(1), tile.n)(tile), codegen
+
+
+def _join(typing: Any, tiles: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        parts = cgutils.unpack_tuple(builder, args[0])
+        return _tile(builder, [builder.extract_value(part, 0) for part in parts])
+
+    return Tile(tiles.count)(tiles), codegen
+
+
+def _operator(sign: Any, instruction: str) -> None:
+    """Make kernels know `sign` between two tiles of one size, and a number before a tile."""
+
+    class Typed(AbstractTemplate):  # type: ignore[misc]
+        def generic(self, args: Any, kws: Any) -> Any:
+            a, b = args
+            if isinstance(b, Tile) and a in (b, types.float32):
+                return signature(b, a, b)
+            return None
+
+    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, tile = signature.args
+        right = _vectors(builder, args[1], tile)
+        left = (
+            _vectors(builder, args[0], tile)
+            if isinstance(a, Tile)
+            else [_all_lanes(builder, args[0])] * tile.n
+        )
+        write = getattr(builder, instruction)
+        return _tile(builder, [write(*pair, flags=_FMA) for pair in zip(left, right)])
+
+    infer_global(sign)(Typed)
+    lower_builtin(sign, Tile, Tile)(lower)
+    lower_builtin(sign, types.float32, Tile)(lower)
+
+
+_operator(operator.add, "fadd")
+_operator(operator.sub, "fsub")
+_operator(operator.mul, "fmul")
+
+
 def _expect_floats(a: Any) -> None:
     """Other numbers would be read as floats without a word."""
-    if (a.ndim, a.dtype) != (1, types.float32):
-        raise TypingError(f"expected a flat array of float32, received {a}")
+    if (a.layout, a.dtype) != ("C", types.float32):
+        raise TypingError(f"expected a contiguous array of float32, received {a}")
 
 
 def _pointer(
@@ -401,6 +453,18 @@ def where_equal(a: Array, b: Array, x: Array, y: Array) -> Array:
     return np.where(a == b, x, y)
 
 
+@_in_kernels(_split)
+def split(tile: Array) -> tuple[Array, ...]:
+    """Tiles of the single vectors."""
+    return tuple(tile[q : q + 1] for q in range(len(tile)))
+
+
+@_in_kernels(_join)
+def join(tiles: tuple[Array, ...]) -> Array:
+    """One tile of several with one vector each."""
+    return np.concatenate(tiles)
+
+
 @_in_kernels(_add_outer)
 def add_outer(acc: Array, x: Array, w: Array, at: int, step: int, n: int) -> Array:
     """acc[q * n + f] + x[q] * w[at + f * step], for all vectors x[q] and f < n."""
@@ -431,6 +495,6 @@ def transposed(tile: Array) -> Array:
 
 
 def _part(a: Array, at: int, size: int) -> Array:
-    if at < 0 or at + size > len(a):
-        raise IndexError(f"{size} numbers from place {at} on, of {len(a)}")
-    return a[at : at + size]
+    if at < 0 or at + size > a.size:
+        raise IndexError(f"{size} numbers from place {at} on, of {a.size}")
+    return a.reshape(-1)[at : at + size]

@@ -27,26 +27,40 @@ the matrices. In float32 its error is some times that of the plain sums; it is m
 `tests/test_engine.py` and stated in `docs/design.md`.
 
 The kernels work through `TILES` tiles at a time, few enough that V and M stay in the cache, with
-channels innermost. V and M are flat; each of their 36 cells has room for TILES * channels numbers
-and `GAP` more: 36 places a power of two apart would share a few lines of the first-level cache.
+channels innermost, sixteen at a time (`vectors.py`). So each is compiled once, for any number of
+channels from 16 on; where it is no multiple of 16, the last block repeats some of the one before.
+V and M are flat; each of their 36 cells has room for TILES * channels numbers and `GAP` more: 36
+places a power of two apart would share a few lines of the first-level cache.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from minicnn.engine.vectors import (
+    LANES,
+    join,
+    load,
+    load_bytes,
+    numbers,
+    split,
+    store,
+    store_bytes,
+    where_above,
+    where_at_most,
+    where_equal,
+    zeros,
+)
 from minicnn.kernels.compiler import jit_fma, jit_sums
 from minicnn.kernels.fast import keep
 
 # A window is small where the largest cell of its tile is over RANGE times its sum; the tile is set
 # apart where it is over FAR times as large. The same holds for gradients.
 RANGE, FAR = np.float32(2.0**5), np.float32(2.0**8)
-WEIGHT_RANGE = np.float32(
-    64
-)  # of the largest weight over their mean: beyond, all windows count as small
+# of the largest weight over their mean; beyond, all windows count as small
+WEIGHT_RANGE = np.float32(64)
 SMALL, LARGE = np.float32(1e-30), np.float32(1e30)
 
 # Windows and cells of a tile are bits of a number: 6 i + j stands for (i, j).
@@ -70,45 +84,53 @@ GG = np.kron(G, G).astype(np.float32)  # (36, 9): G g G^T as one product with th
 
 
 @jit_fma
-def _BT(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any) -> Any:
-    """B^T times a column of 6."""
+def _BT(d: Any) -> Any:
+    """B^T times a column of 6 vectors."""
     two, four, five = np.float32(2), np.float32(4), np.float32(5)
+    d0, d1, d2, d3, d4, d5 = split(d)
     p, q = d4 - four * d2, d3 - four * d1
     r, s = d4 - d2, two * (d3 - d1)
-    return four * d0 - five * d2 + d4, p + q, p - q, r + s, r - s, four * d1 - five * d3 + d5
-
-
-@jit_fma
-def _B(v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any) -> Any:
-    """B times a column of 6: the transpose of `_BT`."""
-    two, four, five = np.float32(2), np.float32(4), np.float32(5)
-    p, q = v1 + v2, v1 - v2
-    r, s = v3 + v4, two * (v3 - v4)
-    return (
-        four * v0,
-        four * v5 - four * q - s,
-        -five * v0 - four * p - r,
-        q + s - five * v5,
-        v0 + p + r,
-        v5,
+    return join(
+        (four * d0 - five * d2 + d4, p + q, p - q, r + s, r - s, four * d1 - five * d3 + d5)
     )
 
 
 @jit_fma
-def _AT(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> Any:
-    """A^T times a column of 6: 4 numbers."""
-    two, four, eight = np.float32(2), np.float32(4), np.float32(8)
-    p, q, r, s = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-    return m0 + p + r, q + two * s, p + four * r, q + eight * s + m5
+def _B(v: Any) -> Any:
+    """B times a column of 6 vectors: the transpose of `_BT`."""
+    two, four, five = np.float32(2), np.float32(4), np.float32(5)
+    v0, v1, v2, v3, v4, v5 = split(v)
+    p, q = v1 + v2, v1 - v2
+    r, s = v3 + v4, two * (v3 - v4)
+    return join(
+        (
+            four * v0,
+            four * v5 - four * q - s,
+            -five * v0 - four * p - r,
+            q + s - five * v5,
+            v0 + p + r,
+            v5,
+        )
+    )
 
 
 @jit_fma
-def _A(t0: Any, t1: Any, t2: Any, t3: Any) -> Any:
-    """A times a column of 4: the transpose of `_AT`, 6 numbers."""
+def _AT(m: Any) -> Any:
+    """A^T times a column of 6 vectors: 4 vectors."""
     two, four, eight = np.float32(2), np.float32(4), np.float32(8)
+    m0, m1, m2, m3, m4, m5 = split(m)
+    p, q, r, s = m1 + m2, m1 - m2, m3 + m4, m3 - m4
+    return join((m0 + p + r, q + two * s, p + four * r, q + eight * s + m5))
+
+
+@jit_fma
+def _A(t: Any) -> Any:
+    """A times a column of 4 vectors: the transpose of `_AT`, 6 vectors."""
+    two, four, eight = np.float32(2), np.float32(4), np.float32(8)
+    t0, t1, t2, t3 = split(t)
     p, q = t0 + t2, t1 + t3
     r, s = t0 + four * t2, two * t1 + eight * t3
-    return t0, p + q, p - q, r + s, r - s, t3
+    return join((t0, p + q, p - q, r + s, r - s, t3))
 
 
 @jit_sums
@@ -212,501 +234,357 @@ def is_wide(W: Any) -> bool:
     return bool(largest * np.float32(W.size) > WEIGHT_RANGE * total)
 
 
-class InputKernels(NamedTuple):
-    """For the input's channels C. marks and small (TILES,) are bits of the tiles.
-
-    measured_patches(x, P, tiles_h, tiles_w, t_0, count, row_0, row_1, wide, cells, marks, small,
-                     left_out, V)
-        As `patches`. Also marks the tiles of the rows row_0 to row_1, counted through all images:
-        the windows of x (n, H, W, C) under P rows and columns of padding that are not 0, the tiles
-        that are to be set apart, and which windows are small: all of them where the kernel
-        `is_wide`. cells (4 tiles_h + 2, 4 tiles_w + 2), zeros at first, holds what the next rows of
-        an image need.
-    patches(x, P, tiles_h, tiles_w, t_0, count, left_out, V)
-        V of the tiles t_0 to t_0 + count; 0 for those that are apart in left_out.
-    windows(x, P, tiles_h, tiles_w, t_0, count, marks, rows)
-        rows (16 for each tile that is set apart, 9 C): its windows.
-    scatter(dV, P, tiles_h, tiles_w, t_0, count, marks, small, dx)
-        Adds up their dd in dx (n, H, W, C), but for cells that are small or reached by no gradient.
-        The first tile that has a cell writes it: the tiles have to come in their order.
-    add_cells(rows, P, tiles_h, tiles_w, t_0, count, small, dx)
-        Adds rows (k, C) to the cells of dx of the small bits.
-    """
-
-    measured_patches: Any
-    patches: Any
-    windows: Any
-    scatter: Any
-    add_cells: Any
-
-
-class OutputKernels(NamedTuple):
-    """For the output's channels C. marks and small as for the input.
-
-    tiles(M, b, relu, training, after, H, W, tiles_h, tiles_w, t_0, count, y, argmax, keys.., first,
-          dropped, scale, marks, small, x, P, g)
-        The finished outputs of those tiles into y: bias, ReLU, 2x2 max-pooling, dropout. The
-        convolution's own output is H x W; y is half as large with pooling. argmax as in `direct`.
-        after (2, C) is a scale and a shift behind ReLU, or empty. Small windows are worked out from
-        x (n, .., .., C_in) and the kernel g (9 C_in, C).
-    gradients(dy, y, argmax, relu, H, W, tiles_h, tiles_w, t_0, count, scale, wide, dM, db,
-              marks, small, rows, apart)
-        dM of those tiles; adds their part of db. Marks the cells of dx that gradients reach, sets
-        more tiles apart, whose dz goes to apart (16 of each, C), and says which cells of dx are
-        small; the windows of dz that reach these go to rows (k, 9 C), tap by tap. Returns how many
-        rows of both there are.
-    """
-
-    tiles: Any
-    gradients: Any
-
-
-@cache
-def input_kernels(C: int) -> InputKernels:
-    """Made for C channels; with their number folded in they are vectorized."""
+@jit_fma
+def transform(d: Any, first: int, row: int, C: int, s: Any, V: Any, t: int) -> None:
+    """V of tile t from its patch: the cells in d from place `first` on, their rows `row` apart."""
     K = TILES * C + GAP  # from one of the 36 cells to the next
+    for c in range(0, C, LANES):
+        c = min(c, C - LANES)
+        for b in range(6):
+            store(_BT(load(6, d, first + b * C + c, row)), s, b * LANES, 6 * LANES)
+        for a in range(6):
+            store(_BT(load(6, s, 6 * a * LANES, LANES)), V, 6 * a * K + t * C + c, K)
 
-    @jit_fma
-    def columns(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any, s: Any, b: int) -> None:
-        for c in range(C):
-            s0, s1, s2, s3, s4, s5 = _BT(d0[c], d1[c], d2[c], d3[c], d4[c], d5[c])
-            s[b, c], s[6 + b, c], s[12 + b, c] = s0, s1, s2
-            s[18 + b, c], s[24 + b, c], s[30 + b, c] = s3, s4, s5
 
-    @jit_fma
-    def patches(
-        x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, left_out: Any, V: Any
-    ) -> None:
-        H, W = x.shape[1], x.shape[2]
-        d = np.empty((36, C), np.float32)
-        s = np.empty((36, C), np.float32)
-        for t in range(count):
-            n, place = divmod(t_0 + t, tiles_h * tiles_w)
-            i, j = divmod(place, tiles_w)
-            h, w = 4 * i - P, 4 * j - P
-            if h >= 0 and w >= 0 and h + 6 <= H and w + 6 <= W and not left_out[t] & APART:
-                for b in range(w, w + 6):
-                    columns(
-                        x[n, h, b], x[n, h + 1, b], x[n, h + 2, b],
-                        x[n, h + 3, b], x[n, h + 4, b], x[n, h + 5, b], s, b - w,
-                    )  # fmt: skip
-            else:
-                for k in range(36):
-                    p, q = h + k // 6, w + k % 6
-                    inside = 0 <= p < H and 0 <= q < W and not left_out[t] & APART
-                    if inside:
-                        for c in range(C):
-                            d[k, c] = x[n, p, q, c]
-                    else:
-                        for c in range(C):
-                            d[k, c] = 0
-                for b in range(6):
-                    columns(d[b], d[6 + b], d[12 + b], d[18 + b], d[24 + b], d[30 + b], s, b)
-            for a in range(6):
-                k = 6 * a
-                o = k * K + t * C
-                for c in range(C):
-                    v0, v1, v2, v3, v4, v5 = _BT(
-                        s[k, c], s[k + 1, c], s[k + 2, c], s[k + 3, c], s[k + 4, c], s[k + 5, c]
-                    )
-                    V[o + c], V[o + K + c], V[o + 2 * K + c] = v0, v1, v2
-                    V[o + 3 * K + c], V[o + 4 * K + c], V[o + 5 * K + c] = v3, v4, v5
-
-    @jit_fma
-    def measure(
-        x: Any,
-        P: int,
-        tiles_h: int,
-        tiles_w: int,
-        row_0: int,
-        row_1: int,
-        wide: bool,
-        cells: Any,
-        marks: Any,
-        small: Any,
-    ) -> None:
-        H, W = x.shape[1], x.shape[2]
-        down, across = H + 2 * P - 2, W + 2 * P - 2  # windows in an image
-        sums = np.empty((4, 4 * tiles_w + 2), np.float32)
-        least, most = np.empty(4 * tiles_w, np.float32), np.empty(4 * tiles_w + 2, np.float32)
-        windows = np.zeros(36, np.float32)  # those of a tile, at the places of their bits
-        for row in range(row_0, row_1):
-            n, i = divmod(row, tiles_h)
-            for p in range(4 * i + 2 if i else 0, 4 * i + 6):
-                inside = 0 <= p - P < H
-                for w in range(W):
-                    cells[p, w + P] = size_of(x[n, p - P, w]) if inside else np.float32(0)
-            add_windows(cells[4 * i :], min(4, down - 4 * i), across, sums)
-            sums[max(0, down - 4 * i) :] = np.inf  # the windows beyond the edge
-            sums[:, across:] = np.inf
-            extremes_of_columns(sums, cells[4 * i : 4 * i + 6], least, most)
-            for j in range(tiles_w):
-                t, k = row * tiles_w + j, 4 * j
-                smallest = min(min(least[k], least[k + 1]), min(least[k + 2], least[k + 3]))
-                largest = max(
-                    max(max(most[k], most[k + 1]), max(most[k + 2], most[k + 3])),
-                    max(most[k + 4], most[k + 5]),
-                )
-                marks[t], small[t] = ALL_CELLS, ALL_WINDOWS if wide else 0
-                if wide or not (smallest > 0 and largest <= smallest * RANGE < LARGE):
-                    for p in range(16):
-                        windows[6 * (p // 4) + p % 4] = sums[p // 4, k + p % 4]
-                    few, marks[t], apart = mark_windows(largest, windows)
-                    if few or apart:  # so it is by its sum; by its norm it may not be
-                        largest = largest_norm(x[n], 4 * i - P, k - P, largest)
-                        few, marks[t], apart = mark_windows(largest, windows)
-                    small[t] |= ALL_WINDOWS if apart else few
-                    marks[t] |= APART if apart else 0
-
-    @jit_fma
-    def measured_patches(
-        x: Any,
-        P: int,
-        tiles_h: int,
-        tiles_w: int,
-        t_0: int,
-        count: int,
-        row_0: int,
-        row_1: int,
-        wide: bool,
-        cells: Any,
-        marks: Any,
-        small: Any,
-        left_out: Any,
-        V: Any,
-    ) -> None:
-        patches(x, P, tiles_h, tiles_w, t_0, count, left_out, V)
-        # after them, when x is in the cache
-        measure(x, P, tiles_h, tiles_w, row_0, row_1, wide, cells, marks, small)
-
-    @jit_fma
-    def windows(
-        x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, marks: Any, rows: Any
-    ) -> None:
-        row = 0
-        for t in range(count):
-            if not marks[t] & APART:
-                continue
-            n, place = divmod(t_0 + t, tiles_h * tiles_w)
-            i, j = divmod(place, tiles_w)
-            for k in range(16):
-                for tap in range(9):
-                    h = 4 * i + k // 4 + tap // 3 - P
-                    w = 4 * j + k % 4 + tap % 3 - P
-                    inside = 0 <= h < x.shape[1] and 0 <= w < x.shape[2]
-                    for c in range(C):
-                        rows[row, tap * C + c] = x[n, h, w, c] if inside else np.float32(0)
-                row += 1
-
-    @jit_fma
-    def add_cells(
-        rows: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, small: Any, dx: Any
-    ) -> None:
-        row = 0
-        for t in range(count):
-            if small[t] == 0:
-                continue
-            n, place = divmod(t_0 + t, tiles_h * tiles_w)
-            i, j = divmod(place, tiles_w)
+@jit_fma
+def patches(
+    x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, left_out: Any, V: Any
+) -> None:
+    """V of the tiles t_0 to t_0 + count; 0 for those that are apart in left_out."""
+    H, W, C = x.shape[1:]
+    edge, s = np.empty((36, C), np.float32), np.empty(36 * LANES, np.float32)
+    for t in range(count):
+        n, place = divmod(t_0 + t, tiles_h * tiles_w)
+        i, j = divmod(place, tiles_w)
+        h, w = 4 * i - P, 4 * j - P
+        if h >= 0 and w >= 0 and h + 6 <= H and w + 6 <= W and not left_out[t] & APART:
+            transform(x, ((n * H + h) * W + w) * C, W * C, C, s, V, t)
+        else:
             for k in range(36):
-                if not small[t] >> k & 1:
-                    continue
-                h, w = 4 * i + k // 6 - P, 4 * j + k % 6 - P
-                if 0 <= h < dx.shape[1] and 0 <= w < dx.shape[2]:
-                    for c in range(C):
-                        dx[n, h, w, c] += rows[row, c]
-                row += 1
-
-    @jit_fma
-    def scatter(
-        dV: Any,
-        P: int,
-        tiles_h: int,
-        tiles_w: int,
-        t_0: int,
-        count: int,
-        marks: Any,
-        small: Any,
-        dx: Any,
-    ) -> None:
-        H, W = dx.shape[1], dx.shape[2]
-        s = np.empty((36, C), np.float32)
-        d = np.empty((36, C), np.float32)
-        for t in range(count):
-            n, place = divmod(t_0 + t, tiles_h * tiles_w)
-            i, j = divmod(place, tiles_w)
-            for b in range(6):
-                o = b * K + t * C
+                p, q = h + k // 6, w + k % 6
+                inside = 0 <= p < H and 0 <= q < W and not left_out[t] & APART
                 for c in range(C):
-                    s0, s1, s2, s3, s4, s5 = _B(
-                        dV[o + c],
-                        dV[o + 6 * K + c],
-                        dV[o + 12 * K + c],
-                        dV[o + 18 * K + c],
-                        dV[o + 24 * K + c],
-                        dV[o + 30 * K + c],
-                    )
-                    s[b, c], s[6 + b, c], s[12 + b, c] = s0, s1, s2
-                    s[18 + b, c], s[24 + b, c], s[30 + b, c] = s3, s4, s5
-            for a in range(6):
-                k = 6 * a
+                    edge[k, c] = x[n, p, q, c] if inside else np.float32(0)
+            transform(edge, 0, 6 * C, C, s, V, t)
+
+
+@jit_fma
+def measure(
+    x: Any, P: int, tiles_h: int, tiles_w: int, row_0: int, row_1: int, wide: bool,
+    cells: Any, marks: Any, small: Any,
+) -> None:  # fmt: skip
+    """Marks the tiles of the rows row_0 to row_1, counted through all images.
+
+    The windows of x (n, H, W, C) under P rows and columns of padding that are not 0, the tiles that
+    are to be set apart, and which windows are small: all of them where the kernel `is_wide`. cells
+    (4 tiles_h + 2, 4 tiles_w + 2), zeros at first, holds what the next rows of an image need.
+    """
+    H, W = x.shape[1], x.shape[2]
+    down, across = H + 2 * P - 2, W + 2 * P - 2  # windows in an image
+    sums = np.empty((4, 4 * tiles_w + 2), np.float32)
+    least, most = np.empty(4 * tiles_w, np.float32), np.empty(4 * tiles_w + 2, np.float32)
+    windows = np.zeros(36, np.float32)  # those of a tile, at the places of their bits
+    for row in range(row_0, row_1):
+        n, i = divmod(row, tiles_h)
+        for p in range(4 * i + 2 if i else 0, 4 * i + 6):
+            inside = 0 <= p - P < H
+            for w in range(W):
+                cells[p, w + P] = size_of(x[n, p - P, w]) if inside else np.float32(0)
+        add_windows(cells[4 * i :], min(4, down - 4 * i), across, sums)
+        sums[max(0, down - 4 * i) :] = np.inf  # the windows beyond the edge
+        sums[:, across:] = np.inf
+        extremes_of_columns(sums, cells[4 * i : 4 * i + 6], least, most)
+        for j in range(tiles_w):
+            t, k = row * tiles_w + j, 4 * j
+            smallest = min(min(least[k], least[k + 1]), min(least[k + 2], least[k + 3]))
+            largest = max(
+                max(max(most[k], most[k + 1]), max(most[k + 2], most[k + 3])),
+                max(most[k + 4], most[k + 5]),
+            )
+            marks[t], small[t] = ALL_CELLS, ALL_WINDOWS if wide else 0
+            if wide or not (smallest > 0 and largest <= smallest * RANGE < LARGE):
+                for p in range(16):
+                    windows[6 * (p // 4) + p % 4] = sums[p // 4, k + p % 4]
+                few, marks[t], apart = mark_windows(largest, windows)
+                if few or apart:  # so it is by its sum; by its norm it may not be
+                    largest = largest_norm(x[n], 4 * i - P, k - P, largest)
+                    few, marks[t], apart = mark_windows(largest, windows)
+                small[t] |= ALL_WINDOWS if apart else few
+                marks[t] |= APART if apart else 0
+
+
+@jit_fma
+def measured_patches(
+    x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, row_0: int, row_1: int,
+    wide: bool, cells: Any, marks: Any, small: Any, left_out: Any, V: Any,
+) -> None:  # fmt: skip
+    """`patches` and `measure`."""
+    patches(x, P, tiles_h, tiles_w, t_0, count, left_out, V)
+    # after them, when x is in the cache
+    measure(x, P, tiles_h, tiles_w, row_0, row_1, wide, cells, marks, small)
+
+
+@jit_fma
+def apart_windows(
+    x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, marks: Any, rows: Any
+) -> None:
+    """rows (16 for each tile that is set apart, 9 C): its windows."""
+    C, row = x.shape[3], 0
+    for t in range(count):
+        if not marks[t] & APART:
+            continue
+        n, place = divmod(t_0 + t, tiles_h * tiles_w)
+        i, j = divmod(place, tiles_w)
+        for k in range(16):
+            for tap in range(9):
+                h = 4 * i + k // 4 + tap // 3 - P
+                w = 4 * j + k % 4 + tap % 3 - P
+                inside = 0 <= h < x.shape[1] and 0 <= w < x.shape[2]
                 for c in range(C):
-                    d0, d1, d2, d3, d4, d5 = _B(
-                        s[k, c], s[k + 1, c], s[k + 2, c], s[k + 3, c], s[k + 4, c], s[k + 5, c]
-                    )
-                    d[k, c], d[k + 1, c], d[k + 2, c] = d0, d1, d2
-                    d[k + 3, c], d[k + 4, c], d[k + 5, c] = d3, d4, d5
-            added = marks[t] & ~small[t]
-            for a in range(6):
-                h = 4 * i + a - P
-                for b in range(6):
-                    w = 4 * j + b - P
-                    if not (0 <= h < H and 0 <= w < W):
-                        continue
-                    k, reached = 6 * a + b, added >> (6 * a + b) & 1
-                    if (a < 2 and i > 0) or (b < 2 and j > 0):  # an earlier tile has written it
-                        for c in range(C if reached else 0):
-                            dx[n, h, w, c] += d[k, c]
-                    else:
-                        for c in range(C):
-                            dx[n, h, w, c] = d[k, c] if reached else np.float32(0)
-
-    return InputKernels(measured_patches, patches, windows, scatter, add_cells)
+                    rows[row, tap * C + c] = x[n, h, w, c] if inside else np.float32(0)
+            row += 1
 
 
-@cache
-def output_kernels(C: int, pool: bool) -> OutputKernels:
-    """Made for C channels, with or without max-pooling behind."""
+@jit_fma
+def add_cells(
+    rows: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, small: Any, dx: Any
+) -> None:
+    """Adds rows (k, C) to the cells of dx of the small bits."""
+    C, row = dx.shape[3], 0
+    for t in range(count):
+        if small[t] == 0:
+            continue
+        n, place = divmod(t_0 + t, tiles_h * tiles_w)
+        i, j = divmod(place, tiles_w)
+        for k in range(36):
+            if not small[t] >> k & 1:
+                continue
+            h, w = 4 * i + k // 6 - P, 4 * j + k % 6 - P
+            if 0 <= h < dx.shape[1] and 0 <= w < dx.shape[2]:
+                for c in range(C):
+                    dx[n, h, w, c] += rows[row, c]
+            row += 1
+
+
+@jit_fma
+def scatter(
+    dV: Any,
+    P: int,
+    tiles_h: int,
+    tiles_w: int,
+    t_0: int,
+    count: int,
+    marks: Any,
+    small: Any,
+    dx: Any,
+) -> None:
+    """Adds up dd of the tiles in dx (n, H, W, C), but for cells that are small or that no gradient
+    reaches.
+
+    The first tile that has a cell writes it: the tiles have to come in their order.
+    """
+    H, W, C = dx.shape[1:]
     K = TILES * C + GAP
-
-    @jit_fma
-    def by_definition(x: Any, top: int, left: int, g: Any, z: Any) -> None:
-        """z (C,): the window of x (H, W, C_in) times g (9 C_in, C). Small windows are mostly 0."""
-        for c in range(C):
-            z[c] = 0
-        for tap in range(9):
-            h, w = top + tap // 3, left + tap % 3
-            if 0 <= h < x.shape[0] and 0 <= w < x.shape[1]:
-                for e in range(x.shape[2]):
-                    value = x[h, w, e]
-                    if value != 0:
-                        for c in range(C):
-                            z[c] += value * g[tap * x.shape[2] + e, c]
-
-    @jit_fma
-    def tiles(
-        M: Any,
-        b: Any,
-        relu: bool,
-        training: bool,
-        after: Any,
-        H: int,
-        W: int,
-        tiles_h: int,
-        tiles_w: int,
-        t_0: int,
-        count: int,
-        y: Any,
-        argmax: Any,
-        key_1: int,
-        key_2: int,
-        first: int,
-        dropped: int,
-        scale: Any,
-        marks: Any,
-        small: Any,
-        x: Any,
-        P: int,
-        g: Any,
-    ) -> None:
-        s = np.empty((24, C), np.float32)
-        z = np.empty((16, C), np.float32)
-        zero, none = np.float32(0), np.zeros(C, np.float32)
-        H_y, W_y = y.shape[1], y.shape[2]
-        for t in range(count):
-            n, place = divmod(t_0 + t, tiles_h * tiles_w)
-            i, j = divmod(place, tiles_w)
-            for q in range(6):
-                o = q * K + t * C
-                for c in range(C):
-                    s0, s1, s2, s3 = _AT(
-                        M[o + c],
-                        M[o + 6 * K + c],
-                        M[o + 12 * K + c],
-                        M[o + 18 * K + c],
-                        M[o + 24 * K + c],
-                        M[o + 30 * K + c],
-                    )
-                    s[q, c], s[6 + q, c], s[12 + q, c], s[18 + q, c] = s0, s1, s2, s3
-            for p in range(4):
-                k = 6 * p
-                for c in range(C):
-                    z0, z1, z2, z3 = _AT(
-                        s[k, c], s[k + 1, c], s[k + 2, c], s[k + 3, c], s[k + 4, c], s[k + 5, c]
-                    )
-                    k_z = 4 * p
-                    z[k_z, c], z[k_z + 1, c], z[k_z + 2, c], z[k_z + 3, c] = z0, z1, z2, z3
-            if small[t] or marks[t] & ALL_WINDOWS != ALL_WINDOWS:
-                for k in range(16):
-                    bit = 6 * (k // 4) + k % 4
-                    if small[t] >> bit & 1:
-                        by_definition(x[n], 4 * i + k // 4 - P, 4 * j + k % 4 - P, g, z[k])
-                    elif not marks[t] >> bit & 1:
-                        for c in range(C):
-                            z[k, c] = 0
-            bias, rectify = b, relu
-            if len(after):  # a negative scale turns the order round: not behind the pooling
-                for k in range(16):
+    s, d = np.empty(36 * LANES, np.float32), np.empty((36, C), np.float32)
+    for t in range(count):
+        n, place = divmod(t_0 + t, tiles_h * tiles_w)
+        i, j = divmod(place, tiles_w)
+        for c in range(0, C, LANES):
+            c = min(c, C - LANES)
+            for b in range(6):
+                store(_B(load(6, dV, b * K + t * C + c, 6 * K)), s, b * LANES, 6 * LANES)
+            for a in range(6):
+                store(_B(load(6, s, 6 * a * LANES, LANES)), d, 6 * a * C + c, C)
+        added = marks[t] & ~small[t]
+        for a in range(6):
+            h = 4 * i + a - P
+            for b in range(6):
+                w = 4 * j + b - P
+                if not (0 <= h < H and 0 <= w < W):
+                    continue
+                k, reached = 6 * a + b, added >> (6 * a + b) & 1
+                if (a < 2 and i > 0) or (b < 2 and j > 0):  # an earlier tile has written it
+                    for c in range(C if reached else 0):
+                        dx[n, h, w, c] += d[k, c]
+                else:
                     for c in range(C):
-                        value = z[k, c] + b[c]
-                        value = zero if relu and value <= 0 else value
-                        z[k, c] = value * after[0, c] + after[1, c]
-                bias, rectify = none, False
-            if pool:
-                for p in range(min(2, H_y - 2 * i)):
-                    for q in range(min(2, W_y - 2 * j)):
-                        k = 8 * p + 2 * q
-                        h, w = 2 * i + p, 2 * j + q
-                        if not training:
-                            for c in range(C):
-                                upper = z[k + 1, c] if z[k + 1, c] > z[k, c] else z[k, c]
-                                lower = z[k + 5, c] if z[k + 5, c] > z[k + 4, c] else z[k + 4, c]
-                                best = (lower if lower > upper else upper) + bias[c]
-                                y[n, h, w, c] = zero if rectify and best <= 0 else best
-                            continue
-                        for c in range(C):
-                            best, won = z[k, c], np.int8(0)
-                            if z[k + 1, c] > best:
-                                best, won = z[k + 1, c], np.int8(1)
-                            if z[k + 4, c] > best:
-                                best, won = z[k + 4, c], np.int8(2)
-                            if z[k + 5, c] > best:
-                                best, won = z[k + 5, c], np.int8(3)
-                            best += bias[c]
-                            dead = rectify and best <= 0
-                            y[n, h, w, c] = zero if dead else best
-                            argmax[n, h, w, c] = np.int8(-1) if dead else won
-                        if dropped > 0:
-                            counter = first + ((n * H_y + h) * W_y + w) * C
-                            for c in range(C):
-                                stays = keep(key_1, key_2, counter + c, dropped)
-                                y[n, h, w, c] = y[n, h, w, c] * scale if stays else zero
-                                argmax[n, h, w, c] = argmax[n, h, w, c] if stays else np.int8(-1)
-            else:
-                for p in range(min(4, H - 4 * i)):
-                    for q in range(min(4, W - 4 * j)):
-                        k = 4 * p + q
-                        h, w = 4 * i + p, 4 * j + q
-                        for c in range(C):
-                            value = z[k, c] + bias[c]
-                            y[n, h, w, c] = zero if rectify and value <= 0 else value
-                        if dropped > 0:
-                            counter = first + ((n * H_y + h) * W_y + w) * C
-                            for c in range(C):
-                                stays = keep(key_1, key_2, counter + c, dropped)
-                                y[n, h, w, c] = y[n, h, w, c] * scale if stays else zero
+                        dx[n, h, w, c] = d[k, c] if reached else np.float32(0)
 
-    @jit_fma
-    def gradients(
-        dy: Any,
-        y: Any,
-        argmax: Any,
-        relu: bool,
-        H: int,
-        W: int,
-        tiles_h: int,
-        tiles_w: int,
-        t_0: int,
-        count: int,
-        scale: Any,
-        wide: bool,
-        dM: Any,
-        db: Any,
-        marks: Any,
-        small: Any,
-        rows: Any,
-        apart: Any,
-    ) -> tuple[int, int]:
-        cells, windows = np.empty((4, 4), np.float32), np.empty(36, np.float32)
-        dz = np.empty((16, C), np.float32)
-        square = dz.reshape(4, 4, C)
-        s = np.empty((24, C), np.float32)
-        zero = np.float32(0)
-        row, n_apart = 0, 0
-        H_y, W_y = dy.shape[1], dy.shape[2]
-        for t in range(count):
-            n, place = divmod(t_0 + t, tiles_h * tiles_w)
-            i, j = divmod(place, tiles_w)
-            dz[:, :] = 0
-            if pool:
-                for p in range(min(2, H_y - 2 * i)):
-                    for q in range(min(2, W_y - 2 * j)):
-                        k = 8 * p + 2 * q
-                        h, w = 2 * i + p, 2 * j + q
-                        for c in range(C):
-                            d, won = dy[n, h, w, c] * scale, argmax[n, h, w, c]
-                            dz[k, c] = d if won == 0 else zero
-                            dz[k + 1, c] = d if won == 1 else zero
-                            dz[k + 4, c] = d if won == 2 else zero
-                            dz[k + 5, c] = d if won == 3 else zero
-                            db[c] += d if won >= 0 else zero
-            else:
-                for p in range(min(4, H - 4 * i)):
-                    for q in range(min(4, W - 4 * j)):
-                        k = 4 * p + q
-                        h, w = 4 * i + p, 4 * j + q
-                        for c in range(C):
-                            d = zero if relu and y[n, h, w, c] <= 0 else dy[n, h, w, c] * scale
-                            dz[k, c] = d
-                            db[c] += d
-            too_large = False
-            marks[t] |= ALL_CELLS
-            small[t] = ALL_CELLS if wide else 0
-            largest = zero
+
+@jit_fma
+def by_definition(x: Any, top: int, left: int, g: Any, z: Any) -> None:
+    """z (C,): the window of x (H, W, C_in) times g (9 C_in, C). Small windows are mostly 0."""
+    C = len(z)
+    for c in range(C):
+        z[c] = 0
+    for tap in range(9):
+        h, w = top + tap // 3, left + tap % 3
+        if 0 <= h < x.shape[0] and 0 <= w < x.shape[1]:
+            for e in range(x.shape[2]):
+                value = x[h, w, e]
+                if value != 0:
+                    for c in range(C):
+                        z[c] += value * g[tap * x.shape[2] + e, c]
+
+
+@jit_fma
+def tiles(
+    M: Any, b: Any, relu: bool, pool: bool, training: bool, after: Any,
+    tiles_h: int, tiles_w: int, t_0: int, count: int, y: Any, argmax: Any,
+    key_1: int, key_2: int, first: int, dropped: int, scale: Any,
+    marks: Any, small: Any, x: Any, P: int, g: Any,
+) -> None:  # fmt: skip
+    """The finished outputs of the tiles t_0 to t_0 + count: bias, ReLU, 2x2 max-pooling, dropout.
+
+    y is half as large with pooling, and argmax says which of the four cells won, -1 where ReLU or
+    dropout left 0. after (2, C) is a scale and a shift behind ReLU, or empty. Small windows are
+    worked out from x (n, .., .., C_in) and the kernel g (9 C_in, C).
+    """
+    C = y.shape[3]
+    K = TILES * C + GAP
+    s, z = np.empty(24 * LANES, np.float32), np.empty((16, C), np.float32)
+    zero, none = np.float32(0), np.zeros(C, np.float32)
+    H_y, W_y = y.shape[1], y.shape[2]
+    for t in range(count):
+        n, place = divmod(t_0 + t, tiles_h * tiles_w)
+        i, j = divmod(place, tiles_w)
+        for c in range(0, C, LANES):
+            c = min(c, C - LANES)
+            for q in range(6):
+                store(_AT(load(6, M, q * K + t * C + c, 6 * K)), s, q * LANES, 6 * LANES)
+            for p in range(4):
+                store(_AT(load(6, s, 6 * p * LANES, LANES)), z, 4 * p * C + c, C)
+        if small[t] or marks[t] & ALL_WINDOWS != ALL_WINDOWS:
             for k in range(16):
-                cells[k // 4, k % 4] = size_of(dz[k])
-                largest = max(largest, cells[k // 4, k % 4])
-            smallest = corner(cells, min(4, H - 4 * i), min(4, W - 4 * j))
-            if not (smallest > 0 and largest <= smallest * RANGE < LARGE):
-                add_overlaps(cells, windows)
-                few, reached, far = mark_windows(largest, windows)
-                if few or far:
-                    largest = largest_norm(square, 0, 0, largest)
-                    few, reached, far = mark_windows(largest, windows)
-                too_large = not largest < LARGE
-                small[t] |= ALL_CELLS if far else few
-                marks[t] &= APART | reached
-                marks[t] |= APART if far else 0
-            if marks[t] & APART:
-                for k in range(16):
+                bit = 6 * (k // 4) + k % 4
+                if small[t] >> bit & 1:
+                    by_definition(x[n], 4 * i + k // 4 - P, 4 * j + k % 4 - P, g, z[k])
+                elif not marks[t] >> bit & 1:
                     for c in range(C):
-                        apart[n_apart + k, c] = dz[k, c]
-                n_apart += 16
-            for k in range(36 if small[t] else 0):
-                if small[t] >> k & 1:
-                    for tap in range(9):
-                        p, q = k // 6 - tap // 3, k % 6 - tap % 3
-                        inside = 0 <= p < 4 and 0 <= q < 4
-                        for c in range(C):
-                            rows[row, tap * C + c] = dz[4 * p + q, c] if inside else zero
-                    row += 1
-            if too_large:  # dM would overflow, and no number that is used depends on it
-                dz[:, :] = 0
-            for p in range(4):
+                        z[k, c] = 0
+        bias, rectify = b, relu
+        if len(after):  # a negative scale turns the order round: not behind the pooling
+            for k in range(16):
                 for c in range(C):
-                    k_z = 4 * p
-                    s0, s1, s2, s3, s4, s5 = _A(
-                        dz[k_z, c], dz[k_z + 1, c], dz[k_z + 2, c], dz[k_z + 3, c]
-                    )
-                    k = 6 * p
-                    s[k, c], s[k + 1, c], s[k + 2, c] = s0, s1, s2
-                    s[k + 3, c], s[k + 4, c], s[k + 5, c] = s3, s4, s5
-            for q in range(6):
-                o = q * K + t * C
-                for c in range(C):
-                    m0, m1, m2, m3, m4, m5 = _A(s[q, c], s[6 + q, c], s[12 + q, c], s[18 + q, c])
-                    dM[o + c], dM[o + 6 * K + c], dM[o + 12 * K + c] = m0, m1, m2
-                    dM[o + 18 * K + c], dM[o + 24 * K + c], dM[o + 30 * K + c] = m3, m4, m5
-        return row, n_apart
+                    value = z[k, c] + b[c]
+                    value = zero if relu and value <= 0 else value
+                    z[k, c] = value * after[0, c] + after[1, c]
+            bias, rectify = none, False
+        down, across = (2, 2) if pool else (4, 4)  # outputs of a tile
+        for p in range(min(down, H_y - down * i)):
+            for q in range(min(across, W_y - across * j)):
+                k = 8 * p + 2 * q if pool else 4 * p + q
+                h, w = down * i + p, across * j + q
+                to = ((n * H_y + h) * W_y + w) * C
+                for c in range(0, C, LANES):
+                    c = min(c, C - LANES)
+                    best, won = load(1, z, k * C + c, 0), zeros(1)
+                    if pool:
+                        for cell in range(1, 4):
+                            other = load(1, z, (k + cell + 2 * (cell // 2)) * C + c, 0)
+                            won = where_above(other, best, numbers(1, np.float32(cell)), won)
+                            best = where_above(other, best, other, best)
+                    best = best + load(1, bias, c, 0)
+                    if rectify:
+                        won = where_at_most(best, zeros(1), numbers(1, np.float32(-1)), won)
+                        best = where_at_most(best, zeros(1), zeros(1), best)
+                    store(best, y, to + c, 0)
+                    if pool and training:
+                        store_bytes(won, argmax, to + c)
+                if dropped > 0:
+                    for c in range(C):
+                        stays = keep(key_1, key_2, first + to + c, dropped)
+                        y[n, h, w, c] = y[n, h, w, c] * scale if stays else zero
+                        if pool:
+                            argmax[n, h, w, c] = argmax[n, h, w, c] if stays else np.int8(-1)
 
-    return OutputKernels(tiles, gradients)
+
+@jit_fma
+def gradients(
+    dy: Any, y: Any, argmax: Any, relu: bool, pool: bool, H: int, W: int,
+    tiles_h: int, tiles_w: int, t_0: int, count: int, scale: Any, wide: bool, dM: Any, db: Any,
+    marks: Any, small: Any, rows: Any, apart: Any,
+) -> tuple[int, int]:  # fmt: skip
+    """dM of the tiles t_0 to t_0 + count; adds their part of db.
+
+    H x W is the convolution's own output. Marks the cells of dx that gradients reach, sets more
+    tiles apart, whose dz goes to apart (16 of each, C), and says which cells of dx are small; the
+    windows of dz that reach these go to rows (k, 9 C), tap by tap. Returns how many rows of both
+    there are.
+    """
+    C = dy.shape[3]
+    K = TILES * C + GAP
+    cells, windows = np.empty((4, 4), np.float32), np.empty(36, np.float32)
+    dz = np.empty((16, C), np.float32)
+    square = dz.reshape(4, 4, C)
+    s = np.empty(24 * LANES, np.float32)
+    sums = np.zeros(C + LANES, np.float32)  # of dz: db, block by block
+    zero = np.float32(0)
+    row, n_apart = 0, 0
+    H_y, W_y = dy.shape[1], dy.shape[2]
+    down, across = (2, 2) if pool else (4, 4)  # outputs of a tile
+    for t in range(count):
+        n, place = divmod(t_0 + t, tiles_h * tiles_w)
+        i, j = divmod(place, tiles_w)
+        dz[:, :] = 0
+        for p in range(min(down, H_y - down * i)):
+            for q in range(min(across, W_y - across * j)):
+                k = 8 * p + 2 * q if pool else 4 * p + q
+                at = ((n * H_y + down * i + p) * W_y + across * j + q) * C
+                for c_0 in range(0, C, LANES):
+                    c = min(c_0, C - LANES)
+                    d = scale * load(1, dy, at + c, 0)
+                    if pool:
+                        won = load_bytes(argmax, at + c)
+                        for cell in range(4):
+                            its = where_equal(won, numbers(1, np.float32(cell)), d, zeros(1))
+                            store(its, dz, (k + cell + 2 * (cell // 2)) * C + c, 0)
+                        d = where_above(won, numbers(1, np.float32(-1)), d, zeros(1))
+                    else:
+                        if relu:
+                            d = where_at_most(load(1, y, at + c, 0), zeros(1), zeros(1), d)
+                        store(d, dz, k * C + c, 0)
+                    store(load(1, sums, c_0, 0) + d, sums, c_0, 0)
+        too_large = False
+        marks[t] |= ALL_CELLS
+        small[t] = ALL_CELLS if wide else 0
+        largest = zero
+        for k in range(16):
+            cells[k // 4, k % 4] = size_of(dz[k])
+            largest = max(largest, cells[k // 4, k % 4])
+        smallest = corner(cells, min(4, H - 4 * i), min(4, W - 4 * j))
+        if not (smallest > 0 and largest <= smallest * RANGE < LARGE):
+            add_overlaps(cells, windows)
+            few, reached, far = mark_windows(largest, windows)
+            if few or far:
+                largest = largest_norm(square, 0, 0, largest)
+                few, reached, far = mark_windows(largest, windows)
+            too_large = not largest < LARGE
+            small[t] |= ALL_CELLS if far else few
+            marks[t] &= APART | reached
+            marks[t] |= APART if far else 0
+        if marks[t] & APART:
+            for k in range(16):
+                for c in range(C):
+                    apart[n_apart + k, c] = dz[k, c]
+            n_apart += 16
+        for k in range(36 if small[t] else 0):
+            if small[t] >> k & 1:
+                for tap in range(9):
+                    p, q = k // 6 - tap // 3, k % 6 - tap % 3
+                    inside = 0 <= p < 4 and 0 <= q < 4
+                    for c in range(C):
+                        rows[row, tap * C + c] = dz[4 * p + q, c] if inside else zero
+                row += 1
+        if too_large:  # dM would overflow, and no number that is used depends on it
+            dz[:, :] = 0
+        for c in range(0, C, LANES):
+            c = min(c, C - LANES)
+            for p in range(4):
+                store(_A(load(4, dz, 4 * p * C + c, C)), s, 6 * p * LANES, LANES)
+            for q in range(6):
+                store(_A(load(4, s, q * LANES, 6 * LANES)), dM, q * K + t * C + c, 6 * K)
+    last = (C - 1) // LANES * LANES  # the block that may repeat some of the one before
+    for c in range(C):
+        db[c] += sums[c if c < last else c + last - (C - LANES)]
+    return row, n_apart

@@ -273,7 +273,7 @@ def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     fits = all((k - 1) * d < n for k, d, n in zip(window, dilation, sample))
     return {
         # kernels of six filters, which fill no vector, take seconds to compile
-        "filters": draw.one_of(4, 6 if is_full() else 8, 16),
+        "filters": draw.one_of(4, 6 if is_full() else 8, 22),
         "kernel_size": window,
         "strides": strides,
         "dilation_rate": dilation,
