@@ -292,18 +292,14 @@ def test_two_writers_that_took_the_same_number(stored, tmp_path):
 # -- the notice -----------------------------------------------------------------------------------
 
 
-def compilation(name, module="minicnn.engine.winograd", C=None):
-    """The event for a kernel of that name, made for C channels."""
+def compilation(name, module="minicnn.engine.winograd"):
+    """The event for a kernel of that name."""
 
-    def plain():
+    def kernel():
         return None
 
-    def made_for_channels():
-        return C
-
-    function = plain if C is None else made_for_channels
-    function.__name__, function.__module__ = name, module
-    return SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=function)})
+    kernel.__name__, kernel.__module__ = name, module
+    return SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=kernel)})
 
 
 class Clock:
@@ -331,18 +327,18 @@ def test_a_terminal_shows_which_kernel_is_compiled_in_one_line(columns, monkeypa
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys, "stderr", Terminal())
     clock, notice = Clock(monkeypatch), compiler.CompileNotice()
-    clock.compile(notice, compilation("patches", C=32), 2.5)
+    clock.compile(notice, compilation("patches"), 2.5)
     clock.compile(notice, compilation("double", "someone.else"), 100)
     clock.compile(notice, compilation("adam", "minicnn.engine.passes"), 7)
-    clock.compile(notice, compilation("tiles", C=16), 1)
+    clock.compile(notice, compilation("tiles"), 1)
     shown = sys.stderr.getvalue()
     assert "\n" not in shown
     drawn = [line for line in shown.split("\r") if line]
     assert {len(line) for line in drawn} == {columns - 1}
     lines = [
-        "minicnn: compiling kernel 1, 0 s so far: winograd.patches, 32 channels",
+        "minicnn: compiling kernel 1, 0 s so far: winograd.patches",
         "minicnn: compiling kernel 2, 2 s so far: passes.adam",
-        "minicnn: compiling kernel 3, 10 s so far: winograd.tiles, 16 channels",
+        "minicnn: compiling kernel 3, 10 s so far: winograd.tiles",
     ]
     assert len(drawn) == 6
     assert not "".join(drawn[1::2]).strip()  # taken away when the kernel is done
@@ -354,17 +350,17 @@ def test_a_terminal_shows_which_kernel_is_compiled_in_one_line(columns, monkeypa
 
 def test_no_terminal_gets_few_lines_however_much_is_compiled(monkeypatch, capsys):
     clock, notice = Clock(monkeypatch), compiler.CompileNotice()
-    for C in range(100):
-        clock.compile(notice, compilation("patches", C=C), 0.9)
+    for number in range(100):
+        clock.compile(notice, compilation(f"kernel_{number}"), 0.9)
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.splitlines() == [
         "minicnn: compiling kernels; later runs load them from disk",
-        "minicnn: compiled 6 kernels so far, 5 s; the last one: winograd.patches, 5 channels",
-        "minicnn: compiled 12 kernels so far, 11 s; the last one: winograd.patches, 11 channels",
-        "minicnn: compiled 23 kernels so far, 21 s; the last one: winograd.patches, 22 channels",
-        "minicnn: compiled 45 kernels so far, 40 s; the last one: winograd.patches, 44 channels",
-        "minicnn: compiled 89 kernels so far, 80 s; the last one: winograd.patches, 88 channels",
+        "minicnn: compiled 6 kernels so far, 5 s; the last one: winograd.kernel_5",
+        "minicnn: compiled 12 kernels so far, 11 s; the last one: winograd.kernel_11",
+        "minicnn: compiled 23 kernels so far, 21 s; the last one: winograd.kernel_22",
+        "minicnn: compiled 45 kernels so far, 40 s; the last one: winograd.kernel_44",
+        "minicnn: compiled 89 kernels so far, 80 s; the last one: winograd.kernel_88",
     ]
 
 
@@ -386,7 +382,7 @@ def test_compiling_goes_on_without_standard_error(monkeypatch, capfd):
     monkeypatch.setattr(sys, "stderr", None)
     clock, notice = Clock(monkeypatch), compiler.CompileNotice()
     for _ in range(3):
-        clock.compile(notice, compilation("patches", C=4), 10)
+        clock.compile(notice, compilation("patches"), 10)
     monkeypatch.undo()
     assert capfd.readouterr() == ("", "")
 
@@ -396,7 +392,7 @@ def test_where_nothing_can_be_kept_a_terminal_is_told_to_stay(monkeypatch):
     notice = compiler.CompileNotice()
     notice.cached = False
     for _ in range(2):
-        Clock(monkeypatch).compile(notice, compilation("patches", C=4), 1)
+        Clock(monkeypatch).compile(notice, compilation("patches"), 1)
     (line, rest) = sys.stderr.getvalue().split("\n")
     assert line.endswith("so every run does: set NUMBA_CACHE_DIR")
     assert "later runs" not in rest

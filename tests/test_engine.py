@@ -116,7 +116,6 @@ def test_what_is_not_fused_says_why(layer, reason):
     [
         (lambda: Conv2D(32, 3), "WinogradConvolution"),
         (lambda: Conv2D(16, 3), "InterleavedConvolution"),
-        (lambda: Conv2D(4, 3), "InterleavedConvolution"),
         (lambda: Conv2D(4, 5), "InterleavedConvolution"),
         (lambda: Conv2D(4, 1), "PointwiseConvolution"),
         (lambda: Conv2D(4, 1, 2), "BlockConvolution"),
@@ -276,16 +275,16 @@ def test_hardly_any_network_was_passed_over():
 
 @pytest.mark.parametrize("factor", [1.001, 0.999, -1.0])
 @pytest.mark.parametrize(
-    ("kind", "channels", "size"),
+    ("kind", "channels", "filters", "size"),
     [
-        (convolutions.DirectConvolution, 1, 3),
-        (convolutions.WinogradConvolution, 20, 3),
-        (any_window.InterleavedConvolution, 4, 5),
-        (any_window.PointwiseConvolution, 4, 1),
+        (convolutions.DirectConvolution, 1, 20, 3),
+        (convolutions.WinogradConvolution, 20, 20, 3),
+        (any_window.InterleavedConvolution, 4, 4, 5),
+        (any_window.PointwiseConvolution, 4, 4, 1),
     ],
 )
 def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(
-    kind, channels, size, factor, monkeypatch
+    kind, channels, filters, size, factor, monkeypatch
 ):
     backward = kind.backward
 
@@ -296,7 +295,7 @@ def test_a_fused_gradient_that_is_off_by_a_thousandth_is_noticed(
         return dx
 
     def make():
-        conv = Conv2D(max(4, channels), size, activation="relu", input_shape=(9, 9, channels))
+        conv = Conv2D(filters, size, activation="relu", input_shape=(9, 9, channels))
         return [conv, MaxPooling2D(), Flatten(), Dense(3, activation="softmax")]
 
     model, _ = pair_of(make)
@@ -722,7 +721,7 @@ def test_rescaling_before_the_first_convolution():
     def make():
         return [
             Rescaling(1 / 255, -0.5, input_shape=(8, 8, 1)),
-            Conv2D(4, 3, activation="relu"),
+            Conv2D(20, 3, activation="relu"),
             Flatten(),
             Dense(3),
             Softmax(),

@@ -446,10 +446,8 @@ def networks():
 @pytest.mark.parametrize(("channels", "padding", "activation", "pool", "rate"), list(networks()))
 def test_steps_against_their_layers(channels, padding, activation, pool, rate):
     """Forward and backward of a plan's steps, and of the same layers one by one."""
-    filters = 4 if channels == 1 else 21  # of Winograd's vectors, the last repeats some of another
-    conv = Conv2D(
-        filters, 3, padding=padding, activation=activation, bias_initializer="glorot_uniform"
-    )
+    # with 21, the last vector of filters repeats some of the one before
+    conv = Conv2D(21, 3, padding=padding, activation=activation, bias_initializer="glorot_uniform")
     model = Sequential(
         [
             Input((7, 6, channels)),
@@ -484,17 +482,17 @@ def test_steps_against_their_layers(channels, padding, activation, pool, rate):
 
 @pytest.mark.parametrize("pool", [True, False])
 @pytest.mark.parametrize("behind", [True, False])
-@pytest.mark.parametrize(("channels", "filters"), [(1, 4), (20, 24)])
-def test_inference_with_a_normalization_in_the_same_pass(channels, filters, behind, pool):
-    conv = Conv2D(filters, 3, activation="relu" if behind else None, input_shape=(7, 6, channels))
+@pytest.mark.parametrize("channels", [1, 24])
+def test_inference_with_a_normalization_in_the_same_pass(channels, behind, pool):
+    conv = Conv2D(18, 3, activation="relu" if behind else None, input_shape=(7, 6, channels))
     model = Sequential([conv, BatchNormalization(), *([] if behind else [ReLU()])])
     for layer in [*([MaxPooling2D()] if pool else []), Flatten(), Dense(2)]:
         model.add(layer)
     norm = model.layers[1]
-    norm.params["gamma"][:] = np.resize([1, -0.5, 2, 1.5], filters)
-    norm.params["beta"][:] = np.resize([0.5, -1, 0.25, 0], filters)
-    norm.state["moving_mean"][:] = np.resize([0.1, -0.2, 0.3, 0], filters)
-    norm.state["moving_variance"][:] = np.resize([0.5, 2, 1, 1.5], filters)
+    norm.params["gamma"][:] = np.resize([1, -0.5, 2, 1.5], 18)
+    norm.params["beta"][:] = np.resize([0.5, -1, 0.25, 0], 18)
+    norm.state["moving_mean"][:] = np.resize([0.1, -0.2, 0.3, 0], 18)
+    norm.state["moving_variance"][:] = np.resize([0.5, 2, 1, 1.5], 18)
     network, _ = model.network()
     fused = len(network.plan.entries[0].layers)
     assert fused == (1 if channels == 1 and behind and pool else 2 + pool + (not behind))
@@ -697,7 +695,7 @@ def test_tiles_beside_large_numbers(pixel, slope, weight, first):
     numbers = [array.astype(np.float64) for array in (x, dy, conv.params["W"])]
     true, own = by_layer(*numbers), by_layer(*map(np.abs, numbers))
     assert (found[1] is None) == first
-    bound_of_dW = 2.0**-8 if pixel == 1e4 else 2.0**-10
+    bound_of_dW = 2.0**-7 if pixel == 1e4 else 2.0**-10
     for got, right, size, bound in zip(found, true, own, (2.0**-10, 2.0**-10, bound_of_dW)):
         if got is not None:
             assert (np.abs(got - right) <= bound * size).all()

@@ -82,21 +82,27 @@ class ConvolutionStage(FusedStage):
 class DirectConvolution(ConvolutionStage):
     """One input channel: `direct.py`."""
 
-    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
-        super().__init__(layers, needs_dx=needs_dx)
-        drops = self.dropout is not None
-        self.kernels = direct.direct_convolution(self.filters, self.pool, drops, self.norm_behind)
-
     def forward(self, x: Array, training: bool = False) -> Array:
         x = x[..., 0]
         n, H_in, W_in = x.shape
         y, argmax = self.outputs(n, H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P)
         W, bias, after = self.weights()
-        W = W.reshape(9, -1)
+        W = np.ascontiguousarray(W.reshape(9, -1))
         *drawn, self._scale = self.drawn(training, y[0].size)
-        kernel = self.kernels.forward if training else self.kernels.infer
-        more = () if self.pool else (after,)
-        kernel(x, W, bias, self.P, self.relu, y, argmax, *drawn, self._scale, *more)
+        direct.forward(  # type: ignore[call-arg]
+            x,
+            W,
+            bias,
+            self.P,
+            self.relu,
+            self.pool,
+            training,
+            after,
+            y,
+            argmax,
+            *drawn,
+            self._scale,
+        )
         self._x, self._y, self._argmax = x, y, argmax
         return y if self.behind is None else self.behind.forward(y, training)
 
@@ -104,8 +110,9 @@ class DirectConvolution(ConvolutionStage):
         dy = dy if self.behind is None else self.behind.backward(dy)
         grads = self.conv.grads
         dW, db = grads["W"].reshape(9, self.filters), grads.get("b", self._db)
-        self.kernels.backward(
-            self._x, dy, self._y, self._argmax, self.P, self.relu, self._scale, dW, db
+        dy = np.ascontiguousarray(dy, np.float32)
+        direct.backward(
+            self._x, dy, self._y, self._argmax, self.P, self.relu, self.pool, self._scale, dW, db
         )
         return None
 

@@ -59,14 +59,13 @@ from minicnn.layers.normalizing import axes_of
 
 Array = NDArray[Any]
 
-FEWEST_CHANNELS = 16  # of Winograd's transforms: a vector
+FEWEST_CHANNELS = 16  # of a kernel with channels or filters innermost: a vector
 # Winograd saves multiplications, as many as C * F for C channels and F filters, and its transforms
 # cost as C + F. From this ratio on it was the faster, on images of 14x14 and 28x28.
 WINOGRAD_PAYS = 10
 PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2D
 # the bias is added with what stands behind
 PRODUCTS = BlockConvolution, GroupedConvolution, PointwiseConvolution, SeparableStage
-FEWEST_IN_DEPTH = 16  # channels of a depthwise convolution: a vector
 MOST_GROUPS = 32  # each group costs calls from Python
 
 
@@ -308,7 +307,7 @@ def _way_of(
         return GroupedConvolution, "in groups, sixteen images at a time"
     slides = (*conv.kernel_size, *conv.strides, *conv.dilation_rate) == (3, 3, 1, 1, 1, 1)
     if slides:
-        if shape[3] == 1 and not needs_dx:
+        if shape[3] == 1 and not needs_dx and conv.filters >= FEWEST_CHANNELS:
             return DirectConvolution, "in one pass"
         C, F = shape[3], conv.filters
         if min(C, F) >= FEWEST_CHANNELS and C * F >= WINOGRAD_PAYS * (C + F):
@@ -408,8 +407,8 @@ def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
         return "" if few else f"the fused stage is for {MOST_GROUPS} groups or fewer"
     if type(layer) in (DepthwiseConv2D, SeparableConv2D):
         conv: Any = layer
-        if conv.depth_multiplier != 1 or shape[3] < FEWEST_IN_DEPTH:
-            return f"the fused stage is for one filter a channel, {FEWEST_IN_DEPTH} or more"
+        if conv.depth_multiplier != 1 or shape[3] < FEWEST_CHANNELS:
+            return f"the fused stage is for one filter a channel, {FEWEST_CHANNELS} or more"
         known = type(layer) is SeparableConv2D or is_relu(conv.activation)
         return "" if known or is_linear(conv.activation) else "no fused stage has this activation"
     if type(layer) is Dense:

@@ -219,19 +219,10 @@ def mark_windows(largest: Any, windows: Any) -> tuple[int, int, bool]:
     return small, marks, far != 0 or not largest < LARGE
 
 
-@jit_sums
 def is_wide(W: Any) -> bool:
-    """Whether one weight of W (9, ..) is so large that sums without it lose digits beside it."""
-    bits, total = np.int32(0), np.float32(0)
-    for k in range(W.shape[0]):
-        for c in range(W.shape[1]):
-            total += abs(W[k, c])
-        # floats of one sign are in the order of their bits, and only integers' max is vectorized
-        of_tap = W[k].view(np.int32)
-        for c in range(W.shape[1]):
-            bits = max(bits, of_tap[c] & np.int32(0x7FFFFFFF))
-    largest = np.array([bits], np.int32).view(np.float32)[0]
-    return bool(largest * np.float32(W.size) > WEIGHT_RANGE * total)
+    """Whether one weight of W is so large that sums without it lose digits beside it."""
+    sizes = np.abs(W)
+    return bool(sizes.max() * np.float32(W.size) > WEIGHT_RANGE * sizes.sum())
 
 
 @jit_fma

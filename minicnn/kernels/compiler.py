@@ -30,7 +30,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 DIGEST = hashlib.sha256().digest_size
 FIRST_REPORT = 5.0  # seconds of compiling after which there is a second line
 KEPT = "later runs load them from disk"
-SIZES = {"F": "filters", "C": "channels"}  # of the kernels that are made for a number of them
 
 
 def _sources() -> str:
@@ -216,10 +215,8 @@ def _kernel(event: Any) -> Any:
 
 
 def _described(function: Any) -> str:
-    """Where a kernel stands and the sizes it is made for: "winograd.patches, 32 channels"."""
-    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
-    sizes = [f", {cells[n].cell_contents} {word}" for n, word in SIZES.items() if n in cells]
-    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}{''.join(sizes)}"
+    """Where a kernel stands: "winograd.patches"."""
+    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
 
 
 SOURCES = _sources()
