@@ -313,6 +313,8 @@ class Runner:
             passed = {"w": w, **{slot: optimizer.state[slot] for slot in optimizer.slots}}
             if self.single_pass:
                 copied = optimizer.changed_by_move(w)
+                if self.constrained and optimizer.waiting:  # only they change w while it waits
+                    copied["w"] = w
 
             def move(part: slice) -> None:
                 for name, vector in copied.items():

@@ -1,0 +1,70 @@
+"""A step of training that fails leaves everything as it was before."""
+
+import numpy as np
+import pytest
+
+from minicnn import Sequential
+from minicnn.layers import BatchNormalization, Dense, Dropout
+from minicnn.optimizers import Adam
+from minicnn.utils import set_random_seed
+
+pytestmark = pytest.mark.both_ways
+rng = np.random.default_rng(90)
+X, Y = rng.random((24, 4)), rng.random((24, 3))
+
+
+class Refusal(Exception):
+    pass
+
+
+class Gate:
+    """A constraint on the last layer, after everything else in a step: raises when it is shut."""
+
+    shut = False
+
+    def __call__(self, w):
+        if self.shut:
+            raise Refusal
+        return w
+
+
+def network(optimizer, *inner, **settings):
+    set_random_seed(5)
+    first = Dense(6, input_shape=(4,), **settings)
+    middle = inner or (BatchNormalization(), Dropout(0.2))
+    model = Sequential([first, *middle, Dense(3, kernel_constraint=Gate())])
+    model.compile(optimizer, "mse")
+    return model
+
+
+def everything(model):
+    """All that a step changes, by name."""
+    optimizer = model.optimizer
+    return {
+        "weights": model.flat_params.tobytes(),
+        "counts": (model.steps_taken, optimizer.iterations, optimizer.waiting),
+        **{f"slot {name}": vector.tobytes() for name, vector in optimizer.state.items()},
+        **{
+            f"{layer.name}/{key}": array.tobytes()
+            for layer in model.layers
+            for key, array in layer.state.items()
+        },
+    }
+
+
+def assert_refused_and_taken_back(model):
+    gate = model.layers[-1].constraints["W"]
+    before, gate.shut = everything(model), True
+    with pytest.raises(Refusal):
+        model.train_on_batch(X, Y)
+    gate.shut = False
+    assert everything(model) == before
+
+
+def test_a_constraint_that_came_before_the_fault_is_taken_back():
+    """Also where gradients are summed up, so that the optimizer leaves the weights alone."""
+    optimizer = Adam(0.01, gradient_accumulation_steps=2)
+    model = network(optimizer, kernel_constraint=lambda w: w * w.dtype.type(0.5))
+    for _ in range(4):
+        assert_refused_and_taken_back(model)
+        model.train_on_batch(X, Y)
