@@ -5,7 +5,7 @@ import pytest
 
 from minicnn import Sequential
 from minicnn.layers import BatchNormalization, Dense, Dropout
-from minicnn.optimizers import Adam
+from minicnn.optimizers import Adam, Optimizer
 from minicnn.utils import set_random_seed
 
 pytestmark = pytest.mark.both_ways
@@ -66,5 +66,21 @@ def test_a_constraint_that_came_before_the_fault_is_taken_back():
     optimizer = Adam(0.01, gradient_accumulation_steps=2)
     model = network(optimizer, kernel_constraint=lambda w: w * w.dtype.type(0.5))
     for _ in range(4):
+        assert_refused_and_taken_back(model)
+        model.train_on_batch(X, Y)
+
+
+class Slow(Optimizer):
+    slots = ("w", "average")
+
+    def step(self, w, g, *slots):
+        for slot in slots:
+            slot += g
+            w -= 0.1 * slot
+
+
+def test_slots_may_have_any_name():
+    model = network(Slow())
+    for _ in range(3):
         assert_refused_and_taken_back(model)
         model.train_on_batch(X, Y)

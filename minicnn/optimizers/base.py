@@ -35,6 +35,7 @@ CALLED = ("step", "begin", "check")
 ELSEWHERE = dict.fromkeys(("update", "update_step", "apply", "apply_gradients"), ("step",))
 
 AVERAGE, ACCUMULATOR = "average", "accumulator"  # vectors beside the slots
+WEIGHTS = None  # w, where vectors have names: a user's slot may have any text for its own
 NOTHING = {  # the settings below where they ask for nothing: `repr` leaves them out
     "weight_decay": None,
     "clipnorm": None,
@@ -280,11 +281,13 @@ class Optimizer(Copied, Configured):
         if self.use_ema:
             self._average(w_part, self.state[AVERAGE][part])
 
-    def changed_by_move(self, w: Array) -> dict[str, Array]:
+    def changed_by_move(self, w: Array) -> dict[str | None, Array]:
         """The vectors, by name, that `move` itself changes, before or after `step`."""
-        changed = {k: self.state[k] for k in (AVERAGE, ACCUMULATOR) if k in self.state}
+        changed: dict[str | None, Array] = {
+            k: self.state[k] for k in (AVERAGE, ACCUMULATOR) if k in self.state
+        }
         if self.weight_decay or self.use_ema:
-            changed["w"] = w
+            changed[WEIGHTS] = w
         return changed
 
     def step(self, w: Array, g: Array, *slots: Array) -> None:

@@ -35,6 +35,7 @@ from minicnn.layers.regularization import with_penalties
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.metrics import Metric
 from minicnn.optimizers import Optimizer
+from minicnn.optimizers.base import WEIGHTS
 from minicnn.protocols import Model
 from minicnn.training.figures import Found, Means, Measured
 from minicnn.training.finite import (
@@ -309,12 +310,12 @@ class Runner:
             rules = self._rules(optimizer) if optimizer.limits_norms or optimizer.excludes else None
             finite = []
             # what is copied before it changes: by itself, or by the pass that changes it
-            copied = {"w": w, **optimizer.state}
-            passed = {"w": w, **{slot: optimizer.state[slot] for slot in optimizer.slots}}
+            copied: dict[Any, Array] = {WEIGHTS: w, **optimizer.state}
+            passed = {WEIGHTS: w, **{slot: optimizer.state[slot] for slot in optimizer.slots}}
             if self.single_pass:
                 copied = optimizer.changed_by_move(w)
                 if self.constrained and optimizer.waiting:  # only they change w while it waits
-                    copied["w"] = w
+                    copied[WEIGHTS] = w
 
             def move(part: slice) -> None:
                 for name, vector in copied.items():
