@@ -208,7 +208,7 @@ def engine_pieces(model: Model, x: np.ndarray, y: np.ndarray, repeats: int) -> l
                     [dy, *params[place], *params[place]],
                 )
         runner.train(batch, number)  # not timed: fills the lanes that the next piece adds up
-        runner.snapshot.begin(network.optimizer, [])
+        runner.snapshot.begin(network)
         watch.time(
             "add up, optimizer",
             lambda: runner.update(network),

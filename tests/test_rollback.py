@@ -6,6 +6,7 @@ import pytest
 from minicnn import Sequential
 from minicnn.layers import BatchNormalization, Dense, Dropout
 from minicnn.optimizers import Adam, Optimizer
+from minicnn.training.rollback import Snapshot
 from minicnn.utils import set_random_seed
 
 pytestmark = pytest.mark.both_ways
@@ -84,3 +85,19 @@ def test_slots_may_have_any_name():
     for _ in range(3):
         assert_refused_and_taken_back(model)
         model.train_on_batch(X, Y)
+
+
+def test_an_interrupt_as_the_step_is_accepted(monkeypatch):
+    """Ctrl-C outside of `fit` may come between the count of steps and the end of the snapshot."""
+    model = network("adam")
+    model.train_on_batch(X, Y)
+    before = everything(model)
+
+    def end(snapshot):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Snapshot, "end", end)
+    with pytest.raises(KeyboardInterrupt):
+        model.train_on_batch(X, Y)
+    assert everything(model) == before

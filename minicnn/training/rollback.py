@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.optimizers import Optimizer
+from minicnn.protocols import Model
 
 Array = NDArray[Any]
 
@@ -26,17 +26,22 @@ class Snapshot:
         self._kept: set[Any] = set()  # names of the step
         self._undo: list[Callable[[], Any]] = []
 
-    def begin(self, optimizer: Optimizer, states: Iterable[dict[str, Array]]) -> None:
-        """Begin a step. Copies the contents of the `states`, and of the optimizer its count and
-        which slots it has.
+    def begin(self, model: Model) -> None:
+        """Begin a step. Copies the contents of the layers' states, and of the optimizer its counts
+        and which slots it has.
         """
+        optimizer = model.optimizer
         self._undo = [optimizer.end]
-        for count in ("iterations", "waiting"):
-            self._undo.append(partial(setattr, optimizer, count, getattr(optimizer, count)))
-        for name in self._copies.keys() - self._kept:
-            del self._copies[name]
+        for thing, name in (
+            (model, "steps_taken"),
+            (optimizer, "iterations"),
+            (optimizer, "waiting"),
+        ):
+            self._undo.append(partial(setattr, thing, name, getattr(thing, name)))
+        for unused in self._copies.keys() - self._kept:
+            del self._copies[unused]
         self._kept = set()
-        held = [optimizer.state, *filter(None, states)]
+        held = [optimizer.state, *filter(None, [layer.state for layer in model.leaves])]
         self._undo += [partial(_refill, one, dict(one)) for one in held]
         for number, state in enumerate(held[1:]):
             for key, array in state.items():

@@ -258,7 +258,7 @@ class Runner:
         with self._running:
             try:
                 blas.hold()  # a callback, or another thread, may have given BLAS its threads
-                self.snapshot.begin(model.optimizer, [layer.state for layer in model.leaves])
+                self.snapshot.begin(model)
                 with np.errstate(all="ignore"):  # what overflows is found by its result
                     values, finite = self.train(batch, step)
                     finite = finite and self.update(model)
