@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import Sequential
-from minicnn.layers import BatchNormalization, Dense, Dropout
+from minicnn.layers import BatchNormalization, Dense, Dropout, Layer
 from minicnn.optimizers import Adam, Optimizer
 from minicnn.training.rollback import Snapshot
 from minicnn.utils import set_random_seed
@@ -101,3 +101,37 @@ def test_an_interrupt_as_the_step_is_accepted(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.train_on_batch(X, Y)
     assert everything(model) == before
+
+
+class Counts(Layer):
+    """Has no state before its first forward in training."""
+
+    def forward(self, x, training=False):
+        x = self._input(x)
+        self._cache = ()
+        if training:
+            self.state["n"] = self.state.get("n", np.zeros(1, np.float32)) + 1
+        return x
+
+    def backward(self, dy):
+        return self._recall(dy)[0]
+
+
+def test_a_state_that_began_in_the_step_is_gone():
+    model = network("adam", Counts())
+    assert_refused_and_taken_back(model)
+    model.train_on_batch(X, Y)
+    assert_refused_and_taken_back(model)
+
+
+class Renews(Slow):
+    def begin(self, w):
+        self.state = {name: vector * 2 for name, vector in self.state.items()}
+        super().begin(w)
+
+
+def test_slots_in_a_new_dict_are_taken_back():
+    model = network(Renews())
+    for _ in range(3):
+        assert_refused_and_taken_back(model)
+        model.train_on_batch(X, Y)

@@ -27,8 +27,8 @@ class Snapshot:
         self._undo: list[Callable[[], Any]] = []
 
     def begin(self, model: Model) -> None:
-        """Begin a step. Copies the contents of the layers' states, and of the optimizer its counts
-        and which slots it has.
+        """Begin a step. Copies the contents of the layers' states, which arrays they and the
+        optimizer hold, and the counts.
         """
         optimizer = model.optimizer
         self._undo = [optimizer.end]
@@ -36,12 +36,13 @@ class Snapshot:
             (model, "steps_taken"),
             (optimizer, "iterations"),
             (optimizer, "waiting"),
+            (optimizer, "state"),
         ):
             self._undo.append(partial(setattr, thing, name, getattr(thing, name)))
         for unused in self._copies.keys() - self._kept:
             del self._copies[unused]
         self._kept = set()
-        held = [optimizer.state, *filter(None, [layer.state for layer in model.leaves])]
+        held = [optimizer.state, *(layer.state for layer in model.leaves)]  # empty ones may fill
         self._undo += [partial(_refill, one, dict(one)) for one in held]
         for number, state in enumerate(held[1:]):
             for key, array in state.items():
