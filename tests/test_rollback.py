@@ -135,3 +135,29 @@ def test_slots_in_a_new_dict_are_taken_back():
     for _ in range(3):
         assert_refused_and_taken_back(model)
         model.train_on_batch(X, Y)
+
+
+@pytest.mark.parametrize("place", range(3, 8))
+def test_a_rollback_that_is_interrupted_begins_anew(place, monkeypatch):
+    """By a second Ctrl-C before it holds it off, or by the error of another signal's handler."""
+    model = network(Adam(0.01, weight_decay=0.1))
+    model.train_on_batch(X, Y)
+    before = everything(model)
+    model.layers[-1].constraints["W"].shut = True
+    restore = Snapshot.restore
+
+    def interrupted(snapshot):
+        monkeypatch.undo()
+
+        def ring():
+            snapshot._undo.remove(ring)
+            raise KeyboardInterrupt
+
+        assert len(snapshot._undo) > place
+        snapshot._undo.insert(place, ring)
+        restore(snapshot)
+
+    monkeypatch.setattr(Snapshot, "restore", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.train_on_batch(X, Y)
+    assert everything(model) == before

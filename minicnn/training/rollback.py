@@ -80,8 +80,11 @@ class Snapshot:
         return copy
 
     def restore(self) -> None:
-        """Restore everything to its value at `begin`; does nothing after `end`."""
-        for undo in reversed(self._undo):  # the same part may have been kept twice
+        """Restore everything to its value at `begin`; does nothing after `end`.
+
+        Where it was interrupted it may be called again.
+        """
+        for undo in reversed(self._undo):  # a pass's copies are younger than those of `keep`
             undo()
 
     def end(self) -> None:

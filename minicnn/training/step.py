@@ -271,11 +271,18 @@ class Runner:
                 model.steps_taken += 1
                 self.snapshot.end()
             except BaseException:
-                with undisturbed():
-                    self.snapshot.restore()
-                    self.snapshot.end()
+                try:
+                    self._take_back()
+                except BaseException:  # Ctrl-C before it is held off, or another signal's error
+                    self._take_back()
+                    raise
                 raise
         return values
+
+    def _take_back(self) -> None:
+        with undisturbed():
+            self.snapshot.restore()
+            self.snapshot.end()
 
     def _overflown(self, model: Model) -> str:
         """What the step has made NaN or infinite; empty if nothing."""
