@@ -590,6 +590,26 @@ def test_a_gradient_of_a_frozen_layer_that_is_not_finite_does_not_stop_training(
     assert np.isfinite(model.flat_params).all()
 
 
+@pytest.mark.parametrize("clipnorm", [None, 1e15])
+def test_a_gradient_whose_numbers_can_be_squared_moves_on_any_number_of_threads(clipnorm):
+    """The sum of the two squares overflows, where one thread adds up both."""
+    size = 2 * step.PIECE // 8
+    x, y = np.zeros((8, size), np.float32), np.full((8, 1), -7.5e18, np.float32)
+    x[:, [0, -1]] = 1
+    moved = -1.5e4 if clipnorm is None else -(0.5**0.5)
+    before = threads.get_num_threads()
+    try:
+        for count in (1, 2):
+            set_num_threads(count)
+            layer = Dense(1, use_bias=False, kernel_initializer="zeros", input_shape=(size,))
+            model = Sequential([layer])
+            model.compile(SGD(1e-15, clipnorm=clipnorm), "mse")
+            model.train_on_batch(x, y)
+            np.testing.assert_allclose(model.flat_params[[0, -1]], moved, rtol=1e-6)
+    finally:
+        set_num_threads(before)
+
+
 @pytest.mark.parametrize("piece", [50, 10**6])
 def test_the_one_at_fault_is_named_though_other_pieces_have_moved(piece, monkeypatch):
     monkeypatch.setattr(step, "PIECE", piece)

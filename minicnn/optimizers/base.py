@@ -351,7 +351,12 @@ class Optimizer(Copied, Configured):
 
     def norm(self, g: Array, part: slice) -> float:
         """The length of that part of the gradient."""
-        return float(np.sqrt(np.square(self.gathered(g, part)).sum()))
+        own = self.gathered(g, part)
+        norm = float(np.sqrt(np.square(own).sum()))
+        if norm == np.inf:  # its square is, at least
+            largest = float(np.abs(own).max())
+            norm = largest * float(np.sqrt(np.square(own / largest).sum()))
+        return norm
 
     def factors(self, norms: list[float]) -> list[float]:
         """What to multiply the gradient of each parameter with, by all their norms."""

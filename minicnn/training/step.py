@@ -243,7 +243,7 @@ class Runner:
         for what, size in largest.items():
             if not np.isfinite(size):
                 return what
-        return max(largest, key=largest.__getitem__)  # too long to be squared
+        return max(largest, key=largest.__getitem__)  # too large to be squared
 
     def step(self, model: Model, batch: Batch) -> Measured:
         """One update of the model's parameters; returns loss and metrics of the batch before it.
@@ -304,7 +304,7 @@ class Runner:
     def update(self, model: Model) -> bool:
         """The optimizer's step along the summed gradient; returns whether that is finite.
 
-        A gradient so long that its square is not finite counts as infinite: optimizers square it.
+        A number of it whose square is not finite counts as infinite: optimizers square it.
         Works through the vectors piece by piece, so that each thread can take the next.
         """
         optimizer, w, g = model.optimizer, self.store.params, self.store.grads
@@ -336,10 +336,11 @@ class Runner:
                 place, moving = piece
                 with np.errstate(all="ignore"):  # each thread has its own
                     squares = np.inf if whole else self.network.sum(place, g)
-                    # those that do not move need not be finite
+                    # those that do not move need not be finite, nor need the sum of all squares,
+                    # which would depend on how many pieces there are
                     finite.append(
                         math.isfinite(squares)
-                        or all(math.isfinite(np.dot(g[part], g[part])) for part in moving)
+                        or all(np.isfinite(np.square(g[part])).all() for part in moving)
                     )
                     for part in moving if finite[-1] else ():
                         move(part)
