@@ -129,6 +129,15 @@ class FlatParameters:
             self._views[number] = self._view(view.layer, view.key, view.place, values.shape)
         self._hand_out(self._views)
 
+    def hand_out_again(self) -> None:
+        """Put the views back that have been replaced in a step, whose values are older than these.
+
+        Another model of the same layers takes them when a loss, a metric or a constraint asks it.
+        """
+        taken = [view for view in self._views if view.layer.params.get(view.key) is not view.param]
+        if taken:
+            self._hand_out(taken)
+
     def separate_states(self, layers: list[Layer]) -> None:
         """Give each layer state arrays apart from the vector and from other layers'.
 

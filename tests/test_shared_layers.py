@@ -59,6 +59,35 @@ def trained(model, epochs=2, optimizer="sgd", **kwargs):
 # -- layers in several models ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("where", ["metric", "constraint"])
+def test_a_model_of_the_same_layers_may_be_asked_within_a_step(where):
+    """It takes the layers' views for itself, while the step goes on with the vector."""
+    x, y, results = rng.random((24, 4)), np.ones((24, 3)), []
+    for asks in (False, True):
+        set_random_seed(2)
+        features = Sequential([Input((4,)), Dense(5)])
+
+        def ask(features=features, asks=asks):
+            if asks:
+                features.predict(x, verbose=0)
+
+        def metric(y_true, y_pred, ask=ask):
+            ask()
+            return np.abs(y_true - y_pred).mean(axis=-1)
+
+        def constraint(w, ask=ask):
+            ask()
+            return w * w.dtype.type(0.9)
+
+        last = Dense(3, kernel_constraint=constraint if where == "constraint" else None)
+        model = Sequential([*features.layers, last])
+        model.compile("sgd", "mse", metrics=[metric] if where == "metric" else None)
+        model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+        results.append([*model.get_weights(), features.predict(x, verbose=0)])
+    for plain, asked in zip(*results):
+        np.testing.assert_array_equal(asked, plain)
+
+
 def test_all_layers_but_the_last_give_what_comes_before_it():
     model = trained(classifier())
     features = Sequential(model.layers[:-1])

@@ -268,6 +268,7 @@ class Runner:
                         what = what or self.first_fault(model, batch, step)
                         number = model.optimizer.iterations + 1
                         raise NotFiniteError(not_finite(number, what), values)
+                self.store.hand_out_again()
                 model.steps_taken += 1
                 self.snapshot.end()
             except BaseException:
@@ -282,6 +283,7 @@ class Runner:
     def _take_back(self) -> None:
         with undisturbed():
             self.snapshot.restore()
+            self.store.hand_out_again()
             self.snapshot.end()
 
     def _overflown(self, model: Model) -> str:
