@@ -278,8 +278,9 @@ class Compiled(Stack):
 
     def build_for_training(self, data: Data) -> None:
         """Make model and optimizer ready for training on `data`."""
-        other = served_by(self.optimizer)
-        if other is not None and other is not self:
+        other, optimizer = served_by(self.optimizer), self.optimizer
+        moved = optimizer.iterations or optimizer.waiting or optimizer.state
+        if moved and other is not None and other is not self:  # not where its first step failed
             raise ValueError(
                 f"{checks.shown(self.optimizer)} has taken steps with {other.who}, and keeps what "
                 "it learned of them. Give each model its own optimizer"

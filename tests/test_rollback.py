@@ -161,3 +161,11 @@ def test_a_rollback_that_is_interrupted_begins_anew(place, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.train_on_batch(X, Y)
     assert everything(model) == before
+
+
+def test_an_optimizer_whose_only_step_failed_may_serve_another_model():
+    optimizer = Adam()
+    first = network(optimizer)  # is alive to the end
+    assert_refused_and_taken_back(first)
+    network(optimizer).train_on_batch(X, Y)
+    assert optimizer.iterations == 1
