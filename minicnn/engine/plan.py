@@ -135,7 +135,7 @@ class Plan:
         ]
 
     def __str__(self) -> str:
-        return "\n".join(f"{names:<52} {kind:<20} {why}" for names, kind, why in self.rows())
+        return "\n".join(f"{names:<52} {kind:<24} {why}" for names, kind, why in self.rows())
 
     def _repr_html_(self) -> str:
         return html.table(("Layers", "Stage", "Why"), self.rows())
