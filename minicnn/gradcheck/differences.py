@@ -114,7 +114,9 @@ class Differences:
         self.by_number = not isinstance(directions, np.ndarray)
         self._noise = np.abs(self._weights) * probe.rounding
         y_0 = probe.y()
-        lines = probe.lines(y_0, linear, directions)
+        h, unit = (LINEAR_STEP, max(1.0, probe.unit)) if linear else (probe.eps, probe.unit)
+        along = range(probe.tensor.size) if directions is None else directions
+        lines = [(y, y.step(h, unit, None if linear else y_0)) for y in map(probe.line, along)]
         self.numeric, self.rounding, self.low, self.high = np.zeros((4, len(lines)))
         self.kinked = np.zeros(len(lines), bool)
         self.kept, self.slopes = np.tile(self._weights, (2, len(lines), 1))
@@ -124,18 +126,16 @@ class Differences:
             s = first
             while True:
                 size = largest if self.by_number else norm(self._weights * s.value)
-                smooth = self._jumps(s) <= VISIBLE_JUMP * tolerance * size
+                # what may be rounding is no jump, and a small one does not count
+                rounding = BEND_NOISE * self._noise / s.step
+                least = np.maximum(rounding, VISIBLE_JUMP * tolerance * size)
+                smooth = np.abs(self._weights * s.kink) <= least
                 if smooth.all() or linear or s.step <= SHORTEST * h:
                     break
                 s = slope(y, y_0, s.step * SHRINK)
             self._put(k, s, smooth)
             one = (first, largest, probe.unit) if self.by_number else (s, abs(self.numeric[k]), 1.0)
             self._add_hidden(k, y, y_0, tolerance, *one)
-
-    def _jumps(self, s: Slope) -> Array:
-        """What a kink adds to the slope, output by output; 0 where it may be rounding."""
-        jump = np.abs(self._weights * s.kink)
-        return np.where(jump <= BEND_NOISE * self._noise / s.step, 0, jump)
 
     def _put(self, k: int, s: Slope, smooth: Array) -> None:
         """Enter what `s` says about place `k`, where these outputs (bool) have been `smooth`."""
@@ -420,16 +420,6 @@ class Probe:
             if any(np.abs(y(f) - y_0 - f * once).max() > 1e-12 * size for f in (-1.0, 3.0)):
                 return False
         return True
-
-    def lines(
-        self, y_0: Array, linear: bool, directions: Array | list[int] | None = None
-    ) -> list[tuple[Line, float]]:
-        """A line along each number, those at the listed places, or these directions; and the first
-        step on it.
-        """
-        h, unit = (LINEAR_STEP, max(1.0, self.unit)) if linear else (self.eps, self.unit)
-        along = range(self.tensor.size) if directions is None else directions
-        return [(y, y.step(h, unit, None if linear else y_0)) for y in map(self.line, along)]
 
     def claimed_jacobian(self, y_shape: tuple[int, ...]) -> Array:
         """dy_o / d(tensor)_k from backward, one output after another; (outputs, numbers)."""
