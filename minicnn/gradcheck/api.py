@@ -26,7 +26,7 @@ PRODUCTS, MODEL_PRODUCTS = 8, 4  # directions for a large tensor
 DRAWS = 4  # inputs that are tried, until one does not sit on kinks
 BATCH = 3  # samples, where the shape leaves it open; differs from the 2 in so many formulas
 LARGEST = 10_000_000  # numbers of an x that is drawn
-CHECKS: dict[type, str] = {
+CHECKS = {
     Layer: "For a layer there is check_layer",
     losses.Loss: "There is check_loss for losses",
     Sequential: "For a model there is check_model",
@@ -52,10 +52,10 @@ def check_layer(
 ) -> CheckResult:
     """Compare the gradients that a layer works out with central differences of its forward.
 
-    Works on a float64 copy: the layer, its parameters, gradients and caches stay as they are. The
-    gradient is that of <dy, y> for a random dy. Masks are frozen: before each pass `layer.seek` is
-    called, and generators and running statistics that the layer holds are restored. Replicas of the
-    layer, with which `fit` works, are run in turns and in threads: none may disturb another.
+    The gradient is that of <dy, y> for a random dy, of a float64 copy: the layer stays as it is.
+    Masks are frozen: before each pass `layer.seek` is called, and generators and running statistics
+    that the layer holds are restored. Replicas of the layer, with which `fit` works, are run in
+    turns and in threads: none may disturb another.
 
     Parameters
     ----------
@@ -83,16 +83,16 @@ def check_layer(
     max_kinks : float in [0, 1]
         Part of the numbers that may be left out because they lie on a kink (one may always).
     perturb : bool
-        Give random numbers to the copy's parameters that are constant, such as zero biases: next
-        to them some wrong gradients are right.
+        Give random numbers to parameters that are constant, such as zero biases: next to them some
+        wrong gradients are right.
     wrt : sequence of str, optional
         Check only these: "x", and the keys of `params`.
 
     Returns
     -------
     CheckResult
-        Prints as a table; `.ok`, `.rows`, `.raise_if_failed()`. A failure lists the numbers that
-        are off and names the mistake that explains them, if it is a common one.
+        Prints as a table; a failure lists the numbers that are off, and the mistake that explains
+        them, if it is a common one.
 
     Raises
     ------
@@ -121,21 +121,16 @@ def check_layer(
         b[0]: backward says 0.061902648, the differences say 0.24761059
         likely mistake: it is 0.25 times the right one: 1/N. A mean instead of a sum? The loss ...
     """
-    caller = "check_layer"
-    _expect(layer, Layer, "a layer with forward(x) and backward(dy)", caller)
-    shared = {"eps": eps, "seed": seed, "tolerance": tolerance, "linear": linear, "wrt": wrt}
-    shared |= {"max_elements": max_elements, "max_kinks": max_kinks}
-    options = Options(caller, PRODUCTS, training=training, perturb=perturb, **shared)
-    x = input_shape_or_x
-    kinds = (numbers.Integral, type(None))
-    drawn = isinstance(x, (tuple, list)) and bool(x) and all(isinstance(n, kinds) for n in x)
+    options = Options("check_layer", PRODUCTS, locals())
+    _expect(layer, Layer, "a layer with forward(x) and backward(dy)", options.who)
+    x, sizes = input_shape_or_x, (numbers.Integral, type(None))
+    drawn = isinstance(x, (tuple, list)) and bool(x) and all(isinstance(n, sizes) for n in x)
     shape = _full_shape(layer, x) if drawn else ()
     if not drawn:
         expected = "a shape such as (None, 28, 28, 1), or a batch of at least one sample"
-        x = _batch(x, "input_shape_or_x", caller, f"input_shape_or_x to be {expected}")
+        x = _batch(x, "input_shape_or_x", options.who, f"input_shape_or_x to be {expected}")
     for _ in range(DRAWS if drawn else 1):
-        if drawn:
-            x = _spaced(shape, options.rng)
+        x = _spaced(shape, options.rng) if drawn else x
         subject = LayerSubject(layer, x, training=training, rng=options.rng, perturb=perturb)
         result, dy = check(subject, options)
         if not any(row.reason.startswith(TOO_MANY_KINKS) for row in result.rows):
@@ -144,17 +139,17 @@ def check_layer(
     if first.name == "x" and first.ok and x.size > 1:
         result = replace(result, rows=result.rows + check_ties(subject, dy, options))
     if drawn and not result.ok:
-        result = _explained_by_smaller(result, layer, x.shape, training=training, seed=seed)
+        result = _by_smaller(result, layer, x.shape, training=training, seed=seed)
     return result
 
 
 def _expect(thing: Any, kind: type, expected: str, caller: str) -> None:
     """Raise TypeError for what another check is for, and for what has no passes."""
+    if isinstance(thing, kind):
+        return
     advice = [told for other, told in CHECKS.items() if isinstance(thing, other)]
     missing = [name for name in ("forward", "backward") if not callable(getattr(thing, name, None))]
     received = checks.shown(thing)
-    if isinstance(thing, kind):
-        return
     if isinstance(thing, type):
         received = f"the class {thing.__name__}. Make an object of it: {thing.__name__}(...)"
     elif advice:
@@ -217,10 +212,8 @@ def _batch(value: Any, name: str, caller: str, expected: str, axes: int = 1) -> 
     return array.astype(np.float64)
 
 
-def _explained_by_smaller(
-    result: CheckResult, layer: Any, shape: Shape, **same: Any
-) -> CheckResult:
-    """Where x is too large for a diagnosis, try one on a smaller x.
+def _by_smaller(result: CheckResult, layer: Any, shape: Shape, **same: Any) -> CheckResult:
+    """Where x is too large for a diagnosis, one on a smaller x.
 
     All axes are made smaller, or height and width only once there are weights.
     """
@@ -230,14 +223,16 @@ def _explained_by_smaller(
         puzzles = [row.name for row in result.rows if row.wrong_count and row.mistake is None]
         if not puzzles:
             break
-        smaller = [min(n, size) if axis in shrinks else n for axis, n in enumerate(shape)]
-        smaller[0] = 3
+        smaller = (
+            BATCH,
+            *(min(n, size) if k in shrinks else n for k, n in enumerate(shape[1:], 1)),
+        )
         try:
             found = check_layer(layer, smaller, **same)
         except Exception:  # the layer may want just the size that it was given
             continue
         named = {
-            row.name: replace(row.mistake, text=f"(seen on x {tuple(smaller)}) {row.mistake.text}")
+            row.name: replace(row.mistake, text=f"(seen on x {smaller}) {row.mistake.text}")
             for row in found.rows
             if row.name in puzzles and row.mistake is not None
         }
@@ -263,7 +258,7 @@ def check_loss(
     """Compare a loss's `backward` with central differences of its `forward`, in float64.
 
     The losses of the samples are weighted at random, so that a sample whose gradient goes to
-    another one is found. What is not listed here is as for `check_layer`.
+    another one is found. What is not listed is as for `check_layer`.
 
     Parameters
     ----------
@@ -284,13 +279,11 @@ def check_loss(
     >>> check_loss("mse", [[0.0, 1.0]], [[0.3, 0.4]]).ok
     True
     """
-    caller = "check_loss"
+    options = Options(caller := "check_loss", PRODUCTS, locals())
     if isinstance(loss, (str, type)):
         loss = losses.get(loss, caller)
     expected = "a loss with forward(y_true, y_pred) and backward(y_true, y_pred)"
     _expect(loss, losses.Loss, expected, caller)
-    shared = {"eps": eps, "seed": seed, "tolerance": tolerance}
-    options = Options(caller, PRODUCTS, max_elements=max_elements, max_kinks=max_kinks, **shared)
     predicted = _batch(y_pred, "y_pred", caller, "y_pred of shape (N, ..., C)", axes=2)
     true = checks.numeric(y_true, "y_true", caller)
     if callable(getattr(loss, "targets", None)):
@@ -331,11 +324,10 @@ def check_model(
 ) -> CheckResult:
     """Compare the gradients that `fit` would use, of every parameter and of x, with differences.
 
-    Runs the loss on the logits, in shards, as `fit` does, on a float64 copy: the model stays as it
-    is. The samples are weighted at random. In training, the gradients that the engine itself works
-    out for a float32 model, with its fused stages, are then held to those which the differences
-    have confirmed, and each step that is off is named; how near they have to be, `engine.py` says.
-    The arguments that are not listed are those of `check_layer`.
+    Runs the loss on the logits, in shards, as `fit` does, on a float64 copy, with samples weighted
+    at random. In training, the gradients that the engine itself works out for a float32 model, with
+    its fused stages, are then held to those which the differences have confirmed, and each step
+    that is off is named (`engine.py`). What is not listed is as for `check_layer`.
 
     Parameters
     ----------
@@ -368,13 +360,10 @@ def check_model(
     >>> check_model(model, x, y, loss="sparse_categorical_crossentropy").ok
     True
     """
-    caller = "check_model"
+    options = Options(caller := "check_model", MODEL_PRODUCTS, {**locals(), "linear": False})
     _expect(model, Sequential, "model to be a Sequential", caller)
     if not model.layers:
         raise ValueError(f"{caller}: {model.who} has no layers")
-    shared = {"eps": eps, "seed": seed, "tolerance": tolerance, "linear": False, "wrt": wrt}
-    shared |= {"max_elements": max_elements, "max_kinks": max_kinks}
-    options = Options(caller, MODEL_PRODUCTS, training=training, perturb=perturb, **shared)
     rng = options.rng
     x = _batch(x, "x", caller, "x to have a batch axis and no empty axis")
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy as np
 from minicnn import checks
 from minicnn.gradcheck import differences, mistakes
 from minicnn.gradcheck.copies import unchanged
-from minicnn.gradcheck.differences import Differences, Probe
+from minicnn.gradcheck.differences import Differences, Probe, multiple
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck, Wrong
 from minicnn.gradcheck.subjects import ModelSubject, Subject
 from minicnn.gradcheck.workers import shared_state
@@ -54,7 +54,7 @@ def _names(value: Any, name: str, who: str) -> list[str]:
 
 
 class Options(HasSettings):
-    """What the checks have in common, each checked as it is set; see `check_layer`."""
+    """Arguments that the checks have in common, each checked as it is set; see `check_layer`."""
 
     eps = Setting(PART)
     seed = Setting(partial(checks.integer, minimum=0))
@@ -66,12 +66,12 @@ class Options(HasSettings):
     max_kinks = Setting(partial(checks.real, low=0, high=1))
     wrt = Setting(_names, default=None)
 
-    def __init__(self, who: str, products: int, **given: Any) -> None:
-        """`products` directions are taken for a large tensor."""
+    def __init__(self, who: str, products: int, given: dict[str, Any]) -> None:
+        """`products` directions are taken for a large tensor; `given` holds what the user gave."""
         self.who, self.products = who, products
-        for name, value in given.items():
-            if value is not None or name not in ("tolerance", "linear", "wrt"):
-                setattr(self, name, value)
+        for name, setting in self._declared.items():
+            if name in given and (given[name] is not None or setting.default is not None):
+                setattr(self, name, given[name])
         self.rng = np.random.default_rng(self.seed)
 
     def names(self, subject: Subject) -> list[str]:
@@ -134,19 +134,19 @@ def _sound_forward(subject: Subject, names: Iterable[str], rng: np.random.Genera
     return y
 
 
-class Comparison(mistakes.Evidence):
-    """One tensor: its differences, and the gradient that backward gave for it."""
+class Comparison(Probe):
+    """One tensor: its differences, and `raw`, what backward gave as its gradient for `dy`."""
 
-    def __init__(self, subject: Subject, name: str, dy: Array, given: Any, options: Options):
-        super().__init__(subject, name, options.rng, options.eps, dy=dy, given=given)
-        self.options = options
+    def __init__(self, subject: Subject, name: str, dy: Array, raw: Any, options: Options) -> None:
+        super().__init__(subject, name, options.rng, options.eps)
+        self.dy, self.raw, self.options = dy, raw, options
         linear = self.is_linear() if options.linear is None else options.linear
         self._measure(linear)
         if linear and options.linear is None and self.found.left_out[0]:
             self._measure(False)  # a kink where the long lines passed none
 
     def _measure(self, linear: bool) -> None:
-        """The differences, and what the error may be."""
+        """The differences, which of them count (`use`), and what the error of each may be."""
         options, unit, directions = self.options, self.unit, None
         self.tolerance = options.tolerance or (LINEAR_TOLERANCE if linear else TOLERANCE)
         if self.tensor.size > options.max_elements:
@@ -164,7 +164,7 @@ class Comparison(mistakes.Evidence):
         if not fault:
             checked, kinks = int((~found.kinked).sum()), found.left_out[0]
             analytic = found.analytic(self.given)
-            error = found.error(analytic, self.tolerance, found.scale)
+            error = found.error(analytic)
             off = self._off(analytic)
             if off.any():
                 story |= {"wrong_count": int(off.sum()), "mistake": self._explained(off)}
@@ -233,6 +233,59 @@ class Comparison(mistakes.Evidence):
             )
         with np.errstate(all="ignore"):  # a wrong gradient may hold anything
             return mistakes.explain(self) if self.use.any() else None
+
+    # -- evidence of mistakes --------------------------------------------------------------------
+
+    @cached_property
+    def given(self) -> Array:
+        return np.asarray(self.raw, np.float64)
+
+    @property
+    def numeric(self) -> Array:
+        return self.found.numeric[self.use]
+
+    def gap(self, gradient: Array) -> Array:
+        """How far a gradient of the tensor's shape is from the differences."""
+        return np.abs(self.found.values_of(gradient)[self.use] - self.numeric)
+
+    def agrees(self, gradient: Array) -> bool:
+        """Whether `gradient` is the right one."""
+        same_shape = gradient.shape == self.tensor.shape
+        return same_shape and bool((self.gap(gradient) <= self.allowed[self.use]).all())
+
+    @cached_property
+    def factor(self) -> float:
+        """How many times the right gradient the given one is; NaN if it is no multiple."""
+        values = self.found.values_of(self.given)[self.use]
+        return multiple(values, self.numeric, self.allowed[self.use])
+
+    def jacobian(self) -> Array:
+        """dy_o / d(tensor)_k from differences, shape (outputs, numbers)."""
+        return Differences(self, self.dy, mistakes.FIT, self.found.linear).slopes.T
+
+    J = cached_property(jacobian)
+
+    @cached_property
+    def B(self) -> Array:
+        """The same from backward."""
+        return self.claimed_jacobian(self.dy.shape)
+
+    def same(self, a: Array, b: Array) -> bool:
+        """Whether parts of Jacobians agree."""
+        return bool(
+            (np.abs(a - b) <= mistakes.FIT * max(float(np.abs(self.J).max()), 1e-300)).all()
+        )
+
+    @property
+    def is_image(self) -> bool:
+        """Whether x and y are images, whichever tensor is looked at."""
+        x = self.subject.tensors.get("x", self.tensor)
+        return x.ndim == self.dy.ndim == 4 and len(x) == len(self.dy)
+
+    @cached_property
+    def places(self) -> Array:
+        """Of each output, shape (axes, outputs)."""
+        return np.indices(self.dy.shape).reshape(self.dy.ndim, -1)
 
     # -- which numbers are wrong -----------------------------------------------------------------
 
@@ -307,6 +360,6 @@ def check_ties(subject: Subject, dy: Array, options: Options) -> tuple[TensorChe
         if not off.any():
             return ()
         likely = mistakes.tie(probe, dy)
-    error = found.error(analytic, TIE_TOLERANCE, scale)
+    error = found.error(analytic, scale)
     of = "x, ties", x.shape, error, TIE_TOLERANCE, int((~found.kinked).sum()), found.left_out[0]
     return (TensorCheck(*of, by_products=True, wrong_count=int(off.sum()), mistake=likely),)

@@ -13,15 +13,13 @@ slope jumps by J, it is of the size of J. Only outputs are looked at, never the 
 being checked, so no gradient, however wrong, can make a smooth place look like a kink.
 
 Where a kink lies within h, smaller steps may still pass between it and 0; where even the smallest
-one does not, there is no derivative to compare with, but there are two slopes, and a gradient has
-to lie between them.
+one does not, there are two slopes, and a gradient has to lie between them.
 
 How much of a difference is rounding is measured, too: fourth differences, in which what is smooth
 cancels to the order h^4, leave sqrt(70) times the noise of y.
 
-A forward that rounds to float32 is of no use to any of this, and is refused. That y has few digits
-proves nothing: the mean of four bytes has few, too. So the inputs are first moved to numbers that
-use all their digits (`rounds_to_float32`).
+A forward that rounds to float32 is refused. That y has few digits proves nothing: the mean of four
+bytes has few, too. So the inputs are first moved to numbers that use all their digits.
 
 Sources: Richardson, "The approximate arithmetical solution by finite differences of physical
 problems", 1911; Moré and Wild, "Estimating computational noise", 2011.
@@ -30,6 +28,7 @@ problems", 1911; Moré and Wild, "Estimating computational noise", 2011.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -98,22 +97,22 @@ class Differences:
 
     Arrays of shape (count,): `numeric`, the derivatives of <dy, y>; `rounding`, the error that
     rounding in y alone may cause in them; `kinked`, where a kink leaves no derivative; `low` and
-    `high`, the slopes on its two sides. `kept` (count, outputs) is dy, with 0 for the outputs that
-    cross a kink in that direction; `slopes` are the derivatives of the outputs themselves.
+    `high`, the slopes on its two sides; `whole`, whether no output is left out. `kept` (count,
+    outputs) is dy, with 0 for the outputs that are; `slopes` are the outputs' own derivatives.
 
-    Where an output crosses a kink, shorter steps are tried. If the shortest crosses it too, the
-    number is left out; along one of the `directions` (count, numbers) only the output is. These may
-    also be a list of places: then only the numbers there are moved.
+    Where even the shortest step crosses a kink, the number is left out; along one of the
+    `directions` (count, numbers), only the outputs that cross it are. `directions` may also be a
+    list of places: then only the numbers there are moved.
     """
 
     def __init__(
         self, probe: Probe, dy: Array, tolerance: float, linear: bool, directions: Any = None
     ) -> None:
-        self._probe, self.linear, self.directions = probe, linear, directions
-        self._weights, self._y_shape = dy.reshape(-1), dy.shape
-        self.by_number = not isinstance(directions, np.ndarray)
+        self._probe, self.tolerance, self.linear = probe, tolerance, linear
+        self._weights, self._y_shape, self._y_0 = dy.reshape(-1), dy.shape, probe.y()
+        self.directions, self.by_number = directions, not isinstance(directions, np.ndarray)
         self._noise = np.abs(self._weights) * probe.rounding
-        y_0 = probe.y()
+        y_0 = self._y_0
         h, unit = (LINEAR_STEP, max(1.0, probe.unit)) if linear else (probe.eps, probe.unit)
         along = range(probe.tensor.size) if directions is None else directions
         lines = [(y, y.step(h, unit, None if linear else y_0)) for y in map(probe.line, along)]
@@ -135,7 +134,8 @@ class Differences:
                 s = slope(y, y_0, s.step * SHRINK)
             self._put(k, s, smooth)
             one = (first, largest, probe.unit) if self.by_number else (s, abs(self.numeric[k]), 1.0)
-            self._add_hidden(k, y, y_0, tolerance, *one)
+            self._add_hidden(k, y, *one)
+        self.whole: Array = (self.kept != 0).all(axis=1)
 
     def _put(self, k: int, s: Slope, smooth: Array) -> None:
         """Enter what `s` says about place `k`, where these outputs (bool) have been `smooth`."""
@@ -148,9 +148,7 @@ class Differences:
         sides = self._weights * s.left, self._weights * s.right
         self.low[k], self.high[k] = np.minimum(*sides).sum(), np.maximum(*sides).sum()
 
-    def _add_hidden(
-        self, k: int, y: Line, y_0: Array, tolerance: float, s: Slope, size: float, unit: float
-    ) -> None:
+    def _add_hidden(self, k: int, y: Line, s: Slope, size: float, unit: float) -> None:
         """Add slopes that last digits of y hide from a short step, unless they are tolerable.
 
         The 1 of a saturated softmax follows its input without showing it; an output that even a
@@ -158,10 +156,10 @@ class Differences:
         """
         weights = self._weights if self.by_number else self.kept[k]
         largest = 8 * self._noise.max(initial=0)  # no noise is seen where nothing moves
-        lost = np.maximum(np.abs(weights) * np.spacing(np.abs(y_0)), largest) * (weights != 0)
-        if lost.max(initial=0) / s.step > tolerance * size:
+        lost = np.maximum(np.abs(weights) * np.spacing(np.abs(self._y_0)), largest) * (weights != 0)
+        if lost.max(initial=0) / s.step > self.tolerance * size:
             far = 3 * max(1.0, unit) * y.span()
-            hidden = ((y(far) != y_0) | (y(-far) != y_0)) & ~s.moved
+            hidden = ((y(far) != self._y_0) | (y(-far) != self._y_0)) & ~s.moved
             self.rounding[k] += float(np.linalg.norm(lost[hidden])) / s.step
 
     @property
@@ -174,12 +172,6 @@ class Differences:
         """How many were left out for a kink, and of how many: numbers, or outputs on the ways."""
         missing = self.kinked if self.by_number else self.kept == 0
         return int(missing.sum()), int(missing.size)
-
-    @property
-    def whole(self) -> Array:
-        """Which of the values are those of all outputs: bool (count,)."""
-        whole: Array = (self.kept != 0).all(axis=1)
-        return whole
 
     def values_of(self, gradient: Array) -> Array:
         """The values of a gradient of <dy, y> that belong to `numeric`, where that is `whole`."""
@@ -197,13 +189,13 @@ class Differences:
             values[k] = self.values_of(of_kept)[k]
         return values
 
-    def error(self, analytic: Array, tolerance: float, scale: float) -> float:
+    def error(self, analytic: Array, scale: float = 0.0) -> float:
         """The greatest difference, as a part of the largest number, be it only rounding."""
         good = ~self.kinked
         gap = float(np.abs(analytic - self.numeric)[good].max(initial=0))
         largest = float(np.nan_to_num(np.abs(analytic[good])).max(initial=0))
-        rounding = float(self.rounding.max(initial=0)) / tolerance
-        error = gap / (max(scale, largest, rounding) or 1.0)
+        rounding = float(self.rounding.max(initial=0)) / self.tolerance
+        error = gap / (max(scale, self.scale, largest, rounding) or 1.0)
         return error if np.isfinite(error) else np.inf
 
 
@@ -226,12 +218,11 @@ class Line:
             self._flat[self._where] = self._start
 
     def step(self, h: float, unit: float, y_0: Array | None) -> float:
-        """The first step. Along one number `h`, times what its size and `unit` ask for, as a power
+        """The first step: along one number `h`, times what its size and `unit` ask for, as a power
         of 2, which adds to the number without rounding.
 
-        A direction has many parts that add up: `h` is made smaller if y moves by more than that
-        from `y_0`, if given. Large numbers may move further, and no step is so small that it is
-        lost in the numbers it moves.
+        In a direction many parts add up: `h` is made smaller if y moves by more than that from
+        `y_0`, if given, but no step is so small that it is lost in the numbers it moves.
         """
         if isinstance(self._where, int):
             return 2.0 ** round(math.log2(h) + math.log2(float(sizes(self._start, unit))))
@@ -272,27 +263,21 @@ def multiple(found: Array, right: Array, tolerance: Any) -> float:
 def rounds_to_float32(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> bool:
     """Whether forward rounds y, or something on the way from the tensors of these names to it.
 
-    Tested at inputs that use all their digits. It does if all values of an output have the 24 bits
-    of a float32, or if a step too small for float32 gives another slope than a larger one, by more
-    than rounding in float64 explains.
+    It does if all values of an output have the 24 bits of a float32, or if a step too small for
+    float32 gives another slope than a larger one, by more than rounding in float64 explains.
     """
     tensors = [subject.tensors[name] for name in names]
     values, short = [], []
     with unchanged(*tensors) as saved, np.errstate(all="ignore"):  # out there may be anything
         for _ in range(PLACES):
-            for tensor, start in zip(tensors, saved):
-                tensor[...] = _irrational(start, rng)
+            for tensor, start in zip(tensors, saved):  # of the same signs and sizes
+                by = rng.uniform(0.1, 0.3, start.shape) * rng.choice([-1.0, 1.0], start.shape)
+                from_0 = np.abs(by) * (np.abs(start).mean() or 1.0)
+                tensor[...] = np.where(start == 0, from_0, (1 + by) * start)
             values.append(subject.forward().reshape(-1))
             short.append([_stops_short(subject, t, values[-1], rng) for t in tensors])
         most = np.sum(short, axis=0) >= PLACES - 1
         return _has_24_digits(np.stack(values)) or bool(most.any())
-
-
-def _irrational(array: Array, rng: np.random.Generator) -> Array:
-    """Numbers of the same signs and sizes, which differ by up to 0.3 of themselves."""
-    sizes = np.where(array == 0, np.abs(array).mean() or 1.0, array)
-    by = rng.uniform(0.1, 0.3, array.shape) * rng.choice([-1.0, 1.0], array.shape)
-    return np.where(array == 0, np.abs(by), 1 + by) * sizes
 
 
 def _stops_short(subject: Subject, tensor: Array, y_0: Array, rng: np.random.Generator) -> Array:
@@ -319,9 +304,7 @@ def _has_24_digits(values: Array) -> bool:
 
 
 def _fourth_difference(y: Line, h: float) -> tuple[Array, Array]:
-    """|fourth difference| of y, as a part of what it is for noise of standard deviation 1; and
-    which outputs have moved at all.
-    """
+    """|fourth difference| of y, in standard deviations of noise of 1; which outputs have moved."""
     table = np.stack([y(k * h) for k in range(-2, 3)])
     return np.abs(FOURTH @ table) / np.linalg.norm(FOURTH), (table != table[2]).any(axis=0)
 
@@ -354,12 +337,13 @@ class Probe:
         the scores of a softmax. Too short are any that are not seen in y: of a bias beside 1e20,
         say, or of a weight by which inputs of 1e-20 are multiplied.
         """
-        y_0, (way,) = self.y(), self.rng.normal(size=(1, self.tensor.size))
-        largest = max(1.0, float(np.abs(self.tensor).max()))
+        y_0, flat = self.y(), self.tensor.reshape(-1)
+        way = self.rng.normal(size=flat.size)
+        largest = max(1.0, float(np.abs(flat).max()))
         noise = 64 * ROUNDING * max(largest, float(np.abs(y_0).max()))
 
         def line(unit: float) -> Line:
-            return self.line(way * sizes(self.tensor.reshape(-1), unit))
+            return self.line(way * sizes(flat, unit))
 
         def visible(power: int) -> bool:
             moved = float(np.abs(line(2.0**power)(1.0) - y_0).max())
@@ -377,21 +361,17 @@ class Probe:
             if unit < 1:
                 return max(unit / 64, 1 / largest)
             high = next(filter(visible, (0, *(2**k for k in range(10)), 1000)), 0)
-            low = high // 2
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if visible(middle) else (middle, high)
-            return 2.0**high
+            return 2.0 ** bisect_left(range(high), True, high // 2, key=visible)
 
     def _noise(self) -> Array:
         """Standard deviation of the rounding in each output, shape (outputs,).
 
-        Taken at some places a little beside the present values, where ties are broken; the largest
-        counts for nothing, since there may be a kink near one of them. Steps of 0.001 eps pass most
-        kinks, but where y hardly moves they may change no digit at all; so steps of eps are taken,
-        too, or of 1000 eps where those change none either, and believed as far as the rounding of
-        numbers of the size of 1, of y or of the tensor goes. A few samples may show too little, so
-        the rounding of y to its last digit is added.
+        Taken at places a little beside the present values, where ties are broken; the largest is
+        passed over, since a kink may be near. Steps of 0.001 eps pass most kinks, but where y
+        hardly moves they may change no digit at all; so steps of eps are taken, too, or of 1000 eps
+        where those change none either, and believed as far as the rounding of numbers of the size
+        of 1, of y or of the tensor goes. A few samples may show too little, so the rounding of y to
+        its last digit is added.
         """
         flat, near, far, y_0 = self.tensor.reshape(-1), [], [], self.y()
         width = 0.01 * max(1.0, float(np.ptp(flat)))  # far away the rounding may be another

@@ -1,9 +1,8 @@
 """Which common mistake would explain a wrong gradient?
 
-Each suspicion is one function: it takes the `Evidence` and yields the mistakes that fit. One fits
-only if the gradient with the mistake undone, or the right one with the mistake made, agrees with
-the differences to the tolerance. They are tried from the simplest on, and the first that fits is
-reported.
+Each suspicion is one function: it takes a `Comparison` and yields "kind: explanation" if it fits:
+if the gradient with the mistake undone, or the right one with the mistake made, agrees with the
+differences. The first that fits is reported, the simplest first.
 
 The simple ones look at the gradient as a whole. The others look at the two Jacobians, one row for
 each output: J from differences of forward, and B from backward, whose row o is the gradient for a
@@ -14,16 +13,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicnn.gradcheck.copies import unchanged
-from minicnn.gradcheck.differences import Differences, Probe, multiple
+from minicnn.gradcheck.differences import Probe
 from minicnn.gradcheck.result import Mistake
 from minicnn.gradcheck.subjects import LayerSubject
 from minicnn.layers.base import Array
+
+if TYPE_CHECKING:
+    from minicnn.gradcheck.check import Comparison
 
 LARGEST = 2_000_000  # entries of a Jacobian; larger ones take too long
 MOST_ROWS = 3_000
@@ -31,70 +32,7 @@ FIT = 1e-6  # how far two Jacobians may differ, relative to the largest entry
 FAR = 3  # rows and columns by which a window may be displaced
 
 
-class Evidence(Probe):
-    """All that is known about the gradient of one tensor: what backward gave, what was measured.
-
-    `found` are the differences, `use` says which of their values count, `allowed` how exact they
-    are.
-    """
-
-    found: Differences
-    use: Array
-    allowed: Array
-
-    def __init__(self, *tensor: Any, dy: Array, given: Any) -> None:
-        """`tensor` are the arguments of `Probe`."""
-        super().__init__(*tensor)
-        self.dy, self.raw = dy, given
-        self.x = self.subject.tensors.get("x", self.tensor)  # the input, whichever tensor is wrong
-        self.is_image = self.x.ndim == dy.ndim == 4 and len(self.x) == len(dy)
-        self.places = np.indices(dy.shape).reshape(dy.ndim, -1)  # of each output
-
-    @cached_property
-    def given(self) -> Array:
-        return np.asarray(self.raw, np.float64)
-
-    @property
-    def numeric(self) -> Array:
-        return self.found.numeric[self.use]
-
-    def gap(self, gradient: Array) -> Array:
-        """How far a gradient of the tensor's shape is from the differences."""
-        return np.abs(self.found.values_of(gradient)[self.use] - self.numeric)
-
-    def agrees(self, gradient: Array) -> bool:
-        """Whether `gradient` is the right one."""
-        same_shape = gradient.shape == self.tensor.shape
-        return same_shape and bool((self.gap(gradient) <= self.allowed[self.use]).all())
-
-    @cached_property
-    def factor(self) -> float:
-        """How many times the right gradient the given one is; NaN if it is no multiple."""
-        values = self.found.values_of(self.given)[self.use]
-        return multiple(values, self.numeric, self.allowed[self.use])
-
-    def jacobian(self) -> Array:
-        """dy_o / d(tensor)_k from differences, shape (outputs, numbers)."""
-        return Differences(self, self.dy, FIT, self.found.linear).slopes.T
-
-    @cached_property
-    def J(self) -> Array:
-        return self.jacobian()
-
-    @cached_property
-    def B(self) -> Array:
-        """The same from backward."""
-        return self.claimed_jacobian(self.dy.shape)
-
-    def same(self, a: Array, b: Array) -> bool:
-        """Whether parts of Jacobians agree."""
-        return bool((np.abs(a - b) <= FIT * max(float(np.abs(self.J).max()), 1e-300)).all())
-
-
-Suspicion = Callable[[Evidence], Iterator[Mistake]]
-
-
-def explain(e: Evidence) -> Mistake | None:
+def explain(e: Comparison) -> Mistake | None:
     """The first mistake that fits."""
     if e.given.shape != e.tensor.shape:
         return _first(e, wrong_shape, transposed)
@@ -106,46 +44,44 @@ def explain(e: Evidence) -> Mistake | None:
     return mistake or _first(e, *(BY_JACOBIAN if small else ()), any_factor)
 
 
-def _first(e: Evidence, *suspicions: Suspicion) -> Mistake | None:
-    return next(itertools.chain.from_iterable(suspicion(e) for suspicion in suspicions), None)
+def _first(e: Comparison, *suspicions: Callable[[Comparison], Iterator[str]]) -> Mistake | None:
+    found = (told for suspicion in suspicions for told in suspicion(e))
+    return next((Mistake(*told.split(": ", 1)) for told in found), None)
 
 
 # -- the gradient as a whole ----------------------------------------------------------------------
 
 
-def wrong_shape(e: Evidence) -> Iterator[Mistake]:
+def wrong_shape(e: Comparison) -> Iterator[str]:
     """The right numbers in another shape: unsummed, uncropped."""
     g, shape = e.given, e.tensor.shape
     if g.size == e.tensor.size and e.agrees(g.reshape(shape)):
-        yield Mistake("shape", f"the numbers are right, but not the shape: reshape to {shape}")
+        yield f"shape: the numbers are right, but not the shape: reshape to {shape}"
     for count in range(1, g.ndim + 1):
         for axes in itertools.combinations(range(g.ndim), count):
             if e.agrees(g.sum(axis=axes)):
-                told = f"it is not summed over all the right axes: sum it over {_axes(axes)} too"
-                yield Mistake("not summed", told)
+                missing = f"sum it over {_axes(axes)} too"
+                yield f"not summed: it is not summed over all the right axes: {missing}"
     if g.ndim == e.tensor.ndim == 4:
         (H_g, W_g), (H, W) = g.shape[1:3], shape[1:3]
         for top, left in itertools.product(range(H_g - H + 1), range(W_g - W + 1)):
             if e.agrees(g[:, top : top + H, left : left + W]):
-                cut = f"[:, {top}:{top + H}, {left}:{left + W}]"
-                told = (
-                    f"the padding is not cropped: the gradient of the image itself is {cut} of it"
-                )
-                yield Mistake("crop forgotten", told)
+                cut = f"the gradient of the image itself is [:, {top}:{top + H}, {left}:{left + W}]"
+                yield f"crop forgotten: the padding is not cropped: {cut} of it"
 
 
-def single_precision(e: Evidence) -> Iterator[Mistake]:
+def single_precision(e: Comparison) -> Iterator[str]:
     """Right, but for the digits that float32 has lost on the way."""
     near = e.gap(e.given) <= 1e-6 * np.abs(e.numeric).max()
     with np.errstate(over="ignore"):
         if near.all() and np.array_equal(e.given, e.given.astype(np.float32)):
-            yield Mistake("float32", "it is rounded to float32: make buffers with dtype=x.dtype")
+            yield "float32: it is rounded to float32: make buffers with dtype=x.dtype"
 
 
-def named_factor(e: Evidence) -> Iterator[Mistake]:
+def named_factor(e: Comparison) -> Iterator[str]:
     """Off by a factor that is the size of something; a factor of 0 is another mistake."""
     if e.factor == 0:
-        yield Mistake("zero", "it is 0 everywhere: backward does not work it out, or not in place")
+        yield "zero: it is 0 everywhere: backward does not work it out, or not in place"
         return
     names = _names_of(abs(e.factor), e.subject.sizes())
     if names or abs(e.factor + 1) <= FIT:
@@ -153,14 +89,13 @@ def named_factor(e: Evidence) -> Iterator[Mistake]:
         listed = " = ".join([f"{minus}{name}" for name in names[:4]] or ["the wrong sign"])
         share = e.name not in ("x", "y_pred") and any(name.startswith("1/") for name in names)
         hint = ". A mean instead of a sum? The loss divides by N, once" if share else ""
-        yield Mistake("factor", f"it is {e.factor:.6g} times the right one: {listed}{hint}")
+        yield f"factor: it is {e.factor:.6g} times the right one: {listed}{hint}"
 
 
-def any_factor(e: Evidence) -> Iterator[Mistake]:
+def any_factor(e: Comparison) -> Iterator[str]:
     """Off by a factor that is the size of nothing; one number alone proves none."""
     if np.isfinite(e.factor) and len(e.numeric) >= 3 and not e.agrees(e.given):
-        told = f"it is {e.factor:.6g} times the right one, a factor that is no size here"
-        yield Mistake("factor", told)
+        yield f"factor: it is {e.factor:.6g} times the right one, a factor that is no size here"
 
 
 def _names_of(c: float, sizes: dict[str, float]) -> list[str]:
@@ -179,19 +114,19 @@ def _names_of(c: float, sizes: dict[str, float]) -> list[str]:
     return []
 
 
-def transposed(e: Evidence) -> Iterator[Mistake]:
+def transposed(e: Comparison) -> Iterator[str]:
     g = e.given
     for order in itertools.permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
         if order != tuple(range(g.ndim)) and e.agrees(g.transpose(order)):
             how = f".transpose{order}" + (" or .T" if g.ndim == 2 else "")
-            yield Mistake("transposed", f"it is transposed: {how} of it is right")
+            yield f"transposed: it is transposed: {how} of it is right"
 
 
-def flipped(e: Evidence) -> Iterator[Mistake]:
+def flipped(e: Comparison) -> Iterator[str]:
     a, b = (1, 2) if e.name == "x" else (0, 1)
     for axes in ((a, b), (a,), (b,)) if e.given.ndim == 4 else ():
         if e.agrees(np.flip(e.given, axes)):
-            yield Mistake("flipped", f"it is flipped: np.flip(..., axis={axes}) of it is right")
+            yield f"flipped: it is flipped: np.flip(..., axis={axes}) of it is right"
 
 
 SIMPLE = (single_precision, named_factor, transposed, flipped)
@@ -200,36 +135,34 @@ SIMPLE = (single_precision, named_factor, transposed, flipped)
 # -- output by output -----------------------------------------------------------------------------
 
 
-def dy_ignored(e: Evidence) -> Iterator[Mistake]:
+def dy_ignored(e: Comparison) -> Iterator[str]:
     if e.same(e.given.reshape(-1), e.J.sum(axis=0)):
-        told = "it does not depend on dy: it is the gradient of the sum of y"
-        yield Mistake("dy ignored", told)
+        yield "dy ignored: it does not depend on dy: it is the gradient of the sum of y"
 
 
-def mask_missing(e: Evidence) -> Iterator[Mistake]:
+def mask_missing(e: Comparison) -> Iterator[str]:
     """What y = 0 has stopped on the way up is let through on the way down."""
     stopped = (e.y() == 0) & ~e.J.any(axis=1)
     through = int((stopped & e.B.any(axis=1)).sum())
     if through and e.same(e.B[~stopped], e.J[~stopped]):
         what = "dropout's" if hasattr(getattr(e.subject, "layer", None), "rate") else "the ReLU's"
-        yield Mistake(
-            "mask missing",
-            f"{what} mask is missing: gradient passes through {through} outputs that are 0 "
-            "whatever moves. Multiply dy by the mask first",
+        yield (
+            f"mask missing: {what} mask is missing: gradient passes through {through} outputs "
+            "that are 0 whatever moves. Multiply dy by the mask first"
         )
 
 
-def activation_slope(e: Evidence) -> Iterator[Mistake]:
+def activation_slope(e: Comparison) -> Iterator[str]:
     """dy was not multiplied by the slope of the activation."""
     y = e.y()[:, None]
-    slopes = {"tanh": ("(1 - y^2)", 1 - y * y), "sigmoid": ("y * (1 - y)", y * (1 - y))}
-    for name, (formula, values) in slopes.items():
+    for slope, values in {"tanh": 1 - y * y, "sigmoid": y * (1 - y)}.items():
         if e.same(e.B * values, e.J):
-            what = f"the slope of {name} is missing: dz = dy * {formula} is what goes further down"
-            yield Mistake("activation slope", what)
+            dz = "dy * (1 - y^2)" if slope == "tanh" else "dy * y * (1 - y)"
+            told = f"the slope of {slope} is missing: dz = {dz} is what goes further down"
+            yield f"activation slope: {told}"
 
 
-def one_index(e: Evidence) -> Iterator[Mistake]:
+def one_index(e: Comparison) -> Iterator[str]:
     """Only one sample, row or column of dy was counted."""
     names = ["sample", "row", "column", "channel"]
     if e.dy.ndim != 4:
@@ -237,57 +170,53 @@ def one_index(e: Evidence) -> Iterator[Mistake]:
     for axis, size in enumerate(e.dy.shape):
         for index in {0, size - 1} if size > 1 else ():
             if e.same(e.B, e.J * (e.places[axis] == index)[:, None]):
-                yield Mistake(
-                    "not summed",
-                    f"only {names[axis]} {index} of dy is counted: sum over axis {axis} too, or "
-                    "add up (+=) where each overwrites what the one before it left",
+                yield (
+                    f"not summed: only {names[axis]} {index} of dy is counted: sum over axis "
+                    f"{axis} too, or add up (+=) where each overwrites what the one before it left"
                 )
 
 
-def wrong_axes(e: Evidence) -> Iterator[Mistake]:
+def wrong_axes(e: Comparison) -> Iterator[str]:
     """A bias summed over other axes than it should be."""
     if e.tensor.ndim != 1 or e.name == "x":
         return
     dz, units = e.J.sum(axis=1)[:, None], e.tensor.size  # each output has one bias
     if units > 1 and e.same(e.B, np.repeat(dz, units, axis=1)):
-        told = "it is summed over all axes: keep the axis of the bias apart"
-        yield Mistake("not summed", told)
+        yield "not summed: it is summed over all axes: keep the axis of the bias apart"
     for axis, size in enumerate(e.dy.shape):
         if size == units and e.same(e.B, dz * (e.places[axis][:, None] == np.arange(size))):
             right = _axes(tuple(range(e.dy.ndim - 1)))
-            told = f"it is summed over the wrong axes, all but {axis}: sum over {right}"
-            yield Mistake("not summed", told)
+            yield f"not summed: it is summed over the wrong axes, all but {axis}: sum over {right}"
 
 
-def parameter_turned(e: Evidence) -> Iterator[Mistake]:
+def parameter_turned(e: Comparison) -> Iterator[str]:
     """dx: worked out with a kernel that is flipped or transposed.
 
     The Jacobian of the same layer with its parameter turned is what backward uses, but for the
     slope of the activation, which is one factor for each output.
     """
-    if e.name != "x" or not isinstance(e.subject, LayerSubject):
-        return
-    for name, parameter in e.subject.tensors.items():
-        for kind, how, turned in _turns(parameter.copy()) if name != "x" else ():
+    one_layer = e.name == "x" and isinstance(e.subject, LayerSubject)
+    for name, parameter in e.subject.tensors.items() if one_layer else ():
+        for how, turned in _turns(parameter.copy()) if name != "x" else ():
             if np.array_equal(turned, parameter):
                 continue
             with unchanged(parameter):
                 parameter[...] = turned
                 other = e.jacobian()
             if _proportional_rows(e, other):
-                told = f"it is worked out with {name} {how}: forward uses {name} as is"
-                yield Mistake(kind, told)
+                kind = how.partition(" ")[0]
+                yield f"{kind}: it is worked out with {name} {how}: forward uses {name} as is"
 
 
-def _turns(p: Array) -> Iterator[tuple[str, str, Array]]:
+def _turns(p: Array) -> Iterator[tuple[str, Array]]:
     for axes in ((0, 1), (0,), (1,)) if p.ndim == 4 else ():
-        yield "flipped", f"flipped along {_axes(axes)}", np.flip(p, axes)
+        yield f"flipped along {_axes(axes)}", np.flip(p, axes)
     for a, b in sorted({(0, 1), (p.ndim - 2, p.ndim - 1)}) if p.ndim >= 2 else ():
         if p.shape[a] == p.shape[b]:
-            yield "transposed", f"transposed along axes {a, b}", p.swapaxes(a, b)
+            yield f"transposed along axes {a, b}", p.swapaxes(a, b)
 
 
-def _proportional_rows(e: Evidence, other: Array) -> bool:
+def _proportional_rows(e: Comparison, other: Array) -> bool:
     """Whether each row of B is a multiple of the same row of `other`, where both are not 0."""
     both = (np.count_nonzero(e.B, axis=1) > 1) & (np.count_nonzero(other, axis=1) > 1)
     if both.sum() * 8 < e.B.any(axis=1).sum() or both.sum() < 2:  # a ReLU may be open in one only
@@ -303,26 +232,26 @@ def _multiples(rows: Array, others: Array) -> Array:
     return factors
 
 
-def cross_terms(e: Evidence) -> Iterator[Mistake]:
+def cross_terms(e: Comparison) -> Iterator[str]:
     """Each output's gradient goes to its own cell only, though forward mixes the cells."""
-    if e.name == "x" and e.dy.shape == e.x.shape:
-        own = e.J * np.eye(e.x.size, dtype=bool)
+    if e.name == "x" and e.dy.shape == e.tensor.shape:
+        own = e.J * np.eye(e.tensor.size, dtype=bool)
         if e.same(e.B, own) and not e.same(e.J, own):
-            yield Mistake(
-                "cross terms",
-                "each cell of dy is sent to its own cell of x only, but forward mixes the cells: "
-                "the terms dy_q * dy_q/dx_p with q != p are missing",
+            yield (
+                "cross terms: each cell of dy is sent to its own cell of x only, but forward mixes "
+                "the cells: the terms dy_q * dy_q/dx_p with q != p are missing"
             )
 
 
-def statistics(e: Evidence) -> Iterator[Mistake]:
+def statistics(e: Comparison) -> Iterator[str]:
     """Normalization: the gradient that flows through the mean or the variance is missing.
 
     Within one channel of m cells, with normalized cells v, J is g (I - 1/m - v v^T/m); the second
     term is the mean's, the third the variance's.
     """
-    C, m = e.x.shape[-1], e.x.size // e.x.shape[-1]
-    if e.name != "x" or e.dy.shape != e.x.shape or e.x.ndim < 2 or m < 3:
+    C = e.dy.shape[-1]
+    m = e.dy.size // C
+    if e.name != "x" or e.dy.shape != e.tensor.shape or e.dy.ndim < 2 or m < 3:
         return
     wrong = (e.B - e.J).reshape(m, C, m, C)
     explained, shares = np.zeros_like(wrong), np.zeros(2)  # one channel's goes to no other
@@ -336,14 +265,13 @@ def statistics(e: Evidence) -> Iterator[Mistake]:
     seen = shares > 1e3 * FIT * np.abs(e.J).max()
     if seen.any() and e.same(wrong, explained):
         names = itertools.compress(("the mean", "the variance"), seen)
-        yield Mistake(
-            "statistics",
-            f"the gradient that flows through {' and '.join(names)} is missing: x moves the "
-            "batch's statistics, and they move every cell of the channel",
+        yield (
+            f"statistics: the gradient that flows through {' and '.join(names)} is missing: x "
+            "moves the batch's statistics, and they move every cell of the channel"
         )
 
 
-def output_factors(e: Evidence) -> Iterator[Mistake]:
+def output_factors(e: Comparison) -> Iterator[str]:
     """Each output's part is a multiple of the right one, but not all the same multiple."""
     factors = _multiples(e.B, e.J)
     distinct = np.unique(factors[e.J.any(axis=1)].round(6))
@@ -353,27 +281,26 @@ def output_factors(e: Evidence) -> Iterator[Mistake]:
         if (np.count_nonzero(e.J, axis=1) <= 1).all():  # any wrong number is a multiple
             return
     if len(distinct) > 1 and e.same(e.B, e.J * factors[:, None]):
-        yield Mistake(
-            "output factor",
-            f"what each output sends back is a multiple of the right one, by {listed}: is the "
-            "slope of an activation wrong for some, or the number of cells in the windows at the "
-            "edge?",
+        yield (
+            "output factor: what each output sends back is a multiple of the right one, by "
+            f"{listed}: is the slope of an activation wrong for some, or the number of cells in "
+            "the windows at the edge?"
         )
 
 
-def not_linear_in_dy(e: Evidence) -> Iterator[Mistake]:
+def not_linear_in_dy(e: Comparison) -> Iterator[str]:
     if not e.same(e.B.T @ e.dy.reshape(-1), e.given.reshape(-1)):
-        yield Mistake(
-            "not linear in dy",
-            "backward does more with dy than to multiply and add (is a mask taken from dy instead "
-            "of x?): its answer to a sum of two dy is not the sum of its answers",
+        yield (
+            "not linear in dy: backward does more with dy than to multiply and add (is a mask "
+            "taken from dy instead of x?): its answer to a sum of two dy is not the sum of "
+            "its answers"
         )
 
 
 # -- windows --------------------------------------------------------------------------------------
 
 
-def one_window(e: Evidence) -> Iterator[Mistake]:
+def one_window(e: Comparison) -> Iterator[str]:
     """Where windows overlap, the last one written stays: each cell of x hears from one at most."""
     if e.name != "x" or not e.is_image:
         return
@@ -382,14 +309,13 @@ def one_window(e: Evidence) -> Iterator[Mistake]:
     heard = np.asarray(B.any(axis=1))
     overlap = bool((J.any(axis=1).sum(axis=0) > 1).any())
     if overlap and heard.sum(axis=0).max() <= 1 and e.same(B, J * heard[:, None]):
-        yield Mistake(
-            "overlap",
-            "where windows overlap, one overwrites what the others sent back: add with += "
-            "(np.add.at for index arrays) instead of =",
+        yield (
+            "overlap: where windows overlap, one overwrites what the others sent back: add with += "
+            "(np.add.at for index arrays) instead of ="
         )
 
 
-def displaced(e: Evidence) -> Iterator[Mistake]:
+def displaced(e: Comparison) -> Iterator[str]:
     """The windows are not where forward's are: those that dx is written to, or that dW comes from.
 
     Then what window (i, j) has in B is what it has in J, but i and j steps and some cells away.
@@ -421,34 +347,30 @@ def displaced(e: Evidence) -> Iterator[Mistake]:
         shifted = f"shifted by {d_h:+d} rows and {d_w:+d} columns"
         if D_h or D_w:
             told = _wrong_steps(e, D_h, D_w, f" (and all are {shifted})" if d_h or d_w else "")
-            yield Mistake("stride forgotten", f"the stride is forgotten: {told}")
+            yield f"stride forgotten: the stride is forgotten: {told}"
         elif d_h or d_w:
             told = "has to be cut off" if of_x else "counts"
-            yield Mistake(
-                "crop forgotten",
-                f"its windows are {shifted}: the padding before the image (P_top, P_left) {told}, "
-                "and not the one behind",
+            yield (
+                f"crop forgotten: its windows are {shifted}: the padding before the image (P_top, "
+                f"P_left) {told}, and not the one behind"
             )
         return
 
 
-def _wrong_steps(e: Evidence, D_h: int, D_w: int, extra: str) -> str:
+def _wrong_steps(e: Comparison, D_h: int, D_w: int, extra: str) -> str:
     """What is wrong if from one window to the next there are so many rows and columns too many."""
     if e.name == "x":
         return (
             f"from one window to the next, what goes back moves {-D_h} rows and {-D_w} columns too "
             f"few{extra}. Window (i, j) begins at row i*S_h, column j*S_w"
         )
-    sizes = e.subject.sizes()
-    if not {"S_h", "S_w"} <= sizes.keys():
+    S_h, S_w = (e.subject.sizes().get(name) for name in ("S_h", "S_w"))
+    if S_h is None or S_w is None:
         return (
             f"its windows of x are {D_h:+d} rows and {D_w:+d} columns further apart than forward's"
         )
-    S_h, S_w = sizes["S_h"], sizes["S_w"]
-    return (
-        f"it is worked out from windows {S_h + D_h}x{S_w + D_w} apart, where forward's are "
-        f"{S_h}x{S_w} apart"
-    )
+    apart = f"{S_h + D_h}x{S_w + D_w} apart, where forward's are {S_h}x{S_w} apart"
+    return f"it is worked out from windows {apart}"
 
 
 BY_JACOBIAN = (
@@ -474,10 +396,9 @@ def tie(probe: Probe, dy: Array) -> Mistake | None:
         lines = (probe.line(k) for k in range(probe.tensor.size))
         slopes = np.stack([(y(h) - y_0) / h for y in lines], axis=1)
         if np.allclose(B, slopes, rtol=0, atol=1e-4 * max(np.abs(slopes).max(), 1e-300)):
+            told = "of equal cells each gets the whole gradient, though only one of them can win"
             return Mistake(
-                "tie",
-                "of equal cells each gets the whole gradient, though only one of them can win: "
-                "send it to the first (argmax), not to all where x == max",
+                "tie", f"{told}: send it to the first (argmax), not to all where x == max"
             )
     return None
 
