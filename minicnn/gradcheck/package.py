@@ -39,13 +39,13 @@ class Case(NamedTuple):
 
 def cases(random_models: int = RANDOM_MODELS) -> Iterator[Case]:
     """All cases, layers first, then losses and models."""
-    for name, layer in LAYERS.items():
-        defaults = {key: one.default for key, one in inspect.signature(layer).parameters.items()}
+    for name, cls in LAYERS.items():
+        defaults = {key: one.default for key, one in inspect.signature(cls).parameters.items()}
         defaults["training"] = True
-        for arguments, shape in _examples(layer):
+        for layer, arguments, shape in _examples(cls):
             told = ", ".join(f"{k}={v}" for k, v in arguments.items() if v != defaults[k])
-            label = f"{told} x {shape}".strip()
-            yield Case(name, label, partial(_check_layer, layer, arguments, shape))
+            run = partial(_check_layer, layer, shape, arguments.get("training", True))
+            yield Case(name, f"{told} x {shape}".strip(), run)
     for name, loss in LOSSES.items():
         choices = (True, False) if "from_logits" in inspect.signature(loss).parameters else (None,)
         for shape, logits in itertools.product(LOSS_SHAPES, choices):
@@ -76,11 +76,11 @@ def loss_classes() -> dict[str, type[Loss]]:
 
 def _offered(module: Any, base: type) -> dict[str, Any]:
     """The classes of that base in a module; other names for the same class left out."""
+    public = {name: cls for name, cls in vars(module).items() if isinstance(cls, type)}
     return {
         name: cls
-        for name, cls in vars(module).items()
-        if isinstance(cls, type) and issubclass(cls, base) and cls.__name__ == name
-        if cls is not base and not name.startswith("_")
+        for name, cls in public.items()
+        if issubclass(cls, base) and cls is not base and cls.__name__ == name and name[0] != "_"
     }
 
 
@@ -144,20 +144,20 @@ SHAPES: tuple[Shape, ...] = (
 LAYERS = layer_classes()
 
 
-def _examples(cls: type[Layer]) -> Iterator[tuple[dict[str, Any], Shape]]:
-    """Arguments and shapes for a layer; what it refuses is left out.
+def _examples(cls: type[Layer]) -> Iterator[tuple[Layer, dict[str, Any], Shape]]:
+    """Layers, their arguments and shapes that they take.
 
-    >>> list(_examples(layers.Permute))[-1]
+    >>> list(_examples(layers.Permute))[-1][1:]
     ({'dims': (3, 1, 2)}, (2, 6, 5, 2))
     """
     first = 0
     for arguments in _arguments(cls):
         try:
-            layer = _made(cls, **arguments)
+            layer = cls(**{name: value for name, value in arguments.items() if name != "training"})
         except (TypeError, ValueError):  # of two arguments that exclude each other
             continue
         shapes = [shape for shape in SHAPES if fits([layer], (None, *shape[1:]))]
-        yield from ((arguments, shape) for shape in shapes[first:])
+        yield from ((layer, arguments, shape) for shape in shapes[first:])
         first = -1 if shapes else first
 
 
@@ -180,15 +180,8 @@ def _arguments(cls: type[Layer]) -> Iterator[dict[str, Any]]:
         yield from ({**first, name: value} for value in tried[name][1:])
 
 
-def _made(cls: type[Layer], *, training: bool = True, **arguments: Any) -> Layer:
-    return cls(**arguments)
-
-
-def _check_layer(
-    cls: type[Layer], arguments: dict[str, Any], shape: Shape, seed: int
-) -> CheckResult:
-    training = arguments.get("training", True)
-    return check_layer(_made(cls, **arguments), shape, training=training, seed=seed)
+def _check_layer(layer: Layer, shape: Shape, training: bool, seed: int) -> CheckResult:
+    return check_layer(layer, shape, training=training, seed=seed)
 
 
 # -- losses ---------------------------------------------------------------------------------------
@@ -247,8 +240,7 @@ def _check_model(sample: Shape, stack: list[Layer], loss: str, n: int, seed: int
 
 def _check_random(number: int, seed: int) -> CheckResult:
     rng = np.random.default_rng([seed, number])
-    model = random_model(rng)
-    loss = str(rng.choice([SPARSE, ONE_HOT]))
+    model, loss = random_model(rng), str(rng.choice([SPARSE, ONE_HOT]))
     return _checked(model, loss, int(rng.integers(2, 12)), rng, seed)
 
 
@@ -279,7 +271,7 @@ def random_model(rng: np.random.Generator) -> Sequential:
     stack: list[Layer] = []
     for _ in range(rng.integers(5)):
         kind = IN_NETWORKS[rng.integers(len(IN_NETWORKS))]
-        made = [_made(kind, **arguments) for arguments, _ in _examples(kind)]
+        made = [layer for layer, *_ in _examples(kind)]
         fitting = [layer for layer in made if fits([*stack, layer], (None, *sample))]
         stack.append(fitting[rng.integers(len(fitting))])
     stack += [Flatten(), Dense(int(rng.integers(2, 5)), activation="softmax")]

@@ -10,22 +10,13 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from minicnn import checks, losses
 from minicnn.engine.lanes import Lane
-from minicnn.gradcheck.copies import (
-    Passes,
-    Rewind,
-    copy_of,
-    is_float,
-    move_constants,
-    parts,
-    tables,
-    written,
-)
+from minicnn.gradcheck import copies
 from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
 from minicnn.layers.base import Array, Layer, Shape
@@ -36,25 +27,22 @@ from minicnn.models import Sequential
 from minicnn.training.step import Runner
 
 
-class Subject:
+class Subject(Protocol):
     """A function y = f(tensors) with a backward pass."""
 
     who: str  # its name in messages
     tensors: dict[str, Array]  # float64; what is written into them, the next `forward` sees
-    training = True
+    training: bool = True
     y_shape: Shape | None = None  # that it promises
 
     def forward(self) -> Array:
         """y at the present values of the tensors; float64, a new array."""
-        raise NotImplementedError
 
     def backward(self, dy: Array) -> dict[str, Any]:
         """The claimed gradients of <dy, y>, by name, unchecked."""
-        raise NotImplementedError
 
     def sizes(self) -> dict[str, float]:
         """Numbers by which a gradient may be off, with the names that the formulas give them."""
-        raise NotImplementedError
 
     def problems(self, dy: Array) -> Iterable[Mistake]:
         """Faults beside wrong numbers."""
@@ -71,8 +59,7 @@ class Subject:
 class LayerSubject(Subject):
     """A copy of one layer, or of an object with the same methods, and a batch x (N, ...).
 
-    `rng` draws the first weights of a layer that is not built, and, to `perturb`, new numbers for
-    constant parameters.
+    `rng` draws first weights, and, to `perturb`, new numbers for constant parameters.
     """
 
     def __init__(
@@ -81,15 +68,17 @@ class LayerSubject(Subject):
         if isinstance(layer, Layer):
             checked_init(layer)
         self.who = str(getattr(layer, "who", type(layer).__name__))
-        built = copy_of(layer, self.who, np.float64)
+        built = copies.copy_of(layer, self.who, np.float64)
         _build(built, x.shape, rng)
-        self.layer = copy_of(built, self.who, np.float64)  # a build may not care for the dtype
+        self.layer = copies.copy_of(
+            built, self.who, np.float64
+        )  # a build may not care for the dtype
         self.params: dict[str, Array] = dict(getattr(self.layer, "params", {}))
         if perturb:
-            move_constants(self.params.values(), rng)
+            copies.move_constants(self.params.values(), rng)
         self.x = np.array(x, np.float64, order="C")
-        self.tensors = {"x": self.x, **{k: p for k, p in self.params.items() if is_float(p)}}
-        self.training, self._passes = training, Passes(self.layer, training)
+        self.tensors = {"x": self.x, **{k: p for k, p in self.params.items() if copies.is_float(p)}}
+        self.training, self._passes = training, copies.Passes(self.layer, training)
         if callable(output_shape := getattr(self.layer, "output_shape", None)):
             self.y_shape = tuple(output_shape(x.shape))
 
@@ -97,7 +86,9 @@ class LayerSubject(Subject):
         return np.array(self._passes.forward(self.x.copy()))
 
     def backward(self, dy: Array) -> dict[str, Any]:
-        for table in tables(self.layer, "grads"):  # so that what is added to them shows as it is
+        for table in copies.tables(
+            self.layer, "grads"
+        ):  # so that what is added to them shows as it is
             for array in table.values():
                 if isinstance(array, np.ndarray) and array.flags.writeable:
                     array[...] = 0
@@ -118,8 +109,8 @@ class LayerSubject(Subject):
         """The passes may read x, dy and the parameters; writing belongs to the optimizer."""
         x, dy = self.x.copy(), dy.copy()
         arrays = {f"params[{k!r}]": p for k, p in self.params.items() if isinstance(p, np.ndarray)}
-        by_forward = written(lambda: self._passes.forward(x), x=x, **arrays)
-        by_backward = written(lambda: self._passes.backward(dy), x=x, dy=dy, **arrays)
+        by_forward = copies.written(lambda: self._passes.forward(x), x=x, **arrays)
+        by_backward = copies.written(lambda: self._passes.backward(dy), x=x, dy=dy, **arrays)
         if "x" in by_forward:
             yield Mistake("writes x", "forward writes into x; work on a new array")
         if "x" in by_backward:
@@ -159,8 +150,8 @@ class LayerSubject(Subject):
             sizes |= zip(("H_in", "W_in", "C_in", "H_out", "W_out", "C_out"), (*x[1:], *y[1:]))
         elif min(len(x), len(y)) > 1:
             sizes |= {"inputs": x[-1], "outputs": y[-1]}
-        settings = (("K", "kernel_size"), ("K", "pool_size"), ("S", "strides"))
-        pairs = [(letter, getattr(self.layer, name, None)) for letter, name in settings]
+        settings = {"kernel_size": "K", "pool_size": "K", "strides": "S"}
+        pairs = [(letter, getattr(self.layer, name, None)) for name, letter in settings.items()]
         pairs += [("K", p.shape[:2]) for p in self.params.values() if np.ndim(p) == 4]
         for letter, pair in pairs:
             if isinstance(pair, tuple) and len(pair) == 2:
@@ -179,20 +170,17 @@ class LayerSubject(Subject):
 
 def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
     """Build what is not built; the weights come from `rng`, not from the package's own stream."""
-    if isinstance(layer, Layer):
-        waits = layer.awaits_build
-    else:
-        waits = not getattr(layer, "built", False) and not getattr(layer, "params", None)
+    built = getattr(layer, "built", False) or getattr(layer, "params", None)
+    waits = layer.awaits_build if isinstance(layer, Layer) else not built
     if not waits or not callable(getattr(layer, "build", None)):
         return
-    for part in parts(layer):
+    for part in copies.parts(layer):
         if isinstance(part, Layer) and part.rng is None:
             part.rng = np.random.default_rng(rng.integers(2**63))
     layer.build((None, *x_shape[1:]))
     if isinstance(layer, Layer) and not layer.built:
-        raise ValueError(
-            f"{layer.who}: build(input_shape) has to end with super().build(input_shape)"
-        )
+        told = "build(input_shape) has to end with super().build(input_shape)"
+        raise ValueError(f"{layer.who}: {told}")
 
 
 # -- a loss ---------------------------------------------------------------------------------------
@@ -203,7 +191,7 @@ class LossSubject(Subject):
 
     def __init__(self, loss: Any, y_true: Array, y_pred: Array) -> None:
         self.who = type(loss).__name__
-        self.loss = copy_of(loss, self.who)
+        self.loss = copies.copy_of(loss, self.who)
         self.y_true, self.y_pred = y_true, np.array(y_pred, np.float64, order="C")
         self.tensors = {"y_pred": self.y_pred}
 
@@ -219,7 +207,7 @@ class LossSubject(Subject):
     def problems(self, dy: Array) -> Iterator[Mistake]:
         arrays = {"y_true": self.y_true.copy(), "y_pred": self.y_pred.copy()}
         for what in ("forward", "backward"):
-            if written(partial(getattr(self.loss, what), *arrays.values()), **arrays):
+            if copies.written(partial(getattr(self.loss, what), *arrays.values()), **arrays):
                 yield Mistake("writes x", f"{what} writes into y_true or y_pred")
 
     def sizes(self) -> dict[str, float]:
@@ -276,26 +264,24 @@ class ModelSubject(Subject):
         loss: Any,
         *,
         training: bool,
-        rng: np.random.Generator,
+        rng: Any,
         perturb: bool,
     ) -> None:
         self.who, self.training = model.who, training
         given = model.loss if loss is None else losses.get(loss, "check_model")
         if given is None:
-            raise ValueError(
-                f"check_model: {model.who} has no loss. Compile it with one, or give loss=..."
-            )
+            told = "has no loss. Compile it with one, or give loss=..."
+            raise ValueError(f"check_model: {model.who} {told}")
         if not model.built:
-            model = copy_of(model, model.who)
+            model = copies.copy_of(model, model.who)
             model.rng = np.random.default_rng(rng.integers(2**63))
             model.build((None, *x.shape[1:]))
         self.dtype = model.dtype
         self.model = as_type(model, np.float64)
         sample = model.input_shape[1:]
         if math.prod(x.shape[1:]) != math.prod(sample):
-            raise ValueError(
-                f"check_model: expected x of shape {('N', *sample)}, received {x.shape}"
-            )
+            expected = f"expected x of shape {('N', *sample)}"
+            raise ValueError(f"check_model: {expected}, received {x.shape}")
         self.x = np.array(x, np.float64, order="C").reshape(len(x), *sample)
         self.given = given.chosen(np.shape(y), model.output_shape)
         self.y_true = self.given.targets(y, model.output_shape, "check_model")
@@ -304,7 +290,7 @@ class ModelSubject(Subject):
         for layer in self.model.leaves:
             self.tensors |= {f"{layer.name}/{key}": p for key, p in layer.params.items()}
         if perturb:
-            move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
+            copies.move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
 
         self._weight = np.ones(())  # of the penalties
         rules = []
@@ -321,7 +307,7 @@ class ModelSubject(Subject):
         self._lane.begin(len(self.x))
         self.layers: list[Any] = self._lane.layers
         self._penalties: dict[int, float] = {}  # on the outputs of the last walk, by shard
-        self._rewind = Rewind(self.layers)
+        self._rewind = copies.Rewind(self.layers)
 
     def of_samples(self, dy: Array) -> Array:
         """The part of dy that weighs the samples' losses; the rest weighs the penalties."""
@@ -440,6 +426,6 @@ def named_gradients(layers: Iterable[Any]) -> dict[str, Array]:
 
 def as_type(model: Sequential, dtype: Any) -> Sequential:
     """A copy of a model that is built, in `dtype`."""
-    twin: Sequential = copy_of(model, model.who, dtype)
+    twin: Sequential = copies.copy_of(model, model.who, dtype)
     twin.bind(dtype)
     return twin
