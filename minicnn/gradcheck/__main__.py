@@ -58,13 +58,9 @@ def _cells(result: CheckResult) -> tuple[str, ...]:
     if len(result.rows) > 4:
         names = f"{len(result.rows)}, with x"
     worst = max(result.rows, key=lambda row: row.error / row.tolerance)
-    return (
-        names,
-        f"{worst.error:.1e} of {worst.tolerance:.0e}",
-        str(sum(row.checked for row in result.rows)),
-        str(sum(row.kinks for row in result.rows)),
-        verdict(result.ok),
-    )
+    error = f"{worst.error:.1e} of {worst.tolerance:.0e}"
+    sums = (sum(getattr(row, what) for row in result.rows) for what in ("checked", "kinks"))
+    return names, error, *map(str, sums), verdict(result.ok)
 
 
 if __name__ == "__main__":

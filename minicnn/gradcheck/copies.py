@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def copy_of(thing: Any, who: str, dtype: Any = None) -> Any:
     return twin
 
 
-@contextmanager
+@contextlib.contextmanager
 def unchanged(*arrays: Array) -> Iterator[list[Array]]:
     """Whatever is written into these arrays within is undone at the end; yields copies of them."""
     saved = [array.copy() for array in arrays]
@@ -76,7 +76,7 @@ def move_apart(x: Array, rng: np.random.Generator) -> None:
 
 
 def move_constants(arrays: Iterable[Array], rng: np.random.Generator) -> None:
-    """Give random numbers to parameters that are all zeros or all ones.
+    """Give random numbers to parameters that are all the same.
 
     A gradient that forgets gamma is right as long as gamma is 1, and with zero biases the flat
     parts of an image sit exactly on the kink of a ReLU.
@@ -104,10 +104,9 @@ class Rewind:
             for key, array in arrays.items():
                 if isinstance(array, np.ndarray):
                     array[...] = values[key]
-        for part in self._parts:
+        for part in (*self._parts, self._streams):
             if callable(getattr(part, "seek", None)):
                 part.seek(0, sample)
-        self._streams.seek(0, sample)
 
 
 class Passes:
@@ -116,15 +115,13 @@ class Passes:
     def __init__(self, layer: Any, training: bool) -> None:
         self._layer, self._rewind = layer, Rewind([layer])
         self._call: Callable[[Array], Any] = layer.forward
-        try:
+        with contextlib.suppress(TypeError, ValueError):  # a compiled function has no signature
             parameters = list(inspect.signature(layer.forward).parameters.values())
-        except (TypeError, ValueError):  # a compiled function has no signature
-            return
-        needed = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
-        if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
-            self._call = lambda x: layer.forward(x, training=training)
-        elif len(needed) > 1:
-            self._call = lambda x: layer.forward(x, training)
+            needed = [p for p in parameters if p.default is p.empty and p.kind != p.VAR_POSITIONAL]
+            if any(p.name == "training" or p.kind == p.VAR_KEYWORD for p in parameters):
+                self._call = lambda x: layer.forward(x, training=training)
+            elif len(needed) > 1:
+                self._call = lambda x: layer.forward(x, training)
 
     def forward(self, x: Array) -> Any:
         self._rewind()

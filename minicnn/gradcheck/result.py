@@ -16,10 +16,7 @@ class GradientCheckError(AssertionError):
 
 @dataclass(frozen=True)
 class Mistake:
-    """A likely mistake: the gradient with this mistake undone agrees with the differences.
-
-    `kind` is a short name ("factor", "transposed", "mask missing"), `text` the explanation.
-    """
+    """A likely mistake, or a fault beside wrong numbers: a short name, and the explanation."""
 
     kind: str
     text: str
@@ -27,7 +24,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Wrong:
-    """One number that is off: its index, what backward says, and what the differences say."""
+    """One number that is off: what backward says, and what the differences say."""
 
     index: tuple[int, ...]
     analytic: float
@@ -84,17 +81,13 @@ class TensorCheck:
 
     def story(self) -> list[str]:
         """The lines that explain a failure."""
-        if self.ok:
-            return []
         lines = [f"{self.name}: {self.reason}"] if self.reason else []
-        if self.wrong_count:
-            total = f"{self.checked} products"
-            if not self.by_products:
-                total = f"{self.checked + self.kinks} numbers"  # on a kink it may be wrong, too
+        if self.wrong_count:  # on a kink a number may be wrong, too
+            numbers = f"{self.checked + self.kinks} numbers"
+            total = f"{self.checked} products" if self.by_products else numbers
             lines.append(f"{self.name}: {self.wrong_count} of {total} are off")
-            lines += [f"    {self.name}{wrong}" for wrong in self.wrong]
-        if self.where:
-            lines.append(f"    {self.where}")
+        lines += [f"    {self.name}{wrong}" for wrong in self.wrong]
+        lines += [f"    {self.where}"] if self.where else []
         if self.mistake is not None:
             lines.append(f"    likely mistake: {self.mistake.text}")
         elif self.wrong_count:
@@ -150,9 +143,8 @@ class CheckResult:
         """The row of that parameter. Raises KeyError with the names that there are."""
         rows, shown = {row.name: row for row in self.rows}, checks.shown(name)
         if not isinstance(name, str):
-            raise TypeError(
-                f"CheckResult: expected the name of a row, such as 'x', received {shown}"
-            )
+            expected = "expected the name of a row, such as 'x'"
+            raise TypeError(f"CheckResult: {expected}, received {shown}")
         if name not in rows:
             raise KeyError(f"{shown}; there are {', '.join(rows)}")
         return rows[name]
@@ -162,25 +154,23 @@ class CheckResult:
         if not self.ok:
             raise GradientCheckError(f"\n{self}")
 
-    def heading(self) -> str:
-        """The line above the table."""
-        return f"{self.title}: {verdict(self.ok)}"
-
-    def story(self) -> list[str]:
-        """The lines below the table: what is wrong."""
-        lines = [line for row in self.rows for line in row.story()]
-        return lines + [f"{problem.kind}: {problem.text}" for problem in self.problems]
+    def _parts(self) -> tuple[str, list[tuple[str, ...]], list[str]]:
+        """What stands above the table, its rows, and what stands below: what is wrong."""
+        below = [line for row in self.rows for line in row.story()]
+        below += [f"{problem.kind}: {problem.text}" for problem in self.problems]
+        return f"{self.title}: {verdict(self.ok)}", [row.cells() for row in self.rows], below
 
     def __str__(self) -> str:
-        lines = [f"  {line}" for line in table(COLUMNS, [row.cells() for row in self.rows])]
+        heading, rows, below = self._parts()
+        lines = [f"  {line}" for line in table(COLUMNS, rows)]
         engine = [] if self.engine is None else [str(self.engine)]
-        return "\n".join([self.heading(), *lines, *self.story(), *engine, *self.hints])
+        return "\n".join([heading, *lines, *below, *engine, *self.hints])
 
     def _repr_html_(self) -> str:
-        heading = html.paragraph(self.heading(), strong=True)
-        rows = html.table(COLUMNS, [row.cells() for row in self.rows], numbers=[2, 3])
+        heading, rows, below = self._parts()
+        top = html.paragraph(heading, strong=True) + html.table(COLUMNS, rows, numbers=[2, 3])
         engine = "" if self.engine is None else self.engine._repr_html_()
-        return heading + rows + html.lines(self.story()) + engine + html.lines(self.hints)
+        return top + html.lines(below) + engine + html.lines(self.hints)
 
     __repr__ = __str__
 
@@ -195,6 +185,5 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     >>> table(("parameter", "shape"), [("W", "(3, 2)")])
     ['parameter  shape', 'W          (3, 2)']
     """
-    everything = [columns, *rows]
-    widths = [max(map(len, column)) for column in zip(*everything)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in everything]
+    widths = [max(map(len, column)) for column in zip(columns, *rows)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (columns, *rows)]

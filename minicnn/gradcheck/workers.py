@@ -1,10 +1,9 @@
 """Do the replicas of a layer disturb each other?
 
-`fit` runs a batch in pieces, on several threads, each with replicas of the layers. These share
-`params` and `state`; each replica needs its own copy of whatever else a forward keeps for its
-backward, or one worker uses what another has left there. `layers/contents.py` ensures that for all
-that a layer holds, but not for class attributes, global variables, or a `replica` that is
-overridden.
+`fit` runs a batch in pieces, on several threads, each with replicas of the layers, and what they
+share besides parameters and state, one worker may use as another has left it. `layers/contents.py`
+gives each its own of all that a layer holds, but not of class attributes and global variables, nor
+where `replica` is overridden.
 
 Threads collide by chance. So two replicas take turns in one thread first: forward a, forward b,
 backward a, backward b has to give what two whole passes give. Then threads are run, which also
@@ -40,9 +39,9 @@ HOW = (
 def shared_state(layer: Layer, x: Array, *, training: bool, rng: np.random.Generator) -> str:
     """What the replicas of `layer` share or do not share by mistake; empty if all is well."""
     replica = layer.replica()
-    for kind, own in (("params", replica.params), ("state", replica.state)):
+    for kind in ("params", "state"):
         for key, array in getattr(layer, kind).items():
-            if own.get(key) is not array:
+            if getattr(replica, kind).get(key) is not array:
                 return (
                     f"{layer.who}: its replica() does not share {kind}[{checks.shown(key)}] with "
                     "it, so workers would go on with old values. Begin replica with "
@@ -58,8 +57,7 @@ def shared_state(layer: Layer, x: Array, *, training: bool, rng: np.random.Gener
         if wrong:
             before = _in_reach(replicas)
             _first_error(b.forward, a.forward, a.backward)  # b's was the last before
-            now = _in_reach(replicas)
-            changed = [name for name in now if before.get(name) != now[name]]
+            changed = [k for k, now in _in_reach(replicas).items() if before.get(k) != now]
             what = ", ".join(changed) or "what they write to"
             return f"{layer.who}: two replicas take turns, and {wrong}. They share {what}. {HOW}"
     if wrong := _in_threads(workers):
@@ -82,7 +80,6 @@ class _Worker:
     def __init__(self, layer: Layer, x: Array, training: bool, rng: np.random.Generator) -> None:
         self.layer, self.training, self.x, self._rng = layer, training, x, rng
         self._dy = np.zeros(0)
-        self._expected: dict[str, Array] = {}
 
     def begin(self) -> Layer:
         """A new replica, which writes its gradients into arrays that it is given, as in `fit`."""
@@ -137,10 +134,7 @@ _switching = threading.Lock()
 
 
 def _in_threads(workers: list[_Worker]) -> str:
-    """What is wrong after passes at the same time.
-
-    Threads are switched as often as possible, unless another check is doing so already.
-    """
+    """What is wrong after passes at the same time, of threads that are switched very often."""
     start = threading.Barrier(len(workers))
 
     def work(worker: _Worker) -> str:
@@ -153,7 +147,7 @@ def _in_threads(workers: list[_Worker]) -> str:
         return ""
 
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(workers)) as pool:
-        if _switching.acquire(blocking=False):
+        if _switching.acquire(blocking=False):  # unless another check is doing so already
             stack.callback(_switching.release)
             stack.callback(sys.setswitchinterval, sys.getswitchinterval())
             sys.setswitchinterval(SWITCH)
@@ -169,9 +163,8 @@ def _in_threads(workers: list[_Worker]) -> str:
 
 
 def _in_reach(replicas: Iterable[Layer]) -> dict[str, list[Any]]:
-    """What both replicas reach, by name, as it is now.
-
-    Of each part, which object it is, and the bits of an array; of a number or a word what it says.
+    """What both replicas reach, by name: of each part which object it is, and an array's bits; of
+    a number or a word what it says.
     """
     found: dict[str, Any] = {}
     a, b = (layers_inside(replica) for replica in replicas)
