@@ -49,7 +49,7 @@ def check_engine(
 
     Its problems, of the kind "engine", say which step is wrong. `subject` is left as it is.
     """
-    engine = _Engine(subject, subject.of_samples(dy), rng)
+    engine = _Engine(subject, dy[: len(subject.x)], rng)
     title = f"{engine.title}, not compared: rounding changes most samples' too much"
     result = CheckResult(title, ())
     for draw in range(DRAWS):

@@ -20,7 +20,6 @@ from minicnn.gradcheck import copies
 from minicnn.gradcheck.result import Mistake
 from minicnn.inputs import Data
 from minicnn.layers.base import Array, Layer, Shape
-from minicnn.layers.contents import layers_inside
 from minicnn.layers.regularization import OutputPenalty
 from minicnn.layers.subclassing import checked_init
 from minicnn.models import Sequential
@@ -226,26 +225,6 @@ def _by_sample(weights: Array, array: Array) -> Array:
 # -- a model --------------------------------------------------------------------------------------
 
 
-class _Weighted:
-    """A regularizer whose gradient counts with `weight`, as that of each sample's loss does.
-
-    The weight is an array of no axes, which all rules of a model share, in all its copies.
-    """
-
-    def __init__(self, rule: Any, weight: Array) -> None:
-        self.rule, self.weight = rule, weight
-        self.additive = getattr(rule, "additive", False)
-
-    def __call__(self, x: Array) -> Any:
-        return self.rule(x)
-
-    def gradient(self, x: Array) -> Array:
-        return np.asarray(self.weight * self.rule.gradient(x))
-
-    def __deepcopy__(self, memo: dict[Any, Any]) -> _Weighted:
-        return self
-
-
 class ModelSubject(Subject):
     """A model as a function of x and all its parameters; y is the loss of each sample.
 
@@ -292,15 +271,6 @@ class ModelSubject(Subject):
         if perturb:
             copies.move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
 
-        self._weight = np.ones(())  # of the penalties
-        rules = []
-        for one in layers_inside(self.model.leaves):
-            for key, rule in one.regularizers.items():
-                one.regularizers[key] = _Weighted(rule, self._weight)
-            if one.activity_regularizer is not None:
-                one.activity_regularizer = _Weighted(one.activity_regularizer, self._weight)
-            rules += [*one.regularizers.values(), one.activity_regularizer]
-        self._penalized = any(rules)
         self._runner = Runner(self.model, self.given, [], True)
         self.loss = self._runner.loss
         self._lane = Lane(self._runner.network.plan, None)  # up to the logits
@@ -308,18 +278,13 @@ class ModelSubject(Subject):
         self.layers: list[Any] = self._lane.layers
         self._penalties: dict[int, float] = {}  # on the outputs of the last walk, by shard
         self._rewind = copies.Rewind(self.layers)
-
-    def of_samples(self, dy: Array) -> Array:
-        """The part of dy that weighs the samples' losses; the rest weighs the penalties."""
-        if len(dy) > len(self.x):
-            self._weight[...] = dy[-1]
-        return dy[: len(self.x)]
+        on_outputs = any(isinstance(one, OutputPenalty) for one in self.layers)
+        self._penalized = on_outputs or bool(self._runner.penalized)
 
     def forward(self) -> Array:
         losses = np.array(self.loss.forward(self.y_true, self.outputs()[-1]))
-        return np.append(
-            losses, [self._runner.penalty(sum(self._penalties.values()))] * self._penalized
-        )
+        penalty = self._runner.penalty(sum(self._penalties.values()))
+        return np.append(losses, [penalty] * self._penalized)
 
     def outputs(self) -> list[Array]:
         """x, and what each layer up to the logits makes of it."""
@@ -372,10 +337,14 @@ class ModelSubject(Subject):
         return {"x": np.concatenate(dx), **sums}
 
     def backward(self, dy: Array) -> dict[str, Any]:
-        dy = self.of_samples(dy)
+        """`dy` may leave out the penalties, which then count once, as in `fit`."""
+        dy, of_penalties = dy[: len(self.x)], dy[len(self.x) :]
         found = self.walk_back(dy)
         if self.training:
             found |= gradients(self._runner, self.model, self.x, self.y_true, dy)
+        for factor in of_penalties - 1:
+            alone = self.backward(np.zeros_like(dy))
+            found = {name: array + factor * alone[name] for name, array in found.items()}
         return found
 
     def layers_and_inputs(self) -> Iterable[tuple[Layer, Array]]:
@@ -398,8 +367,8 @@ class ModelSubject(Subject):
 class PenaltyAlone:
     """A regularizer as a layer whose output is the penalty."""
 
-    def __init__(self, rule: _Weighted, who: str) -> None:
-        self.rule, self.who = rule.rule, f"the regularizer of {who}"
+    def __init__(self, rule: Any, who: str) -> None:
+        self.rule, self.who = rule, f"the regularizer of {who}"
 
     def forward(self, x: Array) -> Array:
         self.x = x
