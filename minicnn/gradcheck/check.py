@@ -47,9 +47,8 @@ def _names(value: Any, name: str, who: str) -> list[str]:
             received = f"received {checks.shown(one)} in it"
             raise TypeError(f"{who}: expected {name} to be a list of names, {received}")
     if not names:
-        raise ValueError(
-            f"{who}: expected {name} to hold names, received none. None stands for all"
-        )
+        received = "received none. None stands for all"
+        raise ValueError(f"{who}: expected {name} to hold names, {received}")
     return names
 
 
@@ -281,11 +280,6 @@ class Comparison(Probe):
         """Whether x and y are images, whichever tensor is looked at."""
         x = self.subject.tensors.get("x", self.tensor)
         return x.ndim == self.dy.ndim == 4 and len(x) == len(self.dy)
-
-    @cached_property
-    def places(self) -> Array:
-        """Of each output, shape (axes, outputs)."""
-        return np.indices(self.dy.shape).reshape(self.dy.ndim, -1)
 
     # -- which numbers are wrong -----------------------------------------------------------------
 

@@ -5,10 +5,9 @@ and the gradient that a step of `fit` works out, on the same batch and in the mo
 type, is held to that.
 
 How much float32 may round is measured, not guessed: the layers are walked in float64 with noise on
-all that they hand on to each other, up and down, and on what they keep. The noise is at most
-`NOISE` of the largest number, some ten times what products summed in float32 are off. The engine
-may differ by twice what that makes of a gradient, and by `TOLERANCE` of its largest number in any
-case.
+all that they hand on to each other, up and down, and on what they keep: at most `NOISE` of the
+largest number, some ten times what products summed in float32 are off. The engine may differ by
+twice what that makes of a gradient, and by `TOLERANCE` of its largest number in any case.
 
 Near a kink, rounding may close a ReLU or move an argmax, which changes a gradient as much as a
 mistake would. Noise does that, too: a sample whose dx it makes jump is left out, with weight 0, and
@@ -40,6 +39,8 @@ WALKS = 5  # with noise
 DRAWS = 4  # inputs that are tried
 FEWEST = 0.2  # part of the samples that has to be left
 ROUNDING = 2.0**-23
+
+Gradients = dict[str, Array]
 
 
 def check_engine(
@@ -82,16 +83,11 @@ class _Engine:
             tensor[...] = tensor.astype(self.subject.dtype)
         self.model.flat_params[...] = self.subject.model.flat_params
 
-    def weights(self, steady: Array) -> Array:
-        """dy, with 0 for the samples that are left out; where a layer mixes samples, none is."""
-        return self.dy if self.mixes else self.dy * steady
-
-    def shake(self) -> tuple[Array, list[dict[str, Array]]]:
+    def shake(self) -> tuple[Array, list[Gradients]]:
         """Which samples' dx is steady under noise, and the gradients of these under noise."""
-        n = len(self.dy)
-        steady = np.ones(n, bool)
+        n, steady = len(self.dy), np.ones(len(self.dy), bool)
         while True:
-            weights = self.weights(steady)
+            weights = self.dy * (steady | self.mixes)  # where a layer mixes them, none is left out
             # the gradient by logits is a difference of numbers as large as the weights
             size = float(np.abs(weights).max()) if self.subject.loss.from_logits else 0.0
             dx = self.subject.walk_back(weights)["x"].reshape(n, -1)
@@ -103,11 +99,9 @@ class _Engine:
                 return still, shaken
             steady = still
 
-    def compare(
-        self, steady: Array, shaken: list[dict[str, Array]], names: list[str]
-    ) -> CheckResult:
+    def compare(self, steady: Array, shaken: list[Gradients], names: list[str]) -> CheckResult:
         """Rows for these parameters, and the problems, with the gradients that noise gives."""
-        dy, subject = self.weights(steady), self.subject
+        dy, subject = self.dy * (steady | self.mixes), self.subject
         expected = subject.backward(dy)
         with single_threaded_blas():
             x = subject.x.astype(subject.dtype)
@@ -121,9 +115,7 @@ class _Engine:
             of = name, right.shape, error if np.isfinite(error) else np.inf, TOLERANCE, right.size
             reason = said and f"the engine's gradient is {said}"
             rows.append(TensorCheck(*of, kinks=0, by_products=False, reason=reason))
-        title = self.title
-        if not steady.all():
-            title += f", {steady.sum()} of {len(dy)} samples (the others lie near kinks)"
+        left = f", {steady.sum()} of {len(dy)} samples (the others lie near kinks)"
         wrong = list(self._wrong_loss())
         if wrong or not all(row.ok for row in rows):
             wrong += self._wrong_steps()
@@ -131,7 +123,8 @@ class _Engine:
                 "each step and the loss are right by themselves: look at how batches are gathered "
                 "and cut into shards, and how the gradients of the shards are summed"
             ]
-        return CheckResult(title, tuple(rows), tuple(Mistake("engine", text) for text in wrong))
+        problems = tuple(Mistake("engine", text) for text in wrong)
+        return CheckResult(self.title + left * (not steady.all()), tuple(rows), problems)
 
     def _wrong_steps(self) -> Iterator[str]:
         """Steps that differ from their layers, on the last shard of the batch."""
@@ -174,15 +167,13 @@ class _Engine:
         losses, dy = self.runner.loss_backward(batch, slice(None), y_pred)
         given = subject.y_true, y_pred.astype(np.float64)
         rounding = 8 * ROUNDING * max(1.0, float(np.abs(y_pred).max()))
-        said = {
-            "value": _differs(losses, subject.loss.forward(*given), rounding),
-            "gradient": _differs(dy, subject.loss.backward(*given) / n, rounding / n),
-        }
+        value = _differs(losses, subject.loss.forward(*given), rounding)
+        gradient = _differs(dy, subject.loss.backward(*given) / n, rounding / n)
         name = "fused loss" if self.runner.single_pass_loss else "loss"
-        for what, difference in said.items():
-            if difference:
+        for what, said in {"value": value, "gradient": gradient}.items():
+            if said:
                 kind = type(subject.loss).__name__
-                yield f"the {name}, {kind}, is wrong by itself: its {what} is {difference}"
+                yield f"the {name}, {kind}, is wrong by itself: its {what} is {said}"
 
 
 def with_noise(layers: list[Layer], rng: np.random.Generator, size: float = 0.0) -> list[Any]:
@@ -197,8 +188,8 @@ def with_noise(layers: list[Layer], rng: np.random.Generator, size: float = 0.0)
 class Noise:
     """Stands between two layers: what one hands to the other is off as float32 may round it.
 
-    So is what the layer before has kept for its backward. `size` is that of the numbers of which
-    the dy that comes back is a difference.
+    So is what the layer before has kept for its backward. The dy that comes back may be a
+    difference of numbers of that `size`.
     """
 
     name = ""
@@ -231,7 +222,7 @@ class Noise:
         return cache * (1 + self._rng.uniform(-2 * ROUNDING, 2 * ROUNDING, cache.shape))
 
 
-def _spread(shaken: list[dict[str, Array]], expected: dict[str, Array], name: str) -> float:
+def _spread(shaken: list[Gradients], expected: Gradients, name: str) -> float:
     """Twice the median of what noise changes in that gradient: a rare jump does not count."""
     gaps = [np.abs(one[name] - expected[name]).max(initial=0) for one in shaken]
     return 2 * float(np.median(gaps))
@@ -244,10 +235,9 @@ def _differs(found: Array, expected: Array, rounding: float) -> str:
     allowed = max(TOLERANCE * float(np.abs(expected).max(initial=0)), rounding)
     gap = np.abs(found - expected)
     off = ~(gap <= allowed)  # NaN is off
-    factor = multiple(found.reshape(-1), expected.reshape(-1), allowed)
     if not off.any():
         return ""
-    if np.isfinite(factor):
+    if np.isfinite(factor := multiple(found.reshape(-1), expected.reshape(-1), allowed)):
         return f"{factor:.6g} times the right one"
     worst = np.unravel_index(np.where(off, np.nan_to_num(gap, nan=np.inf), 0).argmax(), gap.shape)
     return (

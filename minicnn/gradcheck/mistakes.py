@@ -168,8 +168,9 @@ def one_index(e: Comparison) -> Iterator[str]:
     if e.dy.ndim != 4:
         names = ["sample", *(f"index (axis {axis})" for axis in range(1, e.dy.ndim))]
     for axis, size in enumerate(e.dy.shape):
+        place = np.indices(e.dy.shape)[axis].reshape(-1, 1)  # of each output
         for index in {0, size - 1} if size > 1 else ():
-            if e.same(e.B, e.J * (e.places[axis] == index)[:, None]):
+            if e.same(e.B, e.J * (place == index)):
                 yield (
                     f"not summed: only {names[axis]} {index} of dy is counted: sum over axis "
                     f"{axis} too, or add up (+=) where each overwrites what the one before it left"
@@ -184,7 +185,8 @@ def wrong_axes(e: Comparison) -> Iterator[str]:
     if units > 1 and e.same(e.B, np.repeat(dz, units, axis=1)):
         yield "not summed: it is summed over all axes: keep the axis of the bias apart"
     for axis, size in enumerate(e.dy.shape):
-        if size == units and e.same(e.B, dz * (e.places[axis][:, None] == np.arange(size))):
+        place = np.indices(e.dy.shape)[axis].reshape(-1, 1)
+        if size == units and e.same(e.B, dz * (place == np.arange(size))):
             right = _axes(tuple(range(e.dy.ndim - 1)))
             yield f"not summed: it is summed over the wrong axes, all but {axis}: sum over {right}"
 
