@@ -16,6 +16,7 @@ from minicnn.gradcheck.copies import move_apart
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.result import CheckResult
 from minicnn.gradcheck.subjects import LayerSubject, LossSubject, ModelSubject
+from minicnn.items import fits
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.models import Sequential
 
@@ -55,7 +56,8 @@ def check_layer(
     The gradient is that of <dy, y> for a random dy, of a float64 copy: the layer stays as it is.
     Masks are frozen: before each pass `layer.seek` is called, and generators and running statistics
     that the layer holds are restored. Replicas of the layer, with which `fit` works, are run in
-    turns and in threads: none may disturb another.
+    turns and in threads: none may disturb another. The result prints as a table; a failure lists
+    the numbers that are off and names the mistake that explains them, if it is a common one.
 
     Parameters
     ----------
@@ -87,12 +89,6 @@ def check_layer(
         wrong gradients are right.
     wrt : sequence of str, optional
         Check only these: "x", and the keys of `params`.
-
-    Returns
-    -------
-    CheckResult
-        Prints as a table; a failure lists the numbers that are off, and the mistake that explains
-        them, if it is a common one.
 
     Raises
     ------
@@ -163,29 +159,25 @@ def _expect(thing: Any, kind: type, expected: str, caller: str) -> None:
 
 def _full_shape(layer: Any, given: Sequence[Any]) -> Shape:
     """The shape of a batch: the one given, or that with a batch axis before it."""
-    batch, *sizes = shape = checks.batch_shape(given, "input_shape_or_x", "check_layer")
+    batch, *sizes = checks.batch_shape(given, "input_shape_or_x", "check_layer")
+    expected = "check_layer: expected input_shape_or_x to"
     if None in sizes:
         raise ValueError(
-            f"check_layer: expected input_shape_or_x to have None for the batch axis only, "
-            f"received {checks.shown(given)}. Give the other sizes as numbers, small ones do"
+            f"{expected} have None for the batch axis only, received {checks.shown(given)}. Give "
+            "the other sizes as numbers, small ones do"
         )
     full: Shape = (BATCH if batch is None else int(batch), *map(int, sizes))
-    output_shape: Any = getattr(layer, "output_shape", None)
-    try:
-        if callable(output_shape):
-            output_shape(full)
-    except ValueError as error:
-        if batch is None:
-            raise
-        full = (BATCH, *full)
+    if callable(output_shape := getattr(layer, "output_shape", None)):
         try:
             output_shape(full)
-        except ValueError:
-            raise error from None
+        except ValueError as error:
+            full = (BATCH, *full)
+            if batch is None or not fits([layer], full):
+                raise error from None
     if math.prod(full) > LARGEST:
         raise ValueError(
-            f"check_layer: expected input_shape_or_x to hold at most {LARGEST:,} numbers, received "
-            f"{shape}. Gradients are right or wrong on small inputs, too"
+            f"{expected} hold at most {LARGEST:,} numbers, received {tuple(given)}. Gradients are "
+            "right or wrong on small inputs, too"
         )
     return full
 
@@ -325,9 +317,10 @@ def check_model(
     """Compare the gradients that `fit` would use, of every parameter and of x, with differences.
 
     Runs the loss on the logits, in shards, as `fit` does, on a float64 copy, with samples weighted
-    at random. In training, the gradients that the engine itself works out for a float32 model, with
+    at random. After a failure, the last lines say which of the layers, or the loss, is wrong by
+    itself. In training, the gradients that the engine itself works out for a float32 model, with
     its fused stages, are then held to those which the differences have confirmed, and each step
-    that is off is named (`engine.py`). What is not listed is as for `check_layer`.
+    that is off is named: `.engine`. What is not listed is as for `check_layer`.
 
     Parameters
     ----------
@@ -340,12 +333,6 @@ def check_model(
         Instead of the one that the model was compiled with.
     wrt : sequence of str, optional
         Check only these: "x", and "layer name/key".
-
-    Returns
-    -------
-    CheckResult
-        `.engine` is what was found about the engine's own gradients. After a failure, the last
-        lines say which of the layers, or the loss, is wrong by itself.
 
     Raises
     ------

@@ -187,8 +187,7 @@ class Comparison(Probe):
         slack = np.maximum(self.allowed, slack)
         beside = ~((analytic >= found.low - slack) & (analytic <= found.high + slack))
         off = ~(np.abs(analytic - found.numeric) <= self.allowed)  # NaN is off, too
-        wrong: Array = np.where(found.kinked, beside & found.by_number, off)
-        return wrong
+        return np.where(found.kinked, beside & found.by_number, off)
 
     def _unusable(self) -> str:
         """Why what backward gave cannot be compared, if that is so."""

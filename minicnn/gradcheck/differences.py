@@ -239,8 +239,7 @@ class Line:
 
 def sizes(tensor: Array, unit: float) -> Array:
     """How far each number moves in a step of 1: as far as its size, at least 1, times the unit."""
-    longest: Array = np.maximum(max(1.0, unit), unit * np.abs(tensor))
-    return longest
+    return np.maximum(max(1.0, unit), unit * np.abs(tensor))
 
 
 def ways(tensor: Array, rng: np.random.Generator, count: int, unit: float = 1.0) -> Array:

@@ -35,8 +35,8 @@ FAR = 3  # rows and columns by which a window may be displaced
 def explain(e: Comparison) -> Mistake | None:
     """The first mistake that fits."""
     if e.given.shape != e.tensor.shape:
-        return _first(e, wrong_shape, transposed)
-    mistake = _first(e, *SIMPLE)
+        return _first(e, wrong_shape, turned)
+    mistake = _first(e, single_precision, named_factor, turned)
     rows, columns = e.dy.size, e.tensor.size
     small = max(rows, columns) <= MOST_ROWS and rows * columns <= LARGEST
     if mistake is None and small and e.same(e.B, e.J):  # one output at a time it is right
@@ -114,22 +114,17 @@ def _names_of(c: float, sizes: dict[str, float]) -> list[str]:
     return []
 
 
-def transposed(e: Comparison) -> Iterator[str]:
+def turned(e: Comparison) -> Iterator[str]:
+    """Right, but for the order of the axes or the direction of an image's."""
     g = e.given
     for order in itertools.permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
         if order != tuple(range(g.ndim)) and e.agrees(g.transpose(order)):
             how = f".transpose{order}" + (" or .T" if g.ndim == 2 else "")
             yield f"transposed: it is transposed: {how} of it is right"
-
-
-def flipped(e: Comparison) -> Iterator[str]:
     a, b = (1, 2) if e.name == "x" else (0, 1)
-    for axes in ((a, b), (a,), (b,)) if e.given.ndim == 4 else ():
-        if e.agrees(np.flip(e.given, axes)):
+    for axes in ((a, b), (a,), (b,)) if g.ndim == 4 else ():
+        if e.agrees(np.flip(g, axes)):
             yield f"flipped: it is flipped: np.flip(..., axis={axes}) of it is right"
-
-
-SIMPLE = (single_precision, named_factor, transposed, flipped)
 
 
 # -- output by output -----------------------------------------------------------------------------
@@ -162,31 +157,26 @@ def activation_slope(e: Comparison) -> Iterator[str]:
             yield f"activation slope: {told}"
 
 
-def one_index(e: Comparison) -> Iterator[str]:
-    """Only one sample, row or column of dy was counted."""
+def not_summed(e: Comparison) -> Iterator[str]:
+    """Only one sample, row or column of dy was counted, or a bias summed over the wrong axes."""
     names = ["sample", "row", "column", "channel"]
     if e.dy.ndim != 4:
         names = ["sample", *(f"index (axis {axis})" for axis in range(1, e.dy.ndim))]
+    places = np.indices(e.dy.shape).reshape(e.dy.ndim, -1, 1)  # of each output
     for axis, size in enumerate(e.dy.shape):
-        place = np.indices(e.dy.shape)[axis].reshape(-1, 1)  # of each output
         for index in {0, size - 1} if size > 1 else ():
-            if e.same(e.B, e.J * (place == index)):
+            if e.same(e.B, e.J * (places[axis] == index)):
                 yield (
                     f"not summed: only {names[axis]} {index} of dy is counted: sum over axis "
                     f"{axis} too, or add up (+=) where each overwrites what the one before it left"
                 )
-
-
-def wrong_axes(e: Comparison) -> Iterator[str]:
-    """A bias summed over other axes than it should be."""
     if e.tensor.ndim != 1 or e.name == "x":
         return
     dz, units = e.J.sum(axis=1)[:, None], e.tensor.size  # each output has one bias
     if units > 1 and e.same(e.B, np.repeat(dz, units, axis=1)):
         yield "not summed: it is summed over all axes: keep the axis of the bias apart"
     for axis, size in enumerate(e.dy.shape):
-        place = np.indices(e.dy.shape)[axis].reshape(-1, 1)
-        if size == units and e.same(e.B, dz * (place == np.arange(size))):
+        if size == units and e.same(e.B, dz * (places[axis] == np.arange(size))):
             right = _axes(tuple(range(e.dy.ndim - 1)))
             yield f"not summed: it is summed over the wrong axes, all but {axis}: sum over {right}"
 
@@ -194,8 +184,8 @@ def wrong_axes(e: Comparison) -> Iterator[str]:
 def parameter_turned(e: Comparison) -> Iterator[str]:
     """dx: worked out with a kernel that is flipped or transposed.
 
-    The Jacobian of the same layer with its parameter turned is what backward uses, but for the
-    slope of the activation, which is one factor for each output.
+    That gives the Jacobian of the same layer with its parameter turned, but for the slope of the
+    activation, which is one factor for each output.
     """
     one_layer = e.name == "x" and isinstance(e.subject, LayerSubject)
     for name, parameter in e.subject.tensors.items() if one_layer else ():
@@ -205,7 +195,7 @@ def parameter_turned(e: Comparison) -> Iterator[str]:
             with unchanged(parameter):
                 parameter[...] = turned
                 other = e.jacobian()
-            if _proportional_rows(e, other):
+            if _rows_are_multiples(e, other):
                 kind = how.partition(" ")[0]
                 yield f"{kind}: it is worked out with {name} {how}: forward uses {name} as is"
 
@@ -218,20 +208,19 @@ def _turns(p: Array) -> Iterator[tuple[str, Array]]:
             yield f"transposed along axes {a, b}", p.swapaxes(a, b)
 
 
-def _proportional_rows(e: Comparison, other: Array) -> bool:
+def _rows_are_multiples(e: Comparison, other: Array) -> bool:
     """Whether each row of B is a multiple of the same row of `other`, where both are not 0."""
     both = (np.count_nonzero(e.B, axis=1) > 1) & (np.count_nonzero(other, axis=1) > 1)
     if both.sum() * 8 < e.B.any(axis=1).sum() or both.sum() < 2:  # a ReLU may be open in one only
         return False
     B, other = e.B[both], other[both]
-    return e.same(B, other * _multiples(B, other)[:, None])
+    return e.same(B, other * _multiples(B, other))
 
 
 def _multiples(rows: Array, others: Array) -> Array:
-    """For each row, which multiple of the same row of `others` comes nearest to it."""
-    square = (others * others).sum(axis=1)
-    factors: Array = (rows * others).sum(axis=1) / np.where(square, square, 1)
-    return factors
+    """For each row, which multiple of the same row of `others` comes nearest to it; a column."""
+    square = (others * others).sum(axis=1, keepdims=True)
+    return (rows * others).sum(axis=1, keepdims=True) / np.where(square, square, 1)
 
 
 def cross_terms(e: Comparison) -> Iterator[str]:
@@ -246,10 +235,8 @@ def cross_terms(e: Comparison) -> Iterator[str]:
 
 
 def statistics(e: Comparison) -> Iterator[str]:
-    """Normalization: the gradient that flows through the mean or the variance is missing.
-
-    Within one channel of m cells, with normalized cells v, J is g (I - 1/m - v v^T/m); the second
-    term is the mean's, the third the variance's.
+    """Normalization: in a channel of m cells, with normalized cells v, J is g (I - 1/m - v v^T/m),
+    where the second term is the mean's, the third the variance's.
     """
     C = e.dy.shape[-1]
     m = e.dy.size // C
@@ -282,7 +269,7 @@ def output_factors(e: Comparison) -> Iterator[str]:
         listed = f"{distinct[0]:g} to {distinct[-1]:g}"
         if (np.count_nonzero(e.J, axis=1) <= 1).all():  # any wrong number is a multiple
             return
-    if len(distinct) > 1 and e.same(e.B, e.J * factors[:, None]):
+    if len(distinct) > 1 and e.same(e.B, e.J * factors):
         yield (
             "output factor: what each output sends back is a multiple of the right one, by "
             f"{listed}: is the slope of an activation wrong for some, or the number of cells in "
@@ -318,7 +305,7 @@ def one_window(e: Comparison) -> Iterator[str]:
 
 
 def displaced(e: Comparison) -> Iterator[str]:
-    """The windows are not where forward's are: those that dx is written to, or that dW comes from.
+    """Windows are not where forward's are, those of dx or those that dW comes from.
 
     Then what window (i, j) has in B is what it has in J, but i and j steps and some cells away.
     """
@@ -376,8 +363,8 @@ def _wrong_steps(e: Comparison, D_h: int, D_w: int, extra: str) -> str:
 
 
 BY_JACOBIAN = (
-    *(dy_ignored, mask_missing, activation_slope, one_index, wrong_axes, one_window),
-    *(displaced, cross_terms, parameter_turned, statistics, output_factors, not_linear_in_dy),
+    *(dy_ignored, mask_missing, activation_slope, not_summed, one_window, displaced),
+    *(cross_terms, parameter_turned, statistics, output_factors, not_linear_in_dy),
 )
 
 
@@ -385,11 +372,10 @@ BY_JACOBIAN = (
 
 
 def tie(probe: Probe, dy: Array) -> Mistake | None:
-    """Of equal cells, do all get the gradient? Looked at where x has ties.
+    """Where x has ties, do all equal cells get the gradient?
 
-    Raising any one of the equal cells raises the maximum, so each has the slope 1 on its right
-    side, or, for a minimum, on its left; a backward that gives all of them that slope is told by
-    agreeing with the one-sided slopes everywhere.
+    Raising any one of them raises the maximum, so each has the slope 1 on its right side, or, for a
+    minimum, on its left; a backward that gives it to all agrees with the one-sided slopes.
     """
     if max(dy.size, probe.tensor.size) > MOST_ROWS:
         return None

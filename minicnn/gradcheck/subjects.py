@@ -375,8 +375,7 @@ class PenaltyAlone:
         return np.reshape(np.asarray(self.rule(x), np.float64), (1,))
 
     def backward(self, dy: Array) -> Array:
-        gradient: Array = dy[0] * np.asarray(self.rule.gradient(self.x))
-        return gradient
+        return dy[0] * np.asarray(self.rule.gradient(self.x))
 
 
 def gradients(
