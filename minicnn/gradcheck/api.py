@@ -34,9 +34,6 @@ CHECKS = {
 }
 
 
-# -- layers ---------------------------------------------------------------------------------------
-
-
 def check_layer(
     layer: Any,
     input_shape_or_x: Any,
@@ -233,9 +230,6 @@ def _by_smaller(result: CheckResult, layer: Any, shape: Shape, **same: Any) -> C
     return result
 
 
-# -- losses ---------------------------------------------------------------------------------------
-
-
 def check_loss(
     loss: Any,
     y_true: Any,
@@ -294,9 +288,6 @@ def check_loss(
             "by fit"
         )
     return check(subject, options)[0]
-
-
-# -- models ---------------------------------------------------------------------------------------
 
 
 def check_model(

@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from minicnn import checks
 from minicnn.gradcheck import differences, mistakes
@@ -101,7 +102,7 @@ def check(subject: Subject, options: Options) -> tuple[CheckResult, Array]:
     return CheckResult(f"{subject.who}, {name} {tensor.shape}", tuple(rows), tuple(problems)), dy
 
 
-def _sound_forward(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> Array:
+def _sound_forward(subject: Subject, names: Iterable[str], rng: Generator) -> Array:
     """y, if differences of it can mean anything."""
     y, again = subject.forward(), subject.forward()
     if y.dtype != np.float64:
@@ -327,9 +328,6 @@ def _in_common(off: Array) -> str:
         if size > 2 and (len(present) == 1 or present == {0, size - 1}):
             said.append(f"axis {axis} at {' or '.join(map(str, sorted(present)))} of {size}")
     return f"all of them have {', '.join(said)}" if said else ""
-
-
-# -- ties ------------------------------------------------------------------------------------------
 
 
 def check_ties(subject: Subject, dy: Array, options: Options) -> tuple[TensorCheck, ...]:

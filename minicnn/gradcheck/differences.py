@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from minicnn.gradcheck.copies import unchanged
 from minicnn.gradcheck.subjects import Subject
@@ -242,7 +243,7 @@ def sizes(tensor: Array, unit: float) -> Array:
     return np.maximum(max(1.0, unit), unit * np.abs(tensor))
 
 
-def ways(tensor: Array, rng: np.random.Generator, count: int, unit: float = 1.0) -> Array:
+def ways(tensor: Array, rng: Generator, count: int, unit: float = 1.0) -> Array:
     """Random directions (count, numbers), in which each number moves in proportion to its size."""
     return rng.normal(size=(count, tensor.size)) * sizes(tensor.reshape(-1), unit)
 
@@ -259,7 +260,7 @@ def multiple(found: Array, right: Array, tolerance: Any) -> float:
     return c if (np.abs(found - c * right) <= max(1.0, abs(c)) * tolerance).all() else np.nan
 
 
-def rounds_to_float32(subject: Subject, names: Iterable[str], rng: np.random.Generator) -> bool:
+def rounds_to_float32(subject: Subject, names: Iterable[str], rng: Generator) -> bool:
     """Whether forward rounds y, or something on the way from the tensors of these names to it.
 
     It does if all values of an output have the 24 bits of a float32, or if a step too small for
@@ -279,7 +280,7 @@ def rounds_to_float32(subject: Subject, names: Iterable[str], rng: np.random.Gen
         return _has_24_digits(np.stack(values)) or bool(most.any())
 
 
-def _stops_short(subject: Subject, tensor: Array, y_0: Array, rng: np.random.Generator) -> Array:
+def _stops_short(subject: Subject, tensor: Array, y_0: Array, rng: Generator) -> Array:
     """Which outputs follow a step that float32 can hold, but not one that it cannot."""
     sign = rng.choice([-1.0, 1.0], tensor.shape)
     y = Line(subject, tensor, tensor * sign * rng.uniform(0.5, 1.5, tensor.shape))
@@ -312,7 +313,7 @@ class Probe:
     """One tensor of a subject, which is moved to see how y follows."""
 
     def __init__(
-        self, subject: Subject, name: str, rng: np.random.Generator, eps: float, unit: float = 0.0
+        self, subject: Subject, name: str, rng: Generator, eps: float, unit: float = 0.0
     ) -> None:
         self.subject, self.name, self.tensor = subject, name, subject.tensors[name]
         self.rng, self.eps = rng, eps

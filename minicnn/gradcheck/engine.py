@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.lanes import Lane, alone, backward_in_phases, forward_in_phases
@@ -43,9 +44,7 @@ ROUNDING = 2.0**-23
 Gradients = dict[str, Array]
 
 
-def check_engine(
-    subject: ModelSubject, dy: Array, names: list[str], rng: np.random.Generator
-) -> CheckResult:
+def check_engine(subject: ModelSubject, dy: Array, names: list[str], rng: Generator) -> CheckResult:
     """The gradients of <dy, losses> by these parameters, which are right in `subject`.
 
     Its problems, of the kind "engine", say which step is wrong. `subject` is left as it is.
@@ -69,7 +68,7 @@ def check_engine(
 class _Engine:
     """The engine's way through a model, beside that of `subject`, on the same numbers."""
 
-    def __init__(self, subject: ModelSubject, dy: Array, rng: np.random.Generator) -> None:
+    def __init__(self, subject: ModelSubject, dy: Array, rng: Generator) -> None:
         self.subject, self.dy, self.rng = subject, dy, rng
         self.model = as_type(subject.model, subject.dtype)
         self.runner = Runner(self.model, subject.given, [], True)
@@ -176,7 +175,7 @@ class _Engine:
                 yield f"the {name}, {kind}, is wrong by itself: its {what} is {said}"
 
 
-def with_noise(layers: list[Layer], rng: np.random.Generator, size: float = 0.0) -> list[Any]:
+def with_noise(layers: list[Layer], rng: Generator, size: float = 0.0) -> list[Any]:
     """`layers` with noise before, between and after them; `size` goes to what comes last."""
     noisy: list[Any] = [Noise(rng)]
     for layer in layers:
@@ -194,7 +193,7 @@ class Noise:
 
     name = ""
 
-    def __init__(self, rng: np.random.Generator, before: Layer | None = None) -> None:
+    def __init__(self, rng: Generator, before: Layer | None = None) -> None:
         self._rng, self._before, self.size = rng, before, 0.0
         self.grads: dict[str, Array] = {}
 

@@ -150,11 +150,11 @@ def mask_missing(e: Comparison) -> Iterator[str]:
 def activation_slope(e: Comparison) -> Iterator[str]:
     """dy was not multiplied by the slope of the activation."""
     y = e.y()[:, None]
-    for slope, values in {"tanh": 1 - y * y, "sigmoid": y * (1 - y)}.items():
+    slopes = {"tanh": ("(1 - y^2)", 1 - y * y), "sigmoid": ("y * (1 - y)", y * (1 - y))}
+    for name, (formula, values) in slopes.items():
         if e.same(e.B * values, e.J):
-            dz = "dy * (1 - y^2)" if slope == "tanh" else "dy * y * (1 - y)"
-            told = f"the slope of {slope} is missing: dz = {dz} is what goes further down"
-            yield f"activation slope: {told}"
+            dz = f"dz = dy * {formula} is what goes further down"
+            yield f"activation slope: the slope of {name} is missing: {dz}"
 
 
 def not_summed(e: Comparison) -> Iterator[str]:
@@ -366,9 +366,6 @@ BY_JACOBIAN = (
     *(dy_ignored, mask_missing, activation_slope, not_summed, one_window, displaced),
     *(cross_terms, parameter_turned, statistics, output_factors, not_linear_in_dy),
 )
-
-
-# -- ties -----------------------------------------------------------------------------------------
 
 
 def tie(probe: Probe, dy: Array) -> Mistake | None:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 
 from minicnn import layers, losses
 from minicnn.gradcheck.api import check_layer, check_loss, check_model
@@ -184,9 +185,6 @@ def _check_layer(layer: Layer, shape: Shape, training: bool, seed: int) -> Check
     return check_layer(layer, shape, training=training, seed=seed)
 
 
-# -- losses ---------------------------------------------------------------------------------------
-
-
 LOSS_SHAPES: tuple[Shape, ...] = ((5, 3), (1, 2), (4, 2, 3), (2, 3, 2, 4))
 LOSSES = loss_classes()
 
@@ -201,14 +199,12 @@ def _check_loss(cls: type[Loss], shape: Shape, logits: bool | None, seed: int) -
     return check_loss(loss, y_true, y_pred, seed=seed)
 
 
-def _targets(loss: str, shape: Shape, rng: np.random.Generator) -> Any:
+def _targets(loss: str, shape: Shape, rng: Generator) -> Any:
     """Labels, or probabilities of the classes."""
     if loss.lower().startswith("sparse"):
         return rng.integers(shape[-1], size=shape[:-1])
     return rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
 
-
-# -- models ---------------------------------------------------------------------------------------
 
 IN_NETWORKS = (Conv2D, Conv2D, MaxPooling2D, AveragePooling2D, Dropout, layers.Activation)
 
@@ -244,15 +240,13 @@ def _check_random(number: int, seed: int) -> CheckResult:
     return _checked(model, loss, int(rng.integers(2, 12)), rng, seed)
 
 
-def _checked(
-    model: Sequential, loss: str, n: int, rng: np.random.Generator, seed: int
-) -> CheckResult:
+def _checked(model: Sequential, loss: str, n: int, rng: Generator, seed: int) -> CheckResult:
     x = rng.normal(size=(n, *model.input_shape[1:]))
     y = _targets(loss, (n, *model.output_shape[1:]), rng)
     return check_model(model, x, y, loss=loss, seed=seed)
 
 
-def _seeded(stack: list[Layer], sample: Shape, rng: np.random.Generator) -> Sequential:
+def _seeded(stack: list[Layer], sample: Shape, rng: Generator) -> Sequential:
     """A model for samples of this shape, built; its first weights come from `rng`."""
     model = Sequential(stack)
     model.rng = rng
@@ -260,7 +254,7 @@ def _seeded(stack: list[Layer], sample: Shape, rng: np.random.Generator) -> Sequ
     return model
 
 
-def random_model(rng: np.random.Generator) -> Sequential:
+def random_model(rng: Generator) -> Sequential:
     """A network of 2 to 6 layers for small images, drawn from the cases of some; built.
 
     >>> model = random_model(np.random.default_rng(1))

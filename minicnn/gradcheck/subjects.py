@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.random import Generator
 
 from minicnn import checks, losses
 from minicnn.engine.lanes import Lane
@@ -52,9 +53,6 @@ class Subject(Protocol):
         return []
 
 
-# -- a layer --------------------------------------------------------------------------------------
-
-
 class LayerSubject(Subject):
     """A copy of one layer, or of an object with the same methods, and a batch x (N, ...).
 
@@ -62,7 +60,7 @@ class LayerSubject(Subject):
     """
 
     def __init__(
-        self, layer: Any, x: Array, *, training: bool, rng: np.random.Generator, perturb: bool
+        self, layer: Any, x: Array, *, training: bool, rng: Generator, perturb: bool
     ) -> None:
         if isinstance(layer, Layer):
             checked_init(layer)
@@ -101,15 +99,11 @@ class LayerSubject(Subject):
         return {name: copy.copy(gradient) for name, gradient in found.items()}
 
     def problems(self, dy: Array) -> Iterator[Mistake]:
-        yield from self._written_inputs(dy)
-        yield from self._old_gradients(dy)
-
-    def _written_inputs(self, dy: Array) -> Iterator[Mistake]:
         """The passes may read x, dy and the parameters; writing belongs to the optimizer."""
-        x, dy = self.x.copy(), dy.copy()
+        x, own = self.x.copy(), dy.copy()
         arrays = {f"params[{k!r}]": p for k, p in self.params.items() if isinstance(p, np.ndarray)}
         by_forward = copies.written(lambda: self._passes.forward(x), x=x, **arrays)
-        by_backward = copies.written(lambda: self._passes.backward(dy), x=x, dy=dy, **arrays)
+        by_backward = copies.written(lambda: self._passes.backward(own), x=x, dy=own, **arrays)
         if "x" in by_forward:
             yield Mistake("writes x", "forward writes into x; work on a new array")
         if "x" in by_backward:
@@ -121,6 +115,7 @@ class LayerSubject(Subject):
             replaced = self.layer.params.get(key) is not parameter
             if replaced or name in by_forward + by_backward:
                 yield Mistake("writes params", f"a pass changes {name}; that is the optimizer's")
+        yield from self._old_gradients(dy)
 
     def _old_gradients(self, dy: Array) -> Iterator[Mistake]:
         """A second pass has to replace the gradients of the first."""
@@ -167,7 +162,7 @@ class LayerSubject(Subject):
         return sizes
 
 
-def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
+def _build(layer: Any, x_shape: Shape, rng: Generator) -> None:
     """Build what is not built; the weights come from `rng`, not from the package's own stream."""
     built = getattr(layer, "built", False) or getattr(layer, "params", None)
     waits = layer.awaits_build if isinstance(layer, Layer) else not built
@@ -180,9 +175,6 @@ def _build(layer: Any, x_shape: Shape, rng: np.random.Generator) -> None:
     if isinstance(layer, Layer) and not layer.built:
         told = "build(input_shape) has to end with super().build(input_shape)"
         raise ValueError(f"{layer.who}: {told}")
-
-
-# -- a loss ---------------------------------------------------------------------------------------
 
 
 class LossSubject(Subject):
@@ -222,9 +214,6 @@ def _by_sample(weights: Array, array: Array) -> Array:
     return weights.reshape(-1, *[1] * (array.ndim - 1))
 
 
-# -- a model --------------------------------------------------------------------------------------
-
-
 class ModelSubject(Subject):
     """A model as a function of x and all its parameters; y is the loss of each sample.
 
@@ -243,7 +232,7 @@ class ModelSubject(Subject):
         loss: Any,
         *,
         training: bool,
-        rng: Any,
+        rng: Generator,
         perturb: bool,
     ) -> None:
         self.who, self.training = model.who, training
@@ -265,11 +254,11 @@ class ModelSubject(Subject):
         self.given = given.chosen(np.shape(y), model.output_shape)
         self.y_true = self.given.targets(y, model.output_shape, "check_model")
         checks.same_length({"x": self.x, "y": self.y_true}, "check_model")
-        self.tensors = {"x": self.x}
-        for layer in self.model.leaves:
-            self.tensors |= {f"{layer.name}/{key}": p for key, p in layer.params.items()}
+        leaves = self.model.leaves
+        params = {f"{one.name}/{key}": p for one in leaves for key, p in one.params.items()}
         if perturb:
-            copies.move_constants([p for name, p in self.tensors.items() if name != "x"], rng)
+            copies.move_constants(params.values(), rng)
+        self.tensors = {"x": self.x, **params}
 
         self._runner = Runner(self.model, self.given, [], True)
         self.loss = self._runner.loss

@@ -159,9 +159,6 @@ def _in_threads(workers: list[_Worker]) -> str:
         return next((wrong for each in running if (wrong := each.result())), "")
 
 
-# -- what two replicas both reach -----------------------------------------------------------------
-
-
 def _in_reach(replicas: Iterable[Layer]) -> dict[str, list[Any]]:
     """What both replicas reach, by name: of each part which object it is, and an array's bits; of
     a number or a word what it says.
