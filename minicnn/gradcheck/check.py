@@ -74,20 +74,16 @@ class Options(HasSettings):
                 setattr(self, name, given[name])
         self.rng = np.random.default_rng(self.seed)
 
-    def names(self, subject: Subject) -> list[str]:
-        """The tensors of `subject` that are to be checked."""
-        for name in self.wrt or ():
-            if name not in subject.tensors:
-                raise ValueError(
-                    f"{self.who}: expected wrt to name some of {', '.join(subject.tensors)}; "
-                    f"received {checks.shown(name)}"
-                )
-        return [name for name in subject.tensors if self.wrt is None or name in self.wrt]
-
 
 def check(subject: Subject, options: Options) -> tuple[CheckResult, Array]:
     """What is found about the tensors that `options` name; and the dy used."""
-    rng, names = options.rng, options.names(subject)
+    for name in options.wrt or ():
+        if name not in subject.tensors:
+            known = f"name some of {', '.join(subject.tensors)}"
+            received = checks.shown(name)
+            raise ValueError(f"{options.who}: expected wrt to {known}; received {received}")
+    rng, wanted = options.rng, options.wrt or subject.tensors
+    names = [name for name in subject.tensors if name in wanted]
     y = _sound_forward(subject, names, rng)
     dy = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
     gradients = subject.backward(dy)

@@ -42,7 +42,6 @@ from minicnn.layers.base import Array
 
 SHRINK = 2.0**-3  # of a step, again and again, until one passes between the kinks
 SHORTEST = 2.0**-10  # step, as a part of the first one
-LINEAR_STEP = 1.0
 VISIBLE = 1e-4  # part of y by which a step of 1 has to move it
 VISIBLE_JUMP = 0.05  # of what may be wrong: smaller kinks do not count
 UNRESOLVED = 0.01  # part of a slope by which half the step may change it
@@ -110,11 +109,11 @@ class Differences:
         self, probe: Probe, dy: Array, tolerance: float, linear: bool, directions: Any = None
     ) -> None:
         self._probe, self.tolerance, self.linear = probe, tolerance, linear
-        self._weights, self._y_shape, self._y_0 = dy.reshape(-1), dy.shape, probe.y()
+        self._weights, self._y_shape = dy.reshape(-1), dy.shape
         self.directions, self.by_number = directions, not isinstance(directions, np.ndarray)
         self._noise = np.abs(self._weights) * probe.rounding
-        y_0 = self._y_0
-        h, unit = (LINEAR_STEP, max(1.0, probe.unit)) if linear else (probe.eps, probe.unit)
+        self._y_0 = y_0 = probe.y()
+        h, unit = (1.0, max(1.0, probe.unit)) if linear else (probe.eps, probe.unit)
         along = range(probe.tensor.size) if directions is None else directions
         lines = [(y, y.step(h, unit, None if linear else y_0)) for y in map(probe.line, along)]
         self.numeric, self.rounding, self.low, self.high = np.zeros((4, len(lines)))

@@ -56,7 +56,9 @@ def check_engine(subject: ModelSubject, dy: Array, names: list[str], rng: Genera
         with unchanged(*subject.tensors.values()):
             if draw:
                 move_apart(subject.x, rng)
-            engine.take_over()
+            for tensor in subject.tensors.values():
+                tensor[...] = tensor.astype(subject.dtype)
+            engine.model.flat_params[...] = subject.model.flat_params
             steady, shaken = engine.shake()
             if steady.mean() >= (1 if engine.mixes and draw < DRAWS - 1 else FEWEST):
                 result = engine.compare(steady, shaken, names)
@@ -75,12 +77,6 @@ class _Engine:
         self.mixes = any(layer.mixes_samples for layer in subject.layers)
         kind = "fused stages" if self.runner.network.plan.fuses else "layers one by one"
         self.title = f"the engine's own gradients, {subject.dtype}, {kind}"
-
-    def take_over(self) -> None:
-        """Round the numbers of `subject` to the model's float type, and copy them to the engine."""
-        for tensor in self.subject.tensors.values():
-            tensor[...] = tensor.astype(self.subject.dtype)
-        self.model.flat_params[...] = self.subject.model.flat_params
 
     def shake(self) -> tuple[Array, list[Gradients]]:
         """Which samples' dx is steady under noise, and the gradients of these under noise."""

@@ -77,11 +77,11 @@ def loss_classes() -> dict[str, type[Loss]]:
 
 def _offered(module: Any, base: type) -> dict[str, Any]:
     """The classes of that base in a module; other names for the same class left out."""
-    public = {name: cls for name, cls in vars(module).items() if isinstance(cls, type)}
     return {
         name: cls
-        for name, cls in public.items()
-        if issubclass(cls, base) and cls is not base and cls.__name__ == name and name[0] != "_"
+        for name, cls in vars(module).items()
+        if isinstance(cls, type) and issubclass(cls, base) and cls is not base
+        if cls.__name__ == name and not name.startswith("_")
     }
 
 
@@ -174,11 +174,11 @@ def _arguments(cls: type[Layer]) -> Iterator[dict[str, Any]]:
         elif name in ("momentum", "seed"):  # in inference it computes something else
             tried["training"] = True, False
     first = {name: values[0] for name, values in tried.items()}
-    together = [name for name in tried if name in TOGETHER]
-    for chosen in itertools.product(*(tried[name] for name in together)):
+    together = {name: tried.pop(name) for name in first if name in TOGETHER}
+    for chosen in itertools.product(*together.values()):
         yield {**first, **dict(zip(together, chosen))}
-    for name in (name for name in tried if name not in TOGETHER):
-        yield from ({**first, name: value} for value in tried[name][1:])
+    for name, values in tried.items():
+        yield from ({**first, name: value} for value in values[1:])
 
 
 def _check_layer(layer: Layer, shape: Shape, training: bool, seed: int) -> CheckResult:

@@ -246,8 +246,7 @@ class ModelSubject(Subject):
             model.build((None, *x.shape[1:]))
         self.dtype = model.dtype
         self.model = as_type(model, np.float64)
-        sample = model.input_shape[1:]
-        if math.prod(x.shape[1:]) != math.prod(sample):
+        if x[0].size != math.prod(sample := model.input_shape[1:]):
             expected = f"expected x of shape {('N', *sample)}"
             raise ValueError(f"check_model: {expected}, received {x.shape}")
         self.x = np.array(x, np.float64, order="C").reshape(len(x), *sample)
