@@ -208,26 +208,20 @@ def _by_smaller(result: CheckResult, layer: Any, shape: Shape, **same: Any) -> C
     """
     fixed = getattr(layer, "built", False) or getattr(layer, "params", None)
     shrinks = range(1, min(3, len(shape) - 1) if fixed else len(shape))
+    rows = {row.name: row for row in result.rows}
     for size in (7, 8, 9, 11) if max(shape[1:], default=0) >= 12 else ():
-        puzzles = [row.name for row in result.rows if row.wrong_count and row.mistake is None]
-        if not puzzles:
-            break
-        smaller = (
-            BATCH,
-            *(min(n, size) if k in shrinks else n for k, n in enumerate(shape[1:], 1)),
-        )
+        puzzles = [name for name, row in rows.items() if row.wrong_count and row.mistake is None]
+        sizes = [min(n, size) if axis in shrinks else n for axis, n in enumerate(shape)]
+        smaller = (BATCH, *sizes[1:])
         try:
-            found = check_layer(layer, smaller, **same)
+            found = check_layer(layer, smaller, **same).rows if puzzles else ()
         except Exception:  # the layer may want just the size that it was given
             continue
-        named = {
-            row.name: replace(row.mistake, text=f"(seen on x {smaller}) {row.mistake.text}")
-            for row in found.rows
-            if row.name in puzzles and row.mistake is not None
-        }
-        rows = [replace(row, mistake=named.get(row.name, row.mistake)) for row in result.rows]
-        result = replace(result, rows=tuple(rows))
-    return result
+        for row in found:
+            if row.name in puzzles and row.mistake is not None:
+                told = replace(row.mistake, text=f"(seen on x {smaller}) {row.mistake.text}")
+                rows[row.name] = replace(rows[row.name], mistake=told)
+    return replace(result, rows=tuple(rows.values()))
 
 
 def check_loss(

@@ -151,6 +151,7 @@ class Comparison(Probe):
         self.found = found = Differences(self, self.dy, self.tolerance, linear, directions)
         self.allowed = np.maximum(self.tolerance * found.scale, found.rounding)
         self.use = ~found.kinked & found.whole
+        self.numeric = found.numeric[self.use]
 
     def row(self) -> TensorCheck:
         """The verdict."""
@@ -175,11 +176,8 @@ class Comparison(Probe):
         return TensorCheck(*of, by_products=not found.by_number, **story)
 
     def _off(self, analytic: Array) -> Array:
-        """Which of the values are wrong; on a kink, those that lie beside the slopes of its sides.
-
-        Both slopes are those of the smallest step, of which rounding takes most digits.
-        """
-        found = self.found
+        """Which of the values are wrong; on a kink, those beside the slopes of its two sides."""
+        found = self.found  # both slopes are of the smallest step: rounding takes most digits
         slack = KINK_TOLERANCE * np.maximum(np.abs(found.low), np.abs(found.high))
         slack = np.maximum(self.allowed, slack)
         beside = ~((analytic >= found.low - slack) & (analytic <= found.high + slack))
@@ -221,11 +219,8 @@ class Comparison(Probe):
     def _explained(self, off: Array | None = None) -> Mistake | None:
         """The mistake that fits, judged where there are no kinks."""
         if off is not None and not off[~self.found.kinked].any():
-            return Mistake(
-                "kink",
-                "it is right but for the kinks (0 in a ReLU, ties in a maximum), where it has to "
-                "lie between the slopes on both sides",
-            )
+            told = "it is right but for the kinks (0 in a ReLU, ties in a maximum)"
+            return Mistake("kink", f"{told}, where it has to lie between the slopes on both sides")
         with np.errstate(all="ignore"):  # a wrong gradient may hold anything
             return mistakes.explain(self) if self.use.any() else None
 
@@ -234,10 +229,6 @@ class Comparison(Probe):
     @cached_property
     def given(self) -> Array:
         return np.asarray(self.raw, np.float64)
-
-    @property
-    def numeric(self) -> Array:
-        return self.found.numeric[self.use]
 
     def gap(self, gradient: Array) -> Array:
         """How far a gradient of the tensor's shape is from the differences."""
@@ -267,9 +258,8 @@ class Comparison(Probe):
 
     def same(self, a: Array, b: Array) -> bool:
         """Whether parts of Jacobians agree."""
-        return bool(
-            (np.abs(a - b) <= mistakes.FIT * max(float(np.abs(self.J).max()), 1e-300)).all()
-        )
+        allowed = mistakes.FIT * max(float(np.abs(self.J).max()), 1e-300)
+        return bool((np.abs(a - b) <= allowed).all())
 
     @property
     def is_image(self) -> bool:

@@ -99,6 +99,8 @@ class Differences:
     rounding in y alone may cause in them; `kinked`, where a kink leaves no derivative; `low` and
     `high`, the slopes on its two sides; `whole`, whether no output is left out. `kept` (count,
     outputs) is dy, with 0 for the outputs that are; `slopes` are the outputs' own derivatives.
+    `scale` is the largest derivative, `left_out` how many were left out for a kink, and of how
+    many: numbers, or outputs on the ways.
 
     Where even the shortest step crosses a kink, the number is left out; along one of the
     `directions` (count, numbers), only the outputs that cross it are. `directions` may also be a
@@ -136,6 +138,9 @@ class Differences:
             one = (first, largest, probe.unit) if self.by_number else (s, abs(self.numeric[k]), 1.0)
             self._add_hidden(k, y, *one)
         self.whole: Array = (self.kept != 0).all(axis=1)
+        self.scale = float(np.abs(self.numeric[~self.kinked]).max(initial=0))
+        missing = self.kinked if self.by_number else self.kept == 0
+        self.left_out = int(missing.sum()), int(missing.size)
 
     def _put(self, k: int, s: Slope, smooth: Array) -> None:
         """Enter what `s` says about place `k`, where these outputs (bool) have been `smooth`."""
@@ -161,17 +166,6 @@ class Differences:
             far = 3 * max(1.0, unit) * y.span()
             hidden = ((y(far) != self._y_0) | (y(-far) != self._y_0)) & ~s.moved
             self.rounding[k] += float(np.linalg.norm(lost[hidden])) / s.step
-
-    @property
-    def scale(self) -> float:
-        """Largest derivative."""
-        return float(np.abs(self.numeric[~self.kinked]).max(initial=0))
-
-    @property
-    def left_out(self) -> tuple[int, int]:
-        """How many were left out for a kink, and of how many: numbers, or outputs on the ways."""
-        missing = self.kinked if self.by_number else self.kept == 0
-        return int(missing.sum()), int(missing.size)
 
     def values_of(self, gradient: Array) -> Array:
         """The values of a gradient of <dy, y> that belong to `numeric`, where that is `whole`."""

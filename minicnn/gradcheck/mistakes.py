@@ -41,7 +41,11 @@ def explain(e: Comparison) -> Mistake | None:
     small = max(rows, columns) <= MOST_ROWS and rows * columns <= LARGEST
     if mistake is None and small and e.same(e.B, e.J):  # one output at a time it is right
         return _first(e, not_linear_in_dy)
-    return mistake or _first(e, *(BY_JACOBIAN if small else ()), any_factor)
+    by_jacobian = (
+        *(dy_ignored, mask_missing, activation_slope, not_summed, one_window, displaced),
+        *(cross_terms, parameter_turned, statistics, output_factors, not_linear_in_dy),
+    )
+    return mistake or _first(e, *(by_jacobian if small else ()), any_factor)
 
 
 def _first(e: Comparison, *suspicions: Callable[[Comparison], Iterator[str]]) -> Mistake | None:
@@ -311,10 +315,8 @@ def displaced(e: Comparison) -> Iterator[str]:
         return
     of_x = e.name == "x"
     axis = 5 if of_x else 4  # rows of the tensor, behind the four axes of y
-    J, B = (
-        np.moveaxis(matrix.reshape(*e.dy.shape, *e.tensor.shape), (1, 2, axis, axis + 1), range(4))
-        for matrix in (e.J, e.B)
-    )
+    both = np.stack([e.J, e.B], axis=-1).reshape(*e.dy.shape, *e.tensor.shape, 2)
+    J, B = np.moveaxis(both, (-1, 1, 2, axis, axis + 1), range(5))
     H_out, W_out, H, W = J.shape[:4]
     i, j, h, w = np.ogrid[:H_out, :W_out, :H, :W]
     given = B.any(axis=(4, 5, 6, 7))
@@ -353,17 +355,10 @@ def _wrong_steps(e: Comparison, D_h: int, D_w: int, extra: str) -> str:
         )
     S_h, S_w = (e.subject.sizes().get(name) for name in ("S_h", "S_w"))
     if S_h is None or S_w is None:
-        return (
-            f"its windows of x are {D_h:+d} rows and {D_w:+d} columns further apart than forward's"
-        )
+        further = f"{D_h:+d} rows and {D_w:+d} columns further apart"
+        return f"its windows of x are {further} than forward's"
     apart = f"{S_h + D_h}x{S_w + D_w} apart, where forward's are {S_h}x{S_w} apart"
     return f"it is worked out from windows {apart}"
-
-
-BY_JACOBIAN = (
-    *(dy_ignored, mask_missing, activation_slope, not_summed, one_window, displaced),
-    *(cross_terms, parameter_turned, statistics, output_factors, not_linear_in_dy),
-)
 
 
 def tie(probe: Probe, dy: Array) -> Mistake | None:
@@ -380,9 +375,8 @@ def tie(probe: Probe, dy: Array) -> Mistake | None:
         slopes = np.stack([(y(h) - y_0) / h for y in lines], axis=1)
         if np.allclose(B, slopes, rtol=0, atol=1e-4 * max(np.abs(slopes).max(), 1e-300)):
             told = "of equal cells each gets the whole gradient, though only one of them can win"
-            return Mistake(
-                "tie", f"{told}: send it to the first (argmax), not to all where x == max"
-            )
+            way_out = "send it to the first (argmax), not to all where x == max"
+            return Mistake("tie", f"{told}: {way_out}")
     return None
 
 

@@ -67,9 +67,7 @@ class LayerSubject(Subject):
         self.who = str(getattr(layer, "who", type(layer).__name__))
         built = copies.copy_of(layer, self.who, np.float64)
         _build(built, x.shape, rng)
-        self.layer = copies.copy_of(
-            built, self.who, np.float64
-        )  # a build may not care for the dtype
+        self.layer = copies.copy_of(built, self.who, np.float64)  # its build may ignore the dtype
         self.params: dict[str, Array] = dict(getattr(self.layer, "params", {}))
         if perturb:
             copies.move_constants(self.params.values(), rng)
@@ -192,7 +190,7 @@ class LossSubject(Subject):
     def backward(self, dy: Array) -> dict[str, Any]:
         gradient = self.loss.backward(self.y_true.copy(), self.y_pred.copy())
         if isinstance(gradient, np.ndarray) and gradient.shape == self.y_pred.shape:
-            gradient = gradient * _by_sample(dy, gradient)
+            gradient = (dy * gradient.T).T  # sample by sample
         return {"y_pred": gradient}
 
     def problems(self, dy: Array) -> Iterator[Mistake]:
@@ -207,11 +205,6 @@ class LossSubject(Subject):
         if len(shape) > 2:
             sizes["the predictions in a sample"] = math.prod(shape[1:-1])
         return sizes | {"the numbers in a sample": math.prod(shape[1:])}
-
-
-def _by_sample(weights: Array, array: Array) -> Array:
-    """One number for each sample, in a shape to be multiplied with `array` (N, ...)."""
-    return weights.reshape(-1, *[1] * (array.ndim - 1))
 
 
 class ModelSubject(Subject):
@@ -316,7 +309,7 @@ class ModelSubject(Subject):
         for shard in self._shards():
 
             def of_loss(y: Array, shard: slice = shard) -> Array:
-                return self.loss.backward(self.y_true[shard], y) * _by_sample(dy[shard], y)
+                return (dy[shard] * self.loss.backward(self.y_true[shard], y).T).T
 
             found = self.passes(layers or self.layers, shard.start, self.x[shard], of_loss)
             dx.append(found["dx"])
