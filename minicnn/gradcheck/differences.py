@@ -13,10 +13,9 @@ slope jumps by J, it is of the size of J. Only outputs are looked at, never the 
 being checked, so no gradient, however wrong, can make a smooth place look like a kink.
 
 Where a kink lies within h, smaller steps may still pass between it and 0; where even the smallest
-one does not, there are two slopes, and a gradient has to lie between them.
-
-How much of a difference is rounding is measured, too: fourth differences, in which what is smooth
-cancels to the order h^4, leave sqrt(70) times the noise of y.
+one does not, there are two slopes, and a gradient has to lie between them. How much of a difference
+is rounding is measured: fourth differences, in which what is smooth cancels to the order h^4, leave
+sqrt(70) times the noise of y.
 
 A forward that rounds to float32 is refused. That y has few digits proves nothing: the mean of four
 bytes has few, too. So the inputs are first moved to numbers that use all their digits.

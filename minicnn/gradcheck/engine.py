@@ -1,8 +1,7 @@
 """Are the engine's own gradients right: those of float32, fused stages and shards?
 
-Differences need float64, in which no fused stage runs. So they confirm the gradient of the layers;
-and the gradient that a step of `fit` works out, on the same batch and in the model's own float
-type, is held to that.
+Differences need float64, in which no fused stage runs. So they confirm the gradient of the layers,
+to which that of a step of `fit`, on the same batch and in the model's own float type, is then held.
 
 How much float32 may round is measured, not guessed: the layers are walked in float64 with noise on
 all that they hand on to each other, up and down, and on what they keep: at most `NOISE` of the
@@ -45,9 +44,8 @@ Gradients = dict[str, Array]
 
 
 def check_engine(subject: ModelSubject, dy: Array, names: list[str], rng: Generator) -> CheckResult:
-    """The gradients of <dy, losses> by these parameters, which are right in `subject`.
-
-    Its problems, of the kind "engine", say which step is wrong. `subject` is left as it is.
+    """The gradients of <dy, losses> by these parameters, which are right in `subject`; problems, of
+    the kind "engine", say which step is wrong.
     """
     engine = _Engine(subject, dy[: len(subject.x)], rng)
     title = f"{engine.title}, not compared: rounding changes most samples' too much"

@@ -200,17 +200,14 @@ class LossSubject(Subject):
                 yield Mistake("writes x", f"{what} writes into y_true or y_pred")
 
     def sizes(self) -> dict[str, float]:
-        shape = self.y_pred.shape
-        sizes: dict[str, float] = {"N": shape[0], "C": shape[-1]}
-        if len(shape) > 2:
-            sizes["the predictions in a sample"] = math.prod(shape[1:-1])
-        return sizes | {"the numbers in a sample": math.prod(shape[1:])}
+        N, *positions, C = self.y_pred.shape
+        sizes = {"N": N, "C": C, "the predictions in a sample": math.prod(positions)}
+        return {**sizes, "the numbers in a sample": C * math.prod(positions)}
 
 
 class ModelSubject(Subject):
-    """A model as a function of x and all its parameters; y is the loss of each sample.
-
-    Where there are regularizers, y has one more number: the sum of the penalties.
+    """A model as a function of x and all its parameters; y is the loss of each sample, and one
+    number more where there are regularizers, the sum of the penalties.
 
     The gradients of the parameters are those which `fit` would give to the optimizer: from
     `training.Runner`, through shards and the loss on logits, with `dy` as weights of the samples.

@@ -1,9 +1,9 @@
 """Do the replicas of a layer disturb each other?
 
-`fit` runs a batch in pieces, on several threads, each with replicas of the layers, and what they
-share besides parameters and state, one worker may use as another has left it. `layers/contents.py`
-gives each its own of all that a layer holds, but not of class attributes and global variables, nor
-where `replica` is overridden.
+`fit` runs a batch in pieces, on several threads, each with replicas of the layers. These share
+`params` and `state`; where they share anything else that a forward keeps for its backward, one
+worker uses what another has left there. `layers/contents.py` rules that out for all that a layer
+holds, but not for class attributes, global variables, or a `replica` that is overridden.
 
 Threads collide by chance. So two replicas take turns in one thread first: forward a, forward b,
 backward a, backward b has to give what two whole passes give. Then threads are run, which also
