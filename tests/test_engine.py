@@ -256,7 +256,7 @@ def assert_every_gradient(model, x, y):
     There rounding may flip the argmax of a near tie, and change a gradient as much as a mistake.
     """
     noise = np.random.default_rng(0)
-    subject = ModelSubject(model, x, y, None, training=True, rng=noise, perturb=False)
+    subject = ModelSubject(model, x, y, None, training=True, rng=noise)
     dy = noise.uniform(0.5, 1.5, len(x))
     names = [name for name in subject.tensors if name != "x"]
     result = check_engine(subject, dy, names, noise)

@@ -1040,7 +1040,7 @@ def test_rounding_is_measured():
 
     def of(layer, x):
         rng = np.random.default_rng(0)
-        subject = LayerSubject(layer, x, training=True, rng=rng, perturb=True)
+        subject = LayerSubject(layer, x, training=True, rng=rng)
         return Probe(subject, "x", rng, eps=1e-5).rounding
 
     x = np.ones((4, 4))
@@ -1082,9 +1082,7 @@ def test_linear_taken_for_granted():
 
 
 def test_an_odd_function_at_0_is_not_linear():
-    subject = LayerSubject(
-        Tanh(), np.zeros((2, 3)), training=True, rng=np.random.default_rng(0), perturb=True
-    )
+    subject = LayerSubject(Tanh(), np.zeros((2, 3)), training=True, rng=np.random.default_rng(0))
     assert not Probe(subject, "x", np.random.default_rng(0), eps=1e-5).is_linear()
     assert check_layer(Tanh(), np.zeros((2, 3))).ok
 
@@ -1346,9 +1344,7 @@ def test_generators_of_the_layer_are_restored():
 def test_running_statistics_are_restored():
     layer = BatchNormalization(momentum=0.5)
     layer.forward(normal(6, 2), training=True)
-    subject = LayerSubject(
-        layer, normal(6, 2), training=True, rng=np.random.default_rng(0), perturb=True
-    )
+    subject = LayerSubject(layer, normal(6, 2), training=True, rng=np.random.default_rng(0))
     states = []
     for _ in range(3):
         subject.forward()
@@ -2176,9 +2172,7 @@ def test_command_runs_as_a_module():
 
 
 def test_line_leaves_the_tensor_as_it_was():
-    subject = LayerSubject(
-        ReLU(), np.ones((2, 2)), training=True, rng=np.random.default_rng(0), perturb=True
-    )
+    subject = LayerSubject(ReLU(), np.ones((2, 2)), training=True, rng=np.random.default_rng(0))
     line = Line(subject, subject.x, 1)
     assert line(0.5).tolist() == [1, 1.5, 1, 1]
     assert subject.x.tolist() == [[1, 1], [1, 1]]

@@ -124,7 +124,9 @@ def check_layer(
         x = _batch(x, "input_shape_or_x", options.who, f"input_shape_or_x to be {expected}")
     for _ in range(DRAWS if drawn else 1):
         x = _spaced(shape, options.rng) if drawn else x
-        subject = LayerSubject(layer, x, training=training, rng=options.rng, perturb=perturb)
+        subject = LayerSubject(layer, x, training=training, rng=options.rng)
+        if perturb:
+            subject.perturb(options.rng)
         result, dy = check(subject, options)
         if not any(row.reason.startswith(TOO_MANY_KINKS) for row in result.rows):
             break
@@ -202,9 +204,8 @@ def _batch(value: Any, name: str, caller: str, expected: str, axes: int = 1) -> 
 
 
 def _by_smaller(result: CheckResult, layer: Any, shape: Shape, **same: Any) -> CheckResult:
-    """Where x is too large for a diagnosis, one on a smaller x.
-
-    All axes are made smaller, or height and width only once there are weights.
+    """Where x is too large for a diagnosis, one on a smaller x; once there are weights, only height
+    and width are made smaller.
     """
     fixed = getattr(layer, "built", False) or getattr(layer, "params", None)
     shrinks = range(1, min(3, len(shape) - 1) if fixed else len(shape))
@@ -338,7 +339,9 @@ def check_model(
         raise ValueError(f"{caller}: {model.who} has no layers")
     rng = options.rng
     x = _batch(x, "x", caller, "x to have a batch axis and no empty axis")
-    subject = ModelSubject(model, x, y, loss, training=training, rng=rng, perturb=perturb)
+    subject = ModelSubject(model, x, y, loss, training=training, rng=rng)
+    if perturb:
+        subject.perturb(rng)
     if perturb and len(np.unique(subject.x)) < subject.x.size:
         move_apart(subject.x, rng)
     result, dy = check(subject, options)

@@ -43,10 +43,9 @@ PART = partial(checks.real, low=0, high=0.1, open_low=True)
 def _names(value: Any, name: str, who: str) -> list[str]:
     ordered = list(value) if isinstance(value, (set, frozenset)) else value
     names: list[str] = checks.listed(ordered, name, who)
-    for one in names:
-        if not isinstance(one, str):
-            received = f"received {checks.shown(one)} in it"
-            raise TypeError(f"{who}: expected {name} to be a list of names, {received}")
+    if not all(isinstance(one, str) for one in names):
+        received = f"received {checks.shown(names)}"
+        raise TypeError(f"{who}: expected {name} to be a list of names, {received}")
     if not names:
         received = "received none. None stands for all"
         raise ValueError(f"{who}: expected {name} to hold names, {received}")
@@ -266,8 +265,6 @@ class Comparison(Probe):
         """Whether x and y are images, whichever tensor is looked at."""
         x = self.subject.tensors.get("x", self.tensor)
         return x.ndim == self.dy.ndim == 4 and len(x) == len(self.dy)
-
-    # -- which numbers are wrong -----------------------------------------------------------------
 
     def _listed(self, found: Differences, off: Array, places: Array) -> tuple[Wrong, ...]:
         """The numbers that are `off` the most, of those at these places."""

@@ -359,11 +359,10 @@ class Probe:
         """Standard deviation of the rounding in each output, shape (outputs,).
 
         Taken at places a little beside the present values, where ties are broken; the largest is
-        passed over, since a kink may be near. Steps of 0.001 eps pass most kinks, but where y
-        hardly moves they may change no digit at all; so steps of eps are taken, too, or of 1000 eps
-        where those change none either, and believed as far as the rounding of numbers of the size
-        of 1, of y or of the tensor goes. A few samples may show too little, so the rounding of y to
-        its last digit is added.
+        passed over, since a kink may be near. Steps of 0.001 eps pass most kinks, but may change no
+        digit at all; so steps of eps are taken, too, or of 1000 eps where those change none either,
+        and believed as far as the rounding of numbers of the size of 1, of y or of the tensor goes.
+        A few samples may show too little, so the rounding of y to its last digit is added.
         """
         flat, near, far, y_0 = self.tensor.reshape(-1), [], [], self.y()
         width = 0.01 * max(1.0, float(np.ptp(flat)))  # far away the rounding may be another

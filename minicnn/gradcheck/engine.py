@@ -48,8 +48,8 @@ def check_engine(subject: ModelSubject, dy: Array, names: list[str], rng: Genera
     the kind "engine", say which step is wrong.
     """
     engine = _Engine(subject, dy[: len(subject.x)], rng)
-    title = f"{engine.title}, not compared: rounding changes most samples' too much"
-    result = CheckResult(title, ())
+    why = "not compared: rounding changes most samples' too much"
+    result = CheckResult(f"{engine.title}, {why}", ())
     for draw in range(DRAWS):
         with unchanged(*subject.tensors.values()):
             if draw:

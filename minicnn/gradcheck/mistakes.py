@@ -288,9 +288,6 @@ def not_linear_in_dy(e: Comparison) -> Iterator[str]:
         )
 
 
-# -- windows --------------------------------------------------------------------------------------
-
-
 def one_window(e: Comparison) -> Iterator[str]:
     """Where windows overlap, the last one written stays: each cell of x hears from one at most."""
     if e.name != "x" or not e.is_image:

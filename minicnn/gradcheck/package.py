@@ -85,8 +85,6 @@ def _offered(module: Any, base: type) -> dict[str, Any]:
     }
 
 
-# -- layers ---------------------------------------------------------------------------------------
-
 # What an argument of this name, or "Class.name", is given. The first value stands where others are
 # varied. A flag is given both of its values; whatever is not listed keeps its default.
 VALUES: dict[str, tuple[Any, ...]] = {

@@ -44,6 +44,10 @@ class Subject(Protocol):
     def sizes(self) -> dict[str, float]:
         """Numbers by which a gradient may be off, with the names that the formulas give them."""
 
+    def perturb(self, rng: Generator) -> None:
+        """Give random numbers to the parameters that are constant."""
+        copies.move_constants([t for name, t in self.tensors.items() if name != "x"], rng)
+
     def problems(self, dy: Array) -> Iterable[Mistake]:
         """Faults beside wrong numbers."""
         return []
@@ -54,14 +58,9 @@ class Subject(Protocol):
 
 
 class LayerSubject(Subject):
-    """A copy of one layer, or of an object with the same methods, and a batch x (N, ...).
+    """A copy of one layer, or of an object with the same methods, and a batch x (N, ...)."""
 
-    `rng` draws first weights, and, to `perturb`, new numbers for constant parameters.
-    """
-
-    def __init__(
-        self, layer: Any, x: Array, *, training: bool, rng: Generator, perturb: bool
-    ) -> None:
+    def __init__(self, layer: Any, x: Array, *, training: bool, rng: Generator) -> None:
         if isinstance(layer, Layer):
             checked_init(layer)
         self.who = str(getattr(layer, "who", type(layer).__name__))
@@ -69,8 +68,6 @@ class LayerSubject(Subject):
         _build(built, x.shape, rng)
         self.layer = copies.copy_of(built, self.who, np.float64)  # its build may ignore the dtype
         self.params: dict[str, Array] = dict(getattr(self.layer, "params", {}))
-        if perturb:
-            copies.move_constants(self.params.values(), rng)
         self.x = np.array(x, np.float64, order="C")
         self.tensors = {"x": self.x, **{k: p for k, p in self.params.items() if copies.is_float(p)}}
         self.training, self._passes = training, copies.Passes(self.layer, training)
@@ -215,15 +212,7 @@ class ModelSubject(Subject):
     """
 
     def __init__(
-        self,
-        model: Sequential,
-        x: Array,
-        y: Any,
-        loss: Any,
-        *,
-        training: bool,
-        rng: Generator,
-        perturb: bool,
+        self, model: Sequential, x: Array, y: Any, loss: Any, *, training: bool, rng: Generator
     ) -> None:
         self.who, self.training = model.who, training
         given = model.loss if loss is None else losses.get(loss, "check_model")
@@ -243,11 +232,9 @@ class ModelSubject(Subject):
         self.given = given.chosen(np.shape(y), model.output_shape)
         self.y_true = self.given.targets(y, model.output_shape, "check_model")
         checks.same_length({"x": self.x, "y": self.y_true}, "check_model")
-        leaves = self.model.leaves
-        params = {f"{one.name}/{key}": p for one in leaves for key, p in one.params.items()}
-        if perturb:
-            copies.move_constants(params.values(), rng)
-        self.tensors = {"x": self.x, **params}
+        self.tensors = {"x": self.x}
+        for one in self.model.leaves:
+            self.tensors |= {f"{one.name}/{key}": p for key, p in one.params.items()}
 
         self._runner = Runner(self.model, self.given, [], True)
         self.loss = self._runner.loss
