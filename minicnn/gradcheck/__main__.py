@@ -54,9 +54,8 @@ def _count(text: str) -> int:
 
 def _cells(result: CheckResult) -> tuple[str, ...]:
     """The result in one line: its worst parameter, and sums."""
-    names = ", ".join(row.name for row in result.rows)
-    if len(result.rows) > 4:
-        names = f"{len(result.rows)}, with x"
+    count, listed = len(result.rows), ", ".join(row.name for row in result.rows)
+    names = listed if count <= 4 else f"{count}, with x"
     worst = max(result.rows, key=lambda row: row.error / row.tolerance)
     error = f"{worst.error:.1e} of {worst.tolerance:.0e}"
     sums = (sum(getattr(row, what) for row in result.rows) for what in ("checked", "kinks"))

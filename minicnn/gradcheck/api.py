@@ -50,11 +50,11 @@ def check_layer(
 ) -> CheckResult:
     """Compare the gradients that a layer works out with central differences of its forward.
 
-    The gradient is that of <dy, y> for a random dy, of a float64 copy: the layer stays as it is.
-    Masks are frozen: before each pass `layer.seek` is called, and generators and running statistics
-    that the layer holds are restored. Replicas of the layer, with which `fit` works, are run in
-    turns and in threads: none may disturb another. The result prints as a table; a failure lists
-    the numbers that are off and names the mistake that explains them, if it is a common one.
+    The gradient is that of <dy, y> for a random dy, of a float64 copy. Masks are frozen: before
+    each pass `layer.seek` is called, and generators and running statistics are restored. Replicas
+    of the layer, with which `fit` works, run in turns and in threads: none may disturb another. The
+    result prints as a table; a failure lists the numbers that are off and names the mistake that
+    explains them, if it is a common one.
 
     Parameters
     ----------
@@ -130,8 +130,7 @@ def check_layer(
         result, dy = check(subject, options)
         if not any(row.reason.startswith(TOO_MANY_KINKS) for row in result.rows):
             break
-    first = result.rows[0]
-    if first.name == "x" and first.ok and x.size > 1:
+    if (first := result.rows[0]).name == "x" and first.ok and x.size > 1:
         result = replace(result, rows=result.rows + check_ties(subject, dy, options))
     if drawn and not result.ok:
         result = _by_smaller(result, layer, x.shape, training=training, seed=seed)
@@ -161,10 +160,8 @@ def _full_shape(layer: Any, given: Sequence[Any]) -> Shape:
     batch, *sizes = checks.batch_shape(given, "input_shape_or_x", "check_layer")
     expected = "check_layer: expected input_shape_or_x to"
     if None in sizes:
-        raise ValueError(
-            f"{expected} have None for the batch axis only, received {checks.shown(given)}. Give "
-            "the other sizes as numbers, small ones do"
-        )
+        received = f"received {checks.shown(given)}. Give the other sizes as numbers, small ones do"
+        raise ValueError(f"{expected} have None for the batch axis only, {received}")
     full: Shape = (BATCH if batch is None else int(batch), *map(int, sizes))
     if callable(output_shape := getattr(layer, "output_shape", None)):
         try:
@@ -174,10 +171,8 @@ def _full_shape(layer: Any, given: Sequence[Any]) -> Shape:
             if batch is None or not fits([layer], full):
                 raise error from None
     if math.prod(full) > LARGEST:
-        raise ValueError(
-            f"{expected} hold at most {LARGEST:,} numbers, received {tuple(given)}. Gradients are "
-            "right or wrong on small inputs, too"
-        )
+        received = f"received {tuple(given)}. Gradients are right or wrong on small inputs, too"
+        raise ValueError(f"{expected} hold at most {LARGEST:,} numbers, {received}")
     return full
 
 
@@ -277,10 +272,10 @@ def check_loss(
     subject = LossSubject(loss, true, predicted)
     values = subject.forward()
     if values.shape != (len(predicted),):
+        expected = f"the loss of each sample, shape ({len(predicted)},)"
         raise ValueError(
-            f"{caller}: expected {subject.who}.forward to return the loss of each sample, shape "
-            f"({len(predicted)},), received shape {values.shape}. The mean over the batch is taken "
-            "by fit"
+            f"{caller}: expected {subject.who}.forward to return {expected}, received shape "
+            f"{values.shape}. The mean over the batch is taken by fit"
         )
     return check(subject, options)[0]
 
@@ -303,10 +298,10 @@ def check_model(
     """Compare the gradients that `fit` would use, of every parameter and of x, with differences.
 
     Runs the loss on the logits, in shards, as `fit` does, on a float64 copy, with samples weighted
-    at random. After a failure, the last lines say which of the layers, or the loss, is wrong by
-    itself. In training, the gradients that the engine itself works out for a float32 model, with
-    its fused stages, are then held to those which the differences have confirmed, and each step
-    that is off is named: `.engine`. What is not listed is as for `check_layer`.
+    at random. After a failure, the last lines say which layer or loss is wrong by itself. In
+    training, the gradients that the engine itself works out for a float32 model, with its fused
+    stages, are then held to those which the differences have confirmed, and each step that is off
+    is named: `.engine`. What is not listed is as for `check_layer`.
 
     Parameters
     ----------
@@ -342,8 +337,8 @@ def check_model(
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng)
     if perturb:
         subject.perturb(rng)
-    if perturb and len(np.unique(subject.x)) < subject.x.size:
-        move_apart(subject.x, rng)
+        if len(np.unique(subject.x)) < subject.x.size:
+            move_apart(subject.x, rng)
     result, dy = check(subject, options)
     confirmed = [row.name for row in result.rows if row.ok and row.name != "x"]
     if training and subject.dtype == np.float32 and confirmed:

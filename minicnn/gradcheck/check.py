@@ -193,10 +193,8 @@ class Comparison(Probe):
         if array.dtype.kind not in "fiu":
             return f"expected {what} to be an array of numbers, received dtype {array.dtype}"
         if array.dtype.kind == "f" and array.dtype != np.float64:
-            return (
-                f"expected {what} in float64, as all that went in, received {array.dtype}: "
-                "make buffers with dtype=x.dtype"
-            )
+            received = f"received {array.dtype}: make buffers with dtype=x.dtype"
+            return f"expected {what} in float64, as all that went in, {received}"
         if array.shape != shape:
             return f"expected {what} of shape {shape}, received {array.shape}"
         return ""
@@ -222,8 +220,6 @@ class Comparison(Probe):
             return Mistake("kink", f"{told}, where it has to lie between the slopes on both sides")
         with np.errstate(all="ignore"):  # a wrong gradient may hold anything
             return mistakes.explain(self) if self.use.any() else None
-
-    # -- evidence of mistakes --------------------------------------------------------------------
 
     @cached_property
     def given(self) -> Array:

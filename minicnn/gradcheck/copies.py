@@ -90,8 +90,7 @@ def move_constants(arrays: Iterable[Array], rng: np.random.Generator) -> None:
 class Rewind:
     """Takes layers back to where they were: running statistics, generators, dropout's place."""
 
-    def __init__(self, layers: Iterable[Any]) -> None:
-        layers = list(layers)
+    def __init__(self, layers: list[Any]) -> None:
         self._parts = [part for layer in layers for part in parts(layer)]
         states = [state for layer in layers for state in tables(layer, "state")]
         self._states = [(state, dict(state), copy.deepcopy(state)) for state in states]

@@ -94,12 +94,11 @@ def norm(numbers: Array) -> float:
 class Differences:
     """What the differences say about one tensor, number by number or direction by direction.
 
-    Arrays of shape (count,): `numeric`, the derivatives of <dy, y>; `rounding`, the error that
-    rounding in y alone may cause in them; `kinked`, where a kink leaves no derivative; `low` and
-    `high`, the slopes on its two sides; `whole`, whether no output is left out. `kept` (count,
-    outputs) is dy, with 0 for the outputs that are; `slopes` are the outputs' own derivatives.
-    `scale` is the largest derivative, `left_out` how many were left out for a kink, and of how
-    many: numbers, or outputs on the ways.
+    Arrays of shape (count,): `numeric`, the derivatives of <dy, y>, the largest of them `scale`;
+    `rounding`, the error that rounding in y alone may cause in them; `kinked`, where a kink leaves
+    no derivative; `low` and `high`, the slopes on its two sides; `whole`, whether no output is left
+    out. `kept` (count, outputs) is dy, with 0 for the outputs that are; `slopes` are the outputs'
+    own derivatives; `left_out` is how many numbers, or outputs on the ways, and of how many.
 
     Where even the shortest step crosses a kink, the number is left out; along one of the
     `directions` (count, numbers), only the outputs that cross it are. `directions` may also be a
@@ -241,8 +240,7 @@ def ways(tensor: Array, rng: Generator, count: int, unit: float = 1.0) -> Array:
 
 
 def multiple(found: Array, right: Array, tolerance: Any) -> float:
-    """How many times `right` the numbers in `found` are, both of shape (count,); NaN if they differ
-    by more than one factor.
+    """How many times `right` (count,) `found` is; NaN if they differ by more than one factor.
 
     >>> multiple(np.array([2.0, 4.0]), np.array([1.0, 2.0]), 1e-9)
     2.0

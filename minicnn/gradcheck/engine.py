@@ -26,7 +26,7 @@ from minicnn.engine.lanes import Lane, alone, backward_in_phases, forward_in_pha
 from minicnn.gradcheck.copies import move_apart, unchanged
 from minicnn.gradcheck.differences import multiple
 from minicnn.gradcheck.result import CheckResult, Mistake, TensorCheck
-from minicnn.gradcheck.subjects import ModelSubject, as_type, gradients, named_gradients
+from minicnn.gradcheck.subjects import Gradients, ModelSubject, as_type, gradients, named_gradients
 from minicnn.inputs import Data
 from minicnn.layers.base import Array, Layer
 from minicnn.layers.contents import OF_ONE_PASS, layers_inside
@@ -39,8 +39,6 @@ WALKS = 5  # with noise
 DRAWS = 4  # inputs that are tried
 FEWEST = 0.2  # part of the samples that has to be left
 ROUNDING = 2.0**-23
-
-Gradients = dict[str, Array]
 
 
 def check_engine(subject: ModelSubject, dy: Array, names: list[str], rng: Generator) -> CheckResult:
@@ -162,11 +160,11 @@ class _Engine:
         rounding = 8 * ROUNDING * max(1.0, float(np.abs(y_pred).max()))
         value = _differs(losses, subject.loss.forward(*given), rounding)
         gradient = _differs(dy, subject.loss.backward(*given) / n, rounding / n)
-        name = "fused loss" if self.runner.single_pass_loss else "loss"
+        name = "the fused loss" if self.runner.single_pass_loss else "the loss"
+        name += f", {type(subject.loss).__name__},"
         for what, said in {"value": value, "gradient": gradient}.items():
             if said:
-                kind = type(subject.loss).__name__
-                yield f"the {name}, {kind}, is wrong by itself: its {what} is {said}"
+                yield f"{name} is wrong by itself: its {what} is {said}"
 
 
 def with_noise(layers: list[Layer], rng: Generator, size: float = 0.0) -> list[Any]:
@@ -233,7 +231,6 @@ def _differs(found: Array, expected: Array, rounding: float) -> str:
     if np.isfinite(factor := multiple(found.reshape(-1), expected.reshape(-1), allowed)):
         return f"{factor:.6g} times the right one"
     worst = np.unravel_index(np.where(off, np.nan_to_num(gap, nan=np.inf), 0).argmax(), gap.shape)
-    return (
-        f"off in {off.sum()} of {off.size} numbers, the most at {list(map(int, worst))}: "
-        f"{float(found[worst]):.6g} instead of {float(expected[worst]):.6g}"
-    )
+    values = f"{float(found[worst]):.6g} instead of {float(expected[worst]):.6g}"
+    place = list(map(int, worst))
+    return f"off in {off.sum()} of {off.size} numbers, the most at {place}: {values}"

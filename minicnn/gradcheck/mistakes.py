@@ -37,8 +37,7 @@ def explain(e: Comparison) -> Mistake | None:
     if e.given.shape != e.tensor.shape:
         return _first(e, wrong_shape, turned)
     mistake = _first(e, single_precision, named_factor, turned)
-    rows, columns = e.dy.size, e.tensor.size
-    small = max(rows, columns) <= MOST_ROWS and rows * columns <= LARGEST
+    small = max(e.dy.size, e.tensor.size) <= MOST_ROWS and e.dy.size * e.tensor.size <= LARGEST
     if mistake is None and small and e.same(e.B, e.J):  # one output at a time it is right
         return _first(e, not_linear_in_dy)
     by_jacobian = (
@@ -294,9 +293,8 @@ def one_window(e: Comparison) -> Iterator[str]:
         return
     shape = (-1, e.dy.shape[-1], e.tensor.size)  # windows, channels of y, cells of x
     J, B = e.J.reshape(shape), e.B.reshape(shape)
-    heard = np.asarray(B.any(axis=1))
-    overlap = bool((J.any(axis=1).sum(axis=0) > 1).any())
-    if overlap and heard.sum(axis=0).max() <= 1 and e.same(B, J * heard[:, None]):
+    heard, overlap = B.any(axis=1, keepdims=True), (J.any(axis=1).sum(axis=0) > 1).any()
+    if overlap and heard.sum(axis=0).max() <= 1 and e.same(B, J * heard):
         yield (
             "overlap: where windows overlap, one overwrites what the others sent back: add with += "
             "(np.add.at for index arrays) instead of ="

@@ -1,7 +1,7 @@
 """Every layer and every loss of the package, in many configurations, and whole models.
 
-No layer is listed here: what it is given follows from the names of its arguments, see `VALUES`. One
-with an argument that has no default and no values is without a case, which is a failure: `missing`.
+No layer is listed: what it is given follows from the names of its arguments (`VALUES`). One with an
+argument that has no default and no values is without a case, which is a failure (`missing`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from minicnn.gradcheck.api import check_layer, check_loss, check_model
 from minicnn.gradcheck.result import CheckResult
 from minicnn.items import fits
 from minicnn.layers import AveragePooling2D, Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
+from minicnn.layers.base import Shape
 from minicnn.losses import Loss
 from minicnn.models import Sequential
-
-Shape = tuple[int, ...]
 
 RANDOM_MODELS = 30
 SPARSE, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"

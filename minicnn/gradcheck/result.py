@@ -50,8 +50,7 @@ class TensorCheck:
     wrong : tuple of Wrong
         The numbers that are off, worst first; at most a few of the `wrong_count`.
     reason, where : str
-        Why it failed, where that is not a wrong number: a wrong shape, too many kinks; and what the
-        places of the wrong numbers have in common.
+        Why it failed, if not for a wrong number; what the places of the wrong ones have in common.
     """
 
     name: str
@@ -108,8 +107,8 @@ class CheckResult:
     hints : tuple of str
         Further lines for a failure.
     engine : CheckResult or None
-        For a float32 model: the gradients that the engine works out, in float32 and with its fused
-        steps, against those of float64. Its problems, of the kind "engine", name what is wrong.
+        For a float32 model: the engine's own gradients, in float32 and with its fused steps,
+        against those of float64. Its problems, of the kind "engine", name what is wrong.
     """
 
     title: str

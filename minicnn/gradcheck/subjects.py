@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,6 +25,8 @@ from minicnn.layers.regularization import OutputPenalty
 from minicnn.layers.subclassing import checked_init
 from minicnn.models import Sequential
 from minicnn.training.step import Runner
+
+Gradients = dict[str, Array]
 
 
 class Subject(Protocol):
@@ -78,9 +80,7 @@ class LayerSubject(Subject):
         return np.array(self._passes.forward(self.x.copy()))
 
     def backward(self, dy: Array) -> dict[str, Any]:
-        for table in copies.tables(
-            self.layer, "grads"
-        ):  # so that what is added to them shows as it is
+        for table in copies.tables(self.layer, "grads"):  # so that what is added to them shows
             for array in table.values():
                 if isinstance(array, np.ndarray) and array.flags.writeable:
                     array[...] = 0
@@ -271,9 +271,7 @@ class ModelSubject(Subject):
             walk.append(layer.forward(walk[-1], self.training))
         return walk
 
-    def passes(
-        self, layers: Sequence[Any], sample: int, x: Array, dy: Array | Callable[[Array], Array]
-    ) -> dict[str, Array]:
+    def passes(self, layers: Sequence[Any], sample: int, x: Array, dy: Any) -> Gradients:
         """y, dx and the gradients ("layer name/key") of some of its layers, one after the other.
 
         x begins at number `sample` of the batch; `dy` may be a function of y.
@@ -284,7 +282,7 @@ class ModelSubject(Subject):
             dx = layer.backward(dx)
         return {"y": y, "dx": dx, **named_gradients(layers)}
 
-    def walk_back(self, dy: Array, layers: Sequence[Any] | None = None) -> dict[str, Array]:
+    def walk_back(self, dy: Array, layers: Sequence[Any] | None = None) -> Gradients:
         """The gradients by the backward of `layers`, or the model's; that of x among them."""
         self.model.flat_grads[...] = 0
         for one in self._runner.penalized:
@@ -343,9 +341,7 @@ class PenaltyAlone:
         return dy[0] * np.asarray(self.rule.gradient(self.x))
 
 
-def gradients(
-    runner: Runner, model: Sequential, x: Array, y_true: Array, dy: Array
-) -> dict[str, Array]:
+def gradients(runner: Runner, model: Sequential, x: Array, y_true: Array, dy: Array) -> Gradients:
     """The gradients of <dy, losses> that a step of training works out, by "layer name/key"."""
     (batch,) = Data(x, y_true, dy * len(dy)).batches(len(x))
     runner.train(batch, 0)
@@ -353,7 +349,7 @@ def gradients(
     return named_gradients(model.leaves)
 
 
-def named_gradients(layers: Iterable[Any]) -> dict[str, Array]:
+def named_gradients(layers: Iterable[Any]) -> Gradients:
     return {f"{one.name}/{key}": np.array(g) for one in layers for key, g in one.grads.items()}
 
 

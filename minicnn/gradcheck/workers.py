@@ -114,8 +114,7 @@ class _Worker:
                 continue  # a backward that gives nothing, which has been found by now
             given, finite = np.asarray(self._found[name]), right[np.isfinite(right)]
             close = {"rtol": 1e-9, "atol": 1e-12 * float(np.abs(finite).max(initial=0))}
-            same_shape = given.shape == right.shape
-            if not (same_shape and np.allclose(given, right, equal_nan=True, **close)):
+            if given.shape != right.shape or not np.allclose(given, right, equal_nan=True, **close):
                 return f"{name} is another than in a pass by itself"
         return ""
 
