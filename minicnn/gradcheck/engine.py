@@ -106,7 +106,9 @@ class _Engine:
             of = name, right.shape, error if np.isfinite(error) else np.inf, TOLERANCE, right.size
             reason = said and f"the engine's gradient is {said}"
             rows.append(TensorCheck(*of, kinks=0, by_products=False, reason=reason))
-        left = f", {steady.sum()} of {len(dy)} samples (the others lie near kinks)"
+        title = self.title
+        if not steady.all():
+            title += f", {steady.sum()} of {len(dy)} samples (the others lie near kinks)"
         wrong = list(self._wrong_loss())
         if wrong or not all(row.ok for row in rows):
             wrong += self._wrong_steps()
@@ -114,8 +116,7 @@ class _Engine:
                 "each step and the loss are right by themselves: look at how batches are gathered "
                 "and cut into shards, and how the gradients of the shards are summed"
             ]
-        problems = tuple(Mistake("engine", text) for text in wrong)
-        return CheckResult(self.title + left * (not steady.all()), tuple(rows), problems)
+        return CheckResult(title, tuple(rows), tuple(Mistake("engine", text) for text in wrong))
 
     def _wrong_steps(self) -> Iterator[str]:
         """Steps that differ from their layers, on the last shard of the batch."""
