@@ -229,7 +229,8 @@ class ModelSubject(Subject):
             expected = f"expected x of shape {('N', *sample)}"
             raise ValueError(f"check_model: {expected}, received {x.shape}")
         self.x = np.array(x, np.float64, order="C").reshape(len(x), *sample)
-        self.given = given.chosen(np.shape(y), model.output_shape)
+        y = checks.numeric(y, "y", "check_model")
+        self.given = given.chosen(y.shape, model.output_shape)
         self.y_true = self.given.targets(y, model.output_shape, "check_model")
         checks.same_length({"x": self.x, "y": self.y_true}, "check_model")
         self.tensors = {"x": self.x}

@@ -130,6 +130,7 @@ def test_wrong_use_of_check_loss(loss, y_true, y_pred, error, words):
         (Sequential([Dense(1)]), [[1.0]], [[5], [4]], {"loss": "mse"}, ValueError, "same number"),
         (Sequential([Dense(1)]), [[np.inf]], [[5]], {"loss": "mse"}, ValueError, "finite"),
         (Sequential([Dense(1)]), [], [[5]], {"loss": "mse"}, ValueError, "no empty axis"),
+        (Sequential([Dense(1)]), [[1.0]], [[], [4]], {"loss": "mse"}, TypeError, "y to be an arr"),
         (
             Sequential([Dense(1, input_shape=(2,))]),
             [[1.0]],
