@@ -255,7 +255,8 @@ def check_loss(
     >>> check_loss("mse", [[0.0, 1.0]], [[0.3, 0.4]]).ok
     True
     """
-    options = Options(caller := "check_loss", PRODUCTS, locals())
+    options = Options("check_loss", PRODUCTS, locals())
+    caller = options.who
     if isinstance(loss, (str, type)):
         loss = losses.get(loss, caller)
     expected = "a loss with forward(y_true, y_pred) and backward(y_true, y_pred)"
@@ -328,11 +329,11 @@ def check_model(
     >>> check_model(model, x, y, loss="sparse_categorical_crossentropy").ok
     True
     """
-    options = Options(caller := "check_model", MODEL_PRODUCTS, {**locals(), "linear": False})
+    options = Options("check_model", MODEL_PRODUCTS, {**locals(), "linear": False})
+    caller, rng = options.who, options.rng
     _expect(model, Sequential, "model to be a Sequential", caller)
     if not model.layers:
         raise ValueError(f"{caller}: {model.who} has no layers")
-    rng = options.rng
     x = _batch(x, "x", caller, "x to have a batch axis and no empty axis")
     subject = ModelSubject(model, x, y, loss, training=training, rng=rng)
     if perturb:
@@ -354,8 +355,7 @@ def _wrong_parts(subject: ModelSubject, seed: int) -> list[str]:
         check_layer(part, x.shape, training=subject.training, seed=seed)
         for part, x in (*subject.layers_and_inputs(), *subject.penalties_and_inputs())
     ]  # not on these x, where L1 has kinks: zero biases
-    logits = subject.outputs()[-1]
-    parts.append(check_loss(subject.loss, subject.y_true, logits, seed=seed))
+    parts.append(check_loss(subject.loss, subject.y_true, subject.outputs()[-1], seed=seed))
     failed = [f"by itself, {part}" for part in parts if not part.ok]
     right = "each layer and the loss are right by themselves: look at how they are joined"
     return failed or [right]
