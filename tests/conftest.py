@@ -15,6 +15,7 @@ such a module that are marked `one_way` run once.
 
 import contextlib
 import gc
+import os
 import re
 import zlib
 
@@ -28,6 +29,9 @@ from minicnn import Sequential, seeds
 from minicnn.engine import shards
 from minicnn.engine.plan import as_layers
 from minicnn.kernels import compiler
+
+# tests run in several processes already, and each would start others to compile for it
+os.environ["MINICNN_COMPILERS"] = "0"
 
 # run the tests' small models on several threads, too
 shards.SMALL = 0

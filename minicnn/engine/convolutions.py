@@ -194,6 +194,7 @@ class WinogradConvolution(ConvolutionStage):
         part = self.scratch("part", 36 * C * F).reshape(36, C, F)
         most = 36 * winograd.TILES  # rows that one chunk may take
         rows, n_rows, begun = self.buffer("dz windows", (2 * most, 9 * F)), 0, 0
+        used = np.zeros(2, np.int64)
         apart, n_apart = self.buffer("dz apart", (16 * len(x) * down * across, F)), 0
         g = self.conv.params["W"].reshape(9, C, F)
         db = self.conv.grads.get("b", self._db)
@@ -204,11 +205,12 @@ class WinogradConvolution(ConvolutionStage):
         for start, count in chunks:
             place, own = (self.P, down, across, start, count), slice(start, start + count)
             marks, small = self._marks[own], self._small[own]
-            k, more = self.kernels.gradients(
+            self.kernels.gradients(
                 dy, self._y, self._argmax, self.relu, self.pool, H, W, down, across, start, count,
                 self._scale, self._wide, M, db, marks, small, rows[n_rows:], apart[n_apart:],
+                used,
             )  # fmt: skip
-            n_rows, n_apart = n_rows + k, n_apart + more
+            n_rows, n_apart = n_rows + int(used[0]), n_apart + int(used[1])
             self.kernels.patches(x, *place, marks, V)
             np.matmul(V3[:, :count].transpose(0, 2, 1), dM3[:, :count], out=part if start else dU)
             if start:

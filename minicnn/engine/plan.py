@@ -86,14 +86,21 @@ class Plan:
         Numbers in the largest output of a stage, for one sample; 0 if it is not known.
     work : int
         Multiply-adds of one sample's forward; 0 if it is not known.
+    sample_shape : tuple of int
+        Of the inputs; () if it is not known.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], entries: list[Entry], widest: int = 0, work: int = 0
+        self,
+        layers: Sequence[Layer],
+        entries: list[Entry],
+        widest: int = 0,
+        work: int = 0,
+        sample_shape: tuple[int, ...] = (),
     ) -> None:
         self.layers = list(layers)
         self.entries = entries
-        self.widest, self.work = widest, work
+        self.widest, self.work, self.sample_shape = widest, work, sample_shape
 
     @property
     def fuses(self) -> bool:
@@ -175,7 +182,8 @@ def lower(
         k = entries[-1].layers[-1] + 1
     outputs = [shapes[entry.layers[-1] + 1][1:] for entry in entries]
     work = sum(map(_work, layers, shapes, shapes[1:]))
-    return Plan(layers, entries, max((math.prod(shape) for shape in outputs), default=0), work)
+    widest = max((math.prod(shape) for shape in outputs), default=0)
+    return Plan(layers, entries, widest, work, sample_shape)
 
 
 def _work(layer: Layer, before: tuple[Any, ...], after: tuple[Any, ...]) -> int:

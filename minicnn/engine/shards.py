@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,9 @@ from minicnn.layers.contents import layers_inside
 from minicnn.layers.regularization import OutputPenalty
 
 if TYPE_CHECKING:
-    from minicnn.engine import passes
+    from minicnn.engine import ahead, passes
 else:
+    ahead = LazyModule("minicnn.engine.ahead")
     passes = LazyModule("minicnn.engine.passes")
 
 Array = NDArray[Any]
@@ -132,6 +134,7 @@ class ShardedNetwork:
         self._prepared = Prepared()
         self._nodes: ranks.Nodes = []  # of the last batch's gradient
         self._shards = 0
+        self._has_run = False
 
     @property
     def largest(self) -> int:
@@ -169,7 +172,9 @@ class ShardedNetwork:
                 self._free.append(lane)
 
         self._prepared.begin()
-        threads.run(work_on, self.own_shards(n), alone=self.is_small(n))
+        own = self.own_shards(n)
+        with self._compiling(own):
+            threads.run(work_on, own, alone=self.is_small(n))
 
     def gradient(
         self,
@@ -188,22 +193,30 @@ class ShardedNetwork:
         # the threads' lanes, and those that the last sums wait in, are made at once
         while len(self._lanes) < min(len(own), threads.get_num_threads() + TOPS):
             self._free.append(self._new_lane())
-        if self.in_phases:
-            self._run_in_phases(n, own, work, sums)
-        else:
 
-            def work_on(number: int, shard: slice) -> None:
-                lane = self._free_lane(n)
-                with np.errstate(all="ignore"):
-                    for _ in work(lane, shard):
-                        pass  # no shard waits for another
-                    lane.forget()
-                    self._free.extend(sums.put(number, lane))
+        def work_on(number: int, shard: slice) -> None:
+            lane = self._free_lane(n)
+            with np.errstate(all="ignore"):
+                for _ in work(lane, shard):
+                    pass  # no shard waits for another
+                lane.forget()
+                self._free.extend(sums.put(number, lane))
 
-            jobs = [partial(work_on, *one) for one in own]
-            threads.run(lambda job: job(), jobs, alone=self.is_small(n))
+        with self._compiling([shard for _, shard in own]):
+            if self.in_phases:
+                self._run_in_phases(n, own, work, sums)
+            else:
+                jobs = [partial(work_on, *one) for one in own]
+                threads.run(lambda job: job(), jobs, alone=self.is_small(n))
         nodes = [(node, lane.gradient) for node, lane in sums.nodes()]
         self._nodes = group.gradient(nodes, self._shards, self.size, self.dtype)
+
+    def _compiling(self, shards: list[slice]) -> AbstractContextManager[None]:
+        """Around the first batch, whose kernels may have to be compiled."""
+        if self._has_run or not shards or not self.plan.fuses:
+            return nullcontext()
+        self._has_run = True
+        return ahead.compiling(self.plan, shards[0].stop - shards[0].start, training=self.training)
 
     def _free_lane(self, n: int) -> Lane:
         """A lane for a shard of a batch of `n` samples."""

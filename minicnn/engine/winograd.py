@@ -494,14 +494,14 @@ def tiles(
 def gradients(
     dy: Any, y: Any, argmax: Any, relu: bool, pool: bool, H: int, W: int,
     tiles_h: int, tiles_w: int, t_0: int, count: int, scale: Any, wide: bool, dM: Any, db: Any,
-    marks: Any, small: Any, rows: Any, apart: Any,
-) -> tuple[int, int]:  # fmt: skip
+    marks: Any, small: Any, rows: Any, apart: Any, used: Any,
+) -> None:  # fmt: skip
     """dM of the tiles t_0 to t_0 + count; adds their part of db.
 
     H x W is the convolution's own output. Marks the cells of dx that gradients reach, sets more
     tiles apart, whose dz goes to apart (16 of each, C), and says which cells of dx are small; the
-    windows of dz that reach these go to rows (k, 9 C), tap by tap. Returns how many rows of both
-    there are.
+    windows of dz that reach these go to rows (k, 9 C), tap by tap. used (2,) is how many rows of
+    both there are.
     """
     C = dy.shape[3]
     K = TILES * C + GAP
@@ -578,4 +578,4 @@ def gradients(
     last = (C - 1) // LANES * LANES  # the block that may repeat some of the one before
     for c in range(C):
         db[c] += sums[c if c < last else c + last - (C - LANES)]
-    return row, n_apart
+    used[0], used[1] = row, n_apart

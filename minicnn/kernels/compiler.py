@@ -118,6 +118,13 @@ class BestEffortCache:
         return signature, codegen.magic_tuple(), made
 
     def load_overload(self, *args: Any) -> Any:
+        found = self._load(*args)
+        if found is None and before_compiling is not None and notice.depth == 0:
+            before_compiling()  # it may be on disk then
+            found = self._load(*args)
+        return found
+
+    def _load(self, *args: Any) -> Any:
         try:
             return self._cache.load_overload(*args)
         except Exception:  # what is stored may fit another llvmlite; compiling anew answers it
@@ -198,6 +205,18 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
             while self.next_line <= self.seconds:
                 self.next_line *= 2
 
+    def elsewhere(self, count: int, processes: int) -> None:
+        """So many kernels have been begun in other processes."""
+        if console.Output(sys.stderr).isatty():
+            line = f"minicnn: compiling kernels in {processes} processes, {count} so far"
+            self._show(f"{line}; {KEPT}", line)
+
+    def back(self, seconds: float) -> None:
+        """So long other processes have compiled."""
+        self.seconds += seconds
+        if console.Output(sys.stderr).isatty():
+            self._show("")
+
     def _show(self, *texts: str) -> None:
         """Put the first text that fits into the terminal's line, over what is there."""
         width = shutil.get_terminal_size().columns - 1
@@ -221,6 +240,7 @@ def _described(function: Any) -> str:
 
 SOURCES = _sources()
 notice = CompileNotice()
+before_compiling: Callable[[], None] | None = None  # see `engine/ahead.py`
 event.register("numba:compile", notice)
 
 

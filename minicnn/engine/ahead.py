@@ -1,0 +1,213 @@
+"""The kernels of a network that are on no disk yet, compiled in several processes.
+
+numba compiles one kernel at a time, however many threads ask: it holds a lock, and most of its work
+is Python. Which kernels a network needs is known only when its layers have called them. So, when
+the first batch of a network meets a kernel that is on no disk,
+
+    this process starts others, and compiles on until they are ready     `Others`
+    each of them walks through the network with kernels that do nothing, and so learns which are
+    called; it compiles those that no other has begun, and leaves them on disk     `main`
+    this process waits until they have ended
+
+and goes on with kernels from the disk. Whatever goes wrong in the others, it compiles what it does
+not find there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+from minicnn.engine import ranks
+from minicnn.engine.plan import Plan
+from minicnn.kernels import compiler
+
+LONGEST = 300.0  # seconds that this process waits for the others
+MOST = 4  # processes; each takes some 200 MB
+ROOT = Path(__file__).parents[2]
+START = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from minicnn.engine import ahead; ahead.main()"
+)
+
+
+@contextlib.contextmanager
+def compiling(plan: Plan, n: int, *, training: bool) -> Iterator[None]:
+    """While shards of `n` samples run through `plan` for the first time."""
+    if processes() < 2:
+        yield
+        return
+    others = Others(plan, n, training)
+    compiler.before_compiling = others.before_compiling
+    try:
+        yield
+    finally:
+        compiler.before_compiling = None
+        others.end()
+
+
+def processes() -> int:
+    """How many may compile for this one: as many as it has processors, or MINICNN_COMPILERS."""
+    if numba.config.DISABLE_JIT or not compiler.notice.cached or ranks.group().size > 1:
+        return 0
+    if getattr(sys, "frozen", False) or not sys.executable:  # it would start the user's program
+        return 0
+    given = os.environ.get("MINICNN_COMPILERS", "")
+    if given.isdecimal():
+        return int(given)
+    available = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    return min(MOST, len(available(0)))
+
+
+class Others:
+    """The processes that compile the kernels of shards of `n` samples."""
+
+    def __init__(self, plan: Plan, n: int, training: bool) -> None:
+        self.recipe: Callable[[], str | None] = partial(recipe_of, plan, n, training)
+        self.asked = False
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def before_compiling(self) -> None:
+        """A kernel has not been found: ask the others, or wait for them."""
+        if not self.asked:
+            self.asked = True
+            with contextlib.suppress(OSError):  # a full disk, or no more processes are to be had
+                self.start()
+        elif self.started and self.begun():
+            self.wait()
+
+    def start(self) -> None:
+        recipe = self.recipe()
+        if recipe is None:
+            return
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        Path(self.folder.name, "recipe").write_text(recipe, encoding="utf-8")
+        command = [sys.executable, "-c", START, str(ROOT), self.folder.name]
+        quiet: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        for _ in range(processes()):
+            self.started.append(subprocess.Popen(command, **quiet))
+
+    def begun(self) -> int:
+        """How many kernels they have begun to compile."""
+        assert self.folder is not None
+        return len(os.listdir(self.folder.name)) - 1
+
+    def wait(self) -> None:
+        """Until they have ended; they leave nothing to do, or something went wrong."""
+        start = time.perf_counter()
+        while any(one.poll() is None for one in self.started):
+            compiler.notice.elsewhere(self.begun(), len(self.started))
+            if time.perf_counter() - start > LONGEST:
+                break
+            time.sleep(0.05)
+        compiler.notice.back(time.perf_counter() - start)
+        self.end()
+
+    def end(self) -> None:
+        """End those that still run."""
+        for one in self.started:
+            one.kill()
+            one.wait()
+        self.started = []
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
+def recipe_of(plan: Plan, n: int, training: bool) -> str | None:
+    """How another process makes the network anew, if every step of it is a fused one of ours."""
+    layers = plan.layers
+    ours = all(type(layer).__module__.startswith("minicnn.layers") for layer in layers)
+    if not ours or not all(entry.kind for entry in plan.entries):
+        return None
+    try:
+        configs = [(type(layer).__name__, layer.get_config()) for layer in layers]
+        shape = plan.sample_shape
+        return json.dumps({"layers": configs, "shape": shape, "n": n, "training": training})
+    except (TypeError, ValueError):  # a setting is the user's own function
+        return None
+
+
+# -- in the other processes -----------------------------------------------------------------------
+
+
+def main() -> None:
+    """Compile the kernels of the recipe in the folder that is the program's last argument."""
+    folder = Path(sys.argv[-1])
+    recipe = json.loads((folder / "recipe").read_text(encoding="utf-8"))
+    for number, (kernel, arguments) in enumerate(called_by(recipe)):
+        try:  # a file that only one process can make
+            os.close(os.open(folder / str(number), os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        except OSError:  # the folder is gone: the process that waited has ended
+            return
+        kernel.compile(arguments)
+
+
+def called_by(recipe: dict[str, Any]) -> list[tuple[Any, tuple[Any, ...]]]:
+    """The kernels of the recipe's network, each with the types of its arguments; long ones first.
+
+    In the order that every process finds.
+    """
+    from minicnn import Sequential, layers
+    from minicnn.engine.lanes import Lane
+    from minicnn.engine.plan import lower
+
+    made = [getattr(layers, name).from_config(config) for name, config in recipe["layers"]]
+    model = Sequential([layers.Input(tuple(recipe["shape"])), *made])
+    plan = lower(model.leaves, model.input_shape[1:], np.float32, training=recipe["training"])
+    gradient = np.zeros(model.flat_params.size, np.float32) if recipe["training"] else None
+    x = np.zeros((recipe["n"], *recipe["shape"]), np.float32)
+    lane = Lane(plan, gradient)
+    found: dict[tuple[Any, tuple[Any, ...]], None] = {}
+
+    def call(kernel: Any, *arguments: Any) -> Any:
+        types = tuple(map(kernel.typeof_pyval, arguments))
+        found[kernel, types] = None
+        return lambda *arguments: None  # what the caller gets as the compiled kernel
+
+    kinds: Any = Dispatcher
+    compile_for_args, kinds._compile_for_args = kinds._compile_for_args, call
+    try:
+        walk(lane, x, recipe["training"])
+    finally:
+        kinds._compile_for_args = compile_for_args
+    return sorted(found, key=lambda one: -length(one[0], set()))
+
+
+def walk(lane: Any, x: np.ndarray, training: bool) -> None:
+    """Through the network and, to train it, back."""
+    if not training:
+        lane.forward(x)
+        return
+    y = x
+    with contextlib.suppress(StopIteration):
+        phases = lane.forward_in_phases(x)
+        while True:
+            next(phases)  # the figures of a shard: there are none to agree on
+    y = np.zeros_like(lane.forward(x))
+    for _ in lane.backward_in_phases(y):
+        pass
+
+
+def length(kernel: Any, seen: set[Any]) -> int:
+    """Of its code and that of the kernels in it, which says how long compiling it takes."""
+    seen.add(kernel)
+    function = kernel.py_func
+    around = [cell.cell_contents for cell in function.__closure__ or ()]
+    named = [function.__globals__.get(name) for name in function.__code__.co_names]
+    inner = [one for one in (*around, *named) if isinstance(one, Dispatcher) and one not in seen]
+    return len(function.__code__.co_code) + sum(length(one, seen) for one in inner)

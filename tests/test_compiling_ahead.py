@@ -1,0 +1,254 @@
+"""The kernels of a network are compiled by several processes; `engine/ahead.py`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_models import deeper, tutorial
+
+from minicnn import Sequential, layers
+from minicnn.engine import ahead
+from minicnn.engine.plan import lower
+from minicnn.kernels import compiler
+from minicnn.layers import BatchNormalization, Conv2D, Dense, Input, LayerNormalization, ReLU
+
+TRAIN = """
+import numpy as np
+from numba.core import event
+from minicnn import Sequential, set_num_threads
+from minicnn.kernels.compiler import _kernel
+from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
+from minicnn.utils import set_random_seed
+
+class Compiled(event.Listener):
+    depth, names = 0, []
+    def on_start(self, event):
+        self.depth += 1
+        if self.depth == 1 and _kernel(event) is not None:
+            self.names.append(_kernel(event).__name__)
+    def on_end(self, event):
+        self.depth -= 1
+
+event.register("numba:compile", Compiled())
+set_random_seed(1)
+model = Sequential([Conv2D(20, 3, input_shape=(12, 12, 1)), MaxPooling2D(), Flatten(),
+                    Dense(8, activation="tanh"), Dense(3)])
+model.compile("adam", "mse")
+x = np.linspace(-1, 1, 16 * 144, dtype=np.float32).reshape(16, 12, 12, 1)
+model.train_on_batch(x, np.eye(3)[np.arange(16) % 3])
+print(Compiled.names)
+print(np.abs(model.flat_params).sum(dtype=np.float64).hex())
+"""
+
+
+def trained(cache, compilers):
+    """Names of the kernels that a new process has compiled itself, and what it has learned."""
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "MINICNN_COMPILERS": str(compilers)}
+    env.pop("NUMBA_DISABLE_JIT", None)
+    command = [sys.executable, "-c", TRAIN]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    names, learned = result.stdout.splitlines()
+    return names, learned
+
+
+@pytest.mark.in_ci
+def test_other_processes_leave_the_kernels_on_disk(tmp_path):
+    alone, expected = trained(tmp_path / "alone", 0)
+    helped, learned = trained(tmp_path / "helped", 2)
+    assert learned == expected
+    assert "backward" in alone
+    assert len(helped) < len(alone)
+    assert trained(tmp_path / "helped", 2) == ("[]", expected)
+
+
+WALK = """
+import json, sys
+import numpy as np
+from minicnn.engine import ahead
+for recipe in json.load(sys.stdin):
+    found = ahead.called_by(recipe)
+    print(len(found), found == ahead.called_by(recipe))
+"""
+
+
+@pytest.mark.in_ci
+def test_the_walk_goes_through_every_fused_network():
+    """Kernels that do nothing leave what they should have written as it was: nothing may ask."""
+    from test_engine import network
+
+    recipes = []
+    for seed in range(150):
+        make, shape, n = network(seed)
+        leaves = Sequential(make()).leaves[:-1]  # the softmax belongs to the loss
+        for training in (True, False):
+            plan = lower(leaves, shape, np.float32, training=training)
+            recipe = ahead.recipe_of(plan, n, training)
+            if recipe is not None:
+                recipes.append(json.loads(recipe))
+    assert len(recipes) > 100
+    result = subprocess.run(
+        [sys.executable, "-c", WALK],
+        input=json.dumps(recipes),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert len(lines) == len(recipes)
+    assert all(int(count) > 0 and same == "True" for count, same in lines)
+
+
+class Own(Dense):
+    """Of the user's: another process does not know it."""
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        [Own(3)],
+        [Dense(3, kernel_initializer=lambda shape, dtype: np.ones(shape, dtype))],
+        [LayerNormalization(axis=[1, 2]), Conv2D(4, 3)],  # not fused
+    ],
+    ids=["a layer", "a function", "no fused stage"],
+)
+def test_what_another_process_cannot_make_anew_has_no_recipe(own):
+    model = Sequential([Input((9, 9, 4)), *own])
+    assert ahead.recipe_of(model.plan(), 8, True) is None
+
+
+def test_a_recipe_makes_the_same_plan():
+    for model in (tutorial(), deeper()):
+        plan = lower(model.leaves, (28, 28, 1), np.float32, training=True)
+        recipe = json.loads(ahead.recipe_of(plan, 64, True))
+        assert recipe["n"] == 64
+        made = [getattr(layers, name).from_config(config) for name, config in recipe["layers"]]
+        again = Sequential([Input(tuple(recipe["shape"])), *made])
+        anew = lower(again.leaves, (28, 28, 1), np.float32, training=True)
+        assert [one.kind for one in anew.entries] == [one.kind for one in plan.entries]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda m: m.setenv("MINICNN_COMPILERS", "3"), 3),
+        (lambda m: m.setattr(sys, "frozen", True, raising=False), 0),
+        (lambda m: m.setattr(sys, "executable", None), 0),
+        (lambda m: m.setattr(compiler.notice, "cached", False), 0),
+        (lambda m: m.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False), 4),
+        (lambda m: m.setattr(os, "sched_getaffinity", lambda _: range(1), raising=False), 1),
+    ],
+    ids=["asked for", "a frozen program", "embedded", "nothing is kept", "many", "one"],
+)
+def test_how_many_processes_there_are(change, expected, monkeypatch):
+    monkeypatch.setattr(ahead.numba.config, "DISABLE_JIT", 0)
+    monkeypatch.delenv("MINICNN_COMPILERS")
+    change(monkeypatch)
+    assert ahead.processes() == expected
+
+
+def test_where_nothing_is_compiled_there_are_none(monkeypatch):
+    monkeypatch.setenv("MINICNN_COMPILERS", "3")
+    monkeypatch.setattr(ahead.numba.config, "DISABLE_JIT", 1)
+    assert ahead.processes() == 0
+
+
+@pytest.fixture
+def others(monkeypatch):
+    monkeypatch.setattr(ahead.numba.config, "DISABLE_JIT", 0)
+    monkeypatch.setenv("MINICNN_COMPILERS", "2")
+    plan = Sequential([Input((4,)), Dense(3)]).plan()
+    made = ahead.Others(plan, 8, True)
+    yield made
+    made.end()
+
+
+def waits(seconds, monkeypatch, then="pass"):
+    """The other processes have begun a kernel at once, and take so long."""
+    code = f"import os, sys, time; open(sys.argv[-1] + '/0', 'w'); time.sleep({seconds}); {then}"
+    monkeypatch.setattr(ahead, "START", code)
+
+
+def until_begun(others):
+    deadline = time.monotonic() + 60
+    while not others.begun():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.in_ci
+def test_it_waits_for_the_others_once_they_have_begun(others, monkeypatch):
+    waits(0.5, monkeypatch)
+    others.before_compiling()
+    running = list(others.started)
+    assert len(running) == 2
+    until_begun(others)
+    others.before_compiling()
+    assert [one.poll() for one in running] == [0, 0]
+    assert not Path(others.folder.name).exists()
+    others.before_compiling()  # they are asked once
+    assert not others.started
+
+
+@pytest.mark.in_ci
+def test_others_that_hang_or_fail_are_ended(others, monkeypatch):
+    waits(600, monkeypatch)
+    monkeypatch.setattr(ahead, "LONGEST", 0.2)
+    others.before_compiling()
+    running = list(others.started)
+    until_begun(others)
+    others.before_compiling()
+    assert all(one.poll() not in (None, 0) for one in running)
+
+
+@pytest.mark.in_ci
+def test_an_error_in_the_batch_ends_the_others(monkeypatch):
+    monkeypatch.setattr(ahead.numba.config, "DISABLE_JIT", 0)
+    monkeypatch.setenv("MINICNN_COMPILERS", "2")
+    waits(600, monkeypatch)
+    plan, made = Sequential([Input((4,)), Dense(3)]).plan(), []
+    start = ahead.Others.start
+    monkeypatch.setattr(
+        ahead.Others, "start", lambda self: (start(self), made.extend(self.started))
+    )
+
+    def batch():
+        with ahead.compiling(plan, 8, training=True):
+            compiler.before_compiling()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        batch()
+    assert compiler.before_compiling is None
+    assert len(made) == 2
+    assert all(one.poll() is not None for one in made)
+
+
+@pytest.mark.parametrize("what", ["process", "folder"])
+def test_without_processes_or_a_folder_it_goes_on_alone(what, others, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no more")
+
+    if what == "process":
+        monkeypatch.setattr(ahead.subprocess, "Popen", refuse)
+    else:
+        monkeypatch.setattr(ahead.tempfile, "TemporaryDirectory", refuse)
+    others.before_compiling()
+    others.before_compiling()
+    assert not others.started
+
+
+def test_a_batch_whose_kernels_are_there_starts_nothing(monkeypatch):
+    monkeypatch.setenv("MINICNN_COMPILERS", "2")
+    monkeypatch.setattr(ahead.Others, "start", lambda self: None)  # the first may compile
+    for _ in range(2):
+        model = Sequential([Input((9, 9, 4)), Conv2D(4, 3), BatchNormalization(), ReLU()])
+        model.predict(np.zeros((8, 9, 9, 4)), verbose=0)
+        monkeypatch.setattr(ahead.Others, "start", None)
+        assert compiler.before_compiling is None
