@@ -22,6 +22,7 @@ import numpy as np
 from minicnn.engine.vectors import (
     LANES,
     join,
+    kept,
     load,
     load_bytes,
     numbers,
@@ -34,7 +35,6 @@ from minicnn.engine.vectors import (
     zeros,
 )
 from minicnn.kernels.compiler import jit, jit_fma, wide_vectors
-from minicnn.kernels.fast import keep
 
 
 @jit
@@ -43,21 +43,6 @@ def padded(x: Any, P: int, X: Any) -> None:
     for h in range(x.shape[0]):
         for w in range(x.shape[1]):
             X[h + P, w + P] = x[h, w]
-
-
-@jit
-def drop(y: Any, argmax: Any, pool: bool, key_1: int, key_2: int, first: int, dropped: int,
-         scale: Any) -> None:  # fmt: skip
-    """Dropout on the outputs of an image (H, W, F), the first of which is number `first`."""
-    H, W, F = y.shape
-    for i in range(H):
-        for j in range(W):
-            counter = first + (i * W + j) * F
-            for f in range(F):
-                stays = keep(key_1, key_2, counter + f, dropped)
-                y[i, j, f] = y[i, j, f] * scale if stays else np.float32(0)
-                if pool:
-                    argmax[i, j, f] = argmax[i, j, f] if stays else np.int8(-1)
 
 
 @jit_fma
@@ -88,18 +73,19 @@ def forward(
                         if relu:
                             won = where_at_most(best, zeros(1), numbers(1, np.float32(-1)), won)
                             best = where_at_most(best, zeros(1), zeros(1), best)
-                        if training:
-                            store_bytes(won, argmax, to)
                     else:
-                        best = window(X, i, j, w) + bias
+                        best, won = window(X, i, j, w) + bias, zeros(1)
                         if relu:
                             best = where_at_most(best, zeros(1), zeros(1), best)
                         if len(after):
                             best = best * load(1, after, f, 0) + load(1, after, F + f, 0)
+                    if dropped > 0:
+                        stays = kept(key_1, key_2, first + to, dropped, scale)
+                        won = where_above(stays, zeros(1), won, numbers(1, np.float32(-1)))
+                        best = where_above(stays, zeros(1), best * stays, zeros(1))
+                    if pool and training:
+                        store_bytes(won, argmax, to)
                     store(best, y, to, 0)
-        if dropped > 0:
-            counter = first + n * H_out * W_out * F
-            drop(y[n], argmax[n if pool else 0], pool, key_1, key_2, counter, dropped, scale)
 
 
 @jit_fma

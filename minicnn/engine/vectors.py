@@ -33,12 +33,16 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, register_model
 from numpy.typing import NDArray
 
+from minicnn.kernels.fast import keep
+from minicnn.kernels.reference import FACTOR_1, FACTOR_2, GOLDEN
+
 Array = NDArray[Any]
 
 LANES = 16  # floats in a vector
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _BYTES = ir.VectorType(ir.IntType(8), LANES)
+_WORDS = ir.VectorType(ir.IntType(32), LANES)
 _ANY = ir.Constant(_VECTOR, ir.Undefined)
 _FMA = ("contract",)  # a product and a sum may become one instruction, rounded once
 
@@ -258,6 +262,32 @@ def _transposed(typing: Any, tile: Any) -> Any:
     return tile(tile), codegen
 
 
+def _kept(typing: Any, key_1: Any, key_2: Any, first: Any, dropped: Any, value: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def all_words(number: Any) -> Any:
+            low = builder.trunc(number, ir.IntType(32))
+            one = builder.insert_element(ir.Constant(_WORDS, ir.Undefined), low, cgutils.int32_t(0))
+            return builder.shuffle_vector(one, one, _lanes([0] * LANES))
+
+        def mixed(h: Any, shift: int) -> Any:
+            return builder.xor(h, builder.lshr(h, ir.Constant(_WORDS, [shift] * LANES)))
+
+        def times(h: Any, factor: int) -> Any:
+            return builder.mul(h, ir.Constant(_WORDS, [factor] * LANES))
+
+        # `fast.hashed`, of sixteen counters
+        h = builder.add(all_words(args[2]), _lanes(list(range(LANES))))
+        h = builder.add(times(h, GOLDEN), all_words(args[0]))
+        h = mixed(builder.xor(h, all_words(args[1])), 16)
+        h = mixed(times(h, FACTOR_1), 13)
+        h = mixed(times(h, FACTOR_2), 16)
+        stays = builder.icmp_unsigned(">=", h, all_words(args[3]))
+        nothing = ir.Constant(_VECTOR, [0.0] * LANES)
+        return _tile(builder, [builder.select(stays, _all_lanes(builder, args[4]), nothing)])
+
+    return Tile(1)(*[types.int64] * 4, types.float32), codegen
+
+
 def _split(typing: Any, tile: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         parts = [_tile(builder, [vector]) for vector in _vectors(builder, args[0], tile)]
@@ -451,6 +481,16 @@ def where_at_most(a: Array, b: Array, x: Array, y: Array) -> Array:
 def where_equal(a: Array, b: Array, x: Array, y: Array) -> Array:
     """x in the lanes where a == b, else y."""
     return np.where(a == b, x, y)
+
+
+@_in_kernels(_kept)
+def kept(key_1: int, key_2: int, first: int, dropped: int, value: float) -> Array:
+    """A vector of `value` where dropout keeps the cell, number `first` and on; 0 where it does not.
+
+    As `fast.keep`.
+    """
+    stays = [keep(key_1, key_2, first + k, dropped) for k in range(LANES)]
+    return np.where(stays, np.float32(value), np.float32(0))[None]
 
 
 @_in_kernels(_split)

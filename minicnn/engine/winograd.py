@@ -42,6 +42,7 @@ import numpy as np
 from minicnn.engine.vectors import (
     LANES,
     join,
+    kept,
     load,
     load_bytes,
     numbers,
@@ -54,7 +55,6 @@ from minicnn.engine.vectors import (
     zeros,
 )
 from minicnn.kernels.compiler import jit_fma, jit_sums
-from minicnn.kernels.fast import keep
 
 # A window is small where the largest cell of its tile is over RANGE times its sum; the tile is set
 # apart where it is over FAR times as large. The same holds for gradients.
@@ -479,15 +479,13 @@ def tiles(
                     if rectify:
                         won = where_at_most(best, zeros(1), numbers(1, np.float32(-1)), won)
                         best = where_at_most(best, zeros(1), zeros(1), best)
+                    if dropped > 0:
+                        stays = kept(key_1, key_2, first + to + c, dropped, scale)
+                        won = where_above(stays, zeros(1), won, numbers(1, np.float32(-1)))
+                        best = where_above(stays, zeros(1), best * stays, zeros(1))
                     store(best, y, to + c, 0)
                     if pool and training:
                         store_bytes(won, argmax, to + c)
-                if dropped > 0:
-                    for c in range(C):
-                        stays = keep(key_1, key_2, first + to + c, dropped)
-                        y[n, h, w, c] = y[n, h, w, c] * scale if stays else zero
-                        if pool:
-                            argmax[n, h, w, c] = argmax[n, h, w, c] if stays else np.int8(-1)
 
 
 @jit_fma

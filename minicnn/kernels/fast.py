@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minicnn.kernels.compiler import jit, uint32
-from minicnn.kernels.reference import FILL_MODES, GOLDEN, SEAM, WORD
+from minicnn.kernels.reference import FACTOR_1, FACTOR_2, FILL_MODES, GOLDEN, SEAM, WORD
 
 Array = NDArray[Any]
 
@@ -221,8 +221,8 @@ def hashed(key_1: int, key_2: int, counter: int) -> int:
     """32 random bits of a counter. All in 32 bits, which wrap."""
     h = uint32(uint32(uint32(counter) * uint32(GOLDEN)) + uint32(key_1))
     h = uint32(h ^ uint32(key_2))
-    h = uint32(uint32(h ^ uint32(h >> uint32(16))) * uint32(0x85EBCA6B))
-    h = uint32(uint32(h ^ uint32(h >> uint32(13))) * uint32(0xC2B2AE35))
+    h = uint32(uint32(h ^ uint32(h >> uint32(16))) * uint32(FACTOR_1))
+    h = uint32(uint32(h ^ uint32(h >> uint32(13))) * uint32(FACTOR_2))
     return uint32(h ^ uint32(h >> uint32(16)))
 
 

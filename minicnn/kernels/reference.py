@@ -20,6 +20,7 @@ Array = NDArray[Any]
 
 WORD = 0xFFFFFFFF  # 32 bits
 GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: spreads neighbouring counters over all the bits
+FACTOR_1, FACTOR_2 = 0x85EBCA6B, 0xC2B2AE35  # of MurmurHash3's last step
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")  # how an image goes on beyond its edge
 SEAM = 1e-9  # a rounding error this small before the first pixel is no step over the seam of "wrap"
 
@@ -215,8 +216,8 @@ def keep_mask(key_1: int, key_2: int, first: int, dropped: int, keep: Array) -> 
 
 def _hashed(key_1: int, key_2: int, counter: int) -> int:
     h = (counter * GOLDEN + key_1) & WORD ^ key_2
-    h = (h ^ (h >> 16)) * 0x85EBCA6B & WORD
-    h = (h ^ (h >> 13)) * 0xC2B2AE35 & WORD
+    h = (h ^ (h >> 16)) * FACTOR_1 & WORD
+    h = (h ^ (h >> 13)) * FACTOR_2 & WORD
     return h ^ (h >> 16)
 
 
