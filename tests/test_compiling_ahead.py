@@ -185,6 +185,7 @@ def until_begun(others):
 @pytest.mark.in_ci
 def test_it_waits_for_the_others_once_they_have_begun(others, monkeypatch):
     waits(0.5, monkeypatch)
+    monkeypatch.setattr(compiler, "notice", compiler.CompileNotice())
     others.before_compiling()
     running = list(others.started)
     assert len(running) == 2
@@ -192,6 +193,8 @@ def test_it_waits_for_the_others_once_they_have_begun(others, monkeypatch):
     others.before_compiling()
     assert [one.poll() for one in running] == [0, 0]
     assert not Path(others.folder.name).exists()
+    assert compiler.notice.count == 1
+    assert 0 < compiler.notice.seconds < 60
     others.before_compiling()  # they are asked once
     assert not others.started
 
@@ -228,6 +231,15 @@ def test_an_error_in_the_batch_ends_the_others(monkeypatch):
     assert compiler.before_compiling is None
     assert len(made) == 2
     assert all(one.poll() is not None for one in made)
+
+
+@pytest.mark.in_ci
+def test_a_folder_that_is_gone_does_no_harm(others, monkeypatch):
+    waits(600, monkeypatch)
+    others.before_compiling()
+    until_begun(others)
+    others.folder.cleanup()
+    others.before_compiling()
 
 
 @pytest.mark.parametrize("what", ["process", "folder"])

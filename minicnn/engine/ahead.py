@@ -82,12 +82,12 @@ class Others:
 
     def before_compiling(self) -> None:
         """A kernel has not been found: ask the others, or wait for them."""
-        if not self.asked:
-            self.asked = True
-            with contextlib.suppress(OSError):  # a full disk, or no more processes are to be had
+        with contextlib.suppress(OSError):  # a full disk, or no more processes are to be had
+            if not self.asked:
+                self.asked = True
                 self.start()
-        elif self.started and self.begun():
-            self.wait()
+            elif self.started and self.begun():
+                self.wait()
 
     def start(self) -> None:
         recipe = self.recipe()
@@ -113,7 +113,7 @@ class Others:
             if time.perf_counter() - start > LONGEST:
                 break
             time.sleep(0.05)
-        compiler.notice.back(time.perf_counter() - start)
+        compiler.notice.back(self.begun(), time.perf_counter() - start)
         self.end()
 
     def end(self) -> None:

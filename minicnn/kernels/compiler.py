@@ -211,9 +211,9 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
             line = f"minicnn: compiling kernels in {processes} processes, {count} so far"
             self._show(f"{line}; {KEPT}", line)
 
-    def back(self, seconds: float) -> None:
-        """So long other processes have compiled."""
-        self.seconds += seconds
+    def back(self, count: int, seconds: float) -> None:
+        """So many kernels other processes have compiled, in that time."""
+        self.count, self.seconds = self.count + count, self.seconds + seconds
         if console.Output(sys.stderr).isatty():
             self._show("")
 
