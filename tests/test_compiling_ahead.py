@@ -59,12 +59,10 @@ def trained(cache, compilers):
 
 @pytest.mark.in_ci
 def test_other_processes_leave_the_kernels_on_disk(tmp_path):
-    alone, expected = trained(tmp_path / "alone", 0)
-    helped, learned = trained(tmp_path / "helped", 2)
-    assert learned == expected
-    assert "backward" in alone
-    assert len(helped) < len(alone)
-    assert trained(tmp_path / "helped", 2) == ("[]", expected)
+    helped, learned = trained(tmp_path, 2)
+    assert "'adam'" in helped  # of the update, which is no part of the network
+    assert helped.count(",") < 11, "it has compiled all twelve kernels itself"
+    assert trained(tmp_path, 0) == ("[]", learned)
 
 
 WALK = """

@@ -1973,7 +1973,7 @@ BROKEN = {
         after(WINOGRAD.backward, lambda s, dx, dy: spoil(dx, s.conv.grads["W"], 0.999)),
         ["WinogradConvolution", "Conv2D 'winograd' + Dropout 'drop'", "dW is 0.999 times"]),
     "corner of dW": (WINOGRAD, "backward", after(WINOGRAD.backward, spoiled_corner),
-        ["WinogradConvolution", "of 4,608 numbers, the most at [2, 2,"]),
+        ["WinogradConvolution", "of 4608 numbers, the most at [2, 2,"]),
     "dx of the Winograd convolution": (WINOGRAD, "backward",
         after(WINOGRAD.backward, lambda s, dx, dy: -dx), ["WinogradConvolution", "dx is -1 times"]),
     "dx of the dense step": (DENSE_STAGE, "backward",

@@ -209,12 +209,12 @@ IN_NETWORKS = (Conv2D, Conv2D, MaxPooling2D, AveragePooling2D, Dropout, layers.A
 def _models() -> dict[str, tuple[Shape, list[Layer], str, int]]:
     """By label: shape of a sample, layers, loss, and number of samples."""
     dense = [Flatten(), Dense(8, "relu"), Dropout(0.5)]
-    tutorial = [Conv2D(4, 3, activation="relu"), MaxPooling2D(2), Dropout(0.25), *dense]
+    tutorial = [Conv2D(16, 3, activation="relu"), MaxPooling2D(2), Dropout(0.25), *dense]
     tutorial += [Dense(3, "softmax")]
     strided = [Conv2D(3, 3, 2, "same", activation="tanh"), AveragePooling2D(3, 2, "same")]
     strided += [Flatten(), Dense(4), layers.Softmax()]
-    fused = [layers.Rescaling(1 / 2, 0.1), Conv2D(4, 3, padding="same", activation="relu")]
-    fused += [Dropout(0.2), Conv2D(5, 3, activation="relu"), MaxPooling2D(2), *dense]
+    fused = [layers.Rescaling(1 / 2, 0.1), Conv2D(16, 3, padding="same", activation="relu")]
+    fused += [Dropout(0.2), Conv2D(32, 3, activation="relu"), MaxPooling2D(2), *dense]
     fused += [Dense(3), layers.Softmax()]
     regression: list[Layer] = [Dense(6, "sigmoid"), Dense(2)]
     return {
