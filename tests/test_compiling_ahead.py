@@ -198,6 +198,19 @@ def test_it_waits_for_the_others_once_they_have_begun(others, monkeypatch):
 
 
 @pytest.mark.in_ci
+def test_they_import_nothing_from_the_working_directory(others, tmp_path, monkeypatch):
+    for name in ("json", "numpy", "minicnn"):
+        (tmp_path / f"{name}.py").write_text(f"open({name!r}, 'w')")
+    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")  # as in an interactive session
+    others.before_compiling()
+    assert [one.wait(300) for one in others.started] == [0, 0]
+    assert others.begun() > 0
+    assert not [path for path in tmp_path.iterdir() if not path.suffix]
+
+
+@pytest.mark.in_ci
 def test_others_that_hang_or_fail_are_ended(others, monkeypatch):
     waits(600, monkeypatch)
     monkeypatch.setattr(ahead, "LONGEST", 0.2)

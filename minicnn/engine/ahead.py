@@ -38,9 +38,8 @@ from minicnn.kernels import compiler
 LONGEST = 300.0  # seconds that this process waits for the others
 MOST = 4  # processes; each takes some 200 MB
 ROOT = Path(__file__).parents[2]
-START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from minicnn.engine import ahead; ahead.main()"
-)
+# `-c` looks for modules in the working directory first: it would run a json.py of the user's
+START = "import sys; sys.path[:] = sys.argv[1:-1]; from minicnn.engine import ahead; ahead.main()"
 
 
 @contextlib.contextmanager
@@ -95,7 +94,8 @@ class Others:
             return
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         Path(self.folder.name, "recipe").write_text(recipe, encoding="utf-8")
-        command = [sys.executable, "-c", START, str(ROOT), self.folder.name]
+        paths = [path for path in sys.path if path and isinstance(path, str)]
+        command = [sys.executable, "-c", START, *paths, str(ROOT), self.folder.name]
         quiet: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         for _ in range(processes()):
             self.started.append(subprocess.Popen(command, **quiet))
