@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -242,6 +243,35 @@ def test_an_error_in_the_batch_ends_the_others(monkeypatch):
     assert compiler.before_compiling is None
     assert len(made) == 2
     assert all(one.poll() is not None for one in made)
+
+
+def test_a_network_that_begins_meanwhile_leaves_the_first_ones_others(monkeypatch):
+    monkeypatch.setattr(ahead.numba.config, "DISABLE_JIT", 0)
+    monkeypatch.setenv("MINICNN_COMPILERS", "2")
+    plan = Sequential([Input((4,)), Dense(3)]).plan()
+    with ahead.compiling(plan, 8, training=True):
+        first = compiler.before_compiling
+        with ahead.compiling(plan, 8, training=True):
+            assert compiler.before_compiling == first
+        assert compiler.before_compiling == first
+    assert compiler.before_compiling is None
+    first()  # of a thread that has found a kernel missing just before
+    assert not first.__self__.started
+
+
+def test_a_batch_may_end_while_another_network_misses_a_kernel(monkeypatch):
+    class Notice:
+        @property
+        def depth(self):
+            compiler.before_compiling = None  # by another thread
+            return 0
+
+    asked = []
+    monkeypatch.setattr(compiler, "notice", Notice())
+    monkeypatch.setattr(compiler, "before_compiling", lambda: asked.append(1))
+    cache = compiler.BestEffortCache(SimpleNamespace(load_overload=lambda: None))
+    assert cache.load_overload() is None
+    assert asked == [1]
 
 
 @pytest.mark.in_ci

@@ -21,6 +21,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -45,7 +46,7 @@ START = "import sys; sys.path[:] = sys.argv[1:-1]; from minicnn.engine import ah
 @contextlib.contextmanager
 def compiling(plan: Plan, n: int, *, training: bool) -> Iterator[None]:
     """While shards of `n` samples run through `plan` for the first time."""
-    if processes() < 2:
+    if processes() < 2 or compiler.before_compiling is not None:  # another network's first batch
         yield
         return
     others = Others(plan, n, training)
@@ -76,6 +77,7 @@ class Others:
     def __init__(self, plan: Plan, n: int, training: bool) -> None:
         self.recipe: Callable[[], str | None] = partial(recipe_of, plan, n, training)
         self.asked = False
+        self.lock = threading.Lock()  # another network may ask while this one's batch ends
         self.folder: tempfile.TemporaryDirectory[str] | None = None
         self.started: list[subprocess.Popen[bytes]] = []
 
@@ -83,12 +85,15 @@ class Others:
         """A kernel has not been found: ask the others, or wait for them."""
         with contextlib.suppress(OSError):  # a full disk, or no more processes are to be had
             if not self.asked:
-                self.asked = True
-                self.start()
+                with self.lock:
+                    self.start()
             elif self.started and self.begun():
                 self.wait()
 
     def start(self) -> None:
+        if self.asked:
+            return
+        self.asked = True
         recipe = self.recipe()
         if recipe is None:
             return
@@ -117,13 +122,15 @@ class Others:
         self.end()
 
     def end(self) -> None:
-        """End those that still run."""
-        for one in self.started:
-            one.kill()
-            one.wait()
-        self.started = []
-        if self.folder is not None:
-            self.folder.cleanup()
+        """End those that still run; from now on there are none to ask."""
+        with self.lock:
+            self.asked = True
+            for one in self.started:
+                one.kill()
+                one.wait()
+            self.started = []
+            if self.folder is not None:
+                self.folder.cleanup()
 
 
 def recipe_of(plan: Plan, n: int, training: bool) -> str | None:

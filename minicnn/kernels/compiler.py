@@ -118,9 +118,9 @@ class BestEffortCache:
         return signature, codegen.magic_tuple(), made
 
     def load_overload(self, *args: Any) -> Any:
-        found = self._load(*args)
-        if found is None and before_compiling is not None and notice.depth == 0:
-            before_compiling()  # it may be on disk then
+        found, ask = self._load(*args), before_compiling  # which another thread may take away
+        if found is None and ask is not None and notice.depth == 0:
+            ask()  # it may be on disk then
             found = self._load(*args)
         return found
 
