@@ -92,7 +92,7 @@ def test_the_walk_goes_through_every_fused_network():
                 recipes.append(json.loads(recipe))
     assert len(recipes) > 100
     result = subprocess.run(
-        [sys.executable, "-c", WALK],
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", WALK],  # whatever a buffer held
         input=json.dumps(recipes),
         capture_output=True,
         text=True,
