@@ -122,8 +122,13 @@ def test_what_another_process_cannot_make_anew_has_no_recipe(own):
     assert ahead.recipe_of(model.plan(), 8, True) is None
 
 
+def of_equal_names():
+    inner = Sequential([Conv2D(20, 3, name="conv")])
+    return Sequential([Input((28, 28, 1)), inner, Conv2D(20, 3, name="conv")])
+
+
 def test_a_recipe_makes_the_same_plan():
-    for model in (tutorial(), deeper()):
+    for model in (tutorial(), deeper(), of_equal_names()):
         plan = lower(model.leaves, (28, 28, 1), np.float32, training=True)
         recipe = json.loads(ahead.recipe_of(plan, 64, True))
         assert recipe["n"] == 64
@@ -136,7 +141,7 @@ def test_a_recipe_makes_the_same_plan():
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda m: m.setenv("MINICNN_COMPILERS", "3"), 3),
+        (lambda m: m.setenv("MINICNN_COMPILERS", " 3 "), 3),
         (lambda m: m.setattr(sys, "frozen", True, raising=False), 0),
         (lambda m: m.setattr(sys, "executable", None), 0),
         (lambda m: m.setattr(compiler.notice, "cached", False), 0),
@@ -150,6 +155,14 @@ def test_how_many_processes_there_are(change, expected, monkeypatch):
     monkeypatch.delenv("MINICNN_COMPILERS")
     change(monkeypatch)
     assert ahead.processes() == expected
+
+
+@pytest.mark.parametrize("nonsense", ["", "some", "-2", "1.5", "9" * 5000])
+def test_a_number_that_is_none_counts_as_not_given(nonsense, monkeypatch):
+    monkeypatch.setattr(ahead.numba.config, "DISABLE_JIT", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3), raising=False)
+    monkeypatch.setenv("MINICNN_COMPILERS", nonsense)
+    assert ahead.processes() == 3
 
 
 def test_where_nothing_is_compiled_there_are_none(monkeypatch):

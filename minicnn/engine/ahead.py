@@ -64,8 +64,8 @@ def processes() -> int:
         return 0
     if getattr(sys, "frozen", False) or not sys.executable:  # it would start the user's program
         return 0
-    given = os.environ.get("MINICNN_COMPILERS", "")
-    if given.isdecimal():
+    given = os.environ.get("MINICNN_COMPILERS", "").strip()
+    if given.isdecimal() and len(given) < 10:
         return int(given)
     available = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
     return min(MOST, len(available(0)))
@@ -140,7 +140,8 @@ def recipe_of(plan: Plan, n: int, training: bool) -> str | None:
     if not ours or not all(entry.kind for entry in plan.entries):
         return None
     try:
-        configs = [(type(layer).__name__, layer.get_config()) for layer in layers]
+        # without names: in models inside one another they need not differ
+        configs = [(type(one).__name__, {**one.get_config(), "name": None}) for one in layers]
         shape = plan.sample_shape
         return json.dumps({"layers": configs, "shape": shape, "n": n, "training": training})
     except (TypeError, ValueError):  # a setting is the user's own function
