@@ -13,10 +13,19 @@ import pytest
 from test_models import deeper, tutorial
 
 from minicnn import Sequential, layers
+from minicnn.constraints import Constraint
 from minicnn.engine import ahead
 from minicnn.engine.plan import lower
 from minicnn.kernels import compiler
-from minicnn.layers import BatchNormalization, Conv2D, Dense, Input, LayerNormalization, ReLU
+from minicnn.layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+    LayerNormalization,
+    ReLU,
+)
 
 TRAIN = """
 import numpy as np
@@ -108,14 +117,25 @@ class Own(Dense):
     """Of the user's: another process does not know it."""
 
 
+class Unsaved(Constraint):
+    """Of the user's: cannot say how it is made."""
+
+    def __call__(self, w):
+        return w
+
+    def get_config(self):
+        raise NotImplementedError
+
+
 @pytest.mark.parametrize(
     "own",
     [
-        [Own(3)],
-        [Dense(3, kernel_initializer=lambda shape, dtype: np.ones(shape, dtype))],
+        [Flatten(), Own(3)],
+        [Flatten(), Dense(3, kernel_constraint=Unsaved())],
+        [Flatten(), Dense(3, kernel_initializer=lambda shape, dtype: np.ones(shape, dtype))],
         [LayerNormalization(axis=[1, 2]), Conv2D(4, 3)],  # not fused
     ],
-    ids=["a layer", "a function", "no fused stage"],
+    ids=["a layer", "a constraint", "a function", "no fused stage"],
 )
 def test_what_another_process_cannot_make_anew_has_no_recipe(own):
     model = Sequential([Input((9, 9, 4)), *own])

@@ -144,7 +144,7 @@ def recipe_of(plan: Plan, n: int, training: bool) -> str | None:
         configs = [(type(one).__name__, {**one.get_config(), "name": None}) for one in layers]
         shape = plan.sample_shape
         return json.dumps({"layers": configs, "shape": shape, "n": n, "training": training})
-    except (TypeError, ValueError):  # a setting is the user's own function
+    except Exception:  # a setting is the user's own, which JSON does not know or which raises
         return None
 
 
