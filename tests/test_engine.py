@@ -943,3 +943,15 @@ def test_an_output_whose_window_is_black_is_exactly_zero():
     for found, _, size in list(zip(*numbers_of_both_ways(x, dy, W, "same")))[:2]:
         assert (size == 0).sum() > 100
         assert not found[size == 0].any()
+
+
+def test_nan_reaches_all_that_depends_on_it():
+    """Neither above nor below any number, it made some of its windows count as black."""
+    for place in range(16):
+        x, dy = rng.random((1, 8, 8, 18)), rng.random((1, 8, 8, 24))
+        h, w = 2 + place // 4, 2 + place % 4
+        x[0, h, w, 3] = dy[0, h, w, 3] = np.nan
+        with np.errstate(all="ignore"):
+            both = numbers_of_both_ways(x, dy, rng.standard_normal((3, 3, 18, 24)), "same")
+        for found, right, _ in zip(*both):
+            assert np.isnan(found[np.isnan(right)]).all()

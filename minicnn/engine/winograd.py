@@ -212,10 +212,10 @@ def mark_windows(largest: Any, windows: Any) -> tuple[int, int, bool]:
     """
     small, marks, far = 0, 0, 0
     for k in range(36):  # without branches, so that it is vectorized
-        some = windows[k] > 0
+        some = windows[k] != 0  # all three are true of NaN: it is left to the definition
         marks |= np.int64(some) << k
-        small |= np.int64(some and windows[k] * RANGE < largest) << k
-        far |= np.int64(some and windows[k] * FAR < largest)
+        small |= np.int64(some and not windows[k] * RANGE >= largest) << k
+        far |= np.int64(some and not windows[k] * FAR >= largest)
     return small, marks, far != 0 or not largest < LARGE
 
 
