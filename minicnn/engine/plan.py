@@ -61,7 +61,7 @@ Array = NDArray[Any]
 
 FEWEST_CHANNELS = 16  # of a kernel with channels or filters innermost: a vector
 # Winograd saves multiplications, as many as C * F for C channels and F filters, and its transforms
-# cost as C + F. From this ratio on it was the faster, on images of 14x14 and 28x28.
+# cost as C + F. From this ratio on it was the faster: see docs/design.md.
 WINOGRAD_PAYS = 10
 PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2D
 # the bias is added with what stands behind

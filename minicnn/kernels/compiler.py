@@ -111,8 +111,8 @@ class BestEffortCache:
     def _index_key(self, signature: Any, codegen: Any) -> Any:
         """As numba's own, but equal in all processes.
 
-        numba takes the pickles of the variables around a function. That of a compiled one, which
-        the winograd kernels are made around, has a random number in it: they were never found.
+        numba takes the pickles of the variables around a function. That of a compiled one, around
+        which the kernels of activations are made, has a random number in it: they were never found.
         """
         made = hashlib.sha256(_identity(self._cache._py_func).encode()).hexdigest()
         return signature, codegen.magic_tuple(), made
