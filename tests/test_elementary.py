@@ -161,15 +161,8 @@ def test_every_curve_has_a_bound():
     assert {type(layer) for layer in BOUNDS} == KNOWN.keys() - {Linear}
 
 
-# these are compiled for other tests, too; each of the others for this one alone
-OFTEN = [CELU, ELU, Exponential, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh]
-
-
-@pytest.mark.parametrize(
-    "kind",
-    and_slow(OFTEN, [kind for kind in KNOWN if kind not in OFTEN], "in_ci"),
-    ids=lambda kind: kind.__name__,
-)
+@pytest.mark.in_ci  # most of the kernels are compiled for it alone
+@pytest.mark.parametrize("kind", KNOWN, ids=lambda kind: kind.__name__)
 @np.errstate(all="ignore")
 def test_curves_of_any_settings_are_what_the_layers_do(kind):
     """Settings that the table of cases draws, ties and the numbers that no number is."""

@@ -310,12 +310,14 @@ def test_depthwise_convolutions(case, first):
     assert_stage_is_layer("DepthwiseStage", layer, shape, first)
 
 
+@pytest.mark.in_ci  # its kernels are compiled for it alone
 @pytest.mark.parametrize("first", [True, False])
 def test_separable_convolutions(first):
     layer = SeparableConv2D(3, 2, bias_initializer="ones", activation="relu")
     assert_stage_is_layer("SeparableStage", layer, (2, 4, 3, 16), first)
 
 
+@pytest.mark.in_ci  # its kernels are compiled for it alone
 @pytest.mark.parametrize("first", [True, False])
 def test_convolutions_in_groups(first):
     layer = Conv2D(4, 2, groups=2, bias_initializer="ones", activation="relu")
