@@ -87,7 +87,7 @@ for recipe in json.load(sys.stdin):
 
 @pytest.mark.in_ci
 def test_the_walk_goes_through_every_fused_network():
-    """Kernels that do nothing leave what they should have written as it was: nothing may ask."""
+    """Kernels that do nothing write nothing, so no stage may depend on their results."""
     from test_engine import network
 
     recipes = []

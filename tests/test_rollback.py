@@ -1,4 +1,4 @@
-"""A step of training that fails leaves everything as it was before."""
+"""A failed training step changes nothing."""
 
 import numpy as np
 import pytest

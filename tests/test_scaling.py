@@ -23,7 +23,7 @@ FREE = Network("free", math.inf, 0.0)
 PARTS = {"shards": [4.0, 1.0, 1.0, 2.0], "update": [1.0, 1.0], "rest": 0.25}
 
 
-def test_one_rank_talks_to_nobody():
+def test_one_rank_sends_no_messages():
     for network in (ETHERNET, INFINIBAND, FREE):
         assert scaling_model.communication(8, 1, COST, network) == 0
         assert scaling_model.step(512, 1, COST, network) == pytest.approx(8 * 1.5e-3 + 0.7e-3)

@@ -202,13 +202,13 @@ def walk(lane: Any, x: np.ndarray, training: bool) -> None:
     if not training:
         lane.forward(x)
         return
-    y = x
-    with contextlib.suppress(StopIteration):
-        phases = lane.forward_in_phases(x)
+    phases = lane.forward_in_phases(x)
+    try:
         while True:
-            next(phases)  # the figures of a shard: there are none to agree on
-    y = np.zeros_like(lane.forward(x))
-    for _ in lane.backward_in_phases(y):
+            next(phases)  # where shards would agree on their figures
+    except StopIteration as end:
+        y = end.value
+    for _ in lane.backward_in_phases(np.zeros_like(y)):
         pass
 
 

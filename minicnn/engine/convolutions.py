@@ -87,22 +87,11 @@ class DirectConvolution(ConvolutionStage):
         n, H_in, W_in = x.shape
         y, argmax = self.outputs(n, H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P)
         W, bias, after = self.weights()
-        W = np.ascontiguousarray(W.reshape(9, -1))
         *drawn, self._scale = self.drawn(training, y[0].size)
         direct.forward(  # type: ignore[call-arg]
-            x,
-            W,
-            bias,
-            self.P,
-            self.relu,
-            self.pool,
-            training,
-            after,
-            y,
-            argmax,
-            *drawn,
-            self._scale,
-        )
+            x, W.reshape(9, -1), bias, self.P, self.relu, self.pool, training, after, y, argmax,
+            *drawn, self._scale,
+        )  # fmt: skip
         self._x, self._y, self._argmax = x, y, argmax
         return y if self.behind is None else self.behind.forward(y, training)
 

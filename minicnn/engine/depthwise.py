@@ -20,7 +20,6 @@ import numpy as np
 
 from minicnn.engine.vectors import (
     LANES,
-    add,
     add_products,
     load,
     load_at,
@@ -123,9 +122,9 @@ def backward(pixels: int, taps: int) -> Any:
                         x += g.S_w * g.C
                         d += g.C
                 to = (block * len(offsets) + first) * LANES
-                store(add(acc, load(taps, dW, to, LANES)), dW, to, LANES)
+                store(acc + load(taps, dW, to, LANES), dW, to, LANES)
             to = block * LANES
-            store(add(total, load(1, db, to, 0)), db, to, 0)
+            store(total + load(1, db, to, 0), db, to, 0)
 
     @jit
     def run(

@@ -69,16 +69,14 @@ def forward(
                     to = ((n * H_out + i) * W_out + j) * F + f
                     if pool:
                         best, won = largest_of_four(X, 2 * i, 2 * j, w)
-                        best = best + bias
-                        if relu:
-                            won = where_at_most(best, zeros(1), numbers(1, np.float32(-1)), won)
-                            best = where_at_most(best, zeros(1), zeros(1), best)
                     else:
-                        best, won = window(X, i, j, w) + bias, zeros(1)
-                        if relu:
-                            best = where_at_most(best, zeros(1), zeros(1), best)
-                        if len(after):
-                            best = best * load(1, after, f, 0) + load(1, after, F + f, 0)
+                        best, won = window(X, i, j, w), zeros(1)
+                    best = best + bias
+                    if relu:
+                        won = where_at_most(best, zeros(1), numbers(1, np.float32(-1)), won)
+                        best = where_at_most(best, zeros(1), zeros(1), best)
+                    if len(after):
+                        best = best * load(1, after, f, 0) + load(1, after, F + f, 0)
                     if dropped > 0:
                         stays = kept(key_1, key_2, first + to, dropped, scale)
                         won = where_above(stays, zeros(1), won, numbers(1, np.float32(-1)))

@@ -30,14 +30,12 @@ from numpy.typing import NDArray
 
 from minicnn.engine.vectors import (
     LANES,
-    add,
     add_outer,
     add_products,
     add_sums,
     load,
     load_at,
     load_bytes,
-    multiply,
     numbers,
     store,
     store_at,
@@ -204,7 +202,7 @@ def finish(
                     best = where_above(z, best, z, best)
             else:
                 best = load(1, Z, f * plane + j * LANES, 0)
-            best = add(best, b)
+            best = best + b
             if relu:
                 won = where_at_most(best, none, dead, won)
                 best = where_at_most(best, none, none, best)
@@ -241,9 +239,9 @@ def spread(
         total = zeros(1)
         for j in range(cols):
             won = load_bytes(argmax, (f * cols + j) * LANES)
-            d = multiply(load(1, dY, f * y_plane + j * LANES, 0), factor)
+            d = load(1, dY, f * y_plane + j * LANES, 0) * factor
             d = where_above(none, won, none, d)  # -1
-            total = add(total, d)
+            total = total + d
             if pool:
                 for k in range(4):
                     to = at + f * plane + (2 * j + k % 2) * LANES + k // 2 * row

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine.vectors import LANES, add, add_outer, load, store, store_rows, transposed, zeros
+from minicnn.engine.vectors import LANES, add_outer, load, store, store_rows, transposed, zeros
 from minicnn.kernels.compiler import jit_fma, wide_vectors
 
 Array = NDArray[Any]
@@ -141,7 +141,7 @@ def _sums(vectors: int, samples: int) -> Any:
         for k in range(start, stop):
             acc = add_outer(acc, load(vectors, W, k * units + u, LANES), x, n * K + k, K, samples)
         if start > 0:
-            acc = add(acc, load(tile, sums, held, LANES))
+            acc = acc + load(tile, sums, held, LANES)
         if stop < K:
             store(acc, sums, held, LANES)
         else:

@@ -18,11 +18,9 @@ import numpy as np
 
 from minicnn.engine.vectors import (
     LANES,
-    add,
     add_products,
     add_sums,
     load,
-    multiply,
     numbers,
     store,
     zeros,
@@ -42,7 +40,7 @@ def normalize(x: Any, gamma: Any, beta: Any, epsilon: Any, y: Any, stats: Any) -
         at = r * C
         total = zeros(1)
         for k in range(whole):
-            total = add(total, load(1, x, at + k * LANES, LANES))
+            total = total + load(1, x, at + k * LANES, LANES)
         found[0] = 0
         add_sums(total, found, 0, 0, 1)
         for c in range(whole * LANES, C):
@@ -51,8 +49,8 @@ def normalize(x: Any, gamma: Any, beta: Any, epsilon: Any, y: Any, stats: Any) -
         minus = numbers(1, -mean)
         total, squares = zeros(1), zeros(1)
         for k in range(whole):
-            d = add(load(1, x, at + k * LANES, LANES), minus)
-            total, squares = add(total, d), add_products(squares, d, d)
+            d = load(1, x, at + k * LANES, LANES) + minus
+            total, squares = total + d, add_products(squares, d, d)
         found[0], found[1] = 0, 0
         add_sums(total, found, 0, 0, 1)
         add_sums(squares, found, 1, 0, 1)
@@ -66,9 +64,9 @@ def normalize(x: Any, gamma: Any, beta: Any, epsilon: Any, y: Any, stats: Any) -
         stats[r, 0], stats[r, 1], stats[r, 2] = mean, rest, inverse
         left, factor = numbers(1, -rest), numbers(1, inverse)
         for k in range(whole):
-            d = add(add(load(1, x, at + k * LANES, LANES), minus), left)
-            scaled = multiply(multiply(d, factor), load(1, gamma, k * LANES, LANES))
-            store(add(scaled, load(1, beta, k * LANES, LANES)), y, at + k * LANES, LANES)
+            d = load(1, x, at + k * LANES, LANES) + minus + left
+            scaled = d * factor * load(1, gamma, k * LANES, LANES)
+            store(scaled + load(1, beta, k * LANES, LANES), y, at + k * LANES, LANES)
         for c in range(whole * LANES, C):
             y[at + c] = (x[at + c] - mean - rest) * inverse * gamma[c] + beta[c]
 
@@ -88,13 +86,13 @@ def gradients(
         total, products = zeros(1), zeros(1)
         for k in range(whole):
             place = at + k * LANES
-            x_hat = multiply(add(add(load(1, x, place, LANES), minus), left), factor)
+            x_hat = (load(1, x, place, LANES) + minus + left) * factor
             d = load(1, dy, place, LANES)
-            h = multiply(d, load(1, gamma, k * LANES, LANES))
-            total, products = add(total, h), add_products(products, h, x_hat)
+            h = d * load(1, gamma, k * LANES, LANES)
+            total, products = total + h, add_products(products, h, x_hat)
             of_gamma = add_products(load(1, parts, k * LANES, LANES), d, x_hat)
             store(of_gamma, parts, k * LANES, LANES)
-            store(add(load(1, parts, C + k * LANES, LANES), d), parts, C + k * LANES, LANES)
+            store(load(1, parts, C + k * LANES, LANES) + d, parts, C + k * LANES, LANES)
         found[0], found[1] = 0, 0
         add_sums(total, found, 0, 0, 1)
         add_sums(products, found, 1, 0, 1)
@@ -108,10 +106,10 @@ def gradients(
         middle, slope = numbers(1, -mean_h), numbers(1, -mean_product)
         for k in range(whole):
             place = at + k * LANES
-            x_hat = multiply(add(add(load(1, x, place, LANES), minus), left), factor)
-            h = multiply(load(1, dy, place, LANES), load(1, gamma, k * LANES, LANES))
-            h = add_products(add(h, middle), x_hat, slope)
-            store(multiply(h, factor), dx, place, LANES)
+            x_hat = (load(1, x, place, LANES) + minus + left) * factor
+            h = load(1, dy, place, LANES) * load(1, gamma, k * LANES, LANES)
+            h = add_products(h + middle, x_hat, slope)
+            store(h * factor, dx, place, LANES)
         for c in range(whole * LANES, C):
             normal = (x[at + c] - mean - rest) * inverse
             dx[at + c] = inverse * (dy[at + c] * gamma[c] - mean_h - normal * mean_product)

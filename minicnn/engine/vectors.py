@@ -6,7 +6,7 @@ lies in registers from its `zeros` to its `store`.
 
     acc = zeros(16)                                           16 vectors of 16 floats
     acc = add_outer(acc, load(2, x, at, step), w, k, 1, 8)    each of 2 vectors times 8 numbers
-    a, b = split(load(2, x, at, step))                        tiles of one vector, for + - *
+    a, b = split(load(2, x, at, step))                        two tiles of one vector
     store(join((a + b, a - b)), y, at, step)
 
 A vector has 16 floats everywhere: one register with AVX-512, two with AVX2, four on ARM. So a sum
@@ -195,14 +195,6 @@ def _choice(comparison: str) -> Callable[..., Any]:
 
     typed = _lane_by_lane(write)
     return lambda typing, a, b, x, y: typed(typing, a, b, x, y)
-
-
-def _sum(typing: Any, a: Any, b: Any) -> Any:
-    return _lane_by_lane(lambda builder, *pair: builder.fadd(*pair))(typing, a, b)
-
-
-def _product(typing: Any, a: Any, b: Any) -> Any:
-    return _lane_by_lane(lambda builder, *pair: builder.fmul(*pair))(typing, a, b)
 
 
 def _add_outer(typing: Any, acc: Any, x: Any, w: Any, at: Any, step: Any, n: Any) -> Any:
@@ -451,18 +443,6 @@ def load_bytes(a: Array, at: int) -> Array:
 def store_bytes(tile: Array, a: Array, at: int) -> None:
     """A vector of whole numbers into an array of int8."""
     _part(a, at, LANES)[:] = tile[0]
-
-
-@_in_kernels(_sum)
-def add(a: Array, b: Array) -> Array:
-    """a + b, lane by lane."""
-    return a + b
-
-
-@_in_kernels(_product)
-def multiply(a: Array, b: Array) -> Array:
-    """a * b, lane by lane."""
-    return a * b
 
 
 @_in_kernels(_choice(">"))
