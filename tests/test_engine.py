@@ -469,9 +469,12 @@ def test_products_of_any_size(n, inputs, units):
     def buffer(key, shape):
         return np.full(shape, np.nan, "f")
 
+    bias, ended = rng.standard_normal(units).astype("f"), np.full_like(dz, np.nan)
     products.forward(x, W, y, buffer)
+    products.forward(x, W, ended, buffer, bias, relu=True)
     products.backward_weights(x, dz, dW, buffer)
     products.backward_inputs(dz, W, dx, buffer)
+    np.testing.assert_array_equal(ended, np.maximum(y + bias, 0))
     x, W, dz = x.astype("d"), W.astype("d"), dz.astype("d")
     for ours, exact in ((y, x @ W), (dW, x.T @ dz), (dx, dz @ W.T)):
         within(1e-5, "products", error(ours, exact))

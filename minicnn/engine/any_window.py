@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minicnn.engine.activations import activation_of, is_relu
 from minicnn.engine.convolutions import ConvolutionStage, of_inference
 from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import FusedStage, behind_product, first_layer
+from minicnn.engine.stages import NOTHING, FusedStage, behind_product, first_layer
 from minicnn.kernels import LazyModule
 from minicnn.layers import (
     BatchNormalization,
@@ -28,12 +28,13 @@ from minicnn.layers import (
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import blocks, interleaved, normalization, tiles
+    from minicnn.engine import blocks, interleaved, normalization, products, tiles
 else:
     blocks = LazyModule("minicnn.engine.blocks")
     interleaved = LazyModule("minicnn.engine.interleaved")
     tiles = LazyModule("minicnn.engine.tiles")
     normalization = LazyModule("minicnn.engine.normalization")
+    products = LazyModule("minicnn.engine.products")
 
 
 class ProductConvolution(ConvolutionStage):
@@ -79,27 +80,32 @@ class PointwiseConvolution(ProductConvolution):
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        if self.relu and not self.pool:
+        if self.relu and self.dropout and not self.pool:
             self.behind, self.dropout = behind_product(layers), None
 
     def forward(self, x: Array, training: bool = False) -> Array:
+        self._x = x = np.ascontiguousarray(x, np.float32)
         W, bias, _ = self.weights()
         z = self.buffer("z", (*x.shape[:3], self.filters))
-        np.matmul(x.reshape(-1, x.shape[3]), W[0], out=z.reshape(-1, self.filters))
-        self._x = x
-        return self.finish(z, bias, training)
+        flat = x.reshape(-1, x.shape[3]), W[0], z.reshape(-1, self.filters), self.buffer
+        if self.pool or self.dropout or self.behind is not None:
+            products.forward(*flat)
+            return self.finish(z, bias, training)
+        products.forward(*flat, bias, relu=self.relu)
+        self._y, self._scale = z, np.float32(1)
+        self._argmax = NOTHING
+        return z
 
     def backward(self, dy: Array) -> Array | None:
         x, F = self._x, self.filters
         rows, dz = x.reshape(-1, x.shape[3]), self.begin_backward(dy, (*x.shape[:3], F))
         dz = dz.reshape(-1, F)
-        np.matmul(rows.T, dz, out=self.conv.grads["W"][0, 0])
+        products.backward_weights(rows, dz, self.conv.grads["W"][0, 0], self.buffer)
         if not self.needs_dx:
             return None
         dx = self.buffer("dx", x.shape)
         W = self.conv.params["W"][0, 0]
-        W_T = self.prepared("W_T", W, _transposed)  # the product is faster so
-        np.matmul(dz, W_T, out=dx.reshape(rows.shape))
+        products.backward_inputs(dz, W, dx.reshape(rows.shape), self.buffer)
         return dx
 
 

@@ -20,9 +20,10 @@ from minicnn.layers import BatchNormalization, Conv2D, Layer
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import direct, winograd
+    from minicnn.engine import direct, products, winograd
 else:
     direct = LazyModule("minicnn.engine.direct")
+    products = LazyModule("minicnn.engine.products")
     winograd = LazyModule("minicnn.engine.winograd")
 
 
@@ -122,11 +123,18 @@ class WinogradConvolution(ConvolutionStage):
         chunks = [(start, min(size, total - start)) for start in range(0, total, size)]
         return down, across, chunks
 
-    def _flat(self, key: str, channels: int) -> tuple[Array, Array]:
-        """A buffer for V or M: flat, and as (36, TILES, channels)."""
-        size = winograd.TILES * channels
-        flat = self.scratch(key, 36 * (size + winograd.GAP))
-        return flat, flat.reshape(36, -1)[:, :size].reshape(36, winograd.TILES, channels)
+    def _flat(self, key: str, channels: int) -> Array:
+        """A flat buffer for V or M, of 36 times TILES * channels numbers and a gap."""
+        return self.scratch(key, 36 * _apart(channels))
+
+    def _multiply(self, X: Array, W: Array, Y: Array, count: int) -> None:
+        """Y = X W for `count` tiles, 36 times; W (36, channels of X, channels of Y)."""
+        C, F = W.shape[1:]
+        sums = self.scratch("sums", products.sums_size(C, F))
+        products.several_products(products.vectors_for(F))(
+            X, _apart(C), W.reshape(-1), Y, _apart(F), products.NO_BIAS, products.ONE, sums,
+            36, count, C, F,
+        )  # fmt: skip
 
     def _U(self, g: Array) -> tuple[Array, bool]:
         """U (36, C_in, filters) of the kernel (9, C_in * filters), and whether it is wide."""
@@ -134,7 +142,7 @@ class WinogradConvolution(ConvolutionStage):
         return U.reshape(36, self.channels, self.filters), winograd.is_wide(g)
 
     def _U_T(self, g: Array) -> tuple[Array, Array]:
-        """The kernel and U, transposed and made contiguous: the product is twice as fast so."""
+        """The kernel and U, transposed."""
         g_T = np.ascontiguousarray(g.transpose(0, 2, 1))
         U_T = np.matmul(winograd.GG, g_T.reshape(9, -1))
         return g_T, U_T.reshape(36, self.filters, self.channels)
@@ -152,8 +160,7 @@ class WinogradConvolution(ConvolutionStage):
         g = g.reshape(9, -1)
         U, wide = self.prepared("U", g, self._U)
         self._wide = wide
-        V, V3 = self._flat("V", C)
-        M, M3 = self._flat("M", F)
+        V, M = self._flat("V", C), self._flat("M", F)
         *drawn, self._scale = self.drawn(training, y[0].size)
         cells = np.zeros((4 * down + 2, 4 * across + 2), np.float32)
         kernel, measured = g.reshape(9 * C, F), 0
@@ -163,7 +170,7 @@ class WinogradConvolution(ConvolutionStage):
                 x, *place, measured, begun, wide, cells, marks, small, self._none_left_out, V
             )
             own, measured = slice(start, start + count), begun
-            np.matmul(V3[:, :count], U, out=M3[:, :count])
+            self._multiply(V, U, M, count)
             self.kernels.tiles(
                 M, bias, self.relu, self.pool, training, after, down, across, start, count,
                 y, argmax, *drawn, self._scale, marks[own], small[own], x, self.P, kernel,
@@ -177,10 +184,9 @@ class WinogradConvolution(ConvolutionStage):
         dy = np.ascontiguousarray(dy, np.float32)
         x, (H, W), C, F = self._x, self._size, self.channels, self.filters
         down, across, chunks = self._chunks(len(x), H, W)
-        V, V3 = self._flat("V", C)
-        M, dM3 = self._flat("M", F)
-        dU = self.scratch("dU", 36 * C * F).reshape(36, C, F)
-        part = self.scratch("part", 36 * C * F).reshape(36, C, F)
+        V, M = self._flat("V", C), self._flat("M", F)
+        size = products.tiles_size(C, F)
+        dU = self.scratch("dU", 36 * size)
         most = 36 * winograd.TILES  # rows that one chunk may take
         rows, n_rows, begun = self.buffer("dz windows", (2 * most, 9 * F)), 0, 0
         used = np.zeros(2, np.int64)
@@ -201,11 +207,9 @@ class WinogradConvolution(ConvolutionStage):
             )  # fmt: skip
             n_rows, n_apart = n_rows + int(used[0]), n_apart + int(used[1])
             self.kernels.patches(x, *place, marks, V)
-            np.matmul(V3[:, :count].transpose(0, 2, 1), dM3[:, :count], out=part if start else dU)
-            if start:
-                dU += part
+            products.several_outer(V, _apart(C), M, _apart(F), dU, size, 36, count, C, F, start > 0)
             if self.needs_dx:
-                np.matmul(dM3[:, :count], U_T, out=V3[:, :count])  # dV in the place of V
+                self._multiply(M, U_T, V, count)  # dV in the place of V
                 self.kernels.scatter(V, *place, marks, small, dx)
                 if n_rows > most or (n_rows and start + count == len(x) * down * across):
                     cells = self.buffer("cells", (n_rows, C))
@@ -216,8 +220,8 @@ class WinogradConvolution(ConvolutionStage):
                     begun, n_rows = start + count, 0
             else:
                 n_rows = 0
-        dW = self.conv.grads["W"].reshape(9, C * F)
-        np.matmul(winograd.GG.T, dU.reshape(36, C * F), out=dW)
+        dW = np.matmul(winograd.GG.T, dU.reshape(36, size), out=self.buffer("dW", (9, size)))
+        products.from_tiles(dW.reshape(-1), 9, C, F, self.conv.grads["W"].reshape(-1))
         if n_apart:
             self._add_apart(apart[:n_apart], down, across)
         return dx if self.needs_dx else None
@@ -236,6 +240,11 @@ class WinogradConvolution(ConvolutionStage):
                 )
                 here, dz = dz[:k], dz[k:]
                 dW += d.T @ here
+
+
+def _apart(channels: int) -> int:
+    """Numbers from one of the 36 cells of V or M to the next."""
+    return winograd.TILES * channels + winograd.GAP
 
 
 def of_inference(layer: BatchNormalization) -> tuple[Array, Array, Array]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.compiler import jit, jit_sums
+from minicnn.engine.elementary import exp_below
+from minicnn.kernels.compiler import jit, jit_fma, jit_sums
 
 
 @jit_sums
@@ -56,6 +57,22 @@ def sparse_crossentropy(z: Any, labels: Any, factor: Any, losses: Any, dz: Any) 
         for q in range(classes):
             dz[i, q] *= factor / total
         dz[i, labels[i]] -= factor
+
+
+@jit_fma
+def softmax(z: Any, y: Any) -> None:
+    """`layers.Softmax` of each row of z."""
+    n, classes = z.shape
+    for i in range(n):
+        largest = z[i, 0]
+        for q in range(1, classes):
+            largest = max(largest, z[i, q])
+        total = z.dtype.type(0)
+        for q in range(classes):
+            y[i, q] = exp_below(z[i, q] - largest)
+            total += y[i, q]
+        for q in range(classes):
+            y[i, q] /= total
 
 
 @jit

@@ -1,19 +1,20 @@
-"""The matrix products of a dense layer, in tiles that stay in registers.
+"""Matrix products in tiles that stay in registers: dense layers, 1x1 convolutions, and the 36
+products of Winograd's method.
 
-BLAS packs both matrices into buffers before it multiplies. For a layer with few units the packing
-takes as long as the product; these kernels read the matrices in place. A tile holds the sums of
-eight samples for 32 units (forward), of sixteen inputs for 16 units (dW), or of eight samples for
-32 inputs (dx):
+BLAS packs both matrices into buffers before it multiplies. Ours have few columns or few rows, and
+packing them takes as long as a good part of the product; these kernels read the matrices in place.
+A tile holds the sums of eight samples for 32 units (forward), of sixteen inputs for 16 units (dW),
+or of eight samples for 32 inputs (dx):
 
     y[n, u]  = sum of x[n, k] * W[k, u] over k, in blocks of 256 that are added up
-    dW[k, u] = sum of x[n, k] * dz[n, u] over n
+    dW[k, u] = sum of x[n, k] * dz[n, u] over n, likewise
     dx[n, k] = sum of dz[n, u] * W[k, u] over u, with the weights of a block transposed
 
-Where the number of columns is no multiple of a block, the last block overlaps the one before.
-Layers with fewer than 16 units are padded with zeros. Layers with fewer than 16 inputs, and
-products of many samples and units, are left to BLAS; the choice depends only on the shapes.
-In tiles the order of a sum depends only on its length, so a sample's result does not depend on its
-neighbours.
+Bias and ReLU are taken while the tile is still in registers. Where the number of columns is no
+multiple of a block, the last block overlaps the one before. Layers with fewer than 16 units are
+padded with zeros. dW and dx of fewer than 16 inputs, and very wide layers, are left to BLAS; the
+choice depends only on the shapes. In tiles the order of a sum depends only on its length, so a
+sample's result does not depend on its neighbours.
 """
 
 from __future__ import annotations
@@ -25,183 +26,322 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine.vectors import LANES, add_outer, load, store, store_rows, transposed, zeros
-from minicnn.kernels.compiler import jit_fma, wide_vectors
+from minicnn.engine.vectors import (
+    LANES,
+    add_outer,
+    load,
+    store,
+    store_rows,
+    transposed,
+    where_at_most,
+    zeros,
+)
+from minicnn.kernels.compiler import jit, jit_fma, wide_vectors
 
 Array = NDArray[Any]
 
 SAMPLES = 8  # in a tile
-INPUTS = 256  # that are added up in registers
-
-# For the samples of a training shard BLAS packs too much for too few products: with 64 samples, 784
-# inputs and 512 units the tiles reach 102 GFLOP/s forward, 101 for dW and 80 for dx, BLAS 94, 81
-# and 66 (on each of two threads of an EPYC). With many samples and units packing pays off.
-FEW, MANY = 64, 2**14
+ROWS = 64  # samples that stay in the cache while all units pass
+BLOCK = 256  # products that are added up in registers
 WIDEST = 1024  # units, for forward: the rows of a tile's weights lie too far apart beyond
 
+ONE = np.ones(1, np.float32)
+NO_BIAS = np.zeros(0, np.float32)
 
-def _tiled(N: int, K: int, units: int) -> bool:
-    return K >= LANES and (N <= FEW or N * units <= MANY)
 
-
-def forward(x: Array, W: Array, y: Array, buffer: Callable[..., Array]) -> None:
-    """y = x @ W."""
+def forward(
+    x: Array, W: Array, y: Array, buffer: Callable[..., Array],
+    bias: Array | None = None, *, relu: bool = False,
+) -> None:  # fmt: skip
+    """y = x @ W, with bias and ReLU if they are given."""
     (N, K), units = x.shape, W.shape[1]
-    if not _tiled(N, K, units) or units > WIDEST:
+    if units > WIDEST:
         np.matmul(x, W, out=y)
+        if bias is not None:
+            y += bias
+        if relu:
+            np.maximum(y, 0, out=y)
         return
-    W, out = _padded(W, buffer, "W"), y
+    vectors, width = vectors_for(units), max(units, LANES)
+    bias = NO_BIAS if bias is None else bias
+    sums = buffer("sums", (sums_size(K, width),))
+    flat = x.reshape(-1), W.reshape(-1), bias, ONE, relu, sums, y.reshape(-1), N, K
     if units < LANES:
-        out = buffer("padded y", (N, LANES))
-    vectors = _vectors(out.shape[1])
-    blocks = -(-out.shape[1] // (vectors * LANES))
-    sums = buffer("sums", (N * blocks * vectors * LANES,))
-    _forward(vectors)(x.reshape(-1), W.reshape(-1), sums, out.reshape(-1), N, K, out.shape[1])
-    if out is not y:
-        y[...] = out[:, :units]
+        padded = buffer("padded", ((K + N + 1) * LANES,))
+        _forward_of_few(vectors)(*flat, units, padded)
+    else:
+        multiply(vectors)(*flat, units)
 
 
 def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array]) -> None:
     """dW = x.T @ dz."""
     (N, K), units = x.shape, dz.shape[1]
-    if not _tiled(N, K, units):
+    if K < LANES:
         np.matmul(x.T, dz, out=dW)
         return
-    dz, out = _padded(dz, buffer, "dz"), dW
+    flat = x.reshape(-1), np.ascontiguousarray(dz).reshape(-1), dW.reshape(-1), N, K, units
     if units < LANES:
-        out = buffer("padded dW", (K, LANES))
-    _backward_weights(x.reshape(-1), dz.reshape(-1), out.reshape(-1), N, K, out.shape[1])
-    if out is not dW:
-        dW[...] = out[:, :units]
+        _gradient_of_few(*flat, buffer("padded", ((K + N) * LANES,)))
+    else:
+        outer(*flat, False, False)
 
 
 def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]) -> None:
     """dx = dz @ W.T."""
-    N, K = dx.shape
-    if not _tiled(N, K, dz.shape[1]):
+    (N, K), units = dx.shape, dz.shape[1]
+    if K < LANES:
         np.matmul(dz, W.T, out=dx)
         return
-    dz, W = _padded(dz, buffer, "dz"), _padded(W, buffer, "W")
-    units, vectors = W.shape[1], _vectors(K)
-    dz_T = buffer("dz_T", (units * N,)).reshape(units, N)
-    np.copyto(dz_T, dz.T)
-    W_T = buffer("W_T", (units * vectors * LANES,))
-    _backward_inputs(vectors)(dz_T.reshape(-1), W.reshape(-1), W_T, dx.reshape(-1), N, K, units)
+    vectors, width = vectors_for(K), max(units, LANES)
+    W_T = buffer("W_T", (width * vectors * LANES,))
+    dz = np.ascontiguousarray(dz)
+    flat = dz.reshape(-1), W.reshape(-1), NO_BIAS, ONE, W_T, dx.reshape(-1), N, K
+    if units < LANES:
+        _inputs_of_few(vectors)(*flat, units, buffer("padded", ((K + N) * LANES,)))
+    else:
+        _backward_inputs(vectors)(*flat, units)
 
 
-def _padded(a: Array, buffer: Callable[..., Array], name: str) -> Array:
-    """`a`, padded with columns of zeros to at least 16."""
-    if a.shape[1] >= LANES:
-        return np.ascontiguousarray(a, np.float32)
-    padded = buffer(f"padded {name}", (len(a), LANES))
-    padded[:, : a.shape[1]] = a
-    padded[:, a.shape[1] :] = 0
-    return padded
+def sums_size(K: int, units: int) -> int:
+    """Numbers that `multiply` keeps from one block of inputs to the next."""
+    width = vectors_for(units) * LANES
+    return 0 if K <= BLOCK else (ROWS + SAMPLES) * -(-units // width) * width
 
 
-def _vectors(columns: int) -> int:
+def vectors_for(columns: int) -> int:
     """Vectors of 16 columns in a tile."""
     return 1 if columns < 2 * LANES else 2
 
 
+@jit
+def _pad(a: Any, rows: int, columns: int, out: Any, at: int) -> None:
+    """The rows of `a`, each padded with zeros to 16 numbers."""
+    for r in range(rows):
+        for c in range(LANES):
+            out[at + r * LANES + c] = a[r * columns + c] if c < columns else np.float32(0)
+
+
+@jit
+def _unpad(padded: Any, at: int, rows: int, columns: int, out: Any) -> None:
+    for r in range(rows):
+        for c in range(columns):
+            out[r * columns + c] = padded[at + r * LANES + c]
+
+
+# -- y = x W --------------------------------------------------------------------------------------
+
+
 @cache
-def _forward(vectors: int) -> Any:
+def multiply(vectors: int) -> Any:
+    """The kernel of forward for tiles of so many vectors; all its arrays are flat."""
     width = vectors * LANES
     several, one = _sums(vectors, SAMPLES), _sums(vectors, 1)
 
     @jit_fma
-    def forward(x: Any, W: Any, sums: Any, y: Any, N: int, K: int, units: int) -> None:
-        """All flat; `sums` keeps the tiles from one block of inputs to the next."""
-        for start in range(0, K, INPUTS):
-            stop = min(start + INPUTS, K)
-            for begin in range(0, units, width):
-                u, held, n = min(begin, units - width), begin * N, 0
-                while n + SAMPLES <= N:
-                    several(x, W, sums, y, n, u, held + n * width, start, stop, K, units)
-                    n += SAMPLES
-                while n < N:
-                    one(x, W, sums, y, n, u, held + n * width, start, stop, K, units)
-                    n += 1
+    def forward(
+        x: Any, W: Any, bias: Any, ones: Any, relu: bool, sums: Any, y: Any, N: int, K: int,
+        units: int,
+    ) -> None:  # fmt: skip
+        for top in range(0, N, ROWS):
+            bottom = min(top + ROWS, N)
+            for start in range(0, K, BLOCK):
+                stop, held = min(start + BLOCK, K), 0
+                for begin in range(0, units, width):
+                    u = min(begin, units - width)
+                    where = u, N, top, bottom, start, stop
+                    w = start * units + u
+                    if N >= SAMPLES:
+                        several(x, K, W, w, units, bias, ones, relu, sums, held, y, units, where)
+                    else:
+                        one(x, K, W, w, units, bias, ones, relu, sums, held, y, units, where)
+                    held += (ROWS + SAMPLES) * width
 
     return forward
 
 
 @cache
 def _sums(vectors: int, samples: int) -> Any:
-    """Adds a block of inputs to the sums of one tile."""
+    """Sums of products, for tiles of so many vectors of columns and so many samples."""
     tile = vectors * samples
 
     @jit_fma
-    def add_inputs(
-        x: Any, W: Any, sums: Any, y: Any, n: int, u: int, held: int, start: int, stop: int, K: int,
-        units: int,
+    def add(
+        x: Any, x_row: int, W: Any, w: int, w_row: int, bias: Any, ones: Any, relu: bool, sums: Any,
+        held: int, y: Any, y_row: int, where: Any,
     ) -> None:  # fmt: skip
+        """Columns `column` and on of y, for samples top to bottom of N, from start to stop of k."""
         wide_vectors()
-        acc = zeros(tile)
-        for k in range(start, stop):
-            acc = add_outer(acc, load(vectors, W, k * units + u, LANES), x, n * K + k, K, samples)
-        if start > 0:
-            acc = acc + load(tile, sums, held, LANES)
-        if stop < K:
-            store(acc, sums, held, LANES)
-        else:
-            store_rows(acc, y, n * units + u, LANES, samples, units)
+        column, N, top, bottom, start, stop = where
+        for first in range(top, bottom, samples):
+            n = min(first, N - samples)
+            acc, row = zeros(tile), w
+            for k in range(start, stop):
+                acc = add_outer(acc, load(vectors, W, row, LANES), x, n * x_row + k, x_row, samples)
+                row += w_row
+            if start > 0:
+                acc = acc + load(tile, sums, held, LANES)
+            if stop < x_row:
+                store(acc, sums, held, LANES)
+            else:
+                if len(bias):
+                    acc = add_outer(acc, load(vectors, bias, column, LANES), ones, 0, 0, samples)
+                if relu:
+                    acc = where_at_most(acc, zeros(tile), zeros(tile), acc)
+                store_rows(acc, y, n * y_row + column, LANES, samples, y_row)
+            held += tile * LANES
 
-    return add_inputs
+    return add
+
+
+@cache
+def _forward_of_few(vectors: int) -> Any:
+    run = multiply(vectors)
+
+    @jit
+    def forward(
+        x: Any, W: Any, bias: Any, ones: Any, relu: bool, sums: Any, y: Any, N: int, K: int,
+        units: int, padded: Any,
+    ) -> None:  # fmt: skip
+        """The same for fewer than 16 units."""
+        to, end = K * LANES, (K + N) * LANES
+        _pad(W, K, units, padded, 0)
+        wide = padded[end:end]
+        if len(bias):
+            _pad(bias, 1, units, padded, end)
+            wide = padded[end:]
+        run(x, padded, wide, ones, relu, sums, padded[to:end], N, K, LANES)
+        _unpad(padded, to, N, units, y)
+
+    return forward
+
+
+@cache
+def several_products(vectors: int) -> Any:
+    """The kernel of several products at once: `multiply` for each."""
+    run = multiply(vectors)
+
+    @jit
+    def products(
+        x: Any, x_size: int, W: Any, y: Any, y_size: int, bias: Any, ones: Any, sums: Any,
+        count: int, N: int, K: int, units: int,
+    ) -> None:  # fmt: skip
+        """y = x W, `count` times; those of x and y begin so many numbers apart."""
+        for p in range(count):
+            run(
+                x[p * x_size :], W[p * K * units :], bias, ones, False, sums, y[p * y_size :],
+                N, K, units,
+            )  # fmt: skip
+
+    return products
+
+
+# -- dW = x^T dz ----------------------------------------------------------------------------------
 
 
 @jit_fma
-def _backward_weights(x: Any, dz: Any, dW: Any, N: int, K: int, units: int) -> None:
+def outer(x: Any, dz: Any, dW: Any, N: int, K: int, units: int, tiled: bool, add: bool) -> None:
+    """dW (K, units), or tile after tile of 16 x 16, which may be added to what is there."""
     wide_vectors()
+    to, step = 0, LANES
     for first in range(0, K, LANES):
         k = min(first, K - LANES)
         for begin in range(0, units, LANES):
             u = min(begin, units - LANES)
-            acc = zeros(LANES)
-            for n in range(N):
-                acc = add_outer(acc, load(1, dz, n * units + u, 0), x, n * K + k, 1, LANES)
-            store(acc, dW, k * units + u, units)
+            total = zeros(LANES)
+            for start in range(0, N, BLOCK):
+                acc = zeros(LANES)
+                for n in range(start, min(start + BLOCK, N)):
+                    acc = add_outer(acc, load(1, dz, n * units + u, 0), x, n * K + k, 1, LANES)
+                total = total + acc if start else acc
+            if not tiled:
+                to, step = k * units + u, units
+            elif add:
+                total = total + load(LANES, dW, to, step)
+            store(total, dW, to, step)
+            to += LANES * LANES
+
+
+@jit
+def _gradient_of_few(x: Any, dz: Any, dW: Any, N: int, K: int, units: int, padded: Any) -> None:
+    """The same for fewer than 16 units."""
+    to = N * LANES
+    _pad(dz, N, units, padded, 0)
+    outer(x, padded, padded[to:], N, K, LANES, False, False)
+    _unpad(padded, to, K, units, dW)
+
+
+@jit
+def several_outer(
+    x: Any, x_size: int, dz: Any, dz_size: int, dW: Any, size: int, count: int, N: int, K: int,
+    units: int, add: bool,
+) -> None:  # fmt: skip
+    """`outer` for each of `count` products, tile after tile: `size` numbers each."""
+    for p in range(count):
+        outer(x[p * x_size :], dz[p * dz_size :], dW[p * size :], N, K, units, True, add)
+
+
+def tiles_size(K: int, units: int) -> int:
+    """Numbers of dW in tiles of 16 x 16, of which the last may overlap those before."""
+    return -(-K // LANES) * -(-units // LANES) * LANES * LANES
+
+
+@jit
+def from_tiles(tiles: Any, count: int, K: int, units: int, dW: Any) -> None:
+    """dW (count, K, units), flat, from its tiles."""
+    at = 0
+    for p in range(count):
+        for first in range(0, K, LANES):
+            k = min(first, K - LANES)
+            for begin in range(0, units, LANES):
+                u = min(begin, units - LANES)
+                store(load(LANES, tiles, at, LANES), dW, (p * K + k) * units + u, units)
+                at += LANES * LANES
+
+
+# -- dx = dz W^T ----------------------------------------------------------------------------------
 
 
 @cache
 def _backward_inputs(vectors: int) -> Any:
     width = vectors * LANES
-    several, one = _shares(vectors, SAMPLES), _shares(vectors, 1)
+    several, one = _sums(vectors, SAMPLES), _sums(vectors, 1)
 
     @jit_fma
-    def backward_inputs(dz_T: Any, W: Any, W_T: Any, dx: Any, N: int, K: int, units: int) -> None:
+    def backward_inputs(
+        dz: Any, W: Any, none: Any, ones: Any, W_T: Any, dx: Any, N: int, K: int, units: int
+    ) -> None:  # fmt: skip
         """All flat; W_T (units, width) is for the weights of a block."""
         wide_vectors()
-        for first in range(0, K, width):
-            k, n = min(first, K - width), 0
-            for begin in range(0, units, LANES):
-                u = min(begin, units - LANES)
-                for q in range(0, width, LANES):
-                    square = transposed(load(LANES, W, (k + q) * units + u, units))
-                    store(square, W_T, u * width + q, width)
-            while n + SAMPLES <= N:
-                several(dz_T, W_T, dx, n, k, N, K, units)
-                n += SAMPLES
-            while n < N:
-                one(dz_T, W_T, dx, n, k, N, K, units)
-                n += 1
+        for top in range(0, N, ROWS):
+            for first in range(0, K, width):
+                k = min(first, K - width)
+                for begin in range(0, units, LANES):
+                    u = min(begin, units - LANES)
+                    for q in range(0, width, LANES):
+                        square = transposed(load(LANES, W, (k + q) * units + u, units))
+                        store(square, W_T, u * width + q, width)
+                where = k, N, top, min(top + ROWS, N), 0, units
+                if N >= SAMPLES:
+                    several(dz, units, W_T, 0, width, none, ones, False, none, 0, dx, K, where)
+                else:
+                    one(dz, units, W_T, 0, width, none, ones, False, none, 0, dx, K, where)
 
     return backward_inputs
 
 
 @cache
-def _shares(vectors: int, samples: int) -> Any:
-    """Writes the dx of one tile."""
-    tile, width = vectors * samples, vectors * LANES
+def _inputs_of_few(vectors: int) -> Any:
+    run = _backward_inputs(vectors)
 
-    @jit_fma
-    def add_units(
-        dz_T: Any, W_T: Any, dx: Any, n: int, k: int, N: int, K: int, units: int
+    @jit
+    def backward_inputs(
+        dz: Any, W: Any, none: Any, ones: Any, W_T: Any, dx: Any, N: int, K: int, units: int,
+        padded: Any,
     ) -> None:  # fmt: skip
-        wide_vectors()
-        acc = zeros(tile)
-        for u in range(units):
-            acc = add_outer(acc, load(vectors, W_T, u * width, LANES), dz_T, u * N + n, 1, samples)
-        store_rows(acc, dx, n * K + k, LANES, samples, K)
+        """The same for fewer than 16 units."""
+        to = N * LANES
+        _pad(dz, N, units, padded, 0)
+        _pad(W, K, units, padded, to)
+        run(padded, padded[to:], none, ones, W_T, dx, N, K, LANES)
 
-    return add_units
+    return backward_inputs

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine.activations import activation_of, curve_of, is_relu
+from minicnn.engine.activations import activation_of, curve_of, is_linear, is_relu
 from minicnn.engine.memory import aligned
 from minicnn.engine.prepared import Prepared
 from minicnn.kernels import LazyModule
@@ -30,19 +30,23 @@ from minicnn.layers import (
     LayerNormalization,
     MaxPooling2D,
     Rescaling,
+    Softmax,
     UpSampling2D,
 )
 from minicnn.layers.windows import Windows, windows
 
 Array = NDArray[Any]
 T = TypeVar("T")
+NOTHING = np.zeros((1, 1, 1, 1), np.int8)  # where an argmax is not needed
 L = TypeVar("L", bound=Layer)
 
 if TYPE_CHECKING:
-    from minicnn.engine import curves, normalization, pooling, products, rows
+    from minicnn.engine import blocks, curves, normalization, passes, pooling, products, rows
 else:
+    blocks = LazyModule("minicnn.engine.blocks")
     curves = LazyModule("minicnn.engine.curves")
     normalization = LazyModule("minicnn.engine.normalization")
+    passes = LazyModule("minicnn.engine.passes")
     pooling = LazyModule("minicnn.engine.pooling")
     products = LazyModule("minicnn.engine.products")
     rows = LazyModule("minicnn.engine.rows")
@@ -195,9 +199,24 @@ class LayerBehind:
         self.layer.seek(step, sample)
 
 
+class SoftmaxBehind(LayerBehind):
+    """Softmax along the last axis; to predict, in one pass."""
+
+    def forward(self, z: Array, training: bool, bias: Array | None = None) -> Array:
+        if training:
+            return super().forward(z, training, bias)
+        if bias is not None:
+            z += bias
+        y = np.empty_like(z)
+        passes.softmax(z.reshape(-1, z.shape[-1]), y.reshape(-1, z.shape[-1]))
+        return y
+
+
 def behind_product(layers: Sequence[Layer]) -> ActivationStage | LayerBehind:
     """What follows the product of a Dense or a convolution, which is one of the layers."""
     activation = activation_of(layers)
+    if type(activation) is Softmax and activation.axis == -1:
+        return SoftmaxBehind(activation)
     if curve_of(activation) is None:
         return LayerBehind(activation)
     return ActivationStage([activation, *layers[-1:]] if is_dropout(layers[-1]) else [activation])
@@ -439,29 +458,57 @@ class NormalizationStage(FusedStage):
 
 
 class DenseStage(FusedStage):
-    """x @ W + b with an activation and dropout behind it; flattens images on the way in."""
+    """x @ W + b with an activation and dropout behind it; flattens images on the way in.
+
+    ReLU, or no activation, is part of the product where no dropout follows.
+    """
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
         self.dense = next(layer for layer in layers if isinstance(layer, Dense))
-        self.behind = behind_product(layers)
+        self.behind, self.dropout = behind_product(layers), None
+        activation = activation_of(layers)
+        self.relu, self._drops = is_relu(activation), is_dropout(layers[-1])
+        self._simple = self.relu or is_linear(activation)
         self._no_bias = np.zeros(self.dense.units, np.float32)
         self._db = np.zeros(self.dense.units, np.float32)
+
+    def seek(self, step: int, sample: int) -> None:
+        self.behind.seek(step, sample)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         self._shape = x.shape
         self._x = x = np.ascontiguousarray(x, np.float32).reshape(len(x), -1)
         params = self.dense.params
-        z = self.buffer("z", (len(x), self.dense.units))
-        products.forward(x, params["W"], z, self.buffer)
-        return self.behind.forward(z, training, params.get("b", self._no_bias))
+        W, bias = params["W"], params.get("b", self._no_bias)
+        self._z = z = self.buffer("z", (len(x), self.dense.units))
+        self._ends_here = self._simple and not (training and self._drops)
+        if self._ends_here:
+            products.forward(x, W, z, self.buffer, bias, relu=self.relu)
+            return z
+        products.forward(x, W, z, self.buffer)
+        return self.behind.forward(z, training, bias)
 
     def backward(self, dy: Array) -> Array | None:
         grads = self.dense.grads
-        dz = self.behind.backward(dy, grads.get("b", self._db))
+        db = grads.get("b", self._db)
+        dz = self._dz(dy, db) if self._ends_here else self.behind.backward(dy, db)
         products.backward_weights(self._x, dz, grads["W"], self.buffer)
         if not self.needs_dx:
             return None
         dx = self.buffer("dx", self._x.shape)
         products.backward_inputs(dz, self.dense.params["W"], dx, self.buffer)
         return dx.reshape(self._shape)
+
+    def _dz(self, dy: Array, db: Array) -> Array:
+        """dz from the dy behind ReLU or nothing; fills db."""
+        dy = np.ascontiguousarray(dy, np.float32)
+        if not self.relu:
+            blocks.sums(dy[:, None], db)
+            return dy
+        dz, images = self.buffer("dz", dy.shape), (len(dy), 1, 1, -1)
+        blocks.gradients(
+            dy.reshape(images), self._z.reshape(images), NOTHING, False, True, np.float32(1),
+            dz.reshape(images), db,
+        )  # fmt: skip
+        return dz
