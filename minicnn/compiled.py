@@ -18,7 +18,7 @@ from minicnn.engine.plan import Plan, as_layers, lower
 from minicnn.engine.shards import ShardedNetwork
 from minicnn.inputs import Data
 from minicnn.items import unchanged_on_error
-from minicnn.layers import Softmax, contents
+from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape
 from minicnn.layers.regularization import OutputPenalty, with_penalties
 from minicnn.losses import chosen as chosen_losses
@@ -195,14 +195,13 @@ class Compiled(Stack):
             arrays=arrays,
         )
 
-    def network(self) -> tuple[ShardedNetwork, Layer | None]:
-        """What predicts: the network up to the logits, and the softmax that stands behind it."""
+    def network(self) -> tuple[ShardedNetwork, bool]:
+        """What predicts: the network up to the logits, and whether softmax stands behind it."""
 
-        def make() -> tuple[ShardedNetwork, Layer | None]:
+        def make() -> tuple[ShardedNetwork, bool]:
             layers, ends_in_softmax = before_activation(self.leaves)
             plan = self.plan_of(layers, training=False)
-            softmax = Softmax(name="softmax") if ends_in_softmax else None
-            return ShardedNetwork(plan, self.dtype, training=False), softmax
+            return ShardedNetwork(plan, self.dtype, training=False), ends_in_softmax
 
         return self._keep("predict", make)
 

@@ -211,7 +211,8 @@ def checked(
         return Data(x.view(), who=who, dtype=dtype, seen=not later)
     if y is None:
         raise TypeError(f"{who}: expected y, the targets, received None")
-    output = model.shapes((None, *(sample or x.shape[1:])))[-1]
+    built = model.output_shape if model.built else None
+    output = built or model.shapes((None, *(sample or x.shape[1:])))[-1]
     if model.loss is None:
         raise ValueError(f"{who}: expected a compiled model")
     expect_array(y, "y", who)

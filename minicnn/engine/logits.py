@@ -6,8 +6,11 @@ With the logits, the loss and its gradient are exact where probabilities round t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
+from minicnn.kernels import LazyModule
 from minicnn.layers import (
     Activation,
     Conv2D,
@@ -18,6 +21,13 @@ from minicnn.layers import (
     Sigmoid,
     Softmax,
 )
+
+Array = NDArray[Any]
+
+if TYPE_CHECKING:
+    from minicnn.engine import passes
+else:
+    passes = LazyModule("minicnn.engine.passes")
 
 
 def before_activation(
@@ -44,6 +54,14 @@ def before_activation(
         linear.activation = Linear(name="linear")
         return [*first, linear], True
     return layers, False
+
+
+def take_softmax(logits: Array, *, in_one_pass: bool) -> None:
+    """Turn logits (.., classes) into probabilities, in place."""
+    if in_one_pass:
+        passes.softmax(logits.reshape(-1, logits.shape[-1]))
+    else:
+        logits[...] = Softmax(name="softmax").forward(logits)
 
 
 def _makes_probabilities(layer: Any, activation: str) -> bool:

@@ -60,16 +60,16 @@ def sparse_crossentropy(z: Any, labels: Any, factor: Any, losses: Any, dz: Any) 
 
 
 @jit_fma
-def softmax(z: Any, y: Any) -> None:
-    """`layers.Softmax` of each row of z."""
-    n, classes = z.shape
+def softmax(y: Any) -> None:
+    """`layers.Softmax` of each row, in place."""
+    n, classes = y.shape
     for i in range(n):
-        largest = z[i, 0]
+        largest = y[i, 0]
         for q in range(1, classes):
-            largest = max(largest, z[i, q])
-        total = z.dtype.type(0)
+            largest = max(largest, y[i, q])
+        total = y.dtype.type(0)
         for q in range(classes):
-            y[i, q] = exp_below(z[i, q] - largest)
+            y[i, q] = exp_below(y[i, q] - largest)
             total += y[i, q]
         for q in range(classes):
             y[i, q] /= total

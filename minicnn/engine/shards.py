@@ -45,10 +45,12 @@ MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
 LARGEST_INFERENCE = 256  # without a gradient, of samples with few activations
 NUMBERS = 2**21  # of a stage's output for such a shard: 8 MB
-# Below so many multiply-adds (plus PER_NUMBER for each number of the widest output) a batch runs on
-# one thread: on two cores, steps of small networks took 0.63 to 0.98 of the time with one thread
-# below this, and 1.05 or more above.
-SMALL, PER_NUMBER = 2**23, 16
+# Up to so many multiply-adds for each stage of the network (plus PER_NUMBER for each number of the
+# widest output) a batch is one shard, on one thread: what a second one takes over is less than what
+# waking it and the calls from Python cost. Where shards have to agree it is as if there were
+# AGREEING more stages. On two cores, steps took 0.46 to 0.87 of the time so below this, and 0.96 to
+# 1.29 above.
+SMALL, PER_NUMBER, AGREEING = 7 * 2**19, 16, 2
 TOPS = 4  # vectors that are added up in pieces, by all threads, on the way to the optimizer
 
 _shard_size: int | None = None
@@ -125,7 +127,8 @@ class ShardedNetwork:
         self.in_phases = training and bool(mixing & known)
         work = plan.work + PER_NUMBER * plan.widest
         all_fused = work > 0 and all(entry.kind is not None for entry in plan.entries)
-        self._small = SMALL // work if all_fused else 0  # samples; else the work is not known
+        stages = len(plan.entries) + (AGREEING * len(mixing & known) if self.in_phases else 0)
+        self._small = SMALL * stages // work if all_fused else 0  # samples; else unknown work
         few = 0 < plan.widest * LARGEST_INFERENCE <= NUMBERS
         self._inference = LARGEST_INFERENCE if few else LARGEST
         self.size = sum(array.size for layer in plan.layers for array in layer.params.values())
@@ -142,7 +145,9 @@ class ShardedNetwork:
         return largest_shard(self.plan) if self.training else self._inference
 
     def shards(self, n: int) -> list[slice]:
-        return [slice(0, n)] if self.whole else cut(n, self.largest)
+        """The shards of a batch of `n`: only one where a second thread would be no gain."""
+        one = self.whole or (self.is_small(n) and not (self.training and _shard_size))
+        return [slice(0, n)] if one else cut(n, self.largest)
 
     def own_shards(self, n: int) -> list[slice]:
         """Those that this process works on."""

@@ -30,7 +30,6 @@ from minicnn.layers import (
     LayerNormalization,
     MaxPooling2D,
     Rescaling,
-    Softmax,
     UpSampling2D,
 )
 from minicnn.layers.windows import Windows, windows
@@ -41,12 +40,11 @@ NOTHING = np.zeros((1, 1, 1, 1), np.int8)  # where an argmax is not needed
 L = TypeVar("L", bound=Layer)
 
 if TYPE_CHECKING:
-    from minicnn.engine import blocks, curves, normalization, passes, pooling, products, rows
+    from minicnn.engine import blocks, curves, normalization, pooling, products, rows
 else:
     blocks = LazyModule("minicnn.engine.blocks")
     curves = LazyModule("minicnn.engine.curves")
     normalization = LazyModule("minicnn.engine.normalization")
-    passes = LazyModule("minicnn.engine.passes")
     pooling = LazyModule("minicnn.engine.pooling")
     products = LazyModule("minicnn.engine.products")
     rows = LazyModule("minicnn.engine.rows")
@@ -199,24 +197,9 @@ class LayerBehind:
         self.layer.seek(step, sample)
 
 
-class SoftmaxBehind(LayerBehind):
-    """Softmax along the last axis; to predict, in one pass."""
-
-    def forward(self, z: Array, training: bool, bias: Array | None = None) -> Array:
-        if training:
-            return super().forward(z, training, bias)
-        if bias is not None:
-            z += bias
-        y = np.empty_like(z)
-        passes.softmax(z.reshape(-1, z.shape[-1]), y.reshape(-1, z.shape[-1]))
-        return y
-
-
 def behind_product(layers: Sequence[Layer]) -> ActivationStage | LayerBehind:
     """What follows the product of a Dense or a convolution, which is one of the layers."""
     activation = activation_of(layers)
-    if type(activation) is Softmax and activation.axis == -1:
-        return SoftmaxBehind(activation)
     if curve_of(activation) is None:
         return LayerBehind(activation)
     return ActivationStage([activation, *layers[-1:]] if is_dropout(layers[-1]) else [activation])

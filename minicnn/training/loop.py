@@ -20,6 +20,7 @@ from minicnn.console import note
 from minicnn.engine import ranks
 from minicnn.engine.blas import single_threaded_blas
 from minicnn.engine.lanes import Lane
+from minicnn.engine.logits import take_softmax
 from minicnn.inputs import Batch
 from minicnn.layers import Normalization, Rescaling
 from minicnn.progress import Progress
@@ -247,7 +248,7 @@ def predict(
     Raises FloatingPointError if it is not finite.
     """
     hooks = CallbackList(callbacks or [])
-    group, (network, softmax) = ranks.group(), model.network()
+    group, (network, ends_in_softmax) = ranks.group(), model.network()
     verbose = 0 if group.rank else verbose
     feed.bounds = network.bounds
     whole, parts, done = None, [], 0
@@ -275,8 +276,8 @@ def predict(
             group.share_rows(out, network.bounds(len(batch)))
             if not np.isfinite(out).all():
                 expect_finite(model, batch, out, who)
-            if softmax is not None:
-                out[...] = softmax.forward(out)
+            if ends_in_softmax:
+                take_softmax(out, in_one_pass=network.plan.fuses)
             hooks.on_predict_batch_end(progress.done, {"outputs": out})
             if callbacks:
                 share_stop(model, "stop_predicting")
@@ -286,7 +287,5 @@ def predict(
         else:
             _expect_all(feed, progress.done, hooks.on_predict_batch_begin, who)
         hooks.on_predict_end({})
-    if softmax is not None:
-        softmax.forget()
     progress.end({})
     return np.concatenate(parts) if whole is None else whole[:done]
