@@ -83,11 +83,10 @@ class Data:
         """Batch after batch, from number `first` on up to sample `end`, the last one shorter if
         need be; in `order`, if one is given.
         """
-        if order is None:
-            order = np.arange(len(self))
-        order = order[:end]
+        in_order = order is None
+        order = (np.arange(len(self)) if order is None else order)[:end]
         for start in range(first * batch_size, len(order), batch_size):
-            yield Batch(self, order[start : start + batch_size])
+            yield Batch(self, order[start : start + batch_size], in_order=in_order)
 
 
 class Batch:
@@ -103,7 +102,7 @@ class Batch:
 
     there = slice(None)
 
-    def __init__(self, data: Data, rows: Array) -> None:
+    def __init__(self, data: Data, rows: Array, *, in_order: bool = False) -> None:
         self.rows = rows
         self.y = None if data.y is None else data.y[rows]
         self.weight = None if data.weight is None else data.weight[rows]
@@ -117,6 +116,8 @@ class Batch:
         self.data, self._x = data, data.x
         plain = data.x.flags.c_contiguous and data.x.dtype in GATHERED
         self._flat = data.x.reshape(len(data.x), -1) if plain else None
+        # rows of such an array need not be copied; of one that is read-only, kernels are others
+        self._as_they_lie = in_order and data.x.dtype == np.float32 and data.x.flags.writeable
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -127,7 +128,9 @@ class Batch:
         return y
 
     def inputs(self, shard: slice, sample_shape: tuple[int, ...], lane: Lane | None) -> Array:
-        """Inputs of the shard, each in `sample_shape`; in the lane's buffer, if its plan fuses."""
+        """Inputs of the shard, each in `sample_shape`; in the lane's buffer, if its plan fuses and
+        they cannot be used where they are.
+        """
         rows = self.rows[shard]
         if lane is None or not lane.fuses or self._flat is None:
             x = self._x[rows]
@@ -136,6 +139,11 @@ class Batch:
             if lane is not None and lane.fuses:
                 x = x.astype(np.float32)
             return x.reshape(len(rows), *sample_shape)  # else the first layer casts it
+        if self._as_they_lie and lane.gradient is None:  # backward needs what forward has read
+            x = self._flat[rows[0] : rows[-1] + 1]
+            if not np.isfinite(np.vdot(x, x)):
+                self._expect_finite(rows)
+            return x.reshape(len(rows), *sample_shape)
         x = lane.inputs(len(rows), self._flat.shape[1])
         if not passes.gather(self._flat, rows, x):
             self._expect_finite(rows)
@@ -211,8 +219,7 @@ def checked(
         return Data(x.view(), who=who, dtype=dtype, seen=not later)
     if y is None:
         raise TypeError(f"{who}: expected y, the targets, received None")
-    built = model.output_shape if model.built else None
-    output = built or model.shapes((None, *(sample or x.shape[1:])))[-1]
+    output = model.shapes((None, *(sample or x.shape[1:])))[-1]
     if model.loss is None:
         raise ValueError(f"{who}: expected a compiled model")
     expect_array(y, "y", who)

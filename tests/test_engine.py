@@ -412,6 +412,8 @@ def test_a_small_batch_is_one_shard_on_one_thread(monkeypatch):
         network = model.runner(training=True).network
         assert [network.is_small(n) for n in (1, 16, 10_000)] == [bool(limit)] * 2 + [False]
         assert len(network.shards(16)) == (1 if limit else 2)
+        assert not limit or network.is_small(128)
+        assert len(network.shards(network.feeding(2))) >= 2
         weights.append(model.flat_params.copy())
     np.testing.assert_allclose(*weights, atol=1e-5)
     monkeypatch.setattr(shards, "_shard_size", 8)  # which says that there are more cores or ranks
@@ -461,7 +463,7 @@ def test_winograds_error_against_float64(channels, filters, size, padding):
     ("inputs", "units"),
     [
         *[(5408, 32), (300, 64), (257, 300), (4000, 1), (16, 16), (15, 7), (31, 33), (256, 17)],
-        *[(1, 40), (20, 1100)],
+        *[(1, 40), (20, 1100), (20, 2100)],
     ],
 )
 def test_products_of_any_size(n, inputs, units):

@@ -108,7 +108,7 @@ def test_bytes_on_paper_are_those_that_are_sent():
     pytest.importorskip("mpi4py")
     command = [scaling.mpiexec(), "-n", "2", sys.executable, "-m", "benchmarks.scaling_worker"]
     run = subprocess.run(
-        [*command, "steps", "tutorial", "--steps", "2", "--batch", "16"],
+        [*command, "steps", "tutorial", "--steps", "2", "--batch", "32"],
         cwd=ROOT, env=environment(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = json.loads(run.stdout.splitlines()[-1])

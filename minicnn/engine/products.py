@@ -43,7 +43,7 @@ Array = NDArray[Any]
 SAMPLES = 8  # in a tile
 ROWS = 64  # samples that stay in the cache while all units pass
 BLOCK = 256  # products that are added up in registers
-WIDEST = 1024  # units, for forward: the rows of a tile's weights lie too far apart beyond
+WIDEST = 2048  # units, for forward: the rows of a tile's weights lie too far apart beyond
 
 ONE = np.ones(1, np.float32)
 NO_BIAS = np.zeros(0, np.float32)

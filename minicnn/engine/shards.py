@@ -160,6 +160,11 @@ class ShardedNetwork:
         starts = [shard.start for shard in shards] + [n]
         return [(starts[own.start], starts[own.stop]) for own in ranks.group().shares(len(shards))]
 
+    def feeding(self, ranks: int) -> int:
+        """Samples of a batch that has a shard of full size for each of so many ranks."""
+        beyond = 0 if self.training and _shard_size else self._small
+        return max(ranks, beyond // self.largest + 1) * self.largest
+
     def is_small(self, n: int) -> bool:
         """Whether a batch of `n` samples is too small to gain from a second thread."""
         return n <= self._small

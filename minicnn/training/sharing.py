@@ -96,7 +96,7 @@ def note_idle_ranks(network: ShardedNetwork, n: int) -> None:
     group, shards = ranks.group(), len(network.shards(n))
     if shards >= group.size or group.rank:
         return
-    fed = f"A batch of {network.largest * group.size} would have one for each"
+    fed = f"A batch of {network.feeding(group.size)} would have one for each"
     if network.whole:
         fed = "A layer that mixes the samples of a batch keeps it from being cut"
     console.note(
