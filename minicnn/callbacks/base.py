@@ -161,6 +161,10 @@ def _storable(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
+def _nothing(*args: Any) -> None:
+    pass
+
+
 class CallbackList:
     """Hands every call (`on_epoch_end(...)`, `set_model(...)`) on to each callback in turn."""
 
@@ -170,6 +174,8 @@ class CallbackList:
     def __getattr__(self, hook: str) -> Callable[..., None]:
         if not hook.startswith(("on_", "set_")):
             raise AttributeError(hook)
+        if not self.callbacks:
+            return _nothing
 
         def call_each(*args: Any) -> None:
             group = ranks.group()

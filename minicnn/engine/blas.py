@@ -9,7 +9,9 @@ its last bits from one that is not. What a limit reaches differs from library to
 
 The libraries are found by threadpoolctl, and limited through it. From version 3.7 on only
 the first Python thread that sets a limit may set others while it lives; the limits of other threads
-are silently ignored. So each call here clears that thread, for which there is a method.
+are silently ignored. So each call here clears that thread, for which there is a method. OpenBLAS on
+POSIX threads is asked directly: a call of predict sets a limit and takes it back, and through
+threadpoolctl that took as long as the network itself takes for an image.
 
 Accelerate, on macOS, cannot be limited: results may depend on it, which `minicnn.show_config` says.
 """
@@ -19,8 +21,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import Any
 
 Threads = list[tuple[Any, int]]  # a library, and how many threads it uses
@@ -53,9 +56,9 @@ class _Blas:
     def enter(self, user: object) -> None:
         with self.lock:
             if not self.users:
-                now = [(library, library.num_threads) for library in self.find()]
+                now = [(library, threads_of(library)) for library in self.find()]
                 self.before = [(lib, threads) for lib, threads in now if not of_a_thread(lib)]
-            own = [(lib, lib.num_threads) for lib in self.libraries if of_a_thread(lib)]
+            own = [(lib, threads_of(lib)) for lib in self.libraries if of_a_thread(lib)]
             self.users[user] = threading.get_ident(), own
             self.by_thread = bool(own)
         self.hold()
@@ -64,7 +67,7 @@ class _Blas:
         """Limit BLAS to one thread again, while there are users: other code may have changed it."""
         with self.lock:  # a helper may come when the last user has left
             for library in self.libraries if self.users else ():
-                if library.num_threads != 1:
+                if threads_of(library) != 1:
                     limit(library, 1)
 
     def leave(self, user: object) -> None:
@@ -75,7 +78,7 @@ class _Blas:
 
     def give_back(self, own: Threads) -> None:
         for library, threads in [*own, *(() if self.users else self.before)]:
-            if library.num_threads != threads:
+            if threads_of(library) != threads:
                 limit(library, threads)
 
     def after_fork(self) -> None:
@@ -87,8 +90,29 @@ class _Blas:
             self.give_back([])
 
 
+def threads_of(library: Any) -> int:
+    """How many threads the library uses, when this thread calls it."""
+    return int(_switch(library)[0]())
+
+
 def limit(library: Any, threads: int) -> None:
     """Have the library use so many threads, from whichever thread this is called."""
+    _switch(library)[1](threads)
+
+
+@lru_cache(maxsize=16)
+def _switch(library: Any) -> tuple[Callable[[], int], Callable[[int], None]]:
+    """What reads a library's number of threads, and what sets it."""
+    symbol = getattr(library, "_get_symbol", None)  # not all versions of threadpoolctl have it
+    if symbol and library.internal_api == "openblas" and not of_a_thread(library):
+        read, write = symbol("openblas_get_num_threads"), symbol("openblas_set_num_threads")
+        if read is not None and write is not None:
+            return read, write
+    return lambda: library.num_threads, partial(_limit, library)
+
+
+def _limit(library: Any, threads: int) -> None:
+    """`limit` through threadpoolctl."""
     forget = getattr(type(library), "clear_controlling_thread", None)
     for _ in range(10):  # another thread may set its limit in between
         if forget is not None:
@@ -135,7 +159,7 @@ def libraries() -> list[dict[str, Any]]:
         {
             "name": library.internal_api,
             "version": library.version,
-            "threads": library.num_threads,
+            "threads": threads_of(library),
             "limit": "thread" if of_a_thread(library) else "process",
         }
         for library in _blas.find()
