@@ -102,7 +102,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--rows", nargs="+", choices=[*GROUPS, *BY_KEY], default=["main"], metavar="ROW",
         help=f"only these: main, which are {', '.join(MAIN)}; workloads, which are other networks, "
-        "'train: NAME' and 'predict: NAME'",
+        "'train: NAME', 'train 32: NAME' and 'predict: NAME'",
     )  # fmt: skip
     parser.add_argument(
         "--peers", nargs="*", choices=frameworks.PEERS, default=list(frameworks.PEERS),

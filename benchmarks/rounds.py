@@ -199,9 +199,9 @@ class Contest:
         return lambda: images * times / run(times)
 
     def race(
-        self, work: str, names: Iterable[str], images: int, rounds: int
+        self, work: str, names: Iterable[str], images: int, rounds: int, batch: int = BATCH
     ) -> dict[str, list[float]]:
-        """Images a second of each framework in each round."""
+        """Images a second of each framework in each round; `batch` is that of training."""
         measures = {}
         for name in [name for name in names if (name, work) in self.settings]:
             try:
@@ -211,6 +211,7 @@ class Contest:
                     self.settings[name, work],
                     images,
                     self.budget if work == "train" else self.budget / 2,
+                    batch=batch,
                 )
             except WorkerError as error:  # noqa: PERF203
                 self.drop(name, work, error)

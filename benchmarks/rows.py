@@ -123,7 +123,7 @@ class Row:
 # -- rates ----------------------------------------------------------------------------------------
 
 
-def throughput(model: str, work: str) -> Callable[[Bench], Result]:
+def throughput(model: str, work: str, batch: int = BATCH) -> Callable[[Bench], Result]:
     def measure(bench: Bench) -> Result:
         contest, quick = bench.contest(model), bench.options.quick
         names = TRAINERS if work == "train" else PREDICTORS
@@ -132,7 +132,7 @@ def throughput(model: str, work: str) -> Callable[[Bench], Result]:
             images = 12288 if model == "tutorial" and not quick else 2048
         else:
             images = 1024 if quick else 8192
-        values = contest.race(work, names, images, bench.options.rounds)
+        values = contest.race(work, names, images, bench.options.rounds, batch)
         return _contested(contest, work, values, more_is_better=True)
 
     return measure
@@ -466,17 +466,24 @@ ROWS = [
     ),
 ]
 MAIN = [row.key for row in ROWS]
-WORKLOAD_ROWS = [
-    Row(
-        f"{work}: {name}",
-        f"{'training' if work == 'train' else work}, {name}{', batch 128' * (work == 'train')}",
-        "images/s",
-        ("ratio >=", 1.2 if work == "train" else 1.0),
-        throughput(name, work),
-    )
-    for name in WORKLOADS
-    for work in ("train", "predict")
-]
+SMALL_BATCH = 32
+
+
+def _workload(name: str) -> list[Row]:
+    """The rows of a network: training with two sizes of batches, and predicting."""
+    train, predict = ("ratio >=", 1.2), ("ratio >=", 1.0)
+    title = f"training, {name}, batch"
+    small = throughput(name, "train", SMALL_BATCH)
+    return [
+        Row(f"train: {name}", f"{title} {BATCH}", "images/s", train, throughput(name, "train")),
+        Row(f"train {SMALL_BATCH}: {name}", f"{title} {SMALL_BATCH}", "images/s", train, small),
+        Row(
+            f"predict: {name}", f"predict, {name}", "images/s", predict, throughput(name, "predict")
+        ),
+    ]
+
+
+WORKLOAD_ROWS = [row for name in WORKLOADS for row in _workload(name)]
 ROWS += WORKLOAD_ROWS
 GROUPS = {"main": MAIN, "workloads": [row.key for row in WORKLOAD_ROWS]}
 BY_KEY = {row.key: row for row in ROWS}
