@@ -41,6 +41,16 @@ def add(a: Any, b: Any, out: Any) -> Any:
     return total
 
 
+@jit_sums
+def copy(a: Any, out: Any) -> Any:
+    """a into out; returns the sum of its squares."""
+    total = out.dtype.type(0)
+    for i in range(len(out)):
+        out[i] = a[i]
+        total += a[i] * a[i]
+    return total
+
+
 @jit
 def sparse_crossentropy(z: Any, labels: Any, factor: Any, losses: Any, dz: Any) -> None:
     """Softmax and cross-entropy of each row of logits z: its loss, and factor * (p - one-hot)."""

@@ -285,6 +285,8 @@ class ShardedNetwork:
         Returns the sum of its squares. Threads may share the parts.
         """
         nodes = [(node, vector[part]) for node, vector in self._nodes]
+        if len(nodes) == 1 and self.plan.fuses:
+            return float(passes.copy(nodes[0][1], total[part]))
         if len(nodes) == 2 and self.plan.fuses:
             return float(passes.add(nodes[0][1], nodes[1][1], total[part]))
         add_up(nodes, self._shards, total[part])

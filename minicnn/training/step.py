@@ -55,6 +55,9 @@ else:
     passes = LazyModule("minicnn.engine.passes")
 
 PIECE = 2**19  # the most parameters that one thread treats at a time in an optimizer's step
+# Up to so many, one thread takes the step of a batch that was for one thread alone: the other
+# sleeps, and would be waited for.
+FEW = 2**18
 
 
 class Runner:
@@ -261,7 +264,8 @@ class Runner:
                 self.snapshot.begin(model)
                 with np.errstate(all="ignore"):  # what overflows is found by its result
                     values, finite = self.train(batch, step)
-                    finite = finite and self.update(model)
+                    alone = self.network.is_small(len(batch)) and len(self.store.params) <= FEW
+                    finite = finite and self.update(model, alone=alone)
                     what = self._overflown(model) if finite else ""
                     if what or not finite:
                         self.snapshot.restore()  # the fault is looked for before the step
@@ -303,11 +307,12 @@ class Runner:
         )
         return next(overflown, step)
 
-    def update(self, model: Model) -> bool:
+    def update(self, model: Model, *, alone: bool = False) -> bool:
         """The optimizer's step along the summed gradient; returns whether that is finite.
 
         A number of it whose square is not finite counts as infinite: optimizers square it.
-        Works through the vectors piece by piece, so that each thread can take the next.
+        Works through the vectors piece by piece, so that each thread can take the next; `alone` on
+        this thread.
         """
         optimizer, w, g = model.optimizer, self.store.params, self.store.grads
         optimizer.begin(w)
@@ -353,7 +358,7 @@ class Runner:
                 pieces = self.pieces
                 if rules:
                     pieces = _pieces(len(w), len(pieces), self.parts, join=False)
-                threads.run(work, pieces)
+                threads.run(work, pieces, alone=alone)
         finally:
             optimizer.end()
         if not all(finite):
