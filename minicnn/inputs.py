@@ -39,7 +39,8 @@ class Data:
     """Samples, checked: inputs, and where there are any, targets and weights of the samples.
 
     x and y may be the user's own arrays, which other threads or callbacks may write to later. So
-    each batch is copied and its copy checked again: kernels use labels as indices.
+    each batch is checked again, and but for inputs that are predicted from where they are it is a
+    copy that is checked: kernels use labels as indices.
 
     Attributes
     ----------
@@ -90,7 +91,8 @@ class Data:
 
 
 class Batch:
-    """Some rows of the data. Targets and weights are gathered at once, inputs shard by shard.
+    """Some rows of the data. Targets and weights are gathered at once, inputs shard by shard; to
+    predict, inputs in their order are used where they are, if it is as float32 that they lie there.
 
     Raises ValueError for targets or inputs that have become invalid since the call began.
 
@@ -116,7 +118,7 @@ class Batch:
         self.data, self._x = data, data.x
         plain = data.x.flags.c_contiguous and data.x.dtype in GATHERED
         self._flat = data.x.reshape(len(data.x), -1) if plain else None
-        # rows of such an array need not be copied; of one that is read-only, kernels are others
+        # for a read-only array kernels would be compiled anew
         self._as_they_lie = in_order and data.x.dtype == np.float32 and data.x.flags.writeable
 
     def __len__(self) -> int:
@@ -139,7 +141,7 @@ class Batch:
             if lane is not None and lane.fuses:
                 x = x.astype(np.float32)
             return x.reshape(len(rows), *sample_shape)  # else the first layer casts it
-        if self._as_they_lie and lane.gradient is None:  # backward needs what forward has read
+        if self._as_they_lie and lane.only_reads:
             x = self._flat[rows[0] : rows[-1] + 1]
             if not np.isfinite(np.vdot(x, x)):
                 self._expect_finite(rows)

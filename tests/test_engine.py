@@ -1,6 +1,8 @@
 """The two ways through a network, fused stages and plain layers, give the same."""
 
 import functools
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -967,3 +969,54 @@ def test_nan_reaches_all_that_depends_on_it():
             both = numbers_of_both_ways(x, dy, rng.standard_normal((3, 3, 18, 24)), "same")
         for found, right, _ in zip(*both):
             assert np.isnan(found[np.isnan(right)]).all()
+
+
+# -- inputs that are used from where they are -----------------------------------------------------
+
+FIRST = {
+    "dense": (Flatten, lambda: Dense(3)),
+    "activation": (Tanh,),
+    "pooling": (MaxPooling2D,),
+    "direct": (lambda: Conv2D(16, 3),),
+    "interleaved": (lambda: Conv2D(4, 3),),
+    "pointwise": (lambda: Conv2D(16, 1),),
+    "separable": (lambda: SeparableConv2D(16, 3),),
+    "normalization": (BatchNormalization,),
+    "layer normalization": (LayerNormalization,),
+}
+
+
+@pytest.mark.parametrize("first", FIRST)
+def test_predicting_does_not_hold_on_to_x(first):
+    x = rng.random((20, 6, 6, {"direct": 1}.get(first, 16)), np.float32)
+    model = Sequential([Input(x.shape[1:]), *[make() for make in FIRST[first]], Flatten()])
+    assert kinds(model)[0] != "layer"
+    held = weakref.ref(x)
+    model.predict(x, verbose=0)
+    del x
+    until = time.monotonic() + 10  # a helper thread lets go of its job a moment later
+    while held() is not None and time.monotonic() < until:
+        time.sleep(0.001)
+    assert held() is None
+
+
+class InPlace(Layer):
+    """Writes into what it is given."""
+
+    def forward(self, x, training=False):
+        x *= 2
+        return x
+
+    def backward(self, dy):
+        return dy * 2
+
+
+@pytest.mark.parametrize("first", [[], [Flatten()]])
+def test_a_layer_that_writes_into_its_inputs_leaves_the_user_s_array_alone(first):
+    x = rng.random((20, 3, 2), np.float32)
+    before, model = x.copy(), Sequential([Input((3, 2)), *first, InPlace(), Flatten(), Dense(2)])
+    assert model.plan().fuses
+    model.compile("sgd", "mse")
+    model.predict(x, verbose=0)
+    model.evaluate(x, np.zeros((20, 2)), verbose=0)
+    np.testing.assert_array_equal(x, before)

@@ -431,6 +431,9 @@ class SeparableStage(FusedStage):
     def seek(self, step: int, sample: int) -> None:
         self.pointwise.seek(step, sample)
 
+    def forget(self) -> None:
+        self.depthwise.forget()
+
     def forward(self, x: Array, training: bool = False) -> Array:
         return self.pointwise.forward(self.depthwise.forward(x, training), training)
 

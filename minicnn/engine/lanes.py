@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minicnn.engine.memory import aligned
 from minicnn.engine.plan import Plan
 from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import NormalizationStage, Stage
+from minicnn.engine.stages import FusedStage, NormalizationStage, Stage
 from minicnn.layers import BatchNormalization, Layer
 from minicnn.layers.contents import Streams, layers_inside, replicas
 from minicnn.layers.regularization import OutputPenalty
@@ -70,7 +70,14 @@ def alone(phases: Phases[T]) -> T:
 
 
 class Lane:
-    """A worker's copy of the plan, with its own activations and, to train, its own gradient."""
+    """A worker's copy of the plan, with its own activations and, to train, its own gradient.
+
+    Attributes
+    ----------
+    only_reads : bool
+        Whether forward may be given the user's own array: it does not write into it, returns no
+        part of it, and `forget` lets go of it.
+    """
 
     def __init__(
         self, plan: Plan, gradient: Array | None, prepared: Prepared | None = None
@@ -92,7 +99,12 @@ class Lane:
         self._learning = plan.learning
         self.fuses = plan.fuses
         # fused stages reuse their buffers; a layer keeps new arrays for its backward
-        self._caching = [stage for stage in self.stages if isinstance(stage, Layer)]
+        self._caching: list[Any] = [stage for stage in self.stages if isinstance(stage, Layer)]
+        # a layer of the user's may write into its inputs, or return them
+        first = self.stages[0] if self.stages and gradient is None else None
+        self.only_reads = isinstance(first, FusedStage)
+        if self.only_reads:
+            self._caching.append(first)
         self._penalties = [one for one in self.layers if isinstance(one, OutputPenalty)]
         inner = [one for layer in self.layers for one in layers_inside(layer)[1:]]
         self._seek = [part.seek for part in (*self.stages, *inner) if type(part).seek != Layer.seek]

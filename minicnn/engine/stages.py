@@ -98,6 +98,11 @@ class FusedStage:
         if self.dropout is not None:
             self.dropout.seek(step, sample)
 
+    def forget(self) -> None:
+        """Let go of the inputs of the last forward, which may be the user's own array."""
+        for name in ("_x", "_z"):
+            vars(self).pop(name, None)
+
     def drawn(self, training: bool, size: int) -> tuple[int, int, int, int, np.float32]:
         """Keys, first counter, threshold and scale of the dropout for samples of `size` cells."""
         if self.dropout is None or not training:
@@ -242,7 +247,7 @@ class PoolingStage(FusedStage):
         else:
             self._place = self.buffer("place", y.shape, np.int32)
             pooling.largest(rows, *win[:6], y, self._place)
-        self._win, self._rows, self._y, self._shape = win, rows, y, x.shape
+        self._win, self._x, self._y, self._shape = win, rows, y, x.shape
         return y.reshape(self.layer.output_shape(x.shape))
 
     def backward(self, dy: Array) -> Array:
@@ -250,12 +255,10 @@ class PoolingStage(FusedStage):
         dx = self.buffer("dx", self._shape)
         dy = np.ascontiguousarray(dy, np.float32).reshape(self._y.shape)
         if self.averages:
-            pooling.mean_backward(dy, *self._win[:6], dx.reshape(self._rows.shape))
+            pooling.mean_backward(dy, *self._win[:6], dx.reshape(self._x.shape))
         elif isinstance(self.layer, GlobalMaxPooling2D):
             image = n, -1, C
-            pooling.share(
-                dy[:, 0, 0], self._y[:, 0, 0], self._rows.reshape(image), dx.reshape(image)
-            )
+            pooling.share(dy[:, 0, 0], self._y[:, 0, 0], self._x.reshape(image), dx.reshape(image))
         else:
             pooling.scatter(dy.reshape(n, -1), self._place.reshape(n, -1), dx.reshape(n, -1))
         return dx
