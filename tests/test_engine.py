@@ -422,6 +422,17 @@ def test_a_small_batch_is_one_shard_on_one_thread(monkeypatch):
     assert len(network.shards(16)) == 2
 
 
+def test_a_large_batch_of_little_work_keeps_the_digits_of_its_sums(monkeypatch):
+    monkeypatch.setattr(shards, "SMALL", 2**22)
+    n = 100_000
+    model = Sequential([Input((2,)), Dense(1, kernel_initializer="zeros")])
+    model.compile(SGD(1.0), "mse")
+    assert model.runner(training=True).network.is_small(n)
+    model.train_on_batch(np.ones((n, 2), np.float32), np.full((n, 1), 0.3, np.float32))
+    for found in model.get_weights():  # the mean of n equal gradients
+        within(1e-5, "of little work", np.abs(found / np.float32(0.6) - 1).max())
+
+
 def test_a_batch_of_unknown_work_is_never_small(monkeypatch):
     monkeypatch.setattr(shards, "SMALL", 2**23)
     model = Sequential([Input((3,)), Doubles(), Dense(2)])

@@ -49,8 +49,9 @@ NUMBERS = 2**21  # of a stage's output for such a shard: 8 MB
 # widest output) a batch is one shard, on one thread: what a second one takes over is less than what
 # waking it and the calls from Python cost. Where shards have to agree it is as if there were
 # AGREEING more stages. On two cores, steps took 0.46 to 0.87 of the time so below this, and 0.96 to
-# 1.29 above.
-SMALL, PER_NUMBER, AGREEING = 7 * 2**19, 16, 2
+# 1.29 above. Beyond LARGEST_SMALL samples it is several shards, still on one thread: in a single
+# sum of 100,000 equal gradients the fifth digit was wrong.
+SMALL, PER_NUMBER, AGREEING, LARGEST_SMALL = 7 * 2**19, 16, 2, 1024
 TOPS = 4  # vectors that are added up in pieces, by all threads, on the way to the optimizer
 
 _shard_size: int | None = None
@@ -78,12 +79,12 @@ def get_shard_size() -> int | None:
 def set_shard_size(samples: int | None) -> None:
     """Train with shards of at most so many samples, for more cores or ranks than have one now.
 
-    A batch of 128 is cut into two shards, or four where a sample is much work. Smaller ones begin
-    every layer with a cold cache: on two cores a step of the tutorial's deeper model takes 1.08 as
-    long with shards of 32 as with 64, 1.2 with 16, 1.35 with 8. Sums are then taken in another
-    order, so the last bits of a result are those of this size; on any number of threads or ranks.
-    None goes back to what the network's work says. Raises TypeError or ValueError unless it is an
-    integer of at least 8.
+    A batch of 128 is cut into two shards, or four where a sample is much work; where it is little
+    work it is one, unless a size is set. Smaller ones begin every layer with a cold cache: on two
+    cores a step of the tutorial's deeper model takes 1.08 as long with shards of 32 as with 64, 1.2
+    with 16, 1.35 with 8. Sums are then taken in another order, so the last bits of a result are
+    those of this size; on any number of threads or ranks. None goes back to what the network's work
+    says. Raises TypeError or ValueError unless it is an integer of at least 8.
     """
     global _shard_size
     if samples is not None:
@@ -145,9 +146,11 @@ class ShardedNetwork:
         return largest_shard(self.plan) if self.training else self._inference
 
     def shards(self, n: int) -> list[slice]:
-        """The shards of a batch of `n`: only one where a second thread would be no gain."""
-        one = self.whole or (self.is_small(n) and not (self.training and _shard_size))
-        return [slice(0, n)] if one else cut(n, self.largest)
+        """The shards of a batch of `n`: as few as can be where a second thread would be no gain."""
+        small = self.is_small(n) and not (self.training and _shard_size)
+        if self.whole or (small and n <= LARGEST_SMALL):
+            return [slice(0, n)]
+        return cut(n, LARGEST_SMALL if small else self.largest)
 
     def own_shards(self, n: int) -> list[slice]:
         """Those that this process works on."""
@@ -160,10 +163,10 @@ class ShardedNetwork:
         starts = [shard.start for shard in shards] + [n]
         return [(starts[own.start], starts[own.stop]) for own in ranks.group().shares(len(shards))]
 
-    def feeding(self, ranks: int) -> int:
-        """Samples of a batch that has a shard of full size for each of so many ranks."""
+    def feeding(self, count: int) -> int:
+        """Samples of a batch that has a shard of full size for each of `count` ranks."""
         beyond = 0 if self.training and _shard_size else self._small
-        return max(ranks, beyond // self.largest + 1) * self.largest
+        return max(count, beyond // self.largest + 1) * self.largest
 
     def is_small(self, n: int) -> bool:
         """Whether a batch of `n` samples is too small to gain from a second thread."""
