@@ -982,6 +982,34 @@ def test_nan_reaches_all_that_depends_on_it():
             assert np.isnan(found[np.isnan(right)]).all()
 
 
+class OfFloat64(Tanh):
+    """Gives back a gradient of another type, of which every other number is in use."""
+
+    def backward(self, dy):
+        dx = np.repeat(super().backward(dy).astype(np.float64), 2, axis=-1)
+        return dx[..., ::2]
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "tanh", OfFloat64])
+@pytest.mark.parametrize("kind", [Dense, lambda *args, **kwargs: Conv2D(*args, 1, **kwargs)])
+def test_a_gradient_of_another_type_reaches_the_products(kind, activation):
+    def make():
+        own = activation if isinstance(activation, str) else activation()
+        hidden = kind(20, activation=own)
+        return [kind(20), LayerNormalization(), hidden, OfFloat64(), Flatten(), Dense(3)]
+
+    shape, weights = ((18,) if kind is Dense else (3, 3, 18)), []
+    data, y = np.random.default_rng(0).random((10, *shape), np.float32), np.arange(30.0)
+    for jit_compile in (True, False):
+        set_random_seed(0)
+        model = Sequential([Input(shape), *make()])
+        model.compile(SGD(0.01), "mse", jit_compile=jit_compile)
+        model.train_on_batch(data, y.reshape(10, 3))
+        weights.append(model.flat_params.copy())
+    assert kinds(model)[0] == "layer"
+    np.testing.assert_allclose(*weights, atol=1e-5)
+
+
 # -- inputs that are used from where they are -----------------------------------------------------
 
 FIRST = {

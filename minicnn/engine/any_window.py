@@ -67,7 +67,7 @@ class ProductConvolution(ConvolutionStage):
         if self.behind is not None:
             return np.ascontiguousarray(self.behind.backward(dy, db)).reshape(shape)
         if self.ends_in_bias:
-            dz = np.ascontiguousarray(dy).reshape(shape)
+            dz = np.ascontiguousarray(dy, np.float32).reshape(shape)
             blocks.sums(dz.reshape(len(dz), -1, self.filters), db)
             return dz
         dz = self.buffer("dz", shape)

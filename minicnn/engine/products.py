@@ -74,12 +74,13 @@ def forward(
 
 
 def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array]) -> None:
-    """dW = x.T @ dz."""
+    """dW = x.T @ dz; a layer of the user's may have made dz of another type."""
     (N, K), units = x.shape, dz.shape[1]
     if K < LANES:
         np.matmul(x.T, dz, out=dW)
         return
-    flat = x.reshape(-1), np.ascontiguousarray(dz).reshape(-1), dW.reshape(-1), N, K, units
+    dz = np.ascontiguousarray(dz, np.float32)
+    flat = x.reshape(-1), dz.reshape(-1), dW.reshape(-1), N, K, units
     if units < LANES:
         _gradient_of_few(*flat, buffer("padded", ((K + N) * LANES,)))
     else:
@@ -94,7 +95,7 @@ def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]
         return
     vectors, width = vectors_for(K), max(units, LANES)
     W_T = buffer("W_T", (width * vectors * LANES,))
-    dz = np.ascontiguousarray(dz)
+    dz = np.ascontiguousarray(dz, np.float32)
     flat = dz.reshape(-1), W.reshape(-1), NO_BIAS, ONE, W_T, dx.reshape(-1), N, K
     if units < LANES:
         _inputs_of_few(vectors)(*flat, units, buffer("padded", ((K + N) * LANES,)))
