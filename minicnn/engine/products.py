@@ -2,19 +2,19 @@
 products of Winograd's method.
 
 BLAS packs both matrices into buffers before it multiplies. Ours have few columns or few rows, and
-packing them takes as long as a good part of the product; these kernels read the matrices in place.
-A tile holds the sums of eight samples for 32 units (forward), of sixteen inputs for 16 units (dW),
-or of eight samples for 32 inputs (dx):
+packing them takes as long as a good part of the product; these kernels read them where they are,
+but for the weights of dx. A tile holds the sums of eight samples for 32 units (forward), of sixteen
+inputs for 16 units (dW), or of eight samples for 32 inputs (dx):
 
     y[n, u]  = sum of x[n, k] * W[k, u] over k, in blocks of 256 that are added up
     dW[k, u] = sum of x[n, k] * dz[n, u] over n, likewise
     dx[n, k] = sum of dz[n, u] * W[k, u] over u, with the weights of a block transposed
 
-Bias and ReLU are taken while the tile is still in registers. Where the number of columns is no
-multiple of a block, the last block overlaps the one before. Layers with fewer than 16 units are
-padded with zeros. dW and dx of fewer than 16 inputs, and very wide layers, are left to BLAS; the
-choice depends only on the shapes. In tiles the order of a sum depends only on its length, so a
-sample's result does not depend on its neighbours.
+Forward adds the bias and takes ReLU while the tile is still in registers. Where the number of
+columns is no multiple of a block, the last block overlaps the one before. Layers with fewer than 16
+units are padded with zeros. dW and dx of fewer than 16 inputs, and forward of more than `WIDEST`
+units, are left to BLAS; the choice depends only on the numbers of inputs and units. In tiles the
+order of a sum depends only on its length, so a sample's result does not depend on its neighbours.
 """
 
 from __future__ import annotations
