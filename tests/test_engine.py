@@ -282,6 +282,7 @@ def test_hardly_any_network_was_passed_over():
     [
         (convolutions.DirectConvolution, 1, 20, 3),
         (convolutions.WinogradConvolution, 20, 20, 3),
+        (convolutions.WinogradConvolution, 32, 48, 3),
         (any_window.InterleavedConvolution, 4, 4, 5),
         (any_window.PointwiseConvolution, 4, 4, 1),
     ],

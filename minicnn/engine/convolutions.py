@@ -128,12 +128,15 @@ class WinogradConvolution(ConvolutionStage):
         return self.scratch(key, 36 * _apart(channels))
 
     def _multiply(self, X: Array, W: Array, Y: Array, count: int) -> None:
-        """Y = X W for `count` tiles, 36 times; W (36, channels of X, channels of Y)."""
+        """Y = X W for `count` tiles, 36 times; W (36, channels of X, channels of Y).
+
+        What lies behind fewer than eight tiles is multiplied with them.
+        """
         C, F = W.shape[1:]
         sums = self.scratch("sums", products.sums_size(C, F))
         products.several_products(products.vectors_for(F))(
-            X, _apart(C), W.reshape(-1), Y, _apart(F), products.NO_BIAS, products.ONE, sums,
-            36, count, C, F,
+            X, _apart(C), W.reshape(-1), Y, _apart(F), products.NO_BIAS, products.ONE, False, sums,
+            36, max(count, products.SAMPLES), C, F,
         )  # fmt: skip
 
     def _U(self, g: Array) -> tuple[Array, bool]:
@@ -185,7 +188,8 @@ class WinogradConvolution(ConvolutionStage):
         x, (H, W), C, F = self._x, self._size, self.channels, self.filters
         down, across, chunks = self._chunks(len(x), H, W)
         V, M = self._flat("V", C), self._flat("M", F)
-        size = products.tiles_size(C, F)
+        # tiles are added up in dU, so that those that overlap need places of their own
+        tiled, size = products.overlap(C, F), products.tiles_size(C, F)
         dU = self.scratch("dU", 36 * size)
         most = 36 * winograd.TILES  # rows that one chunk may take
         rows, n_rows, begun = self.buffer("dz windows", (2 * most, 9 * F)), 0, 0
@@ -207,7 +211,9 @@ class WinogradConvolution(ConvolutionStage):
             )  # fmt: skip
             n_rows, n_apart = n_rows + int(used[0]), n_apart + int(used[1])
             self.kernels.patches(x, *place, marks, V)
-            products.several_outer(V, _apart(C), M, _apart(F), dU, size, 36, count, C, F, start > 0)
+            products.several_outer(
+                V, _apart(C), M, _apart(F), dU, size, 36, count, C, F, tiled, start > 0
+            )
             if self.needs_dx:
                 self._multiply(M, U_T, V, count)  # dV in the place of V
                 self.kernels.scatter(V, *place, marks, small, dx)
@@ -220,8 +226,11 @@ class WinogradConvolution(ConvolutionStage):
                     begun, n_rows = start + count, 0
             else:
                 n_rows = 0
-        dW = np.matmul(winograd.GG.T, dU.reshape(36, size), out=self.buffer("dW", (9, size)))
-        products.from_tiles(dW.reshape(-1), 9, C, F, self.conv.grads["W"].reshape(-1))
+        dW = self.conv.grads["W"].reshape(-1)
+        out = self.buffer("dW", (9, size)) if tiled else dW.reshape(9, size)
+        np.matmul(winograd.GG.T, dU.reshape(36, size), out=out)
+        if tiled:
+            products.from_tiles(out.reshape(-1), 9, C, F, dW)
         if n_apart:
             self._add_apart(apart[:n_apart], down, across)
         return dx if self.needs_dx else None

@@ -62,15 +62,17 @@ def forward(
         if relu:
             np.maximum(y, 0, out=y)
         return
-    vectors, width = vectors_for(units), max(units, LANES)
-    bias = NO_BIAS if bias is None else bias
-    sums = buffer("sums", (sums_size(K, width),))
-    flat = x.reshape(-1), W.reshape(-1), bias, ONE, relu, sums, y.reshape(-1), N, K
+    bias, out = NO_BIAS if bias is None else bias, y
     if units < LANES:
-        padded = buffer("padded", ((K + N + 1) * LANES,))
-        _forward_of_few(vectors)(*flat, units, padded)
-    else:
-        multiply(vectors)(*flat, units)
+        W, out = _padded(W, buffer, "W"), buffer("padded y", (N, LANES))
+        bias = _padded(bias[None], buffer, "bias")[0] if len(bias) else bias
+    columns = W.shape[1]
+    sums = buffer("sums", (sums_size(K, columns),))
+    multiply(vectors_for(columns), _samples(N))(
+        x.reshape(-1), W.reshape(-1), bias, ONE, relu, sums, out.reshape(-1), N, K, columns
+    )
+    if out is not y:
+        _unpad(out.reshape(-1), N, units, y.reshape(-1))
 
 
 def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array]) -> None:
@@ -79,12 +81,12 @@ def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array
     if K < LANES:
         np.matmul(x.T, dz, out=dW)
         return
-    dz = np.ascontiguousarray(dz, np.float32)
-    flat = x.reshape(-1), dz.reshape(-1), dW.reshape(-1), N, K, units
+    dz, out = np.ascontiguousarray(dz, np.float32), dW
     if units < LANES:
-        _gradient_of_few(*flat, buffer("padded", ((K + N) * LANES,)))
-    else:
-        outer(*flat, False, False)
+        dz, out = _padded(dz, buffer, "dz"), buffer("padded dW", (K, LANES))
+    outer(x.reshape(-1), dz.reshape(-1), out.reshape(-1), N, K, dz.shape[1], False, False)
+    if out is not dW:
+        _unpad(out.reshape(-1), K, units, dW.reshape(-1))
 
 
 def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]) -> None:
@@ -93,14 +95,14 @@ def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]
     if K < LANES:
         np.matmul(dz, W.T, out=dx)
         return
-    vectors, width = vectors_for(K), max(units, LANES)
-    W_T = buffer("W_T", (width * vectors * LANES,))
     dz = np.ascontiguousarray(dz, np.float32)
-    flat = dz.reshape(-1), W.reshape(-1), NO_BIAS, ONE, W_T, dx.reshape(-1), N, K
     if units < LANES:
-        _inputs_of_few(vectors)(*flat, units, buffer("padded", ((K + N) * LANES,)))
-    else:
-        _backward_inputs(vectors)(*flat, units)
+        dz, W = _padded(dz, buffer, "dz"), _padded(W, buffer, "W")
+    vectors, columns = vectors_for(K), W.shape[1]
+    W_T = buffer("W_T", (columns * vectors * LANES,))
+    _backward_inputs(vectors, _samples(N))(
+        dz.reshape(-1), W.reshape(-1), NO_BIAS, ONE, False, W_T, dx.reshape(-1), N, K, columns, 0
+    )
 
 
 def sums_size(K: int, units: int) -> int:
@@ -114,29 +116,45 @@ def vectors_for(columns: int) -> int:
     return 1 if columns < 2 * LANES else 2
 
 
-@jit
-def _pad(a: Any, rows: int, columns: int, out: Any, at: int) -> None:
+def _samples(N: int) -> int:
+    """Samples in a tile; with fewer than SAMPLES they go one by one."""
+    return SAMPLES if N >= SAMPLES else 1
+
+
+def _padded(a: Array, buffer: Callable[..., Array], name: str) -> Array:
     """The rows of `a`, each padded with zeros to 16 numbers."""
+    rows, columns = a.shape
+    padded = buffer(f"padded {name}", (rows, LANES))
+    _pad(a.reshape(-1), rows, columns, padded.reshape(-1))
+    return padded
+
+
+@jit
+def _pad(a: Any, rows: int, columns: int, padded: Any) -> None:
     for r in range(rows):
         for c in range(LANES):
-            out[at + r * LANES + c] = a[r * columns + c] if c < columns else np.float32(0)
+            padded[r * LANES + c] = a[r * columns + c] if c < columns else np.float32(0)
 
 
 @jit
-def _unpad(padded: Any, at: int, rows: int, columns: int, out: Any) -> None:
+def _unpad(padded: Any, rows: int, columns: int, out: Any) -> None:
     for r in range(rows):
         for c in range(columns):
-            out[r * columns + c] = padded[at + r * LANES + c]
+            out[r * columns + c] = padded[r * LANES + c]
 
 
 # -- y = x W --------------------------------------------------------------------------------------
+#
+# numba compiles a kernel anew for each constant that another one gives it; where that is not
+# wanted, the number comes as an argument from Python.
 
 
 @cache
-def multiply(vectors: int) -> Any:
-    """The kernel of forward for tiles of so many vectors; all its arrays are flat."""
-    width = vectors * LANES
-    several, one = _sums(vectors, SAMPLES), _sums(vectors, 1)
+def multiply(vectors: int, samples: int) -> Any:
+    """The kernel of forward for tiles of so many vectors and samples, of which there have to be so
+    many; all its arrays are flat.
+    """
+    width, add = vectors * LANES, _sums(vectors, samples)
 
     @jit_fma
     def forward(
@@ -146,16 +164,13 @@ def multiply(vectors: int) -> Any:
         for top in range(0, N, ROWS):
             bottom = min(top + ROWS, N)
             for start in range(0, K, BLOCK):
-                stop, held = min(start + BLOCK, K), 0
+                stop = min(start + BLOCK, K)
                 for begin in range(0, units, width):
                     u = min(begin, units - width)
-                    where = u, N, top, bottom, start, stop
-                    w = start * units + u
-                    if N >= SAMPLES:
-                        several(x, K, W, w, units, bias, ones, relu, sums, held, y, units, where)
-                    else:
-                        one(x, K, W, w, units, bias, ones, relu, sums, held, y, units, where)
-                    held += (ROWS + SAMPLES) * width
+                    add(
+                        x, K, W, start * units + u, units, bias, ones, relu,
+                        sums, begin * (ROWS + SAMPLES), y, units, u, N, top, bottom, start, stop,
+                    )  # fmt: skip
 
     return forward
 
@@ -167,69 +182,47 @@ def _sums(vectors: int, samples: int) -> Any:
 
     @jit_fma
     def add(
-        x: Any, x_row: int, W: Any, w: int, w_row: int, bias: Any, ones: Any, relu: bool, sums: Any,
-        held: int, y: Any, y_row: int, where: Any,
+        x: Any, x_row: int, W: Any, w: int, w_row: int, bias: Any, ones: Any, relu: bool,
+        sums: Any, held: int, y: Any, y_row: int, column: int, N: int, top: int, bottom: int,
+        start: int, stop: int,
     ) -> None:  # fmt: skip
         """Columns `column` and on of y, for samples top to bottom of N, from start to stop of k."""
         wide_vectors()
-        column, N, top, bottom, start, stop = where
         for first in range(top, bottom, samples):
             n = min(first, N - samples)
             acc, row = zeros(tile), w
             for k in range(start, stop):
                 acc = add_outer(acc, load(vectors, W, row, LANES), x, n * x_row + k, x_row, samples)
                 row += w_row
+            place = held + (first - top) * vectors * LANES
             if start > 0:
-                acc = acc + load(tile, sums, held, LANES)
+                acc = acc + load(tile, sums, place, LANES)
             if stop < x_row:
-                store(acc, sums, held, LANES)
+                store(acc, sums, place, LANES)
             else:
                 if len(bias):
                     acc = add_outer(acc, load(vectors, bias, column, LANES), ones, 0, 0, samples)
                 if relu:
                     acc = where_at_most(acc, zeros(tile), zeros(tile), acc)
                 store_rows(acc, y, n * y_row + column, LANES, samples, y_row)
-            held += tile * LANES
 
     return add
 
 
 @cache
-def _forward_of_few(vectors: int) -> Any:
-    run = multiply(vectors)
-
-    @jit
-    def forward(
-        x: Any, W: Any, bias: Any, ones: Any, relu: bool, sums: Any, y: Any, N: int, K: int,
-        units: int, padded: Any,
-    ) -> None:  # fmt: skip
-        """The same for fewer than 16 units."""
-        to, end = K * LANES, (K + N) * LANES
-        _pad(W, K, units, padded, 0)
-        wide = padded[end:end]
-        if len(bias):
-            _pad(bias, 1, units, padded, end)
-            wide = padded[end:]
-        run(x, padded, wide, ones, relu, sums, padded[to:end], N, K, LANES)
-        _unpad(padded, to, N, units, y)
-
-    return forward
-
-
-@cache
 def several_products(vectors: int) -> Any:
-    """The kernel of several products at once: `multiply` for each."""
-    run = multiply(vectors)
+    """The kernel of several products at once, of eight samples or more."""
+    run = multiply(vectors, SAMPLES)
 
     @jit
     def products(
-        x: Any, x_size: int, W: Any, y: Any, y_size: int, bias: Any, ones: Any, sums: Any,
-        count: int, N: int, K: int, units: int,
+        x: Any, x_size: int, W: Any, y: Any, y_size: int, bias: Any, ones: Any, relu: bool,
+        sums: Any, count: int, N: int, K: int, units: int,
     ) -> None:  # fmt: skip
         """y = x W, `count` times; those of x and y begin so many numbers apart."""
         for p in range(count):
             run(
-                x[p * x_size :], W[p * K * units :], bias, ones, False, sums, y[p * y_size :],
+                x[p * x_size :], W[p * K * units :], bias, ones, relu, sums, y[p * y_size :],
                 N, K, units,
             )  # fmt: skip
 
@@ -243,42 +236,37 @@ def several_products(vectors: int) -> Any:
 def outer(x: Any, dz: Any, dW: Any, N: int, K: int, units: int, tiled: bool, add: bool) -> None:
     """dW (K, units), or tile after tile of 16 x 16, which may be added to what is there."""
     wide_vectors()
-    to, step = 0, LANES
-    for first in range(0, K, LANES):
-        k = min(first, K - LANES)
-        for begin in range(0, units, LANES):
-            u = min(begin, units - LANES)
+    tiles = -(-units // LANES)
+    for row in range(-(-K // LANES)):
+        k = min(row * LANES, K - LANES)
+        for column in range(tiles):
+            u = min(column * LANES, units - LANES)
             total = zeros(LANES)
             for start in range(0, N, BLOCK):
                 acc = zeros(LANES)
                 for n in range(start, min(start + BLOCK, N)):
                     acc = add_outer(acc, load(1, dz, n * units + u, 0), x, n * K + k, 1, LANES)
                 total = total + acc if start else acc
-            if not tiled:
-                to, step = k * units + u, units
-            elif add:
+            to = (row * tiles + column) * LANES * LANES if tiled else k * units + u
+            step = LANES if tiled else units
+            if add:
                 total = total + load(LANES, dW, to, step)
             store(total, dW, to, step)
-            to += LANES * LANES
-
-
-@jit
-def _gradient_of_few(x: Any, dz: Any, dW: Any, N: int, K: int, units: int, padded: Any) -> None:
-    """The same for fewer than 16 units."""
-    to = N * LANES
-    _pad(dz, N, units, padded, 0)
-    outer(x, padded, padded[to:], N, K, LANES, False, False)
-    _unpad(padded, to, K, units, dW)
 
 
 @jit
 def several_outer(
     x: Any, x_size: int, dz: Any, dz_size: int, dW: Any, size: int, count: int, N: int, K: int,
-    units: int, add: bool,
+    units: int, tiled: bool, add: bool,
 ) -> None:  # fmt: skip
-    """`outer` for each of `count` products, tile after tile: `size` numbers each."""
+    """`outer` for each of `count` products; `size` numbers of dW each."""
     for p in range(count):
-        outer(x[p * x_size :], dz[p * dz_size :], dW[p * size :], N, K, units, True, add)
+        outer(x[p * x_size :], dz[p * dz_size :], dW[p * size :], N, K, units, tiled, add)
+
+
+def overlap(K: int, units: int) -> bool:
+    """Whether tiles of 16 x 16 overlap in dW."""
+    return bool(K % LANES or units % LANES)
 
 
 def tiles_size(K: int, units: int) -> int:
@@ -303,17 +291,19 @@ def from_tiles(tiles: Any, count: int, K: int, units: int, dW: Any) -> None:
 
 
 @cache
-def _backward_inputs(vectors: int) -> Any:
-    width = vectors * LANES
-    several, one = _sums(vectors, SAMPLES), _sums(vectors, 1)
+def _backward_inputs(vectors: int, samples: int) -> Any:
+    width, add = vectors * LANES, _sums(vectors, samples)
 
     @jit_fma
     def backward_inputs(
-        dz: Any, W: Any, none: Any, ones: Any, W_T: Any, dx: Any, N: int, K: int, units: int
+        dz: Any, W: Any, none: Any, ones: Any, relu: bool, W_T: Any, dx: Any, N: int, K: int,
+        units: int, zero: int,
     ) -> None:  # fmt: skip
         """All flat; W_T (units, width) is for the weights of a block."""
         wide_vectors()
+        row = zero + width
         for top in range(0, N, ROWS):
+            bottom = min(top + ROWS, N)
             for first in range(0, K, width):
                 k = min(first, K - width)
                 for begin in range(0, units, LANES):
@@ -321,28 +311,9 @@ def _backward_inputs(vectors: int) -> Any:
                     for q in range(0, width, LANES):
                         square = transposed(load(LANES, W, (k + q) * units + u, units))
                         store(square, W_T, u * width + q, width)
-                where = k, N, top, min(top + ROWS, N), 0, units
-                if N >= SAMPLES:
-                    several(dz, units, W_T, 0, width, none, ones, False, none, 0, dx, K, where)
-                else:
-                    one(dz, units, W_T, 0, width, none, ones, False, none, 0, dx, K, where)
-
-    return backward_inputs
-
-
-@cache
-def _inputs_of_few(vectors: int) -> Any:
-    run = _backward_inputs(vectors)
-
-    @jit
-    def backward_inputs(
-        dz: Any, W: Any, none: Any, ones: Any, W_T: Any, dx: Any, N: int, K: int, units: int,
-        padded: Any,
-    ) -> None:  # fmt: skip
-        """The same for fewer than 16 units."""
-        to = N * LANES
-        _pad(dz, N, units, padded, 0)
-        _pad(W, K, units, padded, to)
-        run(padded, padded[to:], none, ones, W_T, dx, N, K, LANES)
+                add(
+                    dz, units, W_T, zero, row, none, ones, relu,
+                    none, zero, dx, K, k, N, top, bottom, zero, units,
+                )  # fmt: skip
 
     return backward_inputs
