@@ -1932,10 +1932,9 @@ def spoiled_corner(self, dx, *arguments):
     return dx
 
 
-def without_mask(self, dy, db=None):
-    dz = dy * self._drawn[-1]
-    db[...] = dz.sum(axis=0)
-    return dz
+def without_mask(self, dy, db):
+    db[...] = dy.sum(axis=0)
+    return dy
 
 
 def spoiled_loss(factor):
@@ -1979,7 +1978,7 @@ BROKEN = {
     "dx of the dense step": (DENSE_STAGE, "backward",
         after(DENSE_STAGE.backward, lambda s, dx, dy: dx if dx is None else dx * np.float32(1.001)),
         ["DenseStage", "Flatten 'flat' + Dense 'dense'", "dx is 1.001 times"]),
-    "the dense step's mask": (stages.ActivationStage, "backward", without_mask,
+    "the dense step's mask": (DENSE_STAGE, "_dz", without_mask,
         ["DenseStage", "Dense 'dense'", "dW is off"]),
     "rescaling": (stages.RescalingStage, "forward",
         after(stages.RescalingStage.forward, lambda s, y, *_: y - s.offset),

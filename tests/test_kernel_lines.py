@@ -41,6 +41,7 @@ from minicnn.layers import (
     ReLU,
     SeparableConv2D,
     Sigmoid,
+    Softmax,
     Tanh,
     Threshold,
     UpSampling2D,
@@ -590,6 +591,19 @@ def test_gather():
     x, out = np.arange(12, dtype=np.uint8).reshape(4, 3), np.full((2, 3), np.nan, np.float32)
     passes.gather(x, np.array([3, 1]), out)
     np.testing.assert_array_equal(out, [[9, 10, 11], [3, 4, 5]])
+
+
+def test_copy():
+    a, out = rng.standard_normal(40).astype(np.float32), np.full(40, np.nan, np.float32)
+    assert passes.copy(a, out) == pytest.approx(np.dot(a, a), rel=1e-6)
+    np.testing.assert_array_equal(out, a)
+
+
+def test_softmax():
+    y = (10 * rng.standard_normal((5, 4))).astype(np.float32)
+    expected = Softmax().forward(y)
+    passes.softmax(y)
+    np.testing.assert_allclose(y, expected, rtol=1e-6)
 
 
 def test_sparse_crossentropy():
