@@ -125,7 +125,7 @@ class WinogradConvolution(ConvolutionStage):
 
     def _flat(self, key: str, channels: int) -> Array:
         """A flat buffer for V or M, of 36 times TILES * channels numbers and a gap."""
-        return self.scratch(key, 36 * _apart(channels))
+        return self.scratch(key, 36 * _cell_size(channels))
 
     def _multiply(self, X: Array, W: Array, Y: Array, count: int) -> None:
         """Y = X W for `count` tiles, 36 times; W (36, channels of X, channels of Y).
@@ -135,8 +135,8 @@ class WinogradConvolution(ConvolutionStage):
         C, F = W.shape[1:]
         sums = self.scratch("sums", products.sums_size(C, F))
         products.several_products(products.vectors_for(F))(
-            X, _apart(C), W.reshape(-1), Y, _apart(F), products.NO_BIAS, products.ONE, False, sums,
-            36, max(count, products.SAMPLES), C, F,
+            X, _cell_size(C), W.reshape(-1), Y, _cell_size(F), products.NO_BIAS, products.ONE,
+            False, sums, 36, max(count, products.SAMPLES), C, F,
         )  # fmt: skip
 
     def _U(self, g: Array) -> tuple[Array, bool]:
@@ -212,7 +212,7 @@ class WinogradConvolution(ConvolutionStage):
             n_rows, n_apart = n_rows + int(used[0]), n_apart + int(used[1])
             self.kernels.patches(x, *place, marks, V)
             products.several_outer(
-                V, _apart(C), M, _apart(F), dU, size, 36, count, C, F, tiled, start > 0
+                V, _cell_size(C), M, _cell_size(F), dU, size, 36, count, C, F, tiled, start > 0
             )
             if self.needs_dx:
                 self._multiply(M, U_T, V, count)  # dV in the place of V
@@ -251,7 +251,7 @@ class WinogradConvolution(ConvolutionStage):
                 dW += d.T @ here
 
 
-def _apart(channels: int) -> int:
+def _cell_size(channels: int) -> int:
     """Numbers from one of the 36 cells of V or M to the next."""
     return winograd.TILES * channels + winograd.GAP
 
