@@ -118,10 +118,11 @@ def test_what_is_not_fused_says_why(layer, reason):
     ("layer", "way"),
     [
         (lambda: Conv2D(32, 3), "WinogradConvolution"),
-        (lambda: Conv2D(16, 3), "InterleavedConvolution"),
+        (lambda: Conv2D(16, 3), "ImplicitConvolution"),
         (lambda: Conv2D(4, 5), "InterleavedConvolution"),
         (lambda: Conv2D(4, 1), "PointwiseConvolution"),
-        (lambda: Conv2D(4, 1, 2), "BlockConvolution"),
+        (lambda: Conv2D(4, 1, 2), "InterleavedConvolution"),
+        (lambda: Conv2D(16, 1, 2), "ImplicitConvolution"),
         (lambda: Conv2D(4, 3, 2), "InterleavedConvolution"),
         (lambda: Conv2D(4, 3, dilation_rate=2), "InterleavedConvolution"),
         (lambda: Conv2D(32, 3, activation="tanh"), "WinogradConvolution"),
@@ -284,6 +285,7 @@ def test_hardly_any_network_was_passed_over():
         (convolutions.WinogradConvolution, 20, 20, 3),
         (convolutions.WinogradConvolution, 32, 48, 3),
         (any_window.InterleavedConvolution, 4, 4, 5),
+        (any_window.ImplicitConvolution, 16, 20, 5),
         (any_window.PointwiseConvolution, 4, 4, 1),
     ],
 )

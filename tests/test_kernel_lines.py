@@ -14,7 +14,7 @@ from counts import and_slow
 from numba.core.errors import TypingError
 
 from minicnn import kernels
-from minicnn.engine import blocks, passes, products, vectors
+from minicnn.engine import passes, products, vectors, winograd
 from minicnn.engine.activations import KNOWN as CURVES
 from minicnn.engine.lanes import Lane
 from minicnn.engine.shards import ShardedNetwork
@@ -86,34 +86,6 @@ def test_twins_of_convolutions(geometry):
         np.testing.assert_allclose(fast, plain, rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("geometry", GAPS.values(), ids=GAPS.keys())
-@pytest.mark.parametrize("C", [1, 8])
-def test_blocks_of_windows_are_those_of_im2col(geometry, C):
-    (N, H, W, _), window, strides, padding, out, gaps = geometry
-    steps = *strides, *padding, *gaps
-    x = rng.standard_normal((N, H, W, C)).astype(np.float32)
-    cols = np.empty((N, *out, *window, C), np.float32)
-    kernels.im2col(x, *steps, cols)
-    dcols = rng.standard_normal(cols.shape).astype(np.float32)
-    dx = np.empty_like(x)
-    kernels.col2im(dcols, *steps, dx)
-    rows, K = N * out[0], window[0] * window[1] * C
-    whole, dwhole = cols.reshape(rows, out[1], K), dcols.reshape(rows, out[1], K)
-    by_windows, by_planes = np.zeros((2, N, H, W * C), np.float32)
-    for part in blocks.cut(rows, 2):  # 2 does not divide the rows of most images
-        where = *window, *steps, out[0], part.start
-        held = np.full((part.stop - part.start, out[1], window[0], window[1] * C), np.nan, "f4")
-        blocks.windows(x.reshape(N, H, -1), *where, held)
-        np.testing.assert_array_equal(held.reshape(-1, out[1], K), whole[part])
-        turned = np.full((K, part.stop - part.start, out[1]), np.nan, np.float32)
-        blocks.planes(x.reshape(N, H, -1), *where, turned)
-        np.testing.assert_array_equal(np.moveaxis(turned, 0, -1), whole[part])
-        blocks.add_windows(dwhole[part].reshape(held.shape), *where, by_windows)
-        blocks.add_planes(np.ascontiguousarray(np.moveaxis(dwhole[part], -1, 0)), *where, by_planes)
-    for added in (by_windows, by_planes):
-        np.testing.assert_allclose(added.reshape(x.shape), dx, rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize(("n", "inputs", "units"), [(9, 270, 40), (1, 20, 5)])
 def test_products_of_dense_layers(n, inputs, units):
     x, W, dz = (
@@ -129,6 +101,16 @@ def test_products_of_dense_layers(n, inputs, units):
     products.backward_inputs(dz, W, dx, buffer)
     for ours, plain in ((y, x @ W), (dW, x.T @ dz), (dx, dz @ W.T)):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_cells_of_winograd_that_are_added_by_themselves():
+    # of 2x2 tiles with padding 1 on an image of 7x6: one cell outside of it, two inside
+    bits = [0, 0, 0, 1 << 0 | 1 << 7 | 1 << 35]
+    cells, dx = rng.standard_normal((3, 2)).astype("f4"), np.zeros((1, 7, 6, 2), np.float32)
+    winograd.add_cells(cells, 1, 2, 2, 0, 4, np.array(bits), dx)
+    expected = np.zeros_like(dx)
+    expected[0, 3, 3], expected[0, 4, 4] = cells[:2]
+    np.testing.assert_array_equal(dx, expected)
 
 
 @jit_fma
@@ -217,15 +199,36 @@ INTERLEAVED = {  # images, window and further arguments of the layer
     "gaps": ((8, 7, 6, 2), (2, 3), {"dilation_rate": (3, 2), "padding": "same"}),
     "strides wider than the window": ((8, 5, 5, 2), (1, 2), {"strides": 3}),
     "small images, four groups and one": ((75, 4, 4, 2), (3, 3), {"filters": 4}),
-    "few images, by blocks": ((3, 5, 4, 2), (2, 2), {"padding": "same"}),
+    "few images, read where they lie": ((3, 5, 4, 2), (2, 2), {"padding": "same"}),
 }
+IMPLICIT = {
+    "strides, phases of unequal width": ((2, 7, 7, 16), (3, 3), {"filters": 20, "strides": 2}),
+    "one channel, ReLU, pooling, dropout": (
+        (3, 7, 6, 1), (4, 3), {"filters": 16, "padding": "same", "activation": "relu"},
+    ),
+    "gaps, many filters": (
+        (2, 8, 4, 18), (2, 2), {"filters": 33, "dilation_rate": (3, 2), "padding": "same"},
+    ),
+    "strides wider than the window": ((2, 5, 5, 16), (1, 1), {"filters": 16, "strides": 3}),
+    "rows of padding alone": ((1, 2, 3, 16), (5, 2), {"filters": 64, "padding": "same"}),
+}  # fmt: skip
 
 
 # each of the others is compiled for this test alone
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("name", and_slow([*INTERLEAVED][:1], [*INTERLEAVED][1:], "in_ci"))
 def test_convolutions_of_sixteen_images_at_a_time(name, first):
-    shape, window, more = INTERLEAVED[name]
+    assert_convolution_is_layer("InterleavedConvolution", *INTERLEAVED[name], first)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("name", and_slow([*IMPLICIT][:1], [*IMPLICIT][1:], "in_ci"))
+def test_convolutions_by_implicit_im2col(name, first):
+    if first or IMPLICIT[name][0][3] != 1:
+        assert_convolution_is_layer("ImplicitConvolution", *IMPLICIT[name], first)
+
+
+def assert_convolution_is_layer(kind, shape, window, more, first):
     pools = shape[3] == 1
     conv = Conv2D(**{"filters": 3, "kernel_size": window, **more})
     if pools:
@@ -234,7 +237,7 @@ def test_convolutions_of_sixteen_images_at_a_time(name, first):
     above = [MaxPooling2D(2), Dropout(0.3, seed=3)] if pools else []
     model = Sequential([Input(shape[1:]), *below, conv, *above])
     stage = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[-1]
-    assert type(stage).__name__ == "InterleavedConvolution"
+    assert type(stage).__name__ == kind
     x = rng.standard_normal(shape).astype(np.float32)
     stage.seek(0, 0)
     inferred = stage.forward(x).copy()
@@ -347,7 +350,7 @@ def test_gradients_behind_pooling_and_relu(pool, relu):
     dead = (y <= 0) & relu
     argmax = np.where(dead, -1, argmax).astype(np.int8) if pool else np.zeros((1,) * 4, np.int8)
     dz, db = np.full(z.shape, np.nan, np.float32), np.full(3, np.nan, np.float32)
-    blocks.gradients(dy, y, argmax, pool, relu, np.float32(2), dz, db)
+    passes.gradient_of_product(dy, y, argmax, pool, relu, np.float32(2), dz, db)
     expected = np.where(dead, 0, 2 * dy)
     if pool:
         cells = expected[..., None] * (argmax[..., None] == np.arange(4))

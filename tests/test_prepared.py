@@ -26,13 +26,13 @@ KINDS = {
     "normalized Winograd": lambda: [Conv2D(20, 3), Conv2D(20, 3), BatchNormalization(), ReLU()],
     "any window": lambda: [Conv2D(8, 5, strides=2, activation="tanh"), Conv2D(8, 3, strides=2)],
     "pointwise": lambda: [Conv2D(8, 1, activation="relu"), Conv2D(4, 1)],
-    "by blocks": lambda: [Conv2D(8, 1, strides=2), Conv2D(8, 1, strides=2)],
+    "implicit im2col": lambda: [Conv2D(16, 1, strides=2), Conv2D(16, 1, strides=2)],
     "transposed": lambda: [Conv2DTranspose(8, 3, strides=2), Conv2DTranspose(4, 3)],
     "depthwise": lambda: [Conv2D(16, 3), DepthwiseConv2D(3), Conv2D(4, 3)],
     "groups": lambda: [Conv2D(8, 3, groups=2), Conv2D(8, 5, groups=4)],
     "separable": lambda: [Conv2D(16, 3), SeparableConv2D(16, 3), SeparableConv2D(4, 3)],
 }
-QUICK = {"Winograd", "pointwise", "by blocks"}  # the others' kernels take seconds to compile
+QUICK = {"Winograd", "pointwise", "implicit im2col"}  # the others' kernels take seconds to compile
 
 
 def made(kind):

@@ -1,4 +1,5 @@
-"""The stages of convolutions of any window: as products, sixteen images or channels at a time.
+"""The stages of convolutions of any window: as products, of sixteen filters, images or channels at
+a time.
 
 What stands behind is as in `convolutions.py`.
 """
@@ -28,13 +29,17 @@ from minicnn.layers import (
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import blocks, interleaved, normalization, products, tiles
+    from minicnn.engine import interleaved, normalization, passes, products, tiles
 else:
-    blocks = LazyModule("minicnn.engine.blocks")
     interleaved = LazyModule("minicnn.engine.interleaved")
     tiles = LazyModule("minicnn.engine.tiles")
     normalization = LazyModule("minicnn.engine.normalization")
+    passes = LazyModule("minicnn.engine.passes")
     products = LazyModule("minicnn.engine.products")
+
+
+FEWEST_CHANNELS = 16  # of a kernel with channels or filters innermost: a vector
+NO_IMAGES = np.zeros((1, 1, 1, 1), np.float32)
 
 
 class ProductConvolution(ConvolutionStage):
@@ -68,10 +73,12 @@ class ProductConvolution(ConvolutionStage):
             return np.ascontiguousarray(self.behind.backward(dy, db)).reshape(shape)
         if self.ends_in_bias:
             dz = np.ascontiguousarray(dy, np.float32).reshape(shape)
-            blocks.sums(dz.reshape(len(dz), -1, self.filters), db)
+            passes.gradient_of_bias(dz.reshape(len(dz), -1, self.filters), db)
             return dz
         dz = self.buffer("dz", shape)
-        blocks.gradients(dy, self._y, self._argmax, self.pool, self.relu, self._scale, dz, db)
+        passes.gradient_of_product(
+            dy, self._y, self._argmax, self.pool, self.relu, self._scale, dz, db
+        )
         return dz
 
 
@@ -109,77 +116,88 @@ class PointwiseConvolution(ProductConvolution):
         return dx
 
 
-class BlockConvolution(ProductConvolution):
-    """Any window, stride and dilation: `blocks.py`."""
+class ImplicitConvolution(ProductConvolution):
+    """Any window, stride and dilation, the windows read where they lie: `implicit.py`."""
 
-    def _blocks(self, x: Array) -> Iterator[tuple[slice, Array]]:
-        """Rows of the output, and the windows that they see, one a row."""
-        win, C = self._windows, x.shape[3]
-        images = x.reshape(*x.shape[:2], -1)
-        K = win.K_h * win.K_w * C
-        size = blocks.size(win.W_out, K)
-        held = self.buffer("cols", (size * win.W_out * K,))
-        for part in blocks.cut(len(x) * win.H_out, size):
-            rows = part.stop - part.start
-            cols = held[: rows * win.W_out * K]
-            where = win.K_h, win.K_w, *win.steps, win.H_out, part.start
-            if self._short(C):
-                blocks.planes(images, *where, cols.reshape(K, rows, win.W_out))
-                yield part, cols.reshape(K, -1).T
-            else:
-                blocks.windows(images, *where, cols.reshape(rows, win.W_out, win.K_h, -1))
-                yield part, cols.reshape(-1, K)
+    _implicit: tiles.Implicit | None = None
+    _scale = np.float32(1)
 
-    def _short(self, C: int) -> bool:
-        """Whether the runs of a window are short."""
-        return self._windows.K_w * C < blocks.SHORT
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        self._part_of_db = np.zeros(self.filters, np.float32)
+
+    def _layout_for(self, shape: tuple[int, ...]) -> tiles.Implicit:
+        at = self._implicit
+        if at is None or at.input_shape != shape[1:]:
+            at = self._implicit = tiles.Implicit(
+                self.conv.windows(shape), shape[1:], self.filters, needs_dx=self.needs_dx
+            )
+        return at
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        win = self._windows = self.conv.windows(x.shape)
-        W, bias, _ = self.weights()
-        W = W.reshape(-1, self.filters)
-        z = self.buffer("z", (len(x), win.H_out, win.W_out, self.filters))
-        rows = z.reshape(-1, win.W_out, self.filters)
-        for part, cols in self._blocks(x):
-            np.matmul(cols, W, out=rows[part].reshape(-1, self.filters))
-        self._x = x
-        return self.finish(z, bias, training)
+        self._x = x = np.ascontiguousarray(x, np.float32)  # a layer of the user's may return any
+        at = self._layout_for(x.shape)
+        g, (W, bias, _) = at.geometry, self.weights()
+        W = self.prepared(("in blocks", at.of_z), W, at.weights)
+        image = len(x), g.H_out, g.W_out
+        self._product_alone = self.behind is not None or self.filters < g.F
+        no_bias = self._no_bias[:0]
+        if self._product_alone:
+            z = self.buffer("z", (*image, g.F))
+            draw: tuple[Any, ...] = (0, 0, 0, 0, np.float32(1))
+            own_bias, finish, y, argmax = no_bias, False, z, NOTHING
+        else:
+            y, argmax = self.outputs(*image)
+            draw = self.drawn(training, y[0].size)
+            self._scale = draw[-1]
+            own_bias, finish = bias, bool(self.pool or draw[3])
+        Z = at.Z if finish else NO_IMAGES
+        at.forward(
+            x.reshape(-1), len(x), g, at.pads, at.runs, at.K, at.spans, W, own_bias, self._ones,
+            self.relu, at.X, y, finish, self.pool, Z, no_bias, self._zeros, argmax, *draw,
+        )  # fmt: skip
+        if self._product_alone:
+            z = products.narrowed(z, self.filters, self.buffer, "z")
+            return self.finish(z, bias, training)
+        self._y, self._argmax = y, argmax
+        return y
 
     def backward(self, dy: Array) -> Array | None:
-        x, win, F = self._x, self._windows, self.filters
-        dz = self.begin_backward(dy, (len(x), win.H_out, win.W_out, F))
-        rows = dz.reshape(-1, win.W_out, F)
-        W, dW = (one.reshape(-1, F) for one in (self.conv.params["W"], self.conv.grads["W"]))
+        x = self._x
+        at = self._layout_for(x.shape)
+        g, grads = at.geometry, self.conv.grads
+        db, y, argmax = grads.get("b", self._db), NO_IMAGES, NOTHING
+        if self._product_alone:
+            dy = self.begin_backward(dy, (len(x), g.H_out, g.W_out, self.filters))
+            dy = products.widened(dy, self.buffer)
+        else:
+            dy, y, argmax = np.ascontiguousarray(dy, np.float32), self._y, self._argmax
+            db[...] = 0
+        blocks = self.buffer("dW", (at.tiles_of_dW, at.of_dW.size * at.of_dW.width))
+        blocks[...] = 0
+        W_T, dx = self._no_bias[:0], self._no_bias[:0]
         if self.needs_dx:
-            W_T = self.prepared("W_T", W, _transposed)  # the product with it is faster so
-            dx = self.buffer("dx", x.shape)
-            dx[...] = 0
-            images = dx.reshape(*x.shape[:2], -1)
-        part_of_dW = self.buffer("part", dW.shape)
-        for part, cols in self._blocks(x):
-            d = rows[part].reshape(-1, F)
-            np.matmul(cols.T, d, out=part_of_dW if part.start else dW)
-            if part.start:
-                dW += part_of_dW
-            if not self.needs_dx:
-                continue
-            dcols = self.buffer("dcols", (cols.size,))
-            where = win.K_h, win.K_w, *win.steps, win.H_out, part.start
-            if self._short(x.shape[3]):
-                np.matmul(W, d.T, out=dcols.reshape(len(W), -1))
-                blocks.add_planes(dcols.reshape(len(W), -1, win.W_out), *where, images)
-            else:
-                np.matmul(d, W_T, out=dcols.reshape(cols.shape))
-                blocks.add_windows(
-                    dcols.reshape(-1, win.W_out, win.K_h, cols.shape[1] // win.K_h), *where, images
-                )
-        return dx if self.needs_dx else None
+            W = self.conv.params["W"].reshape(g.K_h * g.K_w, g.C, -1)
+            W_T = self.prepared(("in blocks, transposed", at.input_shape), W, at.weights_of_dx)
+            dx = self.buffer("dx", (*x.shape[:3], at.dx.C))
+        at.backward(
+            x.reshape(-1), dy, len(x), g, at.pads, at.runs, at.K, at.reach, at.X,
+            self._product_alone, self.relu, self.pool, y, argmax, self._scale, at.Z, db,
+            self._part_of_db, blocks.reshape(-1), at.D, at.dx.phases, at.dx.runs, at.dx.spans, W_T,
+            at.dx.C, self._no_bias[:0], self._ones, dx.reshape(-1),
+        )  # fmt: skip
+        dW = grads["W"]
+        whole = dW if self.filters == g.F else self.buffer("whole dW", (*dW.shape[:3], g.F))
+        at.ordered(blocks.reshape(-1), len(at.runs), at.K, g.F, whole.reshape(-1))
+        if whole is not dW:
+            dW[...] = whole[..., : self.filters]
+        return products.narrowed(dx, g.C, self.buffer, "dx") if self.needs_dx else None
 
 
-class InterleavedConvolution(BlockConvolution):
+class InterleavedConvolution(ImplicitConvolution):
     """Any window, stride and dilation, sixteen images at a time: `interleaved.py`.
 
-    A shard of a few images goes by blocks.
+    A shard of a few images goes as there.
     """
 
     _layout: tiles.Interleaved | None = None
@@ -282,7 +300,13 @@ class GroupedConvolution(ProductConvolution):
         return dx
 
 
-def _group(conv: Conv2D, needs_dx: bool) -> InterleavedConvolution:
+def way_of(C: int, filters: int, *, needs_dx: bool) -> type[ImplicitConvolution]:
+    """The stage for any window: vectors hold filters, and in dx channels, if there are enough."""
+    enough = filters >= FEWEST_CHANNELS and (C >= FEWEST_CHANNELS or not needs_dx)
+    return ImplicitConvolution if enough else InterleavedConvolution
+
+
+def _group(conv: Conv2D, needs_dx: bool) -> ImplicitConvolution:
     """A stage for one group of `conv`, with separate arrays, without bias or activation."""
     part = Conv2D(
         conv.filters // conv.groups, conv.kernel_size, conv.strides, conv.padding,
@@ -291,7 +315,7 @@ def _group(conv: Conv2D, needs_dx: bool) -> InterleavedConvolution:
     W = conv.params["W"]
     for table in (part.params, part.grads):
         table["W"] = np.zeros((*W.shape[:3], part.filters), np.float32)
-    return InterleavedConvolution([part], needs_dx=needs_dx)
+    return way_of(W.shape[2], part.filters, needs_dx=needs_dx)([part], needs_dx=needs_dx)
 
 
 class TransposedConvolution(FusedStage):

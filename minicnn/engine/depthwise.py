@@ -36,6 +36,10 @@ def framed(x: Any, start: int, rows: int, row: int, X: Any, at: int, x_row: int)
     """Rows of so many numbers of x, from `start` on, into the middle of X."""
     for h in range(rows):
         source, to = start + h * row, at + h * x_row
+        if row < LANES:
+            for q in range(row):
+                X[to + q] = x[source + q]
+            continue
         for begin in range(0, row, LANES):
             q = min(begin, row - LANES)
             store(load(1, x, source + q, 0), X, to + q, 0)

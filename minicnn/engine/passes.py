@@ -85,6 +85,59 @@ def softmax(y: Any) -> None:
             y[i, q] /= total
 
 
+@jit_fma
+def gradient_of_product(
+    dy: Any, y: Any, argmax: Any, pool: bool, relu: bool, scale: Any, dz: Any, db: Any
+) -> None:
+    """dz (N, H, W, F) and its sums db (F,), from the dy behind ReLU, 2x2 max-pooling and dropout.
+
+    Nothing comes back where ReLU or dropout left 0; `scale` is that of dropout.
+    """
+    zero = np.float32(0)
+    N, H, W, F = dz.shape
+    db[:] = 0
+    total = np.empty(F, np.float32)
+    for n in range(N):
+        for f in range(F):
+            total[f] = 0
+        for h in range(H):
+            i = h // 2
+            for w in range(W):
+                if pool:
+                    j, here = w // 2, 2 * (h % 2) + w % 2
+                    if i < dy.shape[1] and j < dy.shape[2]:
+                        for f in range(F):
+                            d = dy[n, i, j, f] * scale
+                            d = d if argmax[n, i, j, f] == here else zero
+                            dz[n, h, w, f] = d
+                            total[f] += d
+                    else:  # a last odd row or column
+                        for f in range(F):
+                            dz[n, h, w, f] = zero
+                else:
+                    for f in range(F):
+                        d = zero if relu and y[n, h, w, f] <= 0 else dy[n, h, w, f] * scale
+                        dz[n, h, w, f] = d
+                        total[f] += d
+        for f in range(F):
+            db[f] += total[f]
+
+
+@jit_fma
+def gradient_of_bias(dz: Any, db: Any) -> None:
+    """db (F,), the sums of dz (N, pixels, F): first of an image, as long sums lose digits."""
+    db[:] = 0
+    total = np.empty(len(db), np.float32)
+    for n in range(len(dz)):
+        for f in range(len(db)):
+            total[f] = 0
+        for p in range(dz.shape[1]):
+            for f in range(len(db)):
+                total[f] += dz[n, p, f]
+        for f in range(len(db)):
+            db[f] += total[f]
+
+
 @jit
 def flush_denormals(value: Any, least: Any) -> Any:
     """A value of an optimizer's slot; 0 for those below `least`, which no longer move a weight.

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from minicnn import html
 from minicnn.engine.activations import curve_of, inside, is_linear, is_relu
 from minicnn.engine.any_window import (
-    BlockConvolution,
+    FEWEST_CHANNELS,
     DepthwiseStage,
     GroupedConvolution,
-    InterleavedConvolution,
+    ImplicitConvolution,
     PointwiseConvolution,
     SeparableStage,
     TransposedConvolution,
+    way_of,
 )
 from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
 from minicnn.engine.prepared import Prepared
@@ -59,13 +60,12 @@ from minicnn.layers.normalizing import axes_of
 
 Array = NDArray[Any]
 
-FEWEST_CHANNELS = 16  # of a kernel with channels or filters innermost: a vector
 # Winograd saves multiplications, as many as C * F for C channels and F filters, and its transforms
 # cost as C + F. From this ratio on it was the faster: see docs/design.md.
 WINOGRAD_PAYS = 10
 PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2D
 # the bias is added with what stands behind
-PRODUCTS = BlockConvolution, GroupedConvolution, PointwiseConvolution, SeparableStage
+PRODUCTS = GroupedConvolution, ImplicitConvolution, PointwiseConvolution, SeparableStage
 MOST_GROUPS = 32  # each group costs calls from Python
 
 
@@ -312,7 +312,7 @@ def _way_of(
     if isinstance(conv, SeparableConv2D):
         return SeparableStage, "sixteen channels at a time, and as a matrix product"
     if conv.groups != 1:
-        return GroupedConvolution, "in groups, sixteen images at a time"
+        return GroupedConvolution, "in groups"
     slides = (*conv.kernel_size, *conv.strides, *conv.dilation_rate) == (3, 3, 1, 1, 1, 1)
     if slides:
         if shape[3] == 1 and not needs_dx and conv.filters >= FEWEST_CHANNELS:
@@ -320,11 +320,11 @@ def _way_of(
         C, F = shape[3], conv.filters
         if min(C, F) >= FEWEST_CHANNELS and C * F >= WINOGRAD_PAYS * (C + F):
             return WinogradConvolution, "by Winograd's F(4x4, 3x3)"
-    if conv.kernel_size == (1, 1):
-        if conv.strides == (1, 1):
-            return PointwiseConvolution, "as a matrix product"
-        return BlockConvolution, "by blocks of im2col"
-    return InterleavedConvolution, "sixteen images at a time"
+    if (*conv.kernel_size, *conv.strides) == (1, 1, 1, 1):
+        return PointwiseConvolution, "as a matrix product"
+    kind = way_of(shape[3], conv.filters, needs_dx=needs_dx)
+    implicit = kind is ImplicitConvolution
+    return kind, "by implicit im2col" if implicit else "sixteen images at a time"
 
 
 def _pools(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> bool:

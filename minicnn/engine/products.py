@@ -129,6 +129,23 @@ def _padded(a: Array, buffer: Callable[..., Array], name: str) -> Array:
     return padded
 
 
+def widened(a: Array, buffer: Callable[..., Array]) -> Array:
+    """a with sixteen numbers on its last axis, or more; zeros behind its own."""
+    if a.shape[-1] >= LANES:
+        return a
+    rows = _padded(a.reshape(-1, a.shape[-1]), buffer, "rows")
+    return rows.reshape(*a.shape[:-1], LANES)
+
+
+def narrowed(a: Array, columns: int, buffer: Callable[..., Array], name: str) -> Array:
+    """The first numbers of the last axis, contiguous."""
+    if a.shape[-1] == columns:
+        return a
+    out = buffer(f"narrow {name}", (*a.shape[:-1], columns))
+    _unpad(a.reshape(-1), out.size // columns, columns, out.reshape(-1))
+    return out
+
+
 @jit
 def _pad(a: Any, rows: int, columns: int, padded: Any) -> None:
     for r in range(rows):

@@ -40,11 +40,11 @@ NOTHING = np.zeros((1, 1, 1, 1), np.int8)  # where an argmax is not needed
 L = TypeVar("L", bound=Layer)
 
 if TYPE_CHECKING:
-    from minicnn.engine import blocks, curves, normalization, pooling, products, rows
+    from minicnn.engine import curves, normalization, passes, pooling, products, rows
 else:
-    blocks = LazyModule("minicnn.engine.blocks")
     curves = LazyModule("minicnn.engine.curves")
     normalization = LazyModule("minicnn.engine.normalization")
+    passes = LazyModule("minicnn.engine.passes")
     pooling = LazyModule("minicnn.engine.pooling")
     products = LazyModule("minicnn.engine.products")
     rows = LazyModule("minicnn.engine.rows")
@@ -493,7 +493,7 @@ class DenseStage(FusedStage):
             np.sum(dy, axis=0, out=db)
             return dy
         dz, images = self.buffer("dz", dy.shape), (len(dy), 1, 1, -1)
-        blocks.gradients(
+        passes.gradient_of_product(
             dy.reshape(images), self._z.reshape(images), NOTHING, False, True, np.float32(1),
             dz.reshape(images), db,
         )  # fmt: skip

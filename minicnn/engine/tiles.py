@@ -1,4 +1,6 @@
-"""How convolutions are laid out and cut into tiles: for `interleaved.py` and `depthwise.py`."""
+"""How convolutions are laid out and cut into tiles: for `interleaved.py`, `implicit.py` and
+`depthwise.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine import depthwise, interleaved
+from minicnn.engine import depthwise, implicit, interleaved
 from minicnn.engine.memory import aligned
 from minicnn.engine.vectors import LANES
 
@@ -17,6 +19,7 @@ Array = NDArray[Any]
 MOST_CELLS = 25  # of a window in a tile: more do not fit the registers
 ROOM = 4  # pixels by which a tile may overrun a row
 PIXELS = 96  # of dZ for one tile of dW: four planes of them fill half of a 48 KB L1 cache
+MANY_PIXELS = 256  # beside so many, it does not matter that a tile of dW is loaded and stored
 MOST_GROUPS = 4  # of 16 images: a shard of 64
 
 
@@ -69,9 +72,9 @@ Rows(taps=3, parts=1, filters=4))
 class Geometry(NamedTuple):
     """The sizes of a convolution, and how its arrays lie: X, dZ and dX, of a group or an image.
 
-    A row begins `.._row` behind the one before, a pixel `column` behind its neighbour, a channel
-    `.._plane` behind the one before. The images begin at `x_at` in X, which has the padding around
-    them, and dZ at `d_at` in an array with what dX asks for around it.
+    A row begins `.._row` behind the one before, a pixel `.._column` behind its neighbour (one of dX
+    as one of X), a channel `.._plane` behind the one before. The images begin at `x_at` in X, which
+    has the padding around them, and dZ at `d_at` in an array with what dX asks for around it.
     """
 
     H: int
@@ -86,7 +89,8 @@ class Geometry(NamedTuple):
     D_w: int
     H_out: int
     W_out: int
-    column: int
+    x_column: int
+    d_column: int
     x_at: int
     x_row: int
     x_plane: int
@@ -114,15 +118,15 @@ def geometry(win: Any, input_shape: tuple[int, ...], F: int, *, interleave: bool
     if interleave:
         x_plane, d_plane = _odd(x_cols) * LANES, _odd(d_cols) * LANES
         dx_plane = _odd(W + ROOM * S_w) * LANES
-        column, rows = LANES, (C * x_plane, Blocks.of(F).total * d_plane)
+        columns, rows = (LANES, LANES), (C * x_plane, Blocks.of(F).total * d_plane)
         dx_row = Blocks.of(C).total * dx_plane
     else:
         x_plane = d_plane = dx_plane = 1
-        column, rows, dx_row = C, (x_cols * C, d_cols * C), W * C
+        columns, rows, dx_row = (C, F), (x_cols * C, d_cols * F), W * C
     return Geometry(
-        H, W, C, F, K_h, K_w, S_h, S_w, D_h, D_w, H_out, W_out, column,
-        x_at=P_top * rows[0] + P_left * column, x_row=rows[0], x_plane=x_plane, x_rows=x_rows,
-        d_at=above * rows[1] + left * column, d_row=rows[1], d_plane=d_plane,
+        H, W, C, F, K_h, K_w, S_h, S_w, D_h, D_w, H_out, W_out, *columns,
+        x_at=P_top * rows[0] + P_left * columns[0], x_row=rows[0], x_plane=x_plane, x_rows=x_rows,
+        d_at=above * rows[1] + left * columns[1], d_row=rows[1], d_plane=d_plane,
         d_rows=above + H_out + below, dx_row=dx_row, dx_plane=dx_plane,
     )  # fmt: skip
 
@@ -144,7 +148,7 @@ def places(W: int, C: int, plane: int) -> Array:
 
 def taps(g: Geometry) -> Array:
     """Where the cells of the window lie in X, from the pixel on."""
-    rows, cols = np.arange(g.K_h) * g.D_h * g.x_row, np.arange(g.K_w) * g.D_w * g.column
+    rows, cols = np.arange(g.K_h) * g.D_h * g.x_row, np.arange(g.K_w) * g.D_w * g.x_column
     return np.add.outer(rows, cols).reshape(-1)
 
 
@@ -185,11 +189,11 @@ class Remainders(NamedTuple):
                     for b in range(g.K_w):
                         if (a * g.D_h - r) % g.S_h == 0 and (b * g.D_w - s) % g.S_w == 0:
                             up, left = (a * g.D_h - r) // g.S_h, (b * g.D_w - s) // g.S_w
-                            offsets.append(-up * g.d_row - left * g.column)
+                            offsets.append(-up * g.d_row - left * g.d_column)
                             own.append(a * g.K_w + b)
                 place = (
-                    g.d_at + i * g.d_row + j * g.column,
-                    h * g.dx_row + w * g.column,
+                    g.d_at + i * g.d_row + j * g.d_column,
+                    h * g.dx_row + w * g.x_column,
                 )
                 end = len(offsets)
                 table.append((*place, rows, cols, begin, end, begin * size, end * size))
@@ -277,6 +281,226 @@ class Transposed(Interleaved):
         )
         self.of_d = places(g.W_out, C_in, g.d_plane)
         self.of_z = places(g.W_out, C_in, len(self.Z) // (2 * blocks.total))
+
+
+class Tile(NamedTuple):
+    """A tile of sums in `implicit.py`: `size` pixels or numbers by so many vectors of columns.
+
+    >>> Tile.of_pixels(28, 32), Tile.of_pixels(13, 48), Tile.of_pixels(2, 64)
+    (Tile(size=7, vectors=2), Tile(size=7, vectors=1), Tile(size=2, vectors=4))
+    >>> Tile.of_numbers(96, 32), Tile.of_numbers(15, 16)
+    (Tile(size=8, vectors=2), Tile(size=15, vectors=1))
+    """
+
+    size: int
+    vectors: int
+
+    @classmethod
+    def of_pixels(cls, cols: int, columns: int) -> Tile:
+        """For rows of so many pixels: the size with the least work, counting the pixels that two
+        tiles share. Eight are as many as there are registers for their places.
+        """
+        size = min(range(min(8, cols), 0, -1), key=lambda one: -(-cols // one) * max(one, 4))
+        return cls(size, 4 if size < 4 and columns % (4 * LANES) == 0 else _vectors(columns))
+
+    @classmethod
+    def of_numbers(cls, K: int, columns: int) -> Tile:
+        """For runs of so many numbers."""
+        vectors = _vectors(columns)
+        return cls(-(-K // -(-K * vectors // LANES)), vectors)
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.vectors * LANES
+
+    def tiles(self, numbers: int, columns: int) -> int:
+        """How many cover so many numbers and columns."""
+        return -(-numbers // self.size) * -(-columns // self.width)
+
+
+def _vectors(columns: int) -> int:
+    """In a tile, which is no wider than there are columns.
+
+    One vector was a sixth slower than two, which leave half a tile empty where the columns are an
+    odd number of vectors.
+    """
+    vectors = -(-columns // LANES)
+    return 1 if columns < 2 * LANES or (vectors % 2 and vectors < 7) else 2
+
+
+class Implicit:
+    """All that follows from the shape of an image, for `implicit.py`: arrays for an image or a few,
+    and the kernels. Filters, and the channels of dx, are sixteen or more: the stage pads them.
+
+    Attributes
+    ----------
+    group : int
+        Images of which backward makes dz, and X, at a time.
+    pads : bool
+        Whether X has padding, and is not just x.
+    runs, K : array, int
+        Where the runs of a window begin, and their length.
+    spans, reach : arrays (H_out, 2), (runs, 2)
+        For each row of z the runs that do not lie in the padding above and below, and for each run
+        the rows of z for which it does not.
+    X, D : flat arrays
+        Images with their padding, and the dz of one image with what dx asks for around it.
+    dx : PartsOfDx
+    """
+
+    def __init__(
+        self, win: Any, input_shape: tuple[int, ...], filters: int, *, needs_dx: bool
+    ) -> None:
+        self.input_shape, (H, W, C) = input_shape, input_shape
+        F = max(filters, LANES)
+        self.geometry = g = geometry(win, input_shape, F, interleave=False)
+        self.pads = g.x_rows * g.x_row != H * W * C
+        self.runs, self.K, _ = _merged(taps(g), C)
+        up = np.arange(g.H_out)[:, None] * g.S_h + self.runs // g.x_row - win.P_top
+        self.spans, self.reach = _spans(up, H), _spans(up.T, H)
+        self.of_z = Tile.of_pixels(g.W_out, F)
+        self.of_dW = Tile.of_numbers(self.K, F)
+        self.forward = implicit.forward(*self.of_z)
+        self.ordered = implicit.from_tiles(*self.of_dW)
+        self.tiles_of_dW = len(self.runs) * self.of_dW.tiles(self.K, F)
+        self.group = max(MANY_PIXELS // (g.H_out * g.W_out), 1)
+        self.X = _zeros(self.group * g.x_rows * g.x_row if self.pads else 0)
+        self._padding = win.P_top, win.P_left
+        self._needs_dx = needs_dx
+
+    @cached_property  # from here on for training only
+    def Z(self) -> Array:
+        g = self.geometry
+        return aligned((self.group, g.H_out, g.W_out, g.F))
+
+    @cached_property
+    def D(self) -> Array:
+        return _zeros(self.geometry.d_rows * self.geometry.d_row if self._needs_dx else 0)
+
+    @cached_property
+    def dx(self) -> PartsOfDx:
+        return PartsOfDx.of(self.geometry, *self._padding, needed=self._needs_dx)
+
+    @cached_property
+    def backward(self) -> Any:
+        return implicit.backward(self.of_dW, self.dx.wide, self.dx.narrow)
+
+    def weights(self, W: Array) -> Array:
+        """Weights (cells, C, F) as `forward` reads them."""
+        return _in_blocks(W.reshape(-1, W.shape[2]), self.of_z.width)
+
+    def weights_of_dx(self, W: Array) -> Array:
+        """Weights (cells, C, F) as dx reads them, those of all phases."""
+        W_T = _padded(_padded(W).transpose(0, 2, 1))
+        dx = self.dx
+        widths = ((dx.narrow if row[0] else dx.wide).width for row in dx.phases)
+        parts = (W_T[own].reshape(-1, dx.C) for own in dx.cells)
+        return np.concatenate([_in_blocks(*one) for one in zip(parts, widths)])
+
+
+class PartsOfDx(NamedTuple):
+    """dx in `implicit.py`, as a correlation for each phase of the stride (`Remainders`).
+
+    Attributes
+    ----------
+    C : int
+        Channels of dx, sixteen or more.
+    wide, narrow : Tile
+        Some phases have a column less than others.
+    phases : Array
+        A row for each: whether it is a narrow one, where it begins in D and in dx, the first and
+        the end of its `spans`, columns, the first and the end of its `runs`, where its weights
+        begin, and K.
+    runs, spans : arrays
+        As of z.
+    cells : list of arrays
+        The cells of the window that each has, in the order of its runs.
+    """
+
+    C: int
+    wide: Tile
+    narrow: Tile
+    phases: Array
+    runs: Array
+    spans: Array
+    cells: list[Array]
+
+    @classmethod
+    def of(cls, g: Geometry, P_top: int, P_left: int, *, needed: bool) -> PartsOfDx:
+        C, remainders = max(g.C, LANES), Remainders.of(g, P_top, P_left)
+        columns = [row[3] for row in remainders.table.tolist() if row[2] and row[3]]
+        wide, narrow = (Tile.of_pixels(one, C) for one in (max(columns), min(columns)))
+        phases: list[tuple[int, ...]] = []
+        runs, spans, cells = [np.empty(0, np.int64)], [np.empty((0, 2), np.int64)], []
+        at = 0
+        for row, own in zip(remainders.table.tolist() if needed else (), remainders.window):
+            d_at, dx_at, rows, cols, begin, end, *_ = row
+            if not (rows and cols):
+                continue
+            starts, K, order = _merged(remainders.offsets[begin:end], g.F)
+            first, span = sum(map(len, runs)), sum(map(len, spans))
+            tile = narrow if cols < max(columns) else wide
+            phases.append((
+                tile is narrow, d_at, dx_at // g.C * C, span, span + rows, cols,
+                first, first + len(starts), at, K,
+            ))  # fmt: skip
+            # the rows of D, of which those of dz begin at d_at's row
+            up = (d_at + np.arange(rows)[:, None] * g.d_row + starts) // g.d_row
+            spans.append(_spans(up - g.d_at // g.d_row, g.H_out))
+            runs.append(starts)
+            cells.append(own[order])
+            at += len(own) * g.F * tile.width * -(-C // tile.width)
+        return cls(
+            C, wide, narrow, np.array(phases, np.int64).reshape(-1, 10), np.concatenate(runs),
+            np.concatenate(spans), cells,
+        )  # fmt: skip
+
+
+def _spans(rows: Array, H: int) -> Array:
+    """The first and the end (n, 2) of the numbers in each row of `rows`, which grow along it, that
+    are a row of an image of H.
+
+    >>> _spans(np.array([[-1, 0, 1], [0, 1, 2], [1, 2, 3], [3, 4, 5]]), 3)
+    array([[1, 3],
+           [0, 3],
+           [0, 2],
+           [0, 0]])
+    """
+    above, inside = (rows < 0).sum(axis=1), ((rows >= 0) & (rows < H)).sum(axis=1)
+    above[inside == 0] = 0
+    return np.stack([above, above + inside], axis=1).astype(np.int64)
+
+
+def _merged(offsets: Array, length: int) -> tuple[Array, int, Array]:
+    """Cells of so many numbers as runs: where those begin, how long they are, and the cells in
+    their order. Runs of one length, or single cells.
+
+    >>> _merged(np.array([20, 23, 10, 13]), 3)
+    (array([10, 20]), 6, array([2, 3, 0, 1]))
+    """
+    order = np.argsort(offsets, kind="stable")
+    begins = np.flatnonzero(np.diff(offsets[order], prepend=np.iinfo(np.int64).min // 2) != length)
+    lengths = np.diff(begins, append=len(order))
+    if len(set(lengths.tolist())) != 1:
+        begins, lengths = np.arange(len(order)), np.ones(1, int)
+    return offsets[order][begins], int(lengths[0]) * length, order
+
+
+def _in_blocks(W: Array, width: int) -> Array:
+    """Weights (K, F), padded to sixteen columns, in blocks (blocks, K, width); flat. The last may
+    overlap the one before.
+    """
+    W = _padded(W)
+    last = W.shape[1] - width
+    firsts = [min(begin, last) for begin in range(0, W.shape[1], width)]
+    return np.concatenate([W[:, f : f + width].reshape(-1) for f in firsts])
+
+
+def _padded(W: Array) -> Array:
+    """W with sixteen columns, on its last axis, or more."""
+    short = max(0, LANES - W.shape[-1])
+    return np.pad(W, [(0, 0)] * (W.ndim - 1) + [(0, short)]) if short else W
 
 
 class Depthwise:

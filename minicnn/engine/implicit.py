@@ -1,0 +1,239 @@
+"""Convolution of any window, stride and dilation by implicit im2col: a matrix product whose rows
+are the windows, which are read where they lie in the image.
+
+A row of a window is one run of K_w * C numbers in the image, or K_w runs of C if it is dilated; the
+windows of neighbouring pixels begin x_col = S_w * C numbers apart. So with a run's number r, and k
+for a number in it:
+
+    z[i, j, f] = sum of X[i x_row + j x_col + runs[r] + k] * W[r, k, f] over r and k
+    dW[r, k, f] = sum of X[i x_row + j x_col + runs[r] + k] * dz[i, j, f] over i, j and the images
+    dx = for each phase of the stride a sum as for z: of dz, with W transposed (`tiles.Remainders`)
+
+Tiles of sums stay in registers, as in `products.py`: up to eight pixels of a row by 32 filters, or
+for dW eight numbers of a run by 32 filters. Runs in the padding above and below are left out. Every
+window of z is summed in the same order, so an image's result does not depend on its neighbours.
+
+X and D, which is dz in dx, are the images with their padding; images without padding are read from
+x itself. A shard goes a group of images at a time, so that what stands behind the product, and
+backward's three passes over dz, find their numbers in the cache. All arrays are flat, but for those
+of what stands behind the product, (images, H, W, filters).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from minicnn.engine.depthwise import framed
+from minicnn.engine.normalization import normalize
+from minicnn.engine.passes import gradient_of_product
+from minicnn.engine.vectors import (
+    LANES,
+    add_outer,
+    load,
+    store,
+    store_rows,
+    where_at_most,
+    zeros,
+)
+from minicnn.kernels.compiler import jit, jit_fma, wide_vectors
+
+
+@cache
+def correlation(pixels: int, vectors: int) -> Any:
+    """The kernel for tiles of so many pixels and so many vectors of filters."""
+    tile, width = pixels * vectors, vectors * LANES
+
+    @jit_fma
+    def correlate(
+        X: Any, x_at: int, x_row: int, x_col: int, runs: Any, K: int, spans: Any, W: Any, F: int,
+        bias: Any, ones: Any, relu: bool, Z: Any, z_at: int, z_row: int, z_col: int, cols: int,
+    ) -> None:  # fmt: skip
+        """Z of one image, with the bias and ReLU if there is a bias.
+
+        spans (rows, 2) are the first and the end of the runs of each row of Z that do not lie in
+        the padding above and below. W is (blocks, runs, K, width); the last block may overlap the
+        one before. There have to be `pixels` columns and `width` filters or more.
+        """
+        wide_vectors()
+        for i in range(len(spans)):
+            first, end = spans[i]
+            w_first = first * K * width
+            for begin in range(0, F, width):
+                f = min(begin, F - width)
+                for start in range(0, cols, pixels):
+                    j = min(start, cols - pixels)
+                    acc, w = zeros(tile), w_first
+                    for r in range(first, end):
+                        x = x_at + i * x_row + j * x_col + runs[r]
+                        for _ in range(K):
+                            acc = add_outer(acc, load(vectors, W, w, LANES), X, x, x_col, pixels)
+                            x += 1
+                            w += width
+                    if len(bias):
+                        acc = add_outer(acc, load(vectors, bias, f, LANES), ones, 0, 0, pixels)
+                        if relu:
+                            acc = where_at_most(acc, zeros(tile), zeros(tile), acc)
+                    store_rows(acc, Z, z_at + i * z_row + j * z_col + f, LANES, pixels, z_col)
+                w_first += len(runs) * K * width
+
+    return correlate
+
+
+@cache
+def weights_gradient(numbers: int, vectors: int) -> Any:
+    """The kernel for tiles of so many numbers of a run and so many vectors of filters."""
+    tile, width = numbers * vectors, vectors * LANES
+
+    @jit_fma
+    def add_gradient(
+        X: Any, x_at: int, x_size: int, x_row: int, x_col: int, runs: Any, K: int, reach: Any,
+        dz: Any, dz_at: int, images: int, rows: int, cols: int, F: int, dW: Any,
+    ) -> None:  # fmt: skip
+        """Adds to dW, tile after tile, what the images give; those of X begin x_size apart.
+
+        reach (runs, 2) are the first and the end of the rows of dz whose run is not padding.
+        """
+        wide_vectors()
+        to = 0
+        for r in range(len(runs)):
+            for first in range(0, K, numbers):
+                k = min(first, K - numbers)
+                for begin in range(0, F, width):
+                    acc, f = zeros(tile), min(begin, F - width)
+                    for n in range(images):
+                        for i in range(reach[r, 0], reach[r, 1]):
+                            d = dz_at + (n * rows + i) * cols * F + f
+                            x = x_at + n * x_size + i * x_row + runs[r] + k
+                            for _ in range(cols):
+                                acc = add_outer(acc, load(vectors, dz, d, LANES), X, x, 1, numbers)
+                                x += x_col
+                                d += F
+                    store(acc + load(tile, dW, to, LANES), dW, to, LANES)
+                    to += tile * LANES
+
+    return add_gradient
+
+
+@cache
+def from_tiles(numbers: int, vectors: int) -> Any:
+    """The kernel that puts the tiles of dW in order."""
+    tile, width = numbers * vectors, vectors * LANES
+
+    @jit
+    def ordered(tiles: Any, runs: int, K: int, F: int, dW: Any) -> None:
+        """dW (runs, K, F); tiles at the end may overlap those before, with the same numbers."""
+        at = 0
+        for r in range(runs):
+            for first in range(0, K, numbers):
+                k = min(first, K - numbers)
+                for begin in range(0, F, width):
+                    to = (r * K + k) * F + min(begin, F - width)
+                    store_rows(load(tile, tiles, at, LANES), dW, to, LANES, numbers, F)
+                    at += tile * LANES
+
+    return ordered
+
+
+# -- a shard --------------------------------------------------------------------------------------
+
+
+@cache
+def forward(pixels: int, vectors: int) -> Any:
+    """The kernel of a stage's forward, with tiles of so many pixels and vectors."""
+    correlate = correlation(pixels, vectors)
+
+    @jit
+    def run(
+        x: Any, N: int, g: Any, pads: bool, runs: Any, K: int, spans: Any, W: Any, bias: Any,
+        ones: Any, relu: bool, X: Any, y: Any, finish: bool, pool: bool, Z: Any, no_bias: Any,
+        no_mean: Any, argmax: Any, key_1: int, key_2: int, counter: int, dropped: int, scale: Any,
+    ) -> None:  # fmt: skip
+        """y (N, H, W, F) of the images x.
+
+        With `finish`, pooling and dropout follow, and a group of images goes to Z (images, H_out,
+        W_out, F) first.
+        """
+        each, size = g.H * g.W * g.C, g.H_out * g.W_out * g.F
+        group = len(Z) if finish else max(N, 1)
+        source, own_bias = X if pads else x, no_bias if finish else bias
+        to = Z.reshape(-1) if finish else y.reshape(-1)
+        for first in range(0, N, group):
+            stop = min(first + group, N)
+            for n in range(first, stop):
+                if pads:
+                    framed(x, n * each, g.H, g.W * g.C, X, g.x_at, g.x_row)
+                correlate(
+                    source, 0 if pads else n * each, g.S_h * g.x_row, g.S_w * g.C, runs, K, spans,
+                    W, g.F, own_bias, ones, relu, to, (n - first) * size, g.W_out * g.F, g.F,
+                    g.W_out,
+                )  # fmt: skip
+            if finish:
+                own = y[first:stop]
+                normalize(
+                    Z, no_mean, ones, bias, pool, relu, own, argmax[first:stop], key_1, key_2,
+                    counter + first * own[0].size, dropped, scale,
+                )  # fmt: skip
+
+    return run
+
+
+@cache
+def backward(dW_tile: tuple[int, int], wide: tuple[int, int], narrow: tuple[int, int]) -> Any:
+    """The kernel of a stage's backward, for tiles of so many numbers by vectors in dW, and of so
+    many pixels by vectors in the wider and in the narrower phases of dx.
+    """
+    add_gradient = weights_gradient(*dW_tile)
+    correlate, correlate_narrow = correlation(*wide), correlation(*narrow)
+
+    @jit
+    def run(
+        x: Any, dy: Any, N: int, g: Any, pads: bool, runs: Any, K: int, reach: Any, X: Any,
+        made: bool, relu: bool, pool: bool, y: Any, argmax: Any, scale: Any, dZ: Any, db: Any,
+        part: Any, tiles: Any, D: Any, phases: Any, runs_of_dx: Any, spans: Any, W_T: Any, C: int,
+        no_bias: Any, ones: Any, dx: Any,
+    ) -> None:  # fmt: skip
+        """Adds to dW's tiles, and writes dx, from the images x and dy; X and dZ are for a group.
+
+        dy is dz if that is already `made`; else dz is made here, and db. A row of `phases`
+        describes a correlation (`tiles.Implicit`); without any there is no dx. dx has C channels.
+        """
+        each, size, group = g.H * g.W * g.C, g.H_out * g.W_out * g.F, len(dZ)
+        x_size = g.x_rows * g.x_row if pads else each
+        row, col = g.S_h * g.W * C, g.S_w * C
+        source, dz = X if pads else x, dy.reshape(-1) if made else dZ.reshape(-1)
+        for first in range(0, N, group):
+            stop = min(first + group, N)
+            for n in range(first, stop if pads else first):
+                to = (n - first) * x_size + g.x_at
+                framed(x, n * each, g.H, g.W * g.C, X, to, g.x_row)
+            if not made:
+                gradient_of_product(
+                    dy[first:stop], y[first:stop], argmax[first:stop], pool, relu, scale,
+                    dZ[: stop - first], part,
+                )  # fmt: skip
+                db += part
+            dz_at = first * size if made else 0
+            add_gradient(
+                source, 0 if pads else first * each, x_size, g.S_h * g.x_row, g.S_w * g.C, runs, K,
+                reach, dz, dz_at, stop - first, g.H_out, g.W_out, g.F, tiles,
+            )  # fmt: skip
+            for n in range(first, stop if len(phases) else first):
+                at = dz_at + (n - first) * size
+                framed(dz, at, g.H_out, g.W_out * g.F, D, g.d_at, g.d_row)
+                for k in range(len(phases)):
+                    is_narrow, d_at, dx_at, span, span_end, cols, begin, end, w, own_K = phases[k]
+                    own, weights = runs_of_dx[begin:end], W_T[w:]
+                    to, rows = n * g.H * g.W * C + dx_at, spans[span:span_end]
+                    if is_narrow:
+                        correlate_narrow(
+                            D, d_at, g.d_row, g.F, own, own_K, rows, weights, C, no_bias, ones,
+                            relu, dx, to, row, col, cols,
+                        )  # fmt: skip
+                    else:
+                        correlate(
+                            D, d_at, g.d_row, g.F, own, own_K, rows, weights, C, no_bias, ones,
+                            relu, dx, to, row, col, cols,
+                        )  # fmt: skip
+
+    return run
