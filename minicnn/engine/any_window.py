@@ -140,26 +140,25 @@ class ImplicitConvolution(ProductConvolution):
         g, (W, bias, _) = at.geometry, self.weights()
         W = self.prepared(("in blocks", at.of_z), W, at.weights)
         image = len(x), g.H_out, g.W_out
+        given = g, at.pads, at.runs, at.K, at.spans, W
         self._product_alone = self.behind is not None or self.filters < g.F
-        no_bias = self._no_bias[:0]
         if self._product_alone:
             z = self.buffer("z", (*image, g.F))
-            draw: tuple[Any, ...] = (0, 0, 0, 0, np.float32(1))
-            own_bias, finish, y, argmax = no_bias, False, z, NOTHING
-        else:
-            y, argmax = self.outputs(*image)
-            draw = self.drawn(training, y[0].size)
-            self._scale = draw[-1]
-            own_bias, finish = bias, bool(self.pool or draw[3])
-        Z = at.Z if finish else NO_IMAGES
-        at.forward(
-            x.reshape(-1), len(x), g, at.pads, at.runs, at.K, at.spans, W, own_bias, self._ones,
-            self.relu, at.X, y, finish, self.pool, Z, no_bias, self._zeros, argmax, *draw,
-        )  # fmt: skip
-        if self._product_alone:
+            at.forward(
+                x.reshape(-1), 0, len(x), *given, self._no_bias[:0], self._ones, False, at.X, z
+            )
             z = products.narrowed(z, self.filters, self.buffer, "z")
             return self.finish(z, bias, training)
-        self._y, self._argmax = y, argmax
+        self._y, self._argmax = y, argmax = self.outputs(*image)
+        draw = self.drawn(training, y[0].size)
+        self._scale, drops = draw[-1], draw[3] > 0
+        if self.pool or drops:
+            at.finished(
+                x.reshape(-1), len(x), *given, bias, self._ones, self.relu, at.X, self.pool, at.Z,
+                self._no_bias[:0], self._zeros, y, argmax, *draw,
+            )  # fmt: skip
+        else:
+            at.forward(x.reshape(-1), 0, len(x), *given, bias, self._ones, self.relu, at.X, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:

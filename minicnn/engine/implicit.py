@@ -140,40 +140,49 @@ def from_tiles(numbers: int, vectors: int) -> Any:
 
 @cache
 def forward(pixels: int, vectors: int) -> Any:
-    """The kernel of a stage's forward, with tiles of so many pixels and vectors."""
+    """The kernel of a product, with tiles of so many pixels and vectors."""
     correlate = correlation(pixels, vectors)
 
     @jit
     def run(
-        x: Any, N: int, g: Any, pads: bool, runs: Any, K: int, spans: Any, W: Any, bias: Any,
-        ones: Any, relu: bool, X: Any, y: Any, finish: bool, pool: bool, Z: Any, no_bias: Any,
-        no_mean: Any, argmax: Any, key_1: int, key_2: int, counter: int, dropped: int, scale: Any,
+        x: Any, first: int, stop: int, g: Any, pads: bool, runs: Any, K: int, spans: Any, W: Any,
+        bias: Any, ones: Any, relu: bool, X: Any, z: Any,
     ) -> None:  # fmt: skip
-        """y (N, H, W, F) of the images x.
-
-        With `finish`, pooling and dropout follow, and a group of images goes to Z (images, H_out,
-        W_out, F) first.
-        """
+        """z (images, H_out, W_out, F) of the images x from number first to stop."""
         each, size = g.H * g.W * g.C, g.H_out * g.W_out * g.F
-        group = len(Z) if finish else max(N, 1)
-        source, own_bias = X if pads else x, no_bias if finish else bias
-        to = Z.reshape(-1) if finish else y.reshape(-1)
+        source, to = X if pads else x, z.reshape(-1)
+        for n in range(first, stop):
+            if pads:
+                framed(x, n * each, g.H, g.W * g.C, X, g.x_at, g.x_row)
+            correlate(
+                source, 0 if pads else n * each, g.S_h * g.x_row, g.S_w * g.C, runs, K, spans, W,
+                g.F, bias, ones, relu, to, (n - first) * size, g.W_out * g.F, g.F, g.W_out,
+            )  # fmt: skip
+
+    return run
+
+
+@cache
+def finished(pixels: int, vectors: int) -> Any:
+    """The kernel of a product with pooling or dropout behind it."""
+    multiply = forward(pixels, vectors)
+
+    @jit
+    def run(
+        x: Any, N: int, g: Any, pads: bool, runs: Any, K: int, spans: Any, W: Any, bias: Any,
+        ones: Any, relu: bool, X: Any, pool: bool, Z: Any, no_bias: Any, no_mean: Any, y: Any,
+        argmax: Any, key_1: int, key_2: int, counter: int, dropped: int, scale: Any,
+    ) -> None:  # fmt: skip
+        """y of the N images x, by way of Z, which is for a group of images."""
+        group = len(Z)
         for first in range(0, N, group):
             stop = min(first + group, N)
-            for n in range(first, stop):
-                if pads:
-                    framed(x, n * each, g.H, g.W * g.C, X, g.x_at, g.x_row)
-                correlate(
-                    source, 0 if pads else n * each, g.S_h * g.x_row, g.S_w * g.C, runs, K, spans,
-                    W, g.F, own_bias, ones, relu, to, (n - first) * size, g.W_out * g.F, g.F,
-                    g.W_out,
-                )  # fmt: skip
-            if finish:
-                own = y[first:stop]
-                normalize(
-                    Z, no_mean, ones, bias, pool, relu, own, argmax[first:stop], key_1, key_2,
-                    counter + first * own[0].size, dropped, scale,
-                )  # fmt: skip
+            own = y[first:stop]
+            multiply(x, first, stop, g, pads, runs, K, spans, W, no_bias, ones, relu, X, Z)
+            normalize(
+                Z, no_mean, ones, bias, pool, relu, own, argmax[first:stop], key_1, key_2,
+                counter + first * own[0].size, dropped, scale,
+            )  # fmt: skip
 
     return run
 

@@ -346,6 +346,8 @@ class Implicit:
         the rows of z for which it does not.
     X, D : flat arrays
         Images with their padding, and the dz of one image with what dx asks for around it.
+    Z : array (group, H_out, W_out, F)
+        z before pooling and dropout, or dz.
     dx : PartsOfDx
     """
 
@@ -361,7 +363,7 @@ class Implicit:
         self.spans, self.reach = _spans(up, H), _spans(up.T, H)
         self.of_z = Tile.of_pixels(g.W_out, F)
         self.of_dW = Tile.of_numbers(self.K, F)
-        self.forward = implicit.forward(*self.of_z)
+        self.forward, self.finished = implicit.forward(*self.of_z), implicit.finished(*self.of_z)
         self.ordered = implicit.from_tiles(*self.of_dW)
         self.tiles_of_dW = len(self.runs) * self.of_dW.tiles(self.K, F)
         self.group = max(MANY_PIXELS // (g.H_out * g.W_out), 1)
@@ -369,12 +371,12 @@ class Implicit:
         self._padding = win.P_top, win.P_left
         self._needs_dx = needs_dx
 
-    @cached_property  # from here on for training only
+    @cached_property
     def Z(self) -> Array:
         g = self.geometry
         return aligned((self.group, g.H_out, g.W_out, g.F))
 
-    @cached_property
+    @cached_property  # from here on for training only
     def D(self) -> Array:
         return _zeros(self.geometry.d_rows * self.geometry.d_row if self._needs_dx else 0)
 
