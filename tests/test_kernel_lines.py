@@ -130,6 +130,7 @@ def of_vectors(a, w, places, out, whole):
     vectors.store(vectors.load_bytes(whole, 2), out, 368, 0)
     p, q = vectors.split(x)
     vectors.store(vectors.join((p + q, p - q, np.float32(3) * p, p * q)), out, 384, 16)
+    vectors.store(vectors.add_sliding(y, vectors.load(6, a, 0, 16), 2, x, 3), out, 464, 16)
     vectors.store(vectors.kept(5, 2**32 - 7, 2**32 - 3, 2**31, np.float32(3)), out, 448, 0)
 
 
@@ -142,9 +143,10 @@ def test_vectors():
     a = rng.standard_normal(100).astype(np.float32)
     a[40] = np.nan  # in a lane of y alone
     w, places = np.arange(5, dtype=np.float32), np.array([16, 0, 34])
-    out, whole = np.zeros((4, 116), np.float32), np.zeros(20, np.int8)
+    out, whole = np.zeros((4, 124), np.float32), np.zeros(20, np.int8)
     of_vectors(a, w, places, out, whole)
     x, y = np.stack([a[3:19], a[43:59]]), np.stack([a[1:17], a[35:51]])
+    six = a[:96].reshape(6, 16)
     expected = [
         np.full((1, 16), 7),
         (x[:, None] * w[None, ::2, None]).reshape(6, 16),
@@ -159,6 +161,7 @@ def test_vectors():
         np.full((1, 16), -1),
         [x[0] + x[1], x[0] - x[1], 3 * x[0], x[0] * x[1]],
         [[3.0 * keep(5, 2**32 - 7, 2**32 - 3 + k, 2**31) for k in range(16)]],
+        y + six[[0, 2]] * x[0] + six[[3, 5]] * x[1],
     ]
     expected = np.concatenate(expected).reshape(-1)
     expected[[352, 357]] = x.sum(axis=1)

@@ -408,8 +408,7 @@ class DepthwiseStage(FusedStage):
         g, (W, bias) = at.geometry, self.weights()
         y = self.buffer("y", (len(x), g.H_out, g.W_out, g.C))
         at.forward(
-            x.reshape(-1), len(x), g, at.taps, at.cells, W.reshape(-1), bias, self.relu, at.X,
-            y.reshape(-1),
+            x.reshape(-1), len(x), g, at.heads, W.reshape(-1), bias, self.relu, at.X, y.reshape(-1),
         )  # fmt: skip
         self._x, self._y = x, y
         return y
@@ -419,19 +418,18 @@ class DepthwiseStage(FusedStage):
         if at is None:
             raise RuntimeError("expected a forward before backward")
         W, _ = self.weights()
-        dW = self.buffer("dW", (at.blocks, len(at.taps), 16))
-        db = self.buffer("db", (at.blocks, 16))
+        dW, db = self.buffer("dW", (at.blocks, len(W), 16)), self.buffer("db", (at.blocks, 16))
         dW[...], db[...] = 0, 0
-        dx, table = at.none, at.remainders.table[:0]
+        dx, phases = at.none, at.phases[:0]
         if self.needs_dx:
-            dx, table = self.buffer("dx", self._x.shape), at.remainders.table
+            dx, phases = self.buffer("dx", self._x.shape), at.phases
+            W = self.prepared(("W of dx", at.input_shape), W, at.weights_of_dx)
         at.backward(
-            self._x.reshape(-1), _floats(dy), self._y.reshape(-1),
-            len(dy), at.geometry, at.taps, W.reshape(-1), at.none, self.relu, at.X, at.D,
-            dW.reshape(-1), db.reshape(-1), table, at.remainders.offsets, at.cells_of_dx,
-            dx.reshape(-1),
+            self._x.reshape(-1), _floats(dy), self._y.reshape(-1), len(dy), at.geometry, at.heads,
+            W.reshape(-1), at.none, self.relu, at.X, at.D, dW.reshape(-1), db.reshape(-1), phases,
+            at.heads_of_dx, dx.reshape(-1),
         )  # fmt: skip
-        at.merged(dW, self.conv.grads["W"].reshape(len(at.taps), -1))
+        at.merged(dW, self.conv.grads["W"].reshape(dW.shape[1], -1))
         at.merged(db, self.conv.grads.get("b", self._db))
         return dx if self.needs_dx else None
 

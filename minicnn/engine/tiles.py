@@ -16,7 +16,7 @@ from minicnn.engine.vectors import LANES
 
 Array = NDArray[Any]
 
-MOST_CELLS = 25  # of a window in a tile: more do not fit the registers
+MOST_TAPS = 7  # of a row of a depthwise window in a tile: more do not fit the registers
 ROOM = 4  # pixels by which a tile may overrun a row
 PIXELS = 96  # of dZ for one tile of dW: four planes of them fill half of a 48 KB L1 cache
 MANY_PIXELS = 256  # beside so many, it does not matter that a tile of dW is loaded and stored
@@ -146,7 +146,7 @@ def places(W: int, C: int, plane: int) -> Array:
     return (np.arange(W)[:, None] * LANES + np.arange(C) * plane).reshape(-1)
 
 
-def taps(g: Geometry) -> Array:
+def cells_of(g: Geometry) -> Array:
     """Where the cells of the window lie in X, from the pixel on."""
     rows, cols = np.arange(g.K_h) * g.D_h * g.x_row, np.arange(g.K_w) * g.D_w * g.x_column
     return np.add.outer(rows, cols).reshape(-1)
@@ -236,7 +236,7 @@ class Interleaved:
         self.input_shape, (_, W, C) = input_shape, input_shape
         self.geometry = g = geometry(win, input_shape, F, interleave=True)
         blocks = Blocks.of(F)
-        self.rows, self.taps = Rows.of(win.K_w, blocks.size), taps(g)
+        self.rows, self.taps = Rows.of(win.K_w, blocks.size), cells_of(g)
         self.remainders = Remainders.of(g, *win.steps[2:4])
         self.forward = interleaved.forward(blocks.size)
         self.backward = interleaved.backward(self.rows.taps, self.rows.filters, Blocks.of(C).size)
@@ -297,10 +297,8 @@ class Tile(NamedTuple):
 
     @classmethod
     def of_pixels(cls, cols: int, columns: int) -> Tile:
-        """For rows of so many pixels: the size with the least work, counting the pixels that two
-        tiles share. Eight are as many as there are registers for their places.
-        """
-        size = min(range(min(8, cols), 0, -1), key=lambda one: -(-cols // one) * max(one, 4))
+        """For rows of so many pixels. Eight are as many as there are registers for their places."""
+        size = pixels_of_tile(cols)
         return cls(size, 4 if size < 4 and columns % (4 * LANES) == 0 else _vectors(columns))
 
     @classmethod
@@ -317,6 +315,20 @@ class Tile(NamedTuple):
     def tiles(self, numbers: int, columns: int) -> int:
         """How many cover so many numbers and columns."""
         return -(-numbers // self.size) * -(-columns // self.width)
+
+
+def pixels_of_tile(*cols: int) -> int:
+    """Pixels of a tile for rows of so many: with the least work, where tiles may share pixels, and
+    fewer than four take as long as four.
+
+    >>> pixels_of_tile(28), pixels_of_tile(13), pixels_of_tile(7, 6), pixels_of_tile(2)
+    (7, 7, 6, 2)
+    """
+
+    def work(size: int) -> int:
+        return sum(-(-one // size) * max(size, 4) for one in cols)
+
+    return min(range(min((8, *cols)), 0, -1), key=work)
 
 
 def _vectors(columns: int) -> int:
@@ -358,7 +370,7 @@ class Implicit:
         F = max(filters, LANES)
         self.geometry = g = geometry(win, input_shape, F, interleave=False)
         self.pads = g.x_rows * g.x_row != H * W * C
-        self.runs, self.K, _ = _merged(taps(g), C)
+        self.runs, self.K, _ = _merged(cells_of(g), C)
         up = np.arange(g.H_out)[:, None] * g.S_h + self.runs // g.x_row - win.P_top
         self.spans, self.reach = _spans(up, H), _spans(up.T, H)
         self.of_z = Tile.of_pixels(g.W_out, F)
@@ -506,22 +518,47 @@ def _padded(W: Array) -> Array:
 
 
 class Depthwise:
-    """All that follows from the shape of an image, for `depthwise.py`: X, D, and the kernels."""
+    """All that follows from the shape of an image, for `depthwise.py`: X, D, and the kernels.
+
+    Attributes
+    ----------
+    heads : Array
+        Where the first tap of each row of taps lies in X, from the pixel on.
+    phases, heads_of_dx : arrays
+        A row for each correlation that is part of dx: where it begins in D and in dx, rows,
+        columns, the first and the end of its heads, and where its weights begin.
+    """
 
     def __init__(self, win: Any, input_shape: tuple[int, ...]) -> None:
         C = input_shape[2]
         self.input_shape = input_shape
         self.geometry = g = geometry(win, input_shape, C, interleave=False)
-        self.taps, self.cells = taps(g), np.arange(g.K_h * g.K_w)
-        self.remainders = Remainders.of(g, *win.steps[2:4])
-        self.cells_of_dx = np.concatenate(self.remainders.window)
-        columns = [row[3] for row in self.remainders.table if row[3]]
-        of_dx, whole = 4 if min(columns) >= 4 else 1, g.K_h * g.K_w
-        self.forward = depthwise.forward(4 if g.W_out >= 4 else 1)
-        self.backward = depthwise.backward(of_dx, whole if whole <= MOST_CELLS else g.K_w)
+        # a row of the window, or parts of one that are as long as registers allow
+        taps = max(one for one in range(1, MOST_TAPS + 1) if g.K_w % one == 0)
+        self.heads = cells_of(g)[::taps]
+        size = pixels_of_tile(g.W_out)
+        self.forward = depthwise.forward(size, taps, g.S_w, g.D_w)
+        remainders = Remainders.of(g, *win.steps[2:4])
+        columns = [row[3] for row in remainders.table.tolist() if row[3]]
+        of_dx = taps if g.S_w == 1 else 1
+        self.backward = depthwise.backward(taps, g.S_w, g.D_w, pixels_of_tile(*columns), of_dx)
+        self.heads_of_dx = np.concatenate([
+            np.sort(remainders.offsets[row[4] : row[5]])[::of_dx] for row in remainders.table
+        ])  # fmt: skip
+        self._cells = np.concatenate([
+            own[np.argsort(remainders.offsets[row[4] : row[5]], kind="stable")]
+            for row, own in zip(remainders.table, remainders.window)
+        ])  # fmt: skip
+        self.phases = remainders.table[:, :7].copy()
+        self.phases[:, 6] = self.phases[:, 4] * C
+        self.phases[:, 4:6] //= of_dx
         self.X = _zeros(g.x_rows * g.x_row)
         self.blocks = -(-C // LANES)
         self.none = _zeros(C)
+
+    def weights_of_dx(self, W: Array) -> Array:
+        """Weights (cells, C) as dx reads them."""
+        return W[self._cells].reshape(-1)
 
     @cached_property
     def D(self) -> Array:

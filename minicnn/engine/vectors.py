@@ -219,6 +219,19 @@ def _add_products(typing: Any, acc: Any, x: Any, d: Any) -> Any:
     return acc(acc, x, d), codegen
 
 
+def _add_sliding(typing: Any, acc: Any, x: Any, every: Any, w: Any, step: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        total, numbers = _vectors(builder, args[0], acc), _vectors(builder, args[1], x)
+        for j, factor in enumerate(_vectors(builder, args[3], w)):
+            for i in range(acc.n):
+                number = numbers[i * every.literal_value + j * step.literal_value]
+                product = builder.fmul(number, factor, flags=_FMA)
+                total[i] = builder.fadd(total[i], product, flags=_FMA)
+        return _tile(builder, total)
+
+    return acc(acc, x, every, w, step), codegen
+
+
 def _add_sums(typing: Any, tile: Any, a: Any, at: Any, row: Any, n: Any) -> Any:
     _expect_floats(a)
 
@@ -496,6 +509,15 @@ def add_outer(acc: Array, x: Array, w: Array, at: int, step: int, n: int) -> Arr
 def add_products(acc: Array, x: Array, d: Array) -> Array:
     """acc[q * n + f] + x[q] * d[f], lane by lane, for all q and the n vectors of d."""
     return acc + (x[:, None] * d).reshape(acc.shape)
+
+
+@_in_kernels(_add_sliding)
+def add_sliding(acc: Array, x: Array, every: int, w: Array, step: int) -> Array:
+    """acc[i] + the sum of x[i * every + j * step] * w[j] over j, lane by lane."""
+    acc = acc.copy()
+    for j, factor in enumerate(w):
+        acc += x[j * step :: every][: len(acc)] * factor
+    return acc
 
 
 @_in_kernels(_add_sums)
