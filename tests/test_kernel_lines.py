@@ -284,19 +284,27 @@ def assert_stage_is_layer(name, layer, shape, first):
         np.testing.assert_allclose(lane.layers[-1].grads[key], expected, rtol=1e-4, atol=1e-5)
 
 
-TRANSPOSED = {  # images, window and further arguments of the layer
-    "strides": ((17, 3, 4, 4), (3, 3), {"strides": 2, "padding": "same"}),
-    "gaps": ((2, 3, 4, 1), (2, 5), {"dilation_rate": 2}),
-    "rows beyond the windows": ((16, 2, 3, 8), (2, 2), {"strides": 3, "output_padding": (2, 1)}),
-}
+TRANSPOSED = {  # images, filters, window and further arguments of the layer
+    "strides": ((17, 3, 4, 4), 3, (3, 3), {"strides": 2, "padding": "same"}),
+    "gaps": ((2, 3, 4, 1), 3, (2, 5), {"dilation_rate": 2}),
+    "rows beyond the windows": (
+        (16, 2, 3, 8), 3, (2, 2), {"strides": 3, "output_padding": (2, 1)},
+    ),
+    "sixteen filters and channels": ((3, 3, 4, 16), 20, (3, 3), {"strides": 2, "padding": "same"}),
+    "sixteen, rows beyond the windows": (
+        (2, 2, 3, 17), 16, (2, 2), {"strides": 3, "output_padding": (2, 1)},
+    ),
+    "sixteen, gaps": ((2, 3, 4, 16), 16, (2, 3), {"dilation_rate": 2}),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("case", and_slow([*TRANSPOSED][:1], [*TRANSPOSED][1:], "in_ci"))
 def test_transposed_convolutions(case, first):
-    shape, window, more = TRANSPOSED[case]
-    layer = Conv2DTranspose(3, window, activation="relu", bias_initializer="ones", **more)
-    assert_stage_is_layer("TransposedConvolution", layer, shape, first)
+    shape, filters, window, more = TRANSPOSED[case]
+    layer = Conv2DTranspose(filters, window, activation="relu", bias_initializer="ones", **more)
+    kind = "InterleavedTransposed" if filters < 16 else "TransposedConvolution"
+    assert_stage_is_layer(kind, layer, shape, first)
 
 
 DEPTHWISE = {  # images, window and further arguments of the layer

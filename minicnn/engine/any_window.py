@@ -25,12 +25,14 @@ from minicnn.layers import (
     Layer,
     SeparableConv2D,
 )
+from minicnn.layers.windows import Windows
 
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import interleaved, normalization, passes, products, tiles
+    from minicnn.engine import implicit, interleaved, normalization, passes, products, tiles
 else:
+    implicit = LazyModule("minicnn.engine.implicit")
     interleaved = LazyModule("minicnn.engine.interleaved")
     tiles = LazyModule("minicnn.engine.tiles")
     normalization = LazyModule("minicnn.engine.normalization")
@@ -125,6 +127,7 @@ class ImplicitConvolution(ProductConvolution):
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
         self._part_of_db = np.zeros(self.filters, np.float32)
+        self._none = self._no_bias[:0]
 
     def _layout_for(self, shape: tuple[int, ...]) -> tiles.Implicit:
         at = self._implicit
@@ -138,15 +141,13 @@ class ImplicitConvolution(ProductConvolution):
         self._x = x = np.ascontiguousarray(x, np.float32)  # a layer of the user's may return any
         at = self._layout_for(x.shape)
         g, (W, bias, _) = at.geometry, self.weights()
-        W = self.prepared(("in blocks", at.of_z), W, at.weights)
+        W = products.widened(W, self.buffer, "W").reshape(-1)
         image = len(x), g.H_out, g.W_out
         given = g, at.pads, at.runs, at.K, at.spans, W
         self._product_alone = self.behind is not None or self.filters < g.F
         if self._product_alone:
             z = self.buffer("z", (*image, g.F))
-            at.forward(
-                x.reshape(-1), 0, len(x), *given, self._no_bias[:0], self._ones, False, at.X, z
-            )
+            at.forward(x.reshape(-1), 0, len(x), *given, self._none, self._ones, False, at.X, z)
             z = products.narrowed(z, self.filters, self.buffer, "z")
             return self.finish(z, bias, training)
         self._y, self._argmax = y, argmax = self.outputs(*image)
@@ -155,7 +156,7 @@ class ImplicitConvolution(ProductConvolution):
         if self.pool or drops:
             at.finished(
                 x.reshape(-1), len(x), *given, bias, self._ones, self.relu, at.X, self.pool, at.Z,
-                self._no_bias[:0], self._zeros, y, argmax, *draw,
+                self._none, self._zeros, y, argmax, *draw,
             )  # fmt: skip
         else:
             at.forward(x.reshape(-1), 0, len(x), *given, bias, self._ones, self.relu, at.X, y)
@@ -168,22 +169,23 @@ class ImplicitConvolution(ProductConvolution):
         db, y, argmax = grads.get("b", self._db), NO_IMAGES, NOTHING
         if self._product_alone:
             dy = self.begin_backward(dy, (len(x), g.H_out, g.W_out, self.filters))
-            dy = products.widened(dy, self.buffer)
+            dy = products.widened(dy, self.buffer, "dz")
         else:
             dy, y, argmax = np.ascontiguousarray(dy, np.float32), self._y, self._argmax
             db[...] = 0
         blocks = self.buffer("dW", (at.tiles_of_dW, at.of_dW.size * at.of_dW.width))
         blocks[...] = 0
-        W_T, dx = self._no_bias[:0], self._no_bias[:0]
+        W_T = dx = self._none
         if self.needs_dx:
-            W = self.conv.params["W"].reshape(g.K_h * g.K_w, g.C, -1)
-            W_T = self.prepared(("in blocks, transposed", at.input_shape), W, at.weights_of_dx)
+            W = products.widened(self.conv.params["W"], self.buffer, "W").reshape(-1)
+            W_T = self.buffer("W_T", (len(at.dx.cells) * g.F * at.dx.C,))
+            implicit.transposed_weights(W, at.dx.cells, g.C, g.F, W_T, at.dx.C)
             dx = self.buffer("dx", (*x.shape[:3], at.dx.C))
         at.backward(
             x.reshape(-1), dy, len(x), g, at.pads, at.runs, at.K, at.reach, at.X,
             self._product_alone, self.relu, self.pool, y, argmax, self._scale, at.Z, db,
             self._part_of_db, blocks.reshape(-1), at.D, at.dx.phases, at.dx.runs, at.dx.spans, W_T,
-            at.dx.C, self._no_bias[:0], self._ones, dx.reshape(-1),
+            at.dx.C, self._none, self._ones, dx.reshape(-1),
         )  # fmt: skip
         dW = grads["W"]
         whole = dW if self.filters == g.F else self.buffer("whole dW", (*dW.shape[:3], g.F))
@@ -318,15 +320,18 @@ def _group(conv: Conv2D, needs_dx: bool) -> ImplicitConvolution:
 
 
 class TransposedConvolution(FusedStage):
-    """A transposed convolution with an activation and dropout behind it: `interleaved.py`."""
+    """A transposed convolution with an activation and dropout behind it: `implicit.py`.
 
-    _layout: tiles.Transposed | None = None
+    Its z is the dx of a convolution that leads from its images to x, and its dx that one's z.
+    """
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
         conv = self.conv = first_layer(layers, Conv2DTranspose)
         self.behind, self.dropout = behind_product(layers), None
         self._no_bias, self._db = np.zeros((2, conv.filters), np.float32)
+        self._none, self._ones = self._no_bias[:0], np.ones(1, np.float32)
+        self._layout: Any = None
 
     def seek(self, step: int, sample: int) -> None:
         self.behind.seek(step, sample)
@@ -336,15 +341,59 @@ class TransposedConvolution(FusedStage):
         W = self.conv.params["W"]
         return W.reshape(-1, *W.shape[2:])
 
+    def _layout_for(self, win: Windows, shape: tuple[int, ...], C_in: int) -> Any:
+        return tiles.Implicit(win, shape, C_in, needs_dx=True)
+
     def forward(self, x: Array, training: bool = False) -> Array:
         x, (win, y_shape) = np.ascontiguousarray(x, np.float32), self.conv.windows_of_y(x.shape)
+        if self._layout is None or self._layout.input_shape != y_shape[1:]:
+            self._layout = self._layout_for(win, y_shape[1:], x.shape[3])
+        self._x, z = x, self.buffer("z", y_shape)
+        self._write_z(x, z)
+        return self.behind.forward(z, training, self.conv.params.get("b", self._no_bias))
+
+    def backward(self, dy: Array) -> Array | None:
+        dz = _floats(self.behind.backward(dy, self.conv.grads.get("b", self._db)))
+        return self._from_dz(dz, self.buffer("dx", self._x.shape) if self.needs_dx else None)
+
+    def _write_z(self, x: Array, z: Array) -> None:
         at = self._layout
-        if at is None or at.input_shape != y_shape[1:]:
-            at = self._layout = tiles.Transposed(win, y_shape[1:], x.shape[3])
-        z = self.buffer("z", y_shape)
+        dx = at.dx
+        g, W_T = at.geometry, self.buffer("W_T", (len(dx.cells) * at.geometry.F * dx.C,))
+        implicit.transposed_weights(
+            self.conv.params["W"].reshape(-1), dx.cells, g.C, g.F, W_T, dx.C
+        )
+        at.transposed[0](
+            x.reshape(-1), len(x), g, at.D, dx.phases, dx.runs, dx.spans, W_T, dx.C,
+            self._none, self._ones, z.reshape(-1),
+        )  # fmt: skip
+
+    def _from_dz(self, dz: Array, dx: Array | None) -> Array | None:
+        """Fills dW, and dx unless it is None."""
+        at, x = self._layout, self._x
+        given = at.geometry, at.pads, at.runs, at.K
+        blocks = self.buffer("dW", (at.tiles_of_dW, at.of_dW.size * at.of_dW.width))
+        blocks[...] = 0
+        blocks = blocks.reshape(-1)
+        at.transposed[1](dz, len(x), *given, at.reach, at.X, at.group, x.reshape(-1), blocks)
+        at.ordered(blocks, len(at.runs), at.K, at.geometry.F, self.conv.grads["W"].reshape(-1))
+        if dx is not None:
+            W = self.conv.params["W"].reshape(-1)
+            at.forward(dz, 0, len(x), *given, at.spans, W, self._none, self._ones, False, at.X, dx)
+        return dx
+
+
+class InterleavedTransposed(TransposedConvolution):
+    """The same, sixteen images at a time: `interleaved.py`."""
+
+    def _layout_for(self, win: Windows, shape: tuple[int, ...], C_in: int) -> Any:
+        return tiles.Transposed(win, shape, C_in)
+
+    def _write_z(self, x: Array, z: Array) -> None:
+        at = self._layout
         table, offsets, window = at.remainders
         W = self.prepared(
-            ("W_T", y_shape[1:]),
+            ("W_T", at.input_shape),
             self._weights(),
             lambda W: tiles.transposed_weights(W, window),
         )
@@ -352,27 +401,27 @@ class TransposedConvolution(FusedStage):
             x.reshape(-1), len(x), at.geometry, at.D, at.of_d, table, offsets, W, at.dX, at.of_dx,
             z.reshape(-1),
         )  # fmt: skip
-        self._x = x
-        return self.behind.forward(z, training, self.conv.params.get("b", self._no_bias))
 
-    def backward(self, dy: Array) -> Array | None:
-        at, grads = self._layout, self.conv.grads
-        if at is None:
-            raise RuntimeError("expected a forward before backward")
-        dz = self.behind.backward(dy, grads.get("b", self._db))
+    def _from_dz(self, dz: Array, dx: Array | None) -> Array | None:
+        at, x = self._layout, self._x
         g, rows = at.geometry, at.rows
         dW = self.buffer("dW", (g.K_h, rows.parts * rows.taps, g.C, g.d_row // g.d_plane))
         dW[...] = 0
-        dx, W = at.dX, at.dX[:0]
-        if self.needs_dx:
-            dx = self.buffer("dx", self._x.shape)
-            W = self.prepared("W", self._weights(), tiles.packed)
+        out, W = at.dX, at.dX[:0]
+        if dx is not None:
+            out, W = dx, self.prepared("W", self._weights(), tiles.packed)
         at.backward(
-            self._x.reshape(-1), _floats(dz), len(dz), g, at.together, at.X, at.of_x, at.D, at.of_d,
-            rows.parts, dW.reshape(-1), at.taps, W, at.Z, at.of_z, dx.reshape(-1),
+            x.reshape(-1), dz, len(x), g, at.together, at.X, at.of_x, at.D, at.of_d, rows.parts,
+            dW.reshape(-1), at.taps, W, at.Z, at.of_z, out.reshape(-1),
         )  # fmt: skip
-        grads["W"][...] = dW[:, : g.K_w, :, : g.F]
-        return dx if self.needs_dx else None
+        self.conv.grads["W"][...] = dW[:, : g.K_w, :, : g.F]
+        return dx
+
+
+def transposed_way_of(C_in: int, filters: int) -> type[TransposedConvolution]:
+    """As `way_of`, of a transposed convolution."""
+    few = min(C_in, filters) < FEWEST_CHANNELS
+    return InterleavedTransposed if few else TransposedConvolution
 
 
 class DepthwiseStage(FusedStage):

@@ -24,6 +24,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from minicnn.engine.depthwise import framed
 from minicnn.engine.normalization import normalize
 from minicnn.engine.passes import gradient_of_product
@@ -33,6 +35,7 @@ from minicnn.engine.vectors import (
     load,
     store,
     store_rows,
+    transposed,
     where_at_most,
     zeros,
 )
@@ -52,30 +55,28 @@ def correlation(pixels: int, vectors: int) -> Any:
         """Z of one image, with the bias and ReLU if there is a bias.
 
         spans (rows, 2) are the first and the end of the runs of each row of Z that do not lie in
-        the padding above and below. W is (blocks, runs, K, width); the last block may overlap the
-        one before. There have to be `pixels` columns and `width` filters or more.
+        the padding above and below. W is (runs, K, F). There have to be `pixels` columns and
+        `width` filters or more; tiles at the end overlap those before.
         """
         wide_vectors()
         for i in range(len(spans)):
             first, end = spans[i]
-            w_first = first * K * width
             for begin in range(0, F, width):
                 f = min(begin, F - width)
                 for start in range(0, cols, pixels):
                     j = min(start, cols - pixels)
-                    acc, w = zeros(tile), w_first
+                    acc, w = zeros(tile), first * K * F + f
                     for r in range(first, end):
                         x = x_at + i * x_row + j * x_col + runs[r]
                         for _ in range(K):
                             acc = add_outer(acc, load(vectors, W, w, LANES), X, x, x_col, pixels)
                             x += 1
-                            w += width
+                            w += F
                     if len(bias):
                         acc = add_outer(acc, load(vectors, bias, f, LANES), ones, 0, 0, pixels)
                         if relu:
                             acc = where_at_most(acc, zeros(tile), zeros(tile), acc)
                     store_rows(acc, Z, z_at + i * z_row + j * z_col + f, LANES, pixels, z_col)
-                w_first += len(runs) * K * width
 
     return correlate
 
@@ -135,6 +136,24 @@ def from_tiles(numbers: int, vectors: int) -> Any:
     return ordered
 
 
+@jit
+def transposed_weights(W: Any, cells: Any, C: int, F: int, W_T: Any, columns: int) -> None:
+    """W_T (len(cells), F, columns) of those cells of W (cells, C, F); zeros beyond C."""
+    for k in range(len(cells)):
+        at, to = cells[k] * C * F, k * F * columns
+        if C < LANES:
+            for f in range(F):
+                for c in range(columns):
+                    W_T[to + f * columns + c] = W[at + c * F + f] if c < C else np.float32(0)
+            continue
+        for first in range(0, C, LANES):
+            c = min(first, C - LANES)
+            for begin in range(0, F, LANES):
+                f = min(begin, F - LANES)
+                square = transposed(load(LANES, W, at + c * F + f, F))
+                store(square, W_T, to + f * columns + c, columns)
+
+
 # -- a shard --------------------------------------------------------------------------------------
 
 
@@ -188,12 +207,65 @@ def finished(pixels: int, vectors: int) -> Any:
 
 
 @cache
-def backward(dW_tile: tuple[int, int], wide: tuple[int, int], narrow: tuple[int, int]) -> Any:
-    """The kernel of a stage's backward, for tiles of so many numbers by vectors in dW, and of so
-    many pixels by vectors in the wider and in the narrower phases of dx.
+def gradient_of_images(numbers: int, vectors: int) -> Any:
+    """The kernel of dW for some images, with tiles of so many numbers and vectors."""
+    add_gradient = weights_gradient(numbers, vectors)
+
+    @jit
+    def run(
+        x: Any, first: int, stop: int, g: Any, pads: bool, runs: Any, K: int, reach: Any, X: Any,
+        dz: Any, dz_at: int, tiles: Any,
+    ) -> None:  # fmt: skip
+        """Adds to the tiles what the images from number first to stop give; X has room for them."""
+        each = g.H * g.W * g.C
+        size = g.x_rows * g.x_row if pads else each
+        for n in range(first, stop if pads else first):
+            framed(x, n * each, g.H, g.W * g.C, X, (n - first) * size + g.x_at, g.x_row)
+        add_gradient(
+            X if pads else x, 0 if pads else first * each, size, g.S_h * g.x_row, g.S_w * g.C, runs,
+            K, reach, dz, dz_at, stop - first, g.H_out, g.W_out, g.F, tiles,
+        )  # fmt: skip
+
+    return run
+
+
+@cache
+def dx_of_image(wide: tuple[int, int], narrow: tuple[int, int]) -> Any:
+    """The kernel of dx for an image, with tiles of so many pixels and vectors in its wider and in
+    its narrower phases.
     """
-    add_gradient = weights_gradient(*dW_tile)
     correlate, correlate_narrow = correlation(*wide), correlation(*narrow)
+
+    @jit
+    def run(
+        dz: Any, dz_at: int, g: Any, D: Any, phases: Any, runs: Any, spans: Any, W_T: Any, C: int,
+        no_bias: Any, ones: Any, relu: bool, dx: Any, n: int,
+    ) -> None:  # fmt: skip
+        """dx of image n, of C channels; a row of `phases` is a correlation (`tiles.PartsOfDx`)."""
+        framed(dz, dz_at, g.H_out, g.W_out * g.F, D, g.d_at, g.d_row)
+        row, col = g.S_h * g.W * C, g.S_w * C
+        for k in range(len(phases)):
+            is_narrow, d_at, dx_at, span, span_end, cols, begin, end, w, K = phases[k]
+            own, weights = runs[begin:end], W_T[w:]
+            to, rows = n * g.H * g.W * C + dx_at, spans[span:span_end]
+            if is_narrow:
+                correlate_narrow(
+                    D, d_at, g.d_row, g.F, own, K, rows, weights, C, no_bias, ones, relu, dx, to,
+                    row, col, cols,
+                )  # fmt: skip
+            else:
+                correlate(
+                    D, d_at, g.d_row, g.F, own, K, rows, weights, C, no_bias, ones, relu, dx, to,
+                    row, col, cols,
+                )  # fmt: skip
+
+    return run
+
+
+@cache
+def backward(dW_tile: tuple[int, int], wide: tuple[int, int], narrow: tuple[int, int]) -> Any:
+    """The kernel of a stage's backward, with such tiles."""
+    add_gradient, write_dx = gradient_of_images(*dW_tile), dx_of_image(wide, narrow)
 
     @jit
     def run(
@@ -204,18 +276,12 @@ def backward(dW_tile: tuple[int, int], wide: tuple[int, int], narrow: tuple[int,
     ) -> None:  # fmt: skip
         """Adds to dW's tiles, and writes dx, from the images x and dy; X and dZ are for a group.
 
-        dy is dz if that is already `made`; else dz is made here, and db. A row of `phases`
-        describes a correlation (`tiles.Implicit`); without any there is no dx. dx has C channels.
+        dy is dz if that is already `made`; else dz is made here, and db. Without `phases`, no dx.
         """
-        each, size, group = g.H * g.W * g.C, g.H_out * g.W_out * g.F, len(dZ)
-        x_size = g.x_rows * g.x_row if pads else each
-        row, col = g.S_h * g.W * C, g.S_w * C
-        source, dz = X if pads else x, dy.reshape(-1) if made else dZ.reshape(-1)
+        size, group = g.H_out * g.W_out * g.F, len(dZ)
+        dz = dy.reshape(-1) if made else dZ.reshape(-1)
         for first in range(0, N, group):
             stop = min(first + group, N)
-            for n in range(first, stop if pads else first):
-                to = (n - first) * x_size + g.x_at
-                framed(x, n * each, g.H, g.W * g.C, X, to, g.x_row)
             if not made:
                 gradient_of_product(
                     dy[first:stop], y[first:stop], argmax[first:stop], pool, relu, scale,
@@ -223,26 +289,52 @@ def backward(dW_tile: tuple[int, int], wide: tuple[int, int], narrow: tuple[int,
                 )  # fmt: skip
                 db += part
             dz_at = first * size if made else 0
-            add_gradient(
-                source, 0 if pads else first * each, x_size, g.S_h * g.x_row, g.S_w * g.C, runs, K,
-                reach, dz, dz_at, stop - first, g.H_out, g.W_out, g.F, tiles,
-            )  # fmt: skip
+            add_gradient(x, first, stop, g, pads, runs, K, reach, X, dz, dz_at, tiles)
             for n in range(first, stop if len(phases) else first):
-                at = dz_at + (n - first) * size
-                framed(dz, at, g.H_out, g.W_out * g.F, D, g.d_at, g.d_row)
-                for k in range(len(phases)):
-                    is_narrow, d_at, dx_at, span, span_end, cols, begin, end, w, own_K = phases[k]
-                    own, weights = runs_of_dx[begin:end], W_T[w:]
-                    to, rows = n * g.H * g.W * C + dx_at, spans[span:span_end]
-                    if is_narrow:
-                        correlate_narrow(
-                            D, d_at, g.d_row, g.F, own, own_K, rows, weights, C, no_bias, ones,
-                            relu, dx, to, row, col, cols,
-                        )  # fmt: skip
-                    else:
-                        correlate(
-                            D, d_at, g.d_row, g.F, own, own_K, rows, weights, C, no_bias, ones,
-                            relu, dx, to, row, col, cols,
-                        )  # fmt: skip
+                write_dx(
+                    dz, dz_at + (n - first) * size, g, D, phases, runs_of_dx, spans, W_T, C,
+                    no_bias, ones, relu, dx, n,
+                )  # fmt: skip
+
+    return run
+
+
+# -- transposed convolutions: the dx of a convolution that leads from their images to x ------------
+
+
+@cache
+def transposed_forward(wide: tuple[int, int], narrow: tuple[int, int]) -> Any:
+    """The kernel of a transposed convolution's z, with such tiles."""
+    write_z = dx_of_image(wide, narrow)
+
+    @jit
+    def run(
+        x: Any, N: int, g: Any, D: Any, phases: Any, runs: Any, spans: Any, W_T: Any, C: int,
+        no_bias: Any, ones: Any, z: Any,
+    ) -> None:  # fmt: skip
+        """z, of C channels, of the N images x."""
+        for n in range(N):
+            write_z(
+                x, n * g.H_out * g.W_out * g.F, g, D, phases, runs, spans, W_T, C, no_bias, ones,
+                False, z, n,
+            )  # fmt: skip
+
+    return run
+
+
+@cache
+def transposed_gradient(numbers: int, vectors: int) -> Any:
+    """The kernel of a transposed convolution's dW, with tiles of so many numbers and vectors."""
+    add_gradient = gradient_of_images(numbers, vectors)
+
+    @jit
+    def run(
+        dz: Any, N: int, g: Any, pads: bool, runs: Any, K: int, reach: Any, X: Any, group: int,
+        x: Any, tiles: Any,
+    ) -> None:  # fmt: skip
+        """Adds to dW's tiles what the N images dz and x give, a group at a time."""
+        for first in range(0, N, group):
+            stop, at = min(first + group, N), first * g.H_out * g.W_out * g.F
+            add_gradient(dz, first, stop, g, pads, runs, K, reach, X, x, at, tiles)
 
     return run

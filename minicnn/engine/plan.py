@@ -23,6 +23,7 @@ from minicnn.engine.any_window import (
     PointwiseConvolution,
     SeparableStage,
     TransposedConvolution,
+    transposed_way_of,
     way_of,
 )
 from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
@@ -169,7 +170,7 @@ def lower(
         entry = (
             _convolution(layers, shapes, k, training=training)
             or _depthwise(layers, shapes, k, training=training)
-            or _transposed(layers, k)
+            or _transposed(layers, shapes, k)
             or _dense(layers, shapes, k)
             or _normalization(layers, shapes, k)
             or _by_itself(layers, shapes, k)
@@ -283,12 +284,14 @@ def _depthwise(
     return Entry(tuple(run), DepthwiseStage, f"{', '.join(what)} sixteen channels at a time")
 
 
-def _transposed(layers: Sequence[Layer], k: int) -> Entry | None:
+def _transposed(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
     conv = layers[k]
-    if type(conv) is not Conv2DTranspose:
+    if not (isinstance(conv, Conv2DTranspose) and _is(layers, k, Conv2DTranspose)):
         return None
-    what = "transposed convolution sixteen images at a time"
-    return _with_activation(layers, [k], TransposedConvolution, what)
+    kind = transposed_way_of(shapes[k][3], conv.filters)
+    implicit = kind is TransposedConvolution
+    way = "by implicit im2col" if implicit else "sixteen images at a time"
+    return _with_activation(layers, [k], kind, f"transposed convolution {way}")
 
 
 def _with_activation(

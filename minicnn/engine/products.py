@@ -129,11 +129,11 @@ def _padded(a: Array, buffer: Callable[..., Array], name: str) -> Array:
     return padded
 
 
-def widened(a: Array, buffer: Callable[..., Array]) -> Array:
+def widened(a: Array, buffer: Callable[..., Array], name: str) -> Array:
     """a with sixteen numbers on its last axis, or more; zeros behind its own."""
     if a.shape[-1] >= LANES:
         return a
-    rows = _padded(a.reshape(-1, a.shape[-1]), buffer, "rows")
+    rows = _padded(a.reshape(-1, a.shape[-1]), buffer, name)
     return rows.reshape(*a.shape[:-1], LANES)
 
 

@@ -400,17 +400,13 @@ class Implicit:
     def backward(self) -> Any:
         return implicit.backward(self.of_dW, self.dx.wide, self.dx.narrow)
 
-    def weights(self, W: Array) -> Array:
-        """Weights (cells, C, F) as `forward` reads them."""
-        return _in_blocks(W.reshape(-1, W.shape[2]), self.of_z.width)
-
-    def weights_of_dx(self, W: Array) -> Array:
-        """Weights (cells, C, F) as dx reads them, those of all phases."""
-        W_T = _padded(_padded(W).transpose(0, 2, 1))
+    @cached_property
+    def transposed(self) -> tuple[Any, Any]:
+        """The kernels of the transposed convolution's z and dW."""
         dx = self.dx
-        widths = ((dx.narrow if row[0] else dx.wide).width for row in dx.phases)
-        parts = (W_T[own].reshape(-1, dx.C) for own in dx.cells)
-        return np.concatenate([_in_blocks(*one) for one in zip(parts, widths)])
+        return implicit.transposed_forward(dx.wide, dx.narrow), implicit.transposed_gradient(
+            *self.of_dW
+        )
 
 
 class PartsOfDx(NamedTuple):
@@ -428,8 +424,8 @@ class PartsOfDx(NamedTuple):
         begin, and K.
     runs, spans : arrays
         As of z.
-    cells : list of arrays
-        The cells of the window that each has, in the order of its runs.
+    cells : Array
+        The cells of the window that the phases have, in the order of their runs.
     """
 
     C: int
@@ -438,7 +434,7 @@ class PartsOfDx(NamedTuple):
     phases: Array
     runs: Array
     spans: Array
-    cells: list[Array]
+    cells: Array
 
     @classmethod
     def of(cls, g: Geometry, P_top: int, P_left: int, *, needed: bool) -> PartsOfDx:
@@ -446,7 +442,8 @@ class PartsOfDx(NamedTuple):
         columns = [row[3] for row in remainders.table.tolist() if row[2] and row[3]]
         wide, narrow = (Tile.of_pixels(one, C) for one in (max(columns), min(columns)))
         phases: list[tuple[int, ...]] = []
-        runs, spans, cells = [np.empty(0, np.int64)], [np.empty((0, 2), np.int64)], []
+        runs, cells = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        spans = [np.empty((0, 2), np.int64)]
         at = 0
         for row, own in zip(remainders.table.tolist() if needed else (), remainders.window):
             d_at, dx_at, rows, cols, begin, end, *_ = row
@@ -464,10 +461,10 @@ class PartsOfDx(NamedTuple):
             spans.append(_spans(up - g.d_at // g.d_row, g.H_out))
             runs.append(starts)
             cells.append(own[order])
-            at += len(own) * g.F * tile.width * -(-C // tile.width)
+            at += len(own) * g.F * C
         return cls(
             C, wide, narrow, np.array(phases, np.int64).reshape(-1, 10), np.concatenate(runs),
-            np.concatenate(spans), cells,
+            np.concatenate(spans), np.concatenate(cells),
         )  # fmt: skip
 
 
@@ -499,22 +496,6 @@ def _merged(offsets: Array, length: int) -> tuple[Array, int, Array]:
     if len(set(lengths.tolist())) != 1:
         begins, lengths = np.arange(len(order)), np.ones(1, int)
     return offsets[order][begins], int(lengths[0]) * length, order
-
-
-def _in_blocks(W: Array, width: int) -> Array:
-    """Weights (K, F), padded to sixteen columns, in blocks (blocks, K, width); flat. The last may
-    overlap the one before.
-    """
-    W = _padded(W)
-    last = W.shape[1] - width
-    firsts = [min(begin, last) for begin in range(0, W.shape[1], width)]
-    return np.concatenate([W[:, f : f + width].reshape(-1) for f in firsts])
-
-
-def _padded(W: Array) -> Array:
-    """W with sixteen columns, on its last axis, or more."""
-    short = max(0, LANES - W.shape[-1])
-    return np.pad(W, [(0, 0)] * (W.ndim - 1) + [(0, short)]) if short else W
 
 
 class Depthwise:
