@@ -86,7 +86,9 @@ def test_twins_of_convolutions(geometry):
         np.testing.assert_allclose(fast, plain, rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize(("n", "inputs", "units"), [(9, 270, 40), (1, 20, 5)])
+@pytest.mark.parametrize(
+    ("n", "inputs", "units"), [(9, 270, 40), (1, 20, 5), (2, 3, products.WIDEST + 1)]
+)
 def test_products_of_dense_layers(n, inputs, units):
     x, W, dz = (
         rng.standard_normal(s).astype("f4") for s in ((n, inputs), (inputs, units), (n, units))
@@ -101,6 +103,16 @@ def test_products_of_dense_layers(n, inputs, units):
     products.backward_inputs(dz, W, dx, buffer)
     for ours, plain in ((y, x @ W), (dW, x.T @ dz), (dx, dz @ W.T)):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+    bias = dz[0]
+    products.forward(x, W, y, buffer, bias, relu=True)
+    np.testing.assert_allclose(y, np.maximum(x @ W + bias, 0), rtol=1e-4, atol=1e-4)
+
+
+def test_products_that_are_added_up():
+    x, dz = (rng.standard_normal(shape).astype("f4") for shape in ((5, 16), (5, 32)))
+    dW = np.ones((16, 32), np.float32)
+    products.outer(x.reshape(-1), dz.reshape(-1), dW.reshape(-1), 5, 16, 32, False, True)
+    np.testing.assert_allclose(dW, 1 + x.T @ dz, rtol=1e-4, atol=1e-4)
 
 
 def test_cells_of_winograd_that_are_added_by_themselves():
@@ -212,7 +224,9 @@ IMPLICIT = {
     "gaps, many filters": (
         (2, 8, 4, 18), (2, 2), {"filters": 33, "dilation_rate": (3, 2), "padding": "same"},
     ),
-    "strides wider than the window": ((2, 5, 5, 16), (1, 1), {"filters": 16, "strides": 3}),
+    "strides wider than the window, ReLU": (
+        (2, 5, 5, 16), (1, 1), {"filters": 16, "strides": 3, "activation": "relu"},
+    ),
     "rows of padding alone": ((1, 2, 3, 16), (5, 2), {"filters": 64, "padding": "same"}),
 }  # fmt: skip
 

@@ -322,7 +322,7 @@ def pixels_of_tile(*cols: int) -> int:
     fewer than four take as long as four.
 
     >>> pixels_of_tile(28), pixels_of_tile(13), pixels_of_tile(7, 6), pixels_of_tile(2)
-    (7, 7, 6, 2)
+    (7, 7, 4, 2)
     """
 
     def work(size: int) -> int:
