@@ -44,7 +44,7 @@ Array = NDArray[Any]
 MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
 LARGEST_INFERENCE = 256  # without a gradient, of samples with few activations
-NUMBERS = 2**21  # of a stage's output for such a shard: 8 MB
+NUMBERS = 2**20  # of a stage's output for a shard of more than LARGEST: 4 MB
 # Up to so many multiply-adds for each stage of the network (plus PER_NUMBER for each number of the
 # widest output) a batch is one shard, on one thread: what a second one takes over is less than what
 # waking it and the calls from Python cost. Where shards have to agree it is as if there were
@@ -130,8 +130,12 @@ class ShardedNetwork:
         all_fused = work > 0 and all(entry.kind is not None for entry in plan.entries)
         stages = len(plan.entries) + (AGREEING * len(mixing & known) if self.in_phases else 0)
         self._small = SMALL * stages // work if all_fused else 0  # samples; else unknown work
-        few = 0 < plan.widest * LARGEST_INFERENCE <= NUMBERS
-        self._inference = LARGEST_INFERENCE if few else LARGEST
+        self._inference = LARGEST
+        while (
+            2 * self._inference <= LARGEST_INFERENCE
+            and 0 < 2 * self._inference * plan.widest <= NUMBERS
+        ):
+            self._inference *= 2
         self.size = sum(array.size for layer in plan.layers for array in layer.params.values())
         self._lanes: list[Lane] = []
         self._free: deque[Lane] = deque()  # of them, those that nothing waits in
