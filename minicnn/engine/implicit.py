@@ -7,7 +7,7 @@ for a number in it:
 
     z[i, j, f] = sum of X[i x_row + j x_col + runs[r] + k] * W[r, k, f] over r and k
     dW[r, k, f] = sum of X[i x_row + j x_col + runs[r] + k] * dz[i, j, f] over i, j and the images
-    dx = for each phase of the stride a sum as for z: of dz, with W transposed (`tiles.Remainders`)
+    dx = for each phase of the stride a sum as for z: of dz, with W transposed (`layout.Remainders`)
 
 Tiles of sums stay in registers, as in `products.py`: up to eight pixels of a row by 32 filters, or
 for dW eight numbers of a run by 32 filters. Runs in the padding above and below are left out. Every

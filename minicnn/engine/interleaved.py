@@ -10,7 +10,7 @@ filters there are, and no windows are copied:
 
 Each is computed in tiles that fit the registers: two pixels by eight filters, or one kernel row by
 four filters. dX is itself a set of convolutions of dZ, one for each phase of the stride
-(`tiles.Remainders`).
+(`layout.Remainders`).
 
 Pixels of one channel are contiguous along a row. With channels innermost, the pixels of a window
 would be a power of two apart and compete for the same cache sets.

@@ -1,4 +1,4 @@
-"""Arrays that begin with a line of the cache."""
+"""Arrays as kernels take them."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
     whole = np.empty(size + LINE, np.uint8)
     start = -whole.ctypes.data % LINE
     return whole[start : start + size].view(dtype).reshape(shape)
+
+
+def flat(array: NDArray[Any]) -> NDArray[np.float32]:
+    """The numbers of one axis, contiguous and of float32; the array's own, if they lie so."""
+    return np.ascontiguousarray(array, np.float32).reshape(-1)

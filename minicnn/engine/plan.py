@@ -17,17 +17,16 @@ from minicnn import html
 from minicnn.engine.activations import curve_of, inside, is_linear, is_relu
 from minicnn.engine.any_window import (
     FEWEST_CHANNELS,
-    DepthwiseStage,
     GroupedConvolution,
     ImplicitConvolution,
     PointwiseConvolution,
-    SeparableStage,
     TransposedConvolution,
     transposed_way_of,
     way_of,
 )
 from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
 from minicnn.engine.prepared import Prepared
+from minicnn.engine.separable import DepthwiseStage, SeparableStage
 from minicnn.engine.stages import (
     POOLINGS,
     ActivationStage,

@@ -3,7 +3,7 @@
 A stage is used like a layer, `forward(x, training)` and `backward(dy)`, on a shard; it reads the
 parameters of its layers' replicas and writes their gradients. What it returns lies in a
 buffer that its next call reuses. `backward` returns None unless a layer before it has parameters
-(`needs_dx`). Those of convolutions are in `convolutions.py` and `any_window.py`.
+(`needs_dx`). Convolutions' are in `convolutions.py`, `any_window.py` and `separable.py`.
 """
 
 from __future__ import annotations

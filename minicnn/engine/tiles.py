@@ -1,6 +1,4 @@
-"""How convolutions are laid out and cut into tiles: for `interleaved.py`, `implicit.py` and
-`depthwise.py`.
-"""
+"""How convolutions are cut into tiles: for `interleaved.py`, `implicit.py` and `depthwise.py`."""
 
 from __future__ import annotations
 
@@ -11,41 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine import depthwise, implicit, interleaved
+from minicnn.engine.layout import ROOM, Blocks, Geometry, Remainders, cells_of, geometry, zeros
 from minicnn.engine.memory import aligned
 from minicnn.engine.vectors import LANES
 
 Array = NDArray[Any]
 
 MOST_TAPS = 7  # of a row of a depthwise window in a tile: more do not fit the registers
-ROOM = 4  # pixels by which a tile may overrun a row
 PIXELS = 96  # of dZ for one tile of dW: four planes of them fill half of a 48 KB L1 cache
 MANY_PIXELS = 256  # beside so many, it does not matter that a tile of dW is loaded and stored
 MOST_GROUPS = 4  # of 16 images: a shard of 64
-
-
-class Blocks(NamedTuple):
-    """How filters are cut into blocks, one of which is a side of a tile.
-
-    >>> Blocks.of(16), Blocks.of(6), Blocks.of(3)
-    (Blocks(size=8, number=2), Blocks(size=6, number=1), Blocks(size=4, number=1))
-    """
-
-    size: int
-    number: int
-
-    @classmethod
-    def of(cls, filters: int) -> Blocks:
-        """The block size with the least work, counting the padding of the last block.
-
-        A filter takes 1.2 times as long in a block of four as in a block of eight.
-        """
-        cost = {8: 1.0, 6: 1.0, 4: 1.2}
-        size = min(cost, key=lambda one: -(-filters // one) * one * cost[one])
-        return cls(size, -(-filters // size))
-
-    @property
-    def total(self) -> int:
-        return self.size * self.number
 
 
 class Rows(NamedTuple):
@@ -69,136 +42,9 @@ Rows(taps=3, parts=1, filters=4))
         return cls(taps, -(-K_w // taps), filters)
 
 
-class Geometry(NamedTuple):
-    """The sizes of a convolution, and how its arrays lie: X, dZ and dX, of a group or an image.
-
-    A row begins `.._row` behind the one before, a pixel `.._column` behind its neighbour (one of dX
-    as one of X), a channel `.._plane` behind the one before. The images begin at `x_at` in X, which
-    has the padding around them, and dZ at `d_at` in an array with what dX asks for around it.
-    """
-
-    H: int
-    W: int
-    C: int
-    F: int
-    K_h: int
-    K_w: int
-    S_h: int
-    S_w: int
-    D_h: int
-    D_w: int
-    H_out: int
-    W_out: int
-    x_column: int
-    d_column: int
-    x_at: int
-    x_row: int
-    x_plane: int
-    x_rows: int
-    d_at: int
-    d_row: int
-    d_plane: int
-    d_rows: int
-    dx_row: int
-    dx_plane: int
-
-
-def geometry(win: Any, input_shape: tuple[int, ...], F: int, *, interleave: bool) -> Geometry:
-    """That of a convolution with the windows `win` (`layers.windows`) of images (H, W, C).
-
-    Interleaved, an array is (H, C, W, 16), and its channels are whole blocks; else (H, W, C).
-    """
-    S_h, S_w, P_top, P_left, D_h, D_w = win.steps
-    (H, W, C), K_h, K_w, H_out, W_out = input_shape, win.K_h, win.K_w, win.H_out, win.W_out
-    x_rows = max(P_top + H, (H_out - 1) * S_h + (K_h - 1) * D_h + 1)
-    x_cols = max(P_left + W, (W_out - 1) * S_w + (K_w - 1) * D_w + 1)
-    above, below = _around(H, K_h, S_h, P_top, D_h, H_out)
-    left, right = _around(W, K_w, S_w, P_left, D_w, W_out)
-    d_cols = left + W_out + right
-    if interleave:
-        x_plane, d_plane = _odd(x_cols) * LANES, _odd(d_cols) * LANES
-        dx_plane = _odd(W + ROOM * S_w) * LANES
-        columns, rows = (LANES, LANES), (C * x_plane, Blocks.of(F).total * d_plane)
-        dx_row = Blocks.of(C).total * dx_plane
-    else:
-        x_plane = d_plane = dx_plane = 1
-        columns, rows, dx_row = (C, F), (x_cols * C, d_cols * F), W * C
-    return Geometry(
-        H, W, C, F, K_h, K_w, S_h, S_w, D_h, D_w, H_out, W_out, *columns,
-        x_at=P_top * rows[0] + P_left * columns[0], x_row=rows[0], x_plane=x_plane, x_rows=x_rows,
-        d_at=above * rows[1] + left * columns[1], d_row=rows[1], d_plane=d_plane,
-        d_rows=above + H_out + below, dx_row=dx_row, dx_plane=dx_plane,
-    )  # fmt: skip
-
-
-def _around(size: int, K: int, S: int, P: int, D: int, out: int) -> tuple[int, int]:
-    """How many rows before the first of dZ, and behind the last, dX asks for; they are zeros."""
-    return max(0, ((K - 1) * D - P) // S), max(0, (size - 1 + P) // S - (out - 1))
-
-
-def _odd(pixels: int) -> int:
-    """So many, or one more: then the planes do not begin at the same lines of a cache."""
-    return pixels | 1
-
-
 def places(W: int, C: int, plane: int) -> Array:
     """Where the numbers of an image's row (W, C) stand in one of a group: (C, W, 16)."""
     return (np.arange(W)[:, None] * LANES + np.arange(C) * plane).reshape(-1)
-
-
-def cells_of(g: Geometry) -> Array:
-    """Where the cells of the window lie in X, from the pixel on."""
-    rows, cols = np.arange(g.K_h) * g.D_h * g.x_row, np.arange(g.K_w) * g.D_w * g.x_column
-    return np.add.outer(rows, cols).reshape(-1)
-
-
-class Remainders(NamedTuple):
-    """dX as convolutions of dZ, one for each phase ((h + P) mod S_h, (w + P) mod S_w).
-
-    From h + P = i S + a D, row a of the kernel contributes only to the phase (a D) mod S; likewise
-    for columns.
-
-    Attributes
-    ----------
-    table : Array
-        A row for each: where it begins in dZ and in dX, rows, columns, the first and the end of
-        its cells in `offsets`, and of its numbers in the weights.
-    offsets : Array
-        Where a cell lies in dZ, from the pixel on.
-    window : list of arrays
-        The cells of each, by their number in the window.
-    """
-
-    table: Array
-    offsets: Array
-    window: list[Array]
-
-    @classmethod
-    def of(cls, g: Geometry, P_top: int, P_left: int) -> Remainders:
-        table: list[tuple[int, ...]] = []
-        offsets: list[int] = []
-        window: list[Array] = []
-        size = Blocks.of(g.C).total * g.F
-        for r in range(g.S_h):
-            for s in range(g.S_w):
-                h, w = (r - P_top) % g.S_h, (s - P_left) % g.S_w  # the first of the remainder
-                i, j = (h + P_top) // g.S_h, (w + P_left) // g.S_w
-                rows, cols = max(0, -(-(g.H - h) // g.S_h)), max(0, -(-(g.W - w) // g.S_w))
-                begin, own = len(offsets), []
-                for a in range(g.K_h):
-                    for b in range(g.K_w):
-                        if (a * g.D_h - r) % g.S_h == 0 and (b * g.D_w - s) % g.S_w == 0:
-                            up, left = (a * g.D_h - r) // g.S_h, (b * g.D_w - s) // g.S_w
-                            offsets.append(-up * g.d_row - left * g.d_column)
-                            own.append(a * g.K_w + b)
-                place = (
-                    g.d_at + i * g.d_row + j * g.d_column,
-                    h * g.dx_row + w * g.x_column,
-                )
-                end = len(offsets)
-                table.append((*place, rows, cols, begin, end, begin * size, end * size))
-                window.append(np.array(own, np.int64))
-        return cls(np.array(table, np.int64), np.array(offsets, np.int64), window)
 
 
 def packed(W: Array) -> Array:
@@ -246,20 +92,20 @@ class Interleaved:
         self._room = ROOM * (g.S_w + g.D_w) * LANES
         self._needs_dx = needs_dx
         self.together = min(max(PIXELS // (g.H_out * g.W_out), 1), MOST_GROUPS)
-        self.X = _zeros(self.together * (g.x_rows * g.x_row + self._room))
-        self.Z = _zeros(2 * blocks.total * (g.W_out + ROOM) * LANES)
-        self.Y = _zeros(F * W_y * LANES)
+        self.X = zeros(self.together * (g.x_rows * g.x_row + self._room))
+        self.Z = zeros(2 * blocks.total * (g.W_out + ROOM) * LANES)
+        self.Y = zeros(F * W_y * LANES)
         self.of_x, self.of_dx = places(W, C, g.x_plane), places(W, C, g.dx_plane)
         self.of_y = places(W_y, F, W_y * LANES)
 
     @cached_property  # D and dX are for training only
     def D(self) -> Array:
         g = self.geometry
-        return _zeros(self.together * (g.d_rows * g.d_row + self._room))
+        return zeros(self.together * (g.d_rows * g.d_row + self._room))
 
     @cached_property
     def dX(self) -> Array:
-        return _zeros(self.geometry.H * self.geometry.dx_row if self._needs_dx else 0)
+        return zeros(self.geometry.H * self.geometry.dx_row if self._needs_dx else 0)
 
     def argmax_shape(self, n: int, *, training: bool) -> tuple[int, int]:
         """For each group of n images the rows of y, each as wide as Y; one row in inference."""
@@ -379,7 +225,7 @@ class Implicit:
         self.ordered = implicit.from_tiles(*self.of_dW)
         self.tiles_of_dW = len(self.runs) * self.of_dW.tiles(self.K, F)
         self.group = max(MANY_PIXELS // (g.H_out * g.W_out), 1)
-        self.X = _zeros(self.group * g.x_rows * g.x_row if self.pads else 0)
+        self.X = zeros(self.group * g.x_rows * g.x_row if self.pads else 0)
         self._padding = win.P_top, win.P_left
         self._needs_dx = needs_dx
 
@@ -390,7 +236,7 @@ class Implicit:
 
     @cached_property  # from here on for training only
     def D(self) -> Array:
-        return _zeros(self.geometry.d_rows * self.geometry.d_row if self._needs_dx else 0)
+        return zeros(self.geometry.d_rows * self.geometry.d_row if self._needs_dx else 0)
 
     @cached_property
     def dx(self) -> PartsOfDx:
@@ -533,9 +379,9 @@ class Depthwise:
         self.phases = remainders.table[:, :7].copy()
         self.phases[:, 6] = self.phases[:, 4] * C
         self.phases[:, 4:6] //= of_dx
-        self.X = _zeros(g.x_rows * g.x_row)
+        self.X = zeros(g.x_rows * g.x_row)
         self.blocks = -(-C // LANES)
-        self.none = _zeros(C)
+        self.none = zeros(C)
 
     def weights_of_dx(self, W: Array) -> Array:
         """Weights (cells, C) as dx reads them."""
@@ -543,7 +389,7 @@ class Depthwise:
 
     @cached_property
     def D(self) -> Array:
-        return _zeros(self.geometry.d_rows * self.geometry.d_row)
+        return zeros(self.geometry.d_rows * self.geometry.d_row)
 
     def merged(self, blocks: Array, out: Array) -> None:
         """Numbers of each block (blocks, .., 16) into out (.., C), whose last block overlaps."""
@@ -551,9 +397,3 @@ class Depthwise:
         for k, block in enumerate(blocks):
             start = min(k * LANES, C - LANES)
             out[..., start : start + LANES] = block
-
-
-def _zeros(size: int) -> Array:
-    held = aligned((size,))
-    held[...] = 0
-    return held
