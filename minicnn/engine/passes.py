@@ -13,6 +13,8 @@ import numpy as np
 from minicnn.engine.elementary import exp_below
 from minicnn.kernels.compiler import jit, jit_fma, jit_sums
 
+SUMMED = 256  # pixels that are added up one after the other
+
 
 @jit_sums
 def gather(x: Any, rows: Any, out: Any) -> bool:
@@ -95,11 +97,8 @@ def gradient_of_product(
     """
     zero = np.float32(0)
     N, H, W, F = dz.shape
-    db[:] = 0
-    total = np.empty(F, np.float32)
+    sums = np.zeros((3, F), np.float32)
     for n in range(N):
-        for f in range(F):
-            total[f] = 0
         for h in range(H):
             i = h // 2
             for w in range(W):
@@ -110,7 +109,7 @@ def gradient_of_product(
                             d = dy[n, i, j, f] * scale
                             d = d if argmax[n, i, j, f] == here else zero
                             dz[n, h, w, f] = d
-                            total[f] += d
+                            sums[0, f] += d
                     else:  # a last odd row or column
                         for f in range(F):
                             dz[n, h, w, f] = zero
@@ -118,24 +117,35 @@ def gradient_of_product(
                     for f in range(F):
                         d = zero if relu and y[n, h, w, f] <= 0 else dy[n, h, w, f] * scale
                         dz[n, h, w, f] = d
-                        total[f] += d
-        for f in range(F):
-            db[f] += total[f]
+                        sums[0, f] += d
+            carry(sums, (h + 1) * W, W, h + 1 == H)
+    db[:] = sums[2]
 
 
 @jit_fma
 def gradient_of_bias(dz: Any, db: Any) -> None:
-    """db (F,), the sums of dz (N, pixels, F): first of an image, as long sums lose digits."""
-    db[:] = 0
-    total = np.empty(len(db), np.float32)
+    """db (F,), the sums of dz (N, pixels, F)."""
+    sums = np.zeros((3, len(db)), np.float32)
     for n in range(len(dz)):
-        for f in range(len(db)):
-            total[f] = 0
         for p in range(dz.shape[1]):
             for f in range(len(db)):
-                total[f] += dz[n, p, f]
-        for f in range(len(db)):
-            db[f] += total[f]
+                sums[0, f] += dz[n, p, f]
+            carry(sums, p + 1, 1, p + 1 == dz.shape[1])
+    db[:] = sums[2]
+
+
+@jit
+def carry(sums: Any, done: int, more: int, ends: bool) -> None:
+    """sums (3, F) are those of some hundred pixels, of an image and of all: each level goes into
+    the next, as long sums in float32 lose digits. `done` of the image's pixels are in, `more` since
+    the last call.
+    """
+    if not ends and done // SUMMED == (done - more) // SUMMED:
+        return
+    for level in range(2 if ends else 1):
+        for f in range(sums.shape[1]):
+            sums[level + 1, f] += sums[level, f]
+            sums[level, f] = 0
 
 
 @jit
