@@ -214,6 +214,7 @@ INTERLEAVED = {  # images, window and further arguments of the layer
     "gaps": ((8, 7, 6, 2), (2, 3), {"dilation_rate": (3, 2), "padding": "same"}),
     "strides wider than the window": ((8, 5, 5, 2), (1, 2), {"strides": 3}),
     "small images, four groups and one": ((75, 4, 4, 2), (3, 3), {"filters": 4}),
+    "few images, a window as wide": ((3, 5, 1, 2), (3, 3), {"filters": 4, "padding": "same"}),
     "few images, read where they lie": ((3, 5, 4, 2), (2, 2), {"padding": "same"}),
 }
 IMPLICIT = {
@@ -226,6 +227,12 @@ IMPLICIT = {
     ),
     "strides wider than the window, ReLU": (
         (2, 5, 5, 16), (1, 1), {"filters": 16, "strides": 3, "activation": "relu"},
+    ),
+    "a window as wide as the image": (
+        (2, 5, 1, 16), (3, 3), {"filters": 16, "padding": "same"},
+    ),
+    "dx from a row of one": (
+        (2, 2, 2, 16), (3, 3), {"filters": 16, "strides": 2, "padding": "same"},
     ),
     "rows of padding alone": ((1, 2, 3, 16), (5, 2), {"filters": 64, "padding": "same"}),
 }  # fmt: skip
@@ -309,6 +316,7 @@ TRANSPOSED = {  # images, filters, window and further arguments of the layer
         (2, 2, 3, 17), 16, (2, 2), {"strides": 3, "output_padding": (2, 1)},
     ),
     "sixteen, gaps": ((2, 3, 4, 16), 16, (2, 3), {"dilation_rate": 2}),
+    "sixteen, a window as wide as the image": ((2, 5, 1, 16), 16, (3, 1), {"padding": "same"}),
 }  # fmt: skip
 
 

@@ -165,8 +165,9 @@ class ImplicitConvolution(ProductConvolution):
         else:
             dy, y, argmax = np.ascontiguousarray(dy, np.float32), self._y, self._argmax
             db[...] = 0
-        blocks = self.buffer("dW", (at.tiles_of_dW, at.of_dW.size * at.of_dW.width))
-        blocks[...] = 0
+        dZ = NO_IMAGES if self._product_alone else at.Z
+        sums = self.buffer("dW", (at.tiles_of_dW, at.of_dW.size * at.of_dW.width))
+        sums[...] = 0
         W_T = dx = self._none
         if self.needs_dx:
             W = products.widened(self.conv.params["W"], self.buffer, "W").reshape(-1)
@@ -175,13 +176,13 @@ class ImplicitConvolution(ProductConvolution):
             dx = self.buffer("dx", (*x.shape[:3], at.dx.C))
         at.backward(
             x.reshape(-1), dy, len(x), g, at.pads, at.runs, at.K, at.reach, at.X,
-            self._product_alone, self.relu, self.pool, y, argmax, self._scale, at.Z, db,
-            self._part_of_db, blocks.reshape(-1), at.D, at.dx.phases, at.dx.runs, at.dx.spans, W_T,
+            self._product_alone, self.relu, self.pool, y, argmax, self._scale, at.group, dZ, db,
+            self._part_of_db, sums.reshape(-1), at.D, at.dx.phases, at.dx.runs, at.dx.spans, W_T,
             at.dx.C, self._none, self._ones, dx.reshape(-1),
         )  # fmt: skip
         dW = grads["W"]
         whole = dW if self.filters == g.F else self.buffer("whole dW", (*dW.shape[:3], g.F))
-        at.ordered(blocks.reshape(-1), len(at.runs), at.K, g.F, whole.reshape(-1))
+        at.ordered(sums.reshape(-1), len(at.runs), at.K, g.F, whole.reshape(-1))
         if whole is not dW:
             dW[...] = whole[..., : self.filters]
         return products.narrowed(dx, g.C, self.buffer, "dx") if self.needs_dx else None
@@ -364,11 +365,11 @@ class TransposedConvolution(FusedStage):
         """Fills dW, and dx unless it is None."""
         at, x = self._layout, self._x
         given = at.geometry, at.pads, at.runs, at.K
-        blocks = self.buffer("dW", (at.tiles_of_dW, at.of_dW.size * at.of_dW.width))
-        blocks[...] = 0
-        blocks = blocks.reshape(-1)
-        at.transposed[1](dz, len(x), *given, at.reach, at.X, at.group, x.reshape(-1), blocks)
-        at.ordered(blocks, len(at.runs), at.K, at.geometry.F, self.conv.grads["W"].reshape(-1))
+        sums = self.buffer("dW", (at.tiles_of_dW, at.of_dW.size * at.of_dW.width))
+        sums[...] = 0
+        sums = sums.reshape(-1)
+        at.transposed[1](dz, len(x), *given, at.reach, at.X, at.group, x.reshape(-1), sums)
+        at.ordered(sums, len(at.runs), at.K, at.geometry.F, self.conv.grads["W"].reshape(-1))
         if dx is not None:
             W = self.conv.params["W"].reshape(-1)
             at.forward(dz, 0, len(x), *given, at.spans, W, self._none, self._ones, False, at.X, dx)

@@ -7,10 +7,10 @@ vector holds those of one pixel:
     dW[a, b] = sum of X[i S + a D, j S + b D] * dz[i, j] over i, j and the images
     dx[h, w] = sum of dz[i, j] * W[a, b] over all with h = i S + a D and w = j S + b D
 
-A tile is up to eight pixels of a row, forward and in dx, and takes one row of the window, its
-`taps`, after the other: neighbouring pixels see mostly the same numbers, which are read once. In dW
-a tile is the taps of such a row, and takes four pixels of dz at once. Where strides leave rows of
-different length to the parts of dx, each tap is a row by itself.
+A tile is up to eight pixels of a row, forward and in dx, and takes one row of the window (of a wide
+one equal parts), its `taps`, after the other: neighbouring pixels see mostly the same numbers,
+which are read once. In dW a tile is the taps of such a row, and takes four pixels of dz at once.
+Where strides leave rows of different length to the parts of dx, each tap is a row by itself.
 
 X is one image with its padding, D the dz of one image with zeros around it. Where the channels are
 no multiple of sixteen, the last block repeats some of the one before.

@@ -9,9 +9,10 @@ for a number in it:
     dW[r, k, f] = sum of X[i x_row + j x_col + runs[r] + k] * dz[i, j, f] over i, j and the images
     dx = for each phase of the stride a sum as for z: of dz, with W transposed (`layout.Remainders`)
 
-Tiles of sums stay in registers, as in `products.py`: up to eight pixels of a row by 32 filters, or
-for dW eight numbers of a run by 32 filters. Runs in the padding above and below are left out. Every
-window of z is summed in the same order, so an image's result does not depend on its neighbours.
+Tiles of up to sixteen vectors of sums stay in registers, as in `products.py`: eight pixels of a row
+by 32 filters, or eight numbers of a run by 32 filters for dW (`tiles.Tile` has all sizes). Runs in
+the padding above and below are left out. Every window of z is summed in the same order, so an
+image's result does not depend on its neighbours.
 
 X and D, which is dz in dx, are the images with their padding; images without padding are read from
 x itself. A shard goes a group of images at a time, so that what stands behind the product, and
@@ -40,6 +41,10 @@ from minicnn.engine.vectors import (
     zeros,
 )
 from minicnn.kernels.compiler import jit, jit_fma, wide_vectors
+
+# Pixels of dz that a tile of dW adds up in registers. Beside so many it does not matter that it is
+# loaded and stored, and over many more the sum would lose digits.
+MANY_PIXELS = 256
 
 
 @cache
@@ -96,21 +101,26 @@ def weights_gradient(numbers: int, vectors: int) -> Any:
         reach (runs, 2) are the first and the end of the rows of dz whose run is not padding.
         """
         wide_vectors()
-        to = 0
+        parts = max(1, rows * cols // MANY_PIXELS)
+        step, to = -(-rows // parts), 0
         for r in range(len(runs)):
             for first in range(0, K, numbers):
                 k = min(first, K - numbers)
                 for begin in range(0, F, width):
-                    acc, f = zeros(tile), min(begin, F - width)
-                    for n in range(images):
-                        for i in range(reach[r, 0], reach[r, 1]):
-                            d = dz_at + (n * rows + i) * cols * F + f
-                            x = x_at + n * x_size + i * x_row + runs[r] + k
-                            for _ in range(cols):
-                                acc = add_outer(acc, load(vectors, dz, d, LANES), X, x, 1, numbers)
-                                x += x_col
-                                d += F
-                    store(acc + load(tile, dW, to, LANES), dW, to, LANES)
+                    f = min(begin, F - width)
+                    for top in range(0, rows, step):
+                        acc = zeros(tile)
+                        i_0, i_1 = max(top, reach[r, 0]), min(top + step, reach[r, 1])
+                        for n in range(images):
+                            for i in range(i_0, i_1):
+                                d = dz_at + (n * rows + i) * cols * F + f
+                                x = x_at + n * x_size + i * x_row + runs[r] + k
+                                for _ in range(cols):
+                                    at_pixel = load(vectors, dz, d, LANES)
+                                    acc = add_outer(acc, at_pixel, X, x, 1, numbers)
+                                    x += x_col
+                                    d += F
+                        store(acc + load(tile, dW, to, LANES), dW, to, LANES)
                     to += tile * LANES
 
     return add_gradient
@@ -239,11 +249,12 @@ def dx_of_image(wide: tuple[int, int], narrow: tuple[int, int]) -> Any:
     @jit
     def run(
         dz: Any, dz_at: int, g: Any, D: Any, phases: Any, runs: Any, spans: Any, W_T: Any, C: int,
-        no_bias: Any, ones: Any, relu: bool, dx: Any, n: int,
+        no_bias: Any, ones: Any, dx: Any, n: int,
     ) -> None:  # fmt: skip
         """dx of image n, of C channels; a row of `phases` is a correlation (`tiles.PartsOfDx`)."""
         framed(dz, dz_at, g.H_out, g.W_out * g.F, D, g.d_at, g.d_row)
         row, col = g.S_h * g.W * C, g.S_w * C
+        relu = len(no_bias) > 0  # it is not; for a constant `correlate` would be compiled anew
         for k in range(len(phases)):
             is_narrow, d_at, dx_at, span, span_end, cols, begin, end, w, K = phases[k]
             own, weights = runs[begin:end], W_T[w:]
@@ -270,15 +281,15 @@ def backward(dW_tile: tuple[int, int], wide: tuple[int, int], narrow: tuple[int,
     @jit
     def run(
         x: Any, dy: Any, N: int, g: Any, pads: bool, runs: Any, K: int, reach: Any, X: Any,
-        made: bool, relu: bool, pool: bool, y: Any, argmax: Any, scale: Any, dZ: Any, db: Any,
-        part: Any, tiles: Any, D: Any, phases: Any, runs_of_dx: Any, spans: Any, W_T: Any, C: int,
-        no_bias: Any, ones: Any, dx: Any,
+        made: bool, relu: bool, pool: bool, y: Any, argmax: Any, scale: Any, group: int, dZ: Any,
+        db: Any, part: Any, tiles: Any, D: Any, phases: Any, runs_of_dx: Any, spans: Any, W_T: Any,
+        C: int, no_bias: Any, ones: Any, dx: Any,
     ) -> None:  # fmt: skip
         """Adds to dW's tiles, and writes dx, from the images x and dy; X and dZ are for a group.
 
         dy is dz if that is already `made`; else dz is made here, and db. Without `phases`, no dx.
         """
-        size, group = g.H_out * g.W_out * g.F, len(dZ)
+        size = g.H_out * g.W_out * g.F
         dz = dy.reshape(-1) if made else dZ.reshape(-1)
         for first in range(0, N, group):
             stop = min(first + group, N)
@@ -293,7 +304,7 @@ def backward(dW_tile: tuple[int, int], wide: tuple[int, int], narrow: tuple[int,
             for n in range(first, stop if len(phases) else first):
                 write_dx(
                     dz, dz_at + (n - first) * size, g, D, phases, runs_of_dx, spans, W_T, C,
-                    no_bias, ones, relu, dx, n,
+                    no_bias, ones, dx, n,
                 )  # fmt: skip
 
     return run
@@ -316,7 +327,7 @@ def transposed_forward(wide: tuple[int, int], narrow: tuple[int, int]) -> Any:
         for n in range(N):
             write_z(
                 x, n * g.H_out * g.W_out * g.F, g, D, phases, runs, spans, W_T, C, no_bias, ones,
-                False, z, n,
+                z, n,
             )  # fmt: skip
 
     return run

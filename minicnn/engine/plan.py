@@ -288,9 +288,7 @@ def _transposed(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) 
     if not (isinstance(conv, Conv2DTranspose) and _is(layers, k, Conv2DTranspose)):
         return None
     kind = transposed_way_of(shapes[k][3], conv.filters)
-    implicit = kind is TransposedConvolution
-    way = "by implicit im2col" if implicit else "sixteen images at a time"
-    return _with_activation(layers, [k], kind, f"transposed convolution {way}")
+    return _with_activation(layers, [k], kind, f"transposed convolution {_way(kind)}")
 
 
 def _with_activation(
@@ -314,7 +312,8 @@ def _way_of(
     if isinstance(conv, SeparableConv2D):
         return SeparableStage, "sixteen channels at a time, and as a matrix product"
     if conv.groups != 1:
-        return GroupedConvolution, "in groups"
+        C, F = shape[3] // conv.groups, conv.filters // conv.groups
+        return GroupedConvolution, f"in groups, {_way(way_of(C, F, needs_dx=needs_dx))}"
     slides = (*conv.kernel_size, *conv.strides, *conv.dilation_rate) == (3, 3, 1, 1, 1, 1)
     if slides:
         if shape[3] == 1 and not needs_dx and conv.filters >= FEWEST_CHANNELS:
@@ -325,8 +324,14 @@ def _way_of(
     if (*conv.kernel_size, *conv.strides) == (1, 1, 1, 1):
         return PointwiseConvolution, "as a matrix product"
     kind = way_of(shape[3], conv.filters, needs_dx=needs_dx)
-    implicit = kind is ImplicitConvolution
-    return kind, "by implicit im2col" if implicit else "sixteen images at a time"
+    return kind, _way(kind)
+
+
+def _way(kind: type) -> str:
+    """How a convolution of any window runs, and why."""
+    if kind in (ImplicitConvolution, TransposedConvolution):
+        return "by implicit im2col"
+    return f"sixteen images at a time, for fewer than {FEWEST_CHANNELS} filters or channels"
 
 
 def _pools(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> bool:

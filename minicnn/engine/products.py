@@ -130,7 +130,7 @@ def _padded(a: Array, buffer: Callable[..., Array], name: str) -> Array:
 
 
 def widened(a: Array, buffer: Callable[..., Array], name: str) -> Array:
-    """a with sixteen numbers on its last axis, or more; zeros behind its own."""
+    """a; where its last axis is shorter than sixteen, padded to that with zeros."""
     if a.shape[-1] >= LANES:
         return a
     rows = _padded(a.reshape(-1, a.shape[-1]), buffer, name)
@@ -138,7 +138,7 @@ def widened(a: Array, buffer: Callable[..., Array], name: str) -> Array:
 
 
 def narrowed(a: Array, columns: int, buffer: Callable[..., Array], name: str) -> Array:
-    """The first numbers of the last axis, contiguous."""
+    """The first numbers of the last axis, of which there are sixteen or `columns`, contiguous."""
     if a.shape[-1] == columns:
         return a
     out = buffer(f"narrow {name}", (*a.shape[:-1], columns))

@@ -17,7 +17,6 @@ Array = NDArray[Any]
 
 MOST_TAPS = 7  # of a row of a depthwise window in a tile: more do not fit the registers
 PIXELS = 96  # of dZ for one tile of dW: four planes of them fill half of a 48 KB L1 cache
-MANY_PIXELS = 256  # beside so many, it does not matter that a tile of dW is loaded and stored
 MOST_GROUPS = 4  # of 16 images: a shard of 64
 
 
@@ -207,6 +206,7 @@ class Implicit:
     Z : array (group, H_out, W_out, F)
         z before pooling and dropout, or dz.
     dx : PartsOfDx
+        The correlations that dx consists of.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class Implicit:
         F = max(filters, LANES)
         self.geometry = g = geometry(win, input_shape, F, interleave=False)
         self.pads = g.x_rows * g.x_row != H * W * C
-        self.runs, self.K, _ = _merged(cells_of(g), C)
+        self.runs, self.K, _ = _merged(cells_of(g), C, g.x_row)
         up = np.arange(g.H_out)[:, None] * g.S_h + self.runs // g.x_row - win.P_top
         self.spans, self.reach = _spans(up, H), _spans(up.T, H)
         self.of_z = Tile.of_pixels(g.W_out, F)
@@ -224,7 +224,7 @@ class Implicit:
         self.forward, self.finished = implicit.forward(*self.of_z), implicit.finished(*self.of_z)
         self.ordered = implicit.from_tiles(*self.of_dW)
         self.tiles_of_dW = len(self.runs) * self.of_dW.tiles(self.K, F)
-        self.group = max(MANY_PIXELS // (g.H_out * g.W_out), 1)
+        self.group = max(implicit.MANY_PIXELS // (g.H_out * g.W_out), 1)
         self.X = zeros(self.group * g.x_rows * g.x_row if self.pads else 0)
         self._padding = win.P_top, win.P_left
         self._needs_dx = needs_dx
@@ -287,6 +287,8 @@ class PartsOfDx(NamedTuple):
         C, remainders = max(g.C, LANES), Remainders.of(g, P_top, P_left)
         columns = [row[3] for row in remainders.table.tolist() if row[2] and row[3]]
         wide, narrow = (Tile.of_pixels(one, C) for one in (max(columns), min(columns)))
+        if not needed:
+            wide = narrow = Tile(1, 1)  # for all that need no dx, as kernels name their tiles
         phases: list[tuple[int, ...]] = []
         runs, cells = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         spans = [np.empty((0, 2), np.int64)]
@@ -295,7 +297,8 @@ class PartsOfDx(NamedTuple):
             d_at, dx_at, rows, cols, begin, end, *_ = row
             if not (rows and cols):
                 continue
-            starts, K, order = _merged(remainders.offsets[begin:end], g.F)
+            starts, K, order = _merged(d_at + remainders.offsets[begin:end], g.F, g.d_row)
+            starts -= d_at
             first, span = sum(map(len, runs)), sum(map(len, spans))
             tile = narrow if cols < max(columns) else wide
             phases.append((
@@ -329,19 +332,25 @@ def _spans(rows: Array, H: int) -> Array:
     return np.stack([above, above + inside], axis=1).astype(np.int64)
 
 
-def _merged(offsets: Array, length: int) -> tuple[Array, int, Array]:
-    """Cells of so many numbers as runs: where those begin, how long they are, and the cells in
-    their order. Runs of one length, or single cells.
+def _merged(offsets: Array, length: int, row: int) -> tuple[Array, int, Array]:
+    """Cells of so many numbers as runs, none of which goes on from one row to the next.
 
-    >>> _merged(np.array([20, 23, 10, 13]), 3)
+    Returns where the runs begin, how long they are, and the cells in their order. They are of one
+    length, or single cells.
+
+    >>> _merged(np.array([20, 23, 10, 13]), 3, 10)
     (array([10, 20]), 6, array([2, 3, 0, 1]))
+    >>> _merged(np.array([0, 3, 6, 9]), 3, 6)  # side by side in memory, in two rows
+    (array([0, 6]), 6, array([0, 1, 2, 3]))
     """
     order = np.argsort(offsets, kind="stable")
-    begins = np.flatnonzero(np.diff(offsets[order], prepend=np.iinfo(np.int64).min // 2) != length)
+    places = offsets[order]
+    follows = (np.diff(places) == length) & (np.diff(places // row) == 0)
+    begins = np.flatnonzero(np.concatenate([[True], ~follows])[: len(order)])
     lengths = np.diff(begins, append=len(order))
     if len(set(lengths.tolist())) != 1:
         begins, lengths = np.arange(len(order)), np.ones(1, int)
-    return offsets[order][begins], int(lengths[0]) * length, order
+    return places[begins], int(lengths[0]) * length, order
 
 
 class Depthwise:
