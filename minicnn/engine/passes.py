@@ -97,7 +97,9 @@ def gradient_of_product(
     """
     zero = np.float32(0)
     N, H, W, F = dz.shape
-    sums = np.zeros((3, F), np.float32)
+    sums = np.empty((3, F), np.float32)
+    for f in range(F):  # without slices, whose code takes a second to compile
+        sums[0, f], sums[1, f], sums[2, f] = zero, zero, zero
     for n in range(N):
         for h in range(H):
             i = h // 2
@@ -119,19 +121,24 @@ def gradient_of_product(
                         dz[n, h, w, f] = d
                         sums[0, f] += d
             carry(sums, (h + 1) * W, W, h + 1 == H)
-    db[:] = sums[2]
+    for f in range(F):
+        db[f] = sums[2, f]
 
 
 @jit_fma
 def gradient_of_bias(dz: Any, db: Any) -> None:
     """db (F,), the sums of dz (N, pixels, F)."""
-    sums = np.zeros((3, len(db)), np.float32)
+    zero = np.float32(0)
+    sums = np.empty((3, len(db)), np.float32)
+    for f in range(len(db)):
+        sums[0, f], sums[1, f], sums[2, f] = zero, zero, zero
     for n in range(len(dz)):
         for p in range(dz.shape[1]):
             for f in range(len(db)):
                 sums[0, f] += dz[n, p, f]
             carry(sums, p + 1, 1, p + 1 == dz.shape[1])
-    db[:] = sums[2]
+    for f in range(len(db)):
+        db[f] = sums[2, f]
 
 
 @jit
