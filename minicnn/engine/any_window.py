@@ -329,11 +329,6 @@ class TransposedConvolution(FusedStage):
     def seek(self, step: int, sample: int) -> None:
         self.behind.seek(step, sample)
 
-    def _weights(self) -> Array:
-        """Kernel (cells, filters, C_in)."""
-        W = self.conv.params["W"]
-        return W.reshape(-1, *W.shape[2:])
-
     def _layout_for(self, win: Windows, shape: tuple[int, ...], C_in: int) -> Any:
         return tiles.Implicit(win, shape, C_in, needs_dx=True)
 
@@ -381,6 +376,11 @@ class InterleavedTransposed(TransposedConvolution):
 
     def _layout_for(self, win: Windows, shape: tuple[int, ...], C_in: int) -> Any:
         return tiles.Transposed(win, shape, C_in)
+
+    def _weights(self) -> Array:
+        """Kernel (cells, filters, C_in)."""
+        W = self.conv.params["W"]
+        return W.reshape(-1, *W.shape[2:])
 
     def _write_z(self, x: Array, z: Array) -> None:
         at = self._layout

@@ -285,15 +285,14 @@ class PartsOfDx(NamedTuple):
     @classmethod
     def of(cls, g: Geometry, P_top: int, P_left: int, *, needed: bool) -> PartsOfDx:
         C, remainders = max(g.C, LANES), Remainders.of(g, P_top, P_left)
-        columns = [row[3] for row in remainders.table.tolist() if row[2] and row[3]]
-        wide, narrow = (Tile.of_pixels(one, C) for one in (max(columns), min(columns)))
-        if not needed:
-            wide = narrow = Tile(1, 1)  # for all that need no dx, as kernels name their tiles
         phases: list[tuple[int, ...]] = []
         runs, cells = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         spans = [np.empty((0, 2), np.int64)]
+        table = [row for row in remainders.table.tolist() if needed]
+        columns = [row[3] for row in table if row[2] and row[3]] or [1]  # 1 where no dx is needed
+        wide, narrow = (Tile.of_pixels(one, C) for one in (max(columns), min(columns)))
         at = 0
-        for row, own in zip(remainders.table.tolist() if needed else (), remainders.window):
+        for row, own in zip(table, remainders.window):
             d_at, dx_at, rows, cols, begin, end, *_ = row
             if not (rows and cols):
                 continue
@@ -375,16 +374,16 @@ class Depthwise:
         size = pixels_of_tile(g.W_out)
         self.forward = depthwise.forward(size, taps, g.S_w, g.D_w)
         remainders = Remainders.of(g, *win.steps[2:4])
-        columns = [row[3] for row in remainders.table.tolist() if row[3]]
         of_dx = taps if g.S_w == 1 else 1
+        heads, cells, columns = [], [], []
+        for (_, _, _, cols, begin, end, *_), own in zip(remainders.table, remainders.window):
+            offsets = remainders.offsets[begin:end]
+            order = np.argsort(offsets, kind="stable")
+            heads.append(offsets[order][::of_dx])
+            cells.append(own[order])
+            columns += [int(cols)] if cols else []
+        self.heads_of_dx, self._cells = np.concatenate(heads), np.concatenate(cells)
         self.backward = depthwise.backward(taps, g.S_w, g.D_w, pixels_of_tile(*columns), of_dx)
-        self.heads_of_dx = np.concatenate([
-            np.sort(remainders.offsets[row[4] : row[5]])[::of_dx] for row in remainders.table
-        ])  # fmt: skip
-        self._cells = np.concatenate([
-            own[np.argsort(remainders.offsets[row[4] : row[5]], kind="stable")]
-            for row, own in zip(remainders.table, remainders.window)
-        ])  # fmt: skip
         self.phases = remainders.table[:, :7].copy()
         self.phases[:, 6] = self.phases[:, 4] * C
         self.phases[:, 4:6] //= of_dx
