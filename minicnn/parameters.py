@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks, constraints, regularizers
+from minicnn.kernels.memory import aligned, aligned_zeros
 from minicnn.layers.arrays import replacement
 from minicnn.layers.base import Layer
 from minicnn.layers.contents import IN_PASSING, Parts, layers_inside, replace_arrays
@@ -241,7 +242,7 @@ class FlatParameters:
         if self._views:
             self.absorb()
             used = self._views[-1].place.stop
-        params, grads = np.empty(capacity, dtype), np.zeros(capacity, dtype)
+        params, grads = aligned((capacity,), dtype), aligned_zeros(capacity, dtype)
         for view in self._views:
             params[view.place] = view.param.ravel()
             grads[view.place] = view.grad.ravel()

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.convolutions import ConvolutionStage
-from minicnn.engine.memory import flat
 from minicnn.engine.prepared import Prepared
 from minicnn.engine.stages import NOTHING, FusedStage, behind_product, first_layer
 from minicnn.kernels import LazyModule
+from minicnn.kernels.memory import flat
 from minicnn.layers import Conv2D, Conv2DTranspose, Layer
 from minicnn.layers.windows import Windows
 

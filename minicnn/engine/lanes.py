@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine.memory import aligned
 from minicnn.engine.plan import Plan
 from minicnn.engine.prepared import Prepared
 from minicnn.engine.stages import FusedStage, NormalizationStage, Stage
+from minicnn.kernels.memory import aligned
 from minicnn.layers import BatchNormalization, Layer
 from minicnn.layers.contents import Streams, layers_inside, replicas
 from minicnn.layers.regularization import OutputPenalty

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine.memory import aligned
 from minicnn.engine.vectors import LANES
+from minicnn.kernels.memory import aligned
 
 Array = NDArray[Any]
 

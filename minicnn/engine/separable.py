@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from minicnn.engine.activations import activation_of, is_relu
 from minicnn.engine.any_window import PointwiseConvolution
 from minicnn.engine.convolutions import of_inference
-from minicnn.engine.memory import flat
 from minicnn.engine.prepared import Prepared
 from minicnn.engine.stages import FusedStage, first_layer
 from minicnn.kernels import LazyModule
+from minicnn.kernels.memory import flat
 from minicnn.layers import BatchNormalization, Conv2D, DepthwiseConv2D, Layer, SeparableConv2D
 
 Array = NDArray[Any]

@@ -30,6 +30,7 @@ from minicnn.engine.prepared import Prepared
 from minicnn.engine.stages import NormalizationStage
 from minicnn.engine.tree import Sums, add_up, top_level
 from minicnn.kernels import LazyModule
+from minicnn.kernels.memory import aligned_zeros
 from minicnn.layers.contents import layers_inside
 from minicnn.layers.regularization import OutputPenalty
 
@@ -245,7 +246,7 @@ class ShardedNetwork:
         return lane
 
     def _new_lane(self) -> Lane:
-        gradient = np.zeros(self.size, self.dtype) if self.training else None
+        gradient = aligned_zeros(self.size, self.dtype) if self.training else None
         lane = Lane(self.plan, gradient, self._prepared)
         self._lanes.append(lane)
         return lane

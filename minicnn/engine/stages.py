@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.activations import activation_of, curve_of, is_linear, is_relu
-from minicnn.engine.memory import aligned
 from minicnn.engine.prepared import Prepared
 from minicnn.kernels import LazyModule
+from minicnn.kernels.memory import aligned
 from minicnn.layers import (
     AveragePooling2D,
     BatchNormalization,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from minicnn.engine import depthwise, implicit, interleaved
 from minicnn.engine.layout import ROOM, Blocks, Geometry, Remainders, cells_of, geometry, zeros
-from minicnn.engine.memory import aligned
 from minicnn.engine.vectors import LANES
+from minicnn.kernels.memory import aligned
 
 Array = NDArray[Any]
 

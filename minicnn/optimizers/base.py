@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn import checks
 from minicnn.copies import Copied
+from minicnn.kernels.memory import aligned
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.rate import Rate
 from minicnn.settings import Configured, Setting, arguments
@@ -442,7 +443,9 @@ class Optimizer(Copied, Configured):
 
     def first_vector(self, slot: str, w: Array) -> Array:
         """A vector of `state` before the first step."""
-        return w.copy() if slot == AVERAGE else np.zeros_like(w)
+        vector = aligned(w.shape, w.dtype)
+        vector[...] = w if slot == AVERAGE else 0
+        return vector
 
     def resize(self, w: Array) -> None:
         """The vector w has become longer or shorter at its end; slots follow, new at the end."""

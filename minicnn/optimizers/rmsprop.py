@@ -131,9 +131,10 @@ class Adagrad(Optimizer):
         self.epsilon = epsilon
 
     def first_vector(self, slot: str, w: Array) -> Array:
+        vector = super().first_vector(slot, w)
         if slot == "a":
-            return np.full_like(w, self.initial_accumulator_value)
-        return super().first_vector(slot, w)
+            vector[...] = self.initial_accumulator_value
+        return vector
 
     def step(self, w: Array, g: Array, *slots: Array) -> None:
         (a,) = slots

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 else:
     passes = LazyModule("minicnn.engine.passes")
 
+LINE = 16  # numbers of float32 in a line of the cache
 PIECE = 2**19  # the most parameters that one thread treats at a time in an optimizer's step
 # Up to so many, one thread takes the step of a batch that was for one thread alone: the other
 # sleeps, and would be waited for.
@@ -416,10 +417,12 @@ def _pieces(
     [(slice(0, 200000, None), [slice(0, 100, None), slice(190000, 200000, None)]),
      (slice(200000, 400000, None), [slice(200000, 400000, None)])]
     """
+    # each begins with a line of the cache
+    edges = [size * k // count // LINE * LINE for k in range(count)] + [size]
     pieces = []
     runs = _joined(moving) if join else moving
     for k in range(count):
-        start, stop = size * k // count, size * (k + 1) // count
+        start, stop = edges[k : k + 2]
         cuts = [slice(max(start, run.start), min(stop, run.stop)) for run in runs]
         pieces.append((slice(start, stop), [cut for cut in cuts if cut.start < cut.stop]))
     return pieces
