@@ -62,17 +62,14 @@ def forward(
         if relu:
             np.maximum(y, 0, out=y)
         return
-    bias, out = NO_BIAS if bias is None else bias, y
-    if units < LANES:
-        W, out = _padded(W, buffer, "W"), buffer("padded y", (N, LANES))
-        bias = _padded(bias[None], buffer, "bias")[0] if len(bias) else bias
-    columns = W.shape[1]
+    bias = NO_BIAS if bias is None else bias
+    columns = max(units, LANES)
     sums = buffer("sums", (sums_size(K, columns),))
-    multiply(vectors_for(columns), _samples(N))(
-        x.reshape(-1), W.reshape(-1), bias, ONE, relu, sums, out.reshape(-1), N, K, columns
-    )
-    if out is not y:
-        _unpad(out.reshape(-1), N, units, y.reshape(-1))
+    padded = buffer("padded", (0 if columns == units else (K + 1 + N) * LANES,))
+    _forward(vectors_for(columns), _samples(N))(
+        x.reshape(-1), W.reshape(-1), bias, ONE, relu, sums, padded, y.reshape(-1), N, K, units,
+        columns,
+    )  # fmt: skip
 
 
 def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array]) -> None:
@@ -81,12 +78,11 @@ def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array
     if K < LANES:
         np.matmul(x.T, dz, out=dW)
         return
-    dz, out = np.ascontiguousarray(dz, np.float32), dW
-    if units < LANES:
-        dz, out = _padded(dz, buffer, "dz"), buffer("padded dW", (K, LANES))
-    outer(x.reshape(-1), dz.reshape(-1), out.reshape(-1), N, K, dz.shape[1], False, False)
-    if out is not dW:
-        _unpad(out.reshape(-1), K, units, dW.reshape(-1))
+    dz, columns = np.ascontiguousarray(dz, np.float32), max(units, LANES)
+    padded = buffer("padded", (0 if columns == units else (N + K) * LANES,))
+    _backward_weights(
+        x.reshape(-1), dz.reshape(-1), padded, dW.reshape(-1), N, K, units, columns, False
+    )
 
 
 def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]) -> None:
@@ -95,14 +91,14 @@ def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]
     if K < LANES:
         np.matmul(dz, W.T, out=dx)
         return
-    dz = np.ascontiguousarray(dz, np.float32)
-    if units < LANES:
-        dz, W = _padded(dz, buffer, "dz"), _padded(W, buffer, "W")
-    vectors, columns = vectors_for(K), W.shape[1]
+    dz, columns = np.ascontiguousarray(dz, np.float32), max(units, LANES)
+    padded = buffer("padded", (0 if columns == units else (N + K) * LANES,))
+    vectors = vectors_for(K)
     W_T = buffer("W_T", (columns * vectors * LANES,))
     _backward_inputs(vectors, _samples(N))(
-        dz.reshape(-1), W.reshape(-1), NO_BIAS, ONE, False, W_T, dx.reshape(-1), N, K, columns, 0
-    )
+        dz.reshape(-1), W.reshape(-1), NO_BIAS, ONE, False, padded, W_T, dx.reshape(-1), N, K,
+        units, columns, 0,
+    )  # fmt: skip
 
 
 def sums_size(K: int, units: int) -> int:
@@ -121,20 +117,13 @@ def _samples(N: int) -> int:
     return SAMPLES if N >= SAMPLES else 1
 
 
-def _padded(a: Array, buffer: Callable[..., Array], name: str) -> Array:
-    """The rows of `a`, each padded with zeros to 16 numbers."""
-    rows, columns = a.shape
-    padded = buffer(f"padded {name}", (rows, LANES))
-    _pad(a.reshape(-1), rows, columns, padded.reshape(-1))
-    return padded
-
-
 def widened(a: Array, buffer: Callable[..., Array], name: str) -> Array:
     """a; where its last axis is shorter than sixteen, padded to that with zeros."""
     if a.shape[-1] >= LANES:
         return a
-    rows = _padded(a.reshape(-1, a.shape[-1]), buffer, name)
-    return rows.reshape(*a.shape[:-1], LANES)
+    wide = buffer(f"wide {name}", (*a.shape[:-1], LANES))
+    _pad(a.reshape(-1), a.size // a.shape[-1], a.shape[-1], wide.reshape(-1))
+    return wide
 
 
 def narrowed(a: Array, columns: int, buffer: Callable[..., Array], name: str) -> Array:
@@ -163,7 +152,33 @@ def _unpad(padded: Any, rows: int, columns: int, out: Any) -> None:
 # -- y = x W --------------------------------------------------------------------------------------
 #
 # numba compiles a kernel anew for each constant that another one gives it; where that is not
-# wanted, the number comes as an argument from Python.
+# wanted, the number comes as an argument from Python. Rows of fewer than 16 units are padded in
+# the kernel that needs them so: each call from Python gives up the interpreter's lock, for which
+# it then waits while another shard's thread holds it.
+
+
+@cache
+def _forward(vectors: int, samples: int) -> Any:
+    run = multiply(vectors, samples)
+
+    @jit
+    def forward(
+        x: Any, W: Any, bias: Any, ones: Any, relu: bool, sums: Any, padded: Any, y: Any, N: int,
+        K: int, units: int, columns: int,
+    ) -> None:  # fmt: skip
+        """`multiply`; where there are fewer units than columns, of W, bias and y padded to it."""
+        if units == columns:
+            run(x, W, bias, ones, relu, sums, y, N, K, columns)
+            return
+        biases = 1 if len(bias) else 0
+        wide_bias = padded[K * columns : (K + biases) * columns]
+        wide_y = padded[(K + 1) * columns :]
+        _pad(W, K, units, padded)
+        _pad(bias, biases, units, wide_bias)
+        run(x, padded, wide_bias, ones, relu, sums, wide_y, N, K, columns)
+        _unpad(wide_y, N, units, y)
+
+    return forward
 
 
 @cache
@@ -272,6 +287,19 @@ def outer(x: Any, dz: Any, dW: Any, N: int, K: int, units: int, tiled: bool, add
 
 
 @jit
+def _backward_weights(
+    x: Any, dz: Any, padded: Any, dW: Any, N: int, K: int, units: int, columns: int, no: bool
+) -> None:
+    if units == columns:
+        outer(x, dz, dW, N, K, columns, no, no)
+        return
+    wide_dW = padded[N * columns :]
+    _pad(dz, N, units, padded)
+    outer(x, padded, wide_dW, N, K, columns, no, no)
+    _unpad(wide_dW, K, units, dW)
+
+
+@jit
 def several_outer(
     x: Any, x_size: int, dz: Any, dz_size: int, dW: Any, size: int, count: int, N: int, K: int,
     units: int, tiled: bool, add: bool,
@@ -312,7 +340,7 @@ def _backward_inputs(vectors: int, samples: int) -> Any:
     width, add = vectors * LANES, _sums(vectors, samples)
 
     @jit_fma
-    def backward_inputs(
+    def run(
         dz: Any, W: Any, none: Any, ones: Any, relu: bool, W_T: Any, dx: Any, N: int, K: int,
         units: int, zero: int,
     ) -> None:  # fmt: skip
@@ -332,5 +360,18 @@ def _backward_inputs(vectors: int, samples: int) -> Any:
                     dz, units, W_T, zero, row, none, ones, relu,
                     none, zero, dx, K, k, N, top, bottom, zero, units,
                 )  # fmt: skip
+
+    @jit
+    def backward_inputs(
+        dz: Any, W: Any, none: Any, ones: Any, relu: bool, padded: Any, W_T: Any, dx: Any, N: int,
+        K: int, units: int, columns: int, zero: int,
+    ) -> None:  # fmt: skip
+        if units == columns:
+            run(dz, W, none, ones, relu, W_T, dx, N, K, columns, zero)
+            return
+        wide_W = padded[N * columns :]
+        _pad(dz, N, units, padded)
+        _pad(W, K, units, wide_W)
+        run(padded, wide_W, none, ones, relu, W_T, dx, N, K, columns, zero)
 
     return backward_inputs
