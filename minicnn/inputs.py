@@ -200,12 +200,12 @@ def checked(
     """The arguments of a call of the model as `Data`; changes nothing, copies no array.
 
     Before the model is built, samples have to be of shape `like`, if it is given. The values of
-    arrays on disk, and those of a `batch`, if it has a name, are left to be checked when they are
-    used.
+    arrays on disk, those of a `batch`, if it has a name, and those that a built model is to predict
+    are left to be checked when they are used.
     """
     without_y = who in WITHOUT_Y
     who = f"{who}, {batch}" if batch else who
-    later = bool(batch) or on_disk(x)
+    later = bool(batch) or on_disk(x) or (who == "predict" and model.sample_shape is not None)
     expect_array(x, "x", who)
     x = checks.numeric(x, "x", who)
     if x.ndim < 1 or len(x) == 0:
