@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minicnn.engine.convolutions import ConvolutionStage
 from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import NOTHING, FusedStage, behind_product, first_layer
+from minicnn.engine.stages import NOTHING, FusedStage, behind_product, first_layer, two_turns
 from minicnn.kernels import LazyModule
 from minicnn.kernels.memory import flat
 from minicnn.layers import Conv2D, Conv2DTranspose, Layer
@@ -51,7 +51,8 @@ class ProductConvolution(ConvolutionStage):
         if self.ends_in_bias:
             z += bias
             return z
-        y, self._argmax = self.outputs(*z.shape[:3])
+        n, H, W = z.shape[:3]
+        y, self._argmax = self.outputs(n, H, W, z, training)
         *drawn, self._scale = self.drawn(training, y[0].size)
         normalization.normalize(  # type: ignore[call-arg]
             z, self._zeros, self._ones, bias, self.pool, self.relu, y, self._argmax, *drawn,
@@ -69,7 +70,7 @@ class ProductConvolution(ConvolutionStage):
             dz = np.ascontiguousarray(dy, np.float32).reshape(shape)
             passes.gradient_of_bias(dz.reshape(len(dz), -1, self.filters), db)
             return dz
-        dz = self.buffer("dz", shape)
+        dz = self.passed(shape, dy)
         passes.gradient_of_product(
             dy, self._y, self._argmax, self.pool, self.relu, self._scale, dz, db
         )
@@ -87,7 +88,7 @@ class PointwiseConvolution(ProductConvolution):
     def forward(self, x: Array, training: bool = False) -> Array:
         self._x = x = np.ascontiguousarray(x, np.float32)
         W, bias, _ = self.weights()
-        z = self.buffer("z", (*x.shape[:3], self.filters))
+        z = self.output("z", (*x.shape[:3], self.filters), x, training)
         flat = x.reshape(-1, x.shape[3]), W[0], z.reshape(-1, self.filters), self.buffer
         if self.pool or self.dropout or self.behind is not None:
             products.forward(*flat)
@@ -104,7 +105,7 @@ class PointwiseConvolution(ProductConvolution):
         products.backward_weights(rows, dz, self.conv.grads["W"][0, 0], self.buffer)
         if not self.needs_dx:
             return None
-        dx = self.buffer("dx", x.shape)
+        dx = self.passed(x.shape, dz)
         W = self.conv.params["W"][0, 0]
         products.backward_inputs(dz, W, dx.reshape(rows.shape), self.buffer)
         return dx
@@ -138,11 +139,11 @@ class ImplicitConvolution(ProductConvolution):
         given = g, at.pads, at.runs, at.K, at.spans, W
         self._product_alone = self.behind is not None or self.filters < g.F
         if self._product_alone:
-            z = self.buffer("z", (*image, g.F))
+            z = self.output("z", (*image, g.F), x, training)
             at.forward(x.reshape(-1), 0, len(x), *given, self._none, self._ones, False, at.X, z)
             z = products.narrowed(z, self.filters, self.buffer, "z")
             return self.finish(z, bias, training)
-        self._y, self._argmax = y, argmax = self.outputs(*image)
+        self._y, self._argmax = y, argmax = self.outputs(*image, x, training)
         draw = self.drawn(training, y[0].size)
         self._scale, drops = draw[-1], draw[3] > 0
         if self.pool or drops:
@@ -173,7 +174,7 @@ class ImplicitConvolution(ProductConvolution):
             W = products.widened(self.conv.params["W"], self.buffer, "W").reshape(-1)
             W_T = self.buffer("W_T", (len(at.dx.cells) * g.F * at.dx.C,))
             implicit.transposed_weights(W, at.dx.cells, g.C, g.F, W_T, at.dx.C)
-            dx = self.buffer("dx", (*x.shape[:3], at.dx.C))
+            dx = self.passed((*x.shape[:3], at.dx.C), dy)
         at.backward(
             x.reshape(-1), dy, len(x), g, at.pads, at.runs, at.K, at.reach, at.X,
             self._product_alone, self.relu, self.pool, y, argmax, self._scale, at.group, dZ, db,
@@ -209,7 +210,7 @@ class InterleavedConvolution(ImplicitConvolution):
             )  # fmt: skip
         W, bias, _ = self.weights()
         W = self.prepared("W", W, tiles.packed)
-        y = self.buffer("y", (len(x), *at.output_shape))
+        y = self.output("y", (len(x), *at.output_shape), x, training)
         argmax = self.buffer("argmax", at.argmax_shape(len(x), training=training), np.int8)
         *drawn, self._scale = self.drawn(training, y[0].size)
         at.forward(
@@ -232,7 +233,7 @@ class InterleavedConvolution(ImplicitConvolution):
         dW[...], db[...] = 0, 0
         dx, table, W_T = at.dX, at.remainders.table[:0], at.dX
         if self.needs_dx:
-            dx, table = self.buffer("dx", self._x.shape), at.remainders.table
+            dx, table = self.passed(self._x.shape, dy), at.remainders.table
             W = self.conv.params["W"].reshape(g.K_h * g.K_w, g.C, g.F)
             window = at.remainders.window
             W_T = self.prepared(
@@ -255,10 +256,12 @@ class GroupedConvolution(ProductConvolution):
         self._parts = [_group(conv, needs_dx) for _ in range(conv.groups)]
         super().__init__(layers, needs_dx=needs_dx)
 
-    def share(self, prepared: Prepared, number: Hashable, scratch: dict[str, Array]) -> None:
-        super().share(prepared, number, scratch)
+    def share(
+        self, prepared: Prepared, number: Hashable, scratch: dict[str, Array], turns: list[Array]
+    ) -> None:
+        super().share(prepared, number, scratch, turns)
         for group, part in enumerate(self._parts):
-            part.share(prepared, (number, group), scratch)
+            part.share(prepared, (number, group), scratch, two_turns())
 
     def _channels(self, array: Array, group: int) -> Array:
         """The group's part of the last axis."""
@@ -336,13 +339,13 @@ class TransposedConvolution(FusedStage):
         x, (win, y_shape) = np.ascontiguousarray(x, np.float32), self.conv.windows_of_y(x.shape)
         if self._layout is None or self._layout.input_shape != y_shape[1:]:
             self._layout = self._layout_for(win, y_shape[1:], x.shape[3])
-        self._x, z = x, self.buffer("z", y_shape)
+        self._x, z = x, self.output("z", y_shape, x, training)
         self._write_z(x, z)
         return self.behind.forward(z, training, self.conv.params.get("b", self._no_bias))
 
     def backward(self, dy: Array) -> Array | None:
         dz = flat(self.behind.backward(dy, self.conv.grads.get("b", self._db)))
-        return self._from_dz(dz, self.buffer("dx", self._x.shape) if self.needs_dx else None)
+        return self._from_dz(dz, self.passed(self._x.shape, dz) if self.needs_dx else None)
 
     def _write_z(self, x: Array, z: Array) -> None:
         at = self._layout

@@ -56,11 +56,11 @@ class ConvolutionStage(FusedStage):
         if self.behind is not None:
             self.behind.seek(step, sample)
 
-    def outputs(self, n: int, H: int, W: int) -> tuple[Array, Array]:
+    def outputs(self, n: int, H: int, W: int, given: Array, training: bool) -> tuple[Array, Array]:
         """The stage's y for a convolution's output of H x W, and each window's argmax."""
         shape = (n, H // 2, W // 2, self.filters) if self.pool else (n, H, W, self.filters)
         argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
-        return self.buffer("y", shape), argmax
+        return self.output("y", shape, given, training), argmax
 
     def weights(self) -> tuple[Array, Array, Array]:
         """Kernel (cells, C_in, filters), bias, and scale and shift behind ReLU (2, filters), or
@@ -86,7 +86,7 @@ class DirectConvolution(ConvolutionStage):
     def forward(self, x: Array, training: bool = False) -> Array:
         x = x[..., 0]
         n, H_in, W_in = x.shape
-        y, argmax = self.outputs(n, H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P)
+        y, argmax = self.outputs(n, H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P, x, training)
         W, bias, after = self.weights()
         *drawn, self._scale = self.drawn(training, y[0].size)
         direct.forward(  # type: ignore[call-arg]
@@ -154,7 +154,7 @@ class WinogradConvolution(ConvolutionStage):
         x = np.ascontiguousarray(x, np.float32)
         n, H_in, W_in = x.shape[:3]
         H, W = H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P
-        y, argmax = self.outputs(n, H, W)
+        y, argmax = self.outputs(n, H, W, x, training)
         down, across, chunks = self._chunks(len(x), H, W)
         C, F = self.channels, self.filters
         tiles = (len(x) * down * across,)
@@ -200,7 +200,7 @@ class WinogradConvolution(ConvolutionStage):
         db[...] = 0
         if self.needs_dx:
             g_T, U_T = self.prepared("U_T", g, self._U_T)
-            dx = self.buffer("dx", x.shape)
+            dx = self.passed(x.shape, dy)
         for start, count in chunks:
             place, own = (self.P, down, across, start, count), slice(start, start + count)
             marks, small = self._marks[own], self._small[own]

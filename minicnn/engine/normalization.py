@@ -126,8 +126,11 @@ def sums(
     x: Any,
     mean: Any,
     inverse: Any,
+    scale: Any,
+    shift: Any,
     pool: bool,
     relu: bool,
+    dropped: bool,
     dropout_scale: Any,
     totals: Any,
 ) -> None:
@@ -151,12 +154,19 @@ def sums(
                         d = zero if won < 0 else d
                         of_d[c] += d
                         of_dx[c] += d * ((lower if won > 1 else upper) - mean[c])
-                else:
+                elif dropped:
                     for c in range(C):
                         dead = relu and y[n, h, w, c] <= 0
                         d = zero if dead else dy[n, h, w, c] * dropout_scale
                         of_d[c] += d
                         of_dx[c] += d * (x[n, h, w, c] - mean[c])
+                else:  # y is not read, but worked out again
+                    for c in range(C):
+                        from_mean = x[n, h, w, c] - mean[c]
+                        dead = relu and from_mean * scale[c] + shift[c] <= 0
+                        d = zero if dead else dy[n, h, w, c]
+                        of_d[c] += d
+                        of_dx[c] += d * from_mean
             for c in range(C):  # the sums of a row are short enough for float32
                 totals[0, c] += of_d[c]
                 totals[1, c] += of_dx[c] * inverse[c]
@@ -170,15 +180,17 @@ def gradients(
     x: Any,
     mean: Any,
     inverse: Any,
-    factor: Any,
+    scale: Any,
+    shift: Any,
     mean_d: Any,
     mean_dx_hat: Any,
     pool: bool,
     relu: bool,
+    dropped: bool,
     dropout_scale: Any,
     dx: Any,
 ) -> None:
-    """dx by the formula above; factor is gamma * inverse, the means are those of the sums."""
+    """dx by the formula above; scale is gamma * inverse, the means are those of the sums."""
     zero = np.float32(0)
     N, H, W, C = x.shape
     slope = np.empty(C, np.float32)
@@ -196,10 +208,17 @@ def gradients(
                         if inside:
                             d = dy[n, i, j, c] if argmax[n, i, j, c] == here else zero
                         deviation = (x[n, h, w, c] - mean[c]) * slope[c]
-                        dx[n, h, w, c] = factor[c] * (d * dropout_scale - mean_d[c] - deviation)
-                else:
+                        dx[n, h, w, c] = scale[c] * (d * dropout_scale - mean_d[c] - deviation)
+                elif dropped:
                     for c in range(C):
                         dead = relu and y[n, h, w, c] <= 0
                         d = zero if dead else dy[n, h, w, c] * dropout_scale
                         deviation = (x[n, h, w, c] - mean[c]) * slope[c]
-                        dx[n, h, w, c] = factor[c] * (d - mean_d[c] - deviation)
+                        dx[n, h, w, c] = scale[c] * (d - mean_d[c] - deviation)
+                else:
+                    for c in range(C):
+                        from_mean = x[n, h, w, c] - mean[c]
+                        dead = relu and from_mean * scale[c] + shift[c] <= 0
+                        d = zero if dead else dy[n, h, w, c]
+                        deviation = from_mean * slope[c]
+                        dx[n, h, w, c] = scale[c] * (d - mean_d[c] - deviation)

@@ -39,6 +39,7 @@ from minicnn.engine.stages import (
     Stage,
     UpSamplingStage,
     is_dropout,
+    two_turns,
 )
 from minicnn.layers import (
     AveragePooling2D,
@@ -120,13 +121,16 @@ class Plan:
         """
         stages: list[Stage] = []
         scratch: dict[str, Array] = {}
+        turns = two_turns()
+        fused = all(entry.kind is not None for entry in self.entries)
         for number, entry in enumerate(self.entries):
             own = [replicas[k] for k in entry.layers]
             stage: Stage = own[0]
             if entry.kind is not None:
                 stage = entry.kind(own, needs_dx=_needs_dx(replicas, entry.layers[0]))
                 if prepared is not None and isinstance(stage, FusedStage):
-                    stage.share(prepared, number, scratch)
+                    # a layer of the user's may keep what it was passed, for one further on
+                    stage.share(prepared, number, scratch, turns if fused else two_turns())
             stages.append(stage)
         return stages
 

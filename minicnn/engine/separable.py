@@ -56,7 +56,7 @@ class DepthwiseStage(FusedStage):
         if at is None or at.input_shape != x.shape[1:]:
             at = self._layout = tiles.Depthwise(self.conv.windows(x.shape), x.shape[1:])
         g, (W, bias) = at.geometry, self.weights()
-        y = self.buffer("y", (len(x), g.H_out, g.W_out, g.C))
+        y = self.output("y", (len(x), g.H_out, g.W_out, g.C), x, training)
         at.forward(
             x.reshape(-1), len(x), g, at.heads, W.reshape(-1), bias, self.relu, at.X, y.reshape(-1),
         )  # fmt: skip
@@ -72,7 +72,7 @@ class DepthwiseStage(FusedStage):
         dW[...], db[...] = 0, 0
         dx, phases = at.none, at.phases[:0]
         if self.needs_dx:
-            dx, phases = self.buffer("dx", self._x.shape), at.phases
+            dx, phases = self.passed(self._x.shape, dy), at.phases
             W = self.prepared(("W of dx", at.input_shape), W, at.weights_of_dx)
         at.backward(
             self._x.reshape(-1), flat(dy), self._y.reshape(-1), len(dy), at.geometry, at.heads,
@@ -94,10 +94,12 @@ class SeparableStage(FusedStage):
         self.pointwise = PointwiseConvolution([second, *layers[1:]], needs_dx=True)
         super().__init__(layers, needs_dx=needs_dx)
 
-    def share(self, prepared: Prepared, number: Hashable, scratch: dict[str, Array]) -> None:
-        super().share(prepared, number, scratch)
+    def share(
+        self, prepared: Prepared, number: Hashable, scratch: dict[str, Array], turns: list[Array]
+    ) -> None:
+        super().share(prepared, number, scratch, turns)
         for stage in (self.depthwise, self.pointwise):
-            stage.share(prepared, number, scratch)
+            stage.share(prepared, number, scratch, turns)
 
     def seek(self, step: int, sample: int) -> None:
         self.pointwise.seek(step, sample)

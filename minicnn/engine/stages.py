@@ -66,13 +66,17 @@ class FusedStage:
         last = layers[-1]
         self.dropout = last if isinstance(last, Dropout) else None
         self._buffers: dict[str, Array] = {}
-        self.share(Prepared(), 0, {})
+        self.share(Prepared(), 0, {}, two_turns())
 
-    def share(self, prepared: Prepared, number: Hashable, scratch: dict[str, Array]) -> None:
+    def share(
+        self, prepared: Prepared, number: Hashable, scratch: dict[str, Array], turns: list[Array]
+    ) -> None:
         """Share what is made of the weights with the same stage, of that number, in other lanes;
-        and the memory of intermediate results with the other stages of this one.
+        and the memory of intermediate results, and that of `passed`, with the other stages of this
+        one.
         """
         self._prepared, self._number, self._scratch = prepared, number, scratch
+        self._turns = turns
 
     def scratch(self, key: str, size: int) -> Array:
         """A flat array that no longer holds what it did when the next stage runs: so it stays in
@@ -82,6 +86,23 @@ class FusedStage:
         if held is None or len(held) < size:
             held = self._scratch[key] = aligned((size,))
         return held[:size]
+
+    def output(self, key: str, shape: tuple[int, ...], given: Array, training: bool) -> Array:
+        """An array for what `forward` makes of `given`: in training it is kept for `backward`."""
+        return self.buffer(key, shape) if training else self.passed(shape, given)
+
+    def passed(self, shape: tuple[int, ...], given: Array) -> Array:
+        """An array for what is made of `given` and is read by the next stage alone: a dx, a dz, and
+        every output of inference.
+
+        All stages of a lane take turns with two pieces of memory: that of `given`, where it is one
+        of them, and the other. So they stay in the cache.
+        """
+        size = math.prod(shape)
+        turn = next(k for k in (0, 1) if not np.may_share_memory(self._turns[k], given))
+        if len(self._turns[turn]) < size:
+            self._turns[turn] = aligned((size,))
+        return self._turns[turn][:size].reshape(shape)
 
     def prepared(self, what: Hashable, weights: Array, make: Callable[[Array], T]) -> T:
         """What `make` makes of the weights, once for all lanes; see `prepared.py`."""
@@ -110,6 +131,11 @@ class FusedStage:
         return self.dropout.draw(size)
 
 
+def two_turns() -> list[Array]:
+    """The memory of `passed`, before the first of it is asked for."""
+    return [aligned((0,)), aligned((0,))]
+
+
 def first_layer(layers: Sequence[Layer], kind: type[L]) -> L:
     """The first of a stage's layers; TypeError unless it is of that class."""
     layer = layers[0]
@@ -128,7 +154,7 @@ class RescalingStage(FusedStage):
         self.offset = np.asarray(rescaling.offset, np.float32)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        y = np.multiply(x, self.scale, out=self.buffer("y", x.shape))
+        y = np.multiply(x, self.scale, out=self.output("y", x.shape, x, training))
         return np.add(y, self.offset, out=y)
 
     def backward(self, dy: Array) -> Array | None:
@@ -157,7 +183,7 @@ class ActivationStage(FusedStage):
         else:
             self._row = self.buffer("row", (z.shape[2],))
             self._row.reshape(-1, x.shape[-1])[...] = 0 if bias is None else bias
-        y, self._shape = self.buffer("y", x.shape), x.shape
+        y, self._shape = self.output("y", x.shape, x, training), x.shape
         self._y = y.reshape(z.shape)
         *drawn, scale = self._drawn = self.drawn(training, y[0].size)
         out = self.buffer("out", x.shape) if drawn[-1] else y
@@ -168,7 +194,7 @@ class ActivationStage(FusedStage):
 
     def backward(self, dy: Array, db: Array | None = None) -> Array:
         """dz, and the sums of each channel into db."""
-        z, dz = self._z, self.buffer("dz", self._shape)
+        z, dz = self._z, self.passed(self._shape, dy)
         sums = self.buffer("sums", self._row.shape)
         if db is not None and db.shape == sums.shape:
             sums = db
@@ -241,7 +267,7 @@ class PoolingStage(FusedStage):
     def forward(self, x: Array, training: bool = False) -> Array:
         win, C = self._windows(x.shape), x.shape[3]
         rows = np.ascontiguousarray(x, np.float32).reshape(*x.shape[:2], -1)
-        y = self.buffer("y", (len(x), win.H_out, win.W_out, C))
+        y = self.output("y", (len(x), win.H_out, win.W_out, C), x, training)
         if self.averages:
             pooling.mean(rows, *win[:6], y)
         else:
@@ -252,7 +278,7 @@ class PoolingStage(FusedStage):
 
     def backward(self, dy: Array) -> Array:
         n, _, _, C = self._shape
-        dx = self.buffer("dx", self._shape)
+        dx = self.passed(self._shape, dy)
         dy = np.ascontiguousarray(dy, np.float32).reshape(self._y.shape)
         if self.averages:
             pooling.mean_backward(dy, *self._win[:6], dx.reshape(self._x.shape))
@@ -276,14 +302,15 @@ class UpSamplingStage(FusedStage):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         (n, H, W, C), (S_h, S_w) = x.shape, self.size
-        self._shape, y = x.shape, self.buffer("y", (n, S_h * H, S_w * W, C))
+        self._shape = x.shape
+        y = self.output("y", (n, S_h * H, S_w * W, C), x, training)
         pooling.repeat(np.ascontiguousarray(x, np.float32), S_h, S_w, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
         if not self.needs_dx:
             return None
-        dx = self.buffer("dx", self._shape)
+        dx = self.passed(self._shape, dy)
         pooling.add_repeats(np.ascontiguousarray(dy, np.float32), *self.size, dx)
         return dx
 
@@ -298,7 +325,7 @@ class LayerNormalizationStage(FusedStage):
     def forward(self, x: Array, training: bool = False) -> Array:
         C = x.shape[-1]
         self._x = x = np.ascontiguousarray(x, np.float32)
-        params, y = self.layer.params, self.buffer("y", x.shape)
+        params, y = self.layer.params, self.output("y", x.shape, x, training)
         self._gamma = params.get("gamma", np.ones(C, np.float32))
         self._stats = self.buffer("stats", (x.size // C, 3))
         rows.normalize(
@@ -308,7 +335,7 @@ class LayerNormalizationStage(FusedStage):
         return y
 
     def backward(self, dy: Array) -> Array | None:
-        C, dx = self._x.shape[-1], self.buffer("dx", self._x.shape)
+        C, dx = self._x.shape[-1], self.passed(self._x.shape, dy)
         sums = dgamma, dbeta = self.buffer("sums", (2, C), np.float64)
         rows.gradients(
             np.ascontiguousarray(dy, np.float32).reshape(-1), self._x.reshape(-1), self._stats,
@@ -382,18 +409,21 @@ class NormalizationStage(FusedStage):
         gamma = self.layer.params.get("gamma", self._ones)
         beta = self.layer.params.get("beta", self._zeros)
         self._scale_of_x = gamma * self.inverse
-        shift = beta - self.rest * self._scale_of_x  # what float32 leaves of a mean far from 0
+        self._shift = (
+            beta - self.rest * self._scale_of_x
+        )  # what float32 leaves of a mean far from 0
         images = x.reshape(*x.shape[:-1], *[1] * (4 - x.ndim), self.channels)
         n, H, W, C = images.shape
         shape = (n, H // 2, W // 2, C) if self.pool else images.shape
-        y = self.buffer("y", shape)
+        y = self.output("y", shape, x, training)
         argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
         *drawn, self._scale = self.drawn(training, y[0].size)
+        self._drops = drawn[-1] > 0
         normalization.normalize(  # type: ignore[call-arg]
             images,
             self.mean,
             self._scale_of_x,
-            shift,
+            self._shift,
             self.pool,
             self.relu,
             y,
@@ -408,8 +438,8 @@ class NormalizationStage(FusedStage):
         """Sum up the shard's d and d * x_hat, its parts of dbeta and dgamma: returns (2 C,)."""
         dy = dy.reshape(self._y.shape)
         normalization.sums(
-            dy, self._y, self._argmax, self._x, self.mean, self.inverse, self.pool, self.relu,
-            self._scale, self.sums,
+            dy, self._y, self._argmax, self._x, self.mean, self.inverse, self._scale_of_x,
+            self._shift, self.pool, self.relu, self._drops, self._scale, self.sums,
         )  # fmt: skip
         self.sums[1] -= self.sums[0] * self.rest * self.inverse
         for key, total in (("beta", self.sums[0]), ("gamma", self.sums[1])):
@@ -432,12 +462,12 @@ class NormalizationStage(FusedStage):
             self.mean_sums = np.zeros((2, self.channels), np.float32)
         if not self.needs_dx:
             return None
-        dx = self.buffer("dx", self._x.shape)
+        dx = self.passed(self._x.shape, dy)
         mean_d, mean_dx_hat = self.mean_sums
         mean_d = mean_d - self.rest * self.inverse * mean_dx_hat
         normalization.gradients(
             dy.reshape(self._y.shape), self._y, self._argmax, self._x, self.mean, self.inverse,
-            self._scale_of_x, mean_d, mean_dx_hat, self.pool, self.relu,
+            self._scale_of_x, self._shift, mean_d, mean_dx_hat, self.pool, self.relu, self._drops,
             self._scale, dx,
         )  # fmt: skip
         return dx.reshape(self._shape)
@@ -467,7 +497,7 @@ class DenseStage(FusedStage):
         self._x = x = np.ascontiguousarray(x, np.float32).reshape(len(x), -1)
         params = self.dense.params
         W, bias = params["W"], params.get("b", self._no_bias)
-        self._z = z = self.buffer("z", (len(x), self.dense.units))
+        self._z = z = self.output("z", (len(x), self.dense.units), x, training)
         self._ends_here = self._simple and not (training and self._drops)
         if self._ends_here:
             products.forward(x, W, z, self.buffer, bias, relu=self.relu)
@@ -482,7 +512,7 @@ class DenseStage(FusedStage):
         products.backward_weights(self._x, dz, grads["W"], self.buffer)
         if not self.needs_dx:
             return None
-        dx = self.buffer("dx", self._x.shape)
+        dx = self.passed(self._x.shape, dz)
         products.backward_inputs(dz, self.dense.params["W"], dx, self.buffer)
         return dx.reshape(self._shape)
 
@@ -492,7 +522,7 @@ class DenseStage(FusedStage):
         if not self.relu:
             np.sum(dy, axis=0, out=db)
             return dy
-        dz, images = self.buffer("dz", dy.shape), (len(dy), 1, 1, -1)
+        dz, images = self.passed(dy.shape, dy), (len(dy), 1, 1, -1)
         passes.gradient_of_product(
             dy.reshape(images), self._z.reshape(images), NOTHING, False, True, np.float32(1),
             dz.reshape(images), db,
