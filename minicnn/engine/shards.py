@@ -44,8 +44,8 @@ Array = NDArray[Any]
 
 MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
-LARGEST_INFERENCE = 256  # without a gradient, of samples with few activations
-NUMBERS = 2**20  # of a stage's output for a shard of more than LARGEST: 4 MB
+LARGEST_INFERENCE, LEAST_INFERENCE = 256, 16  # without a gradient, by the size of activations
+NUMBERS = 5 * 2**17  # of a stage's output for a shard of more than LEAST_INFERENCE: 2.6 MB
 # Up to so many multiply-adds for each stage of the network (plus PER_NUMBER for each number of the
 # widest output) a batch is one shard, on one thread: what a second one takes over is less than what
 # waking it and the calls from Python cost. Where shards have to agree it is as if there were
@@ -70,6 +70,17 @@ def cut(n: int, largest: int = LARGEST) -> list[slice]:
     """
     size = min(largest, max(MIN_SHARD, -(-n // 2)))
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def tapered(shards: list[slice]) -> list[slice]:
+    """Shards that nothing is summed over: the last two in quarters, so that all threads end at
+    nearly the same time.
+    """
+    if len(shards) < 4:
+        return shards
+    size = max(LEAST_INFERENCE, (shards[0].stop - shards[0].start) // 4)
+    first, stop = shards[-2].start, shards[-1].stop
+    return shards[:-2] + [slice(k, min(k + size, stop)) for k in range(first, stop, size)]
 
 
 def get_shard_size() -> int | None:
@@ -131,12 +142,9 @@ class ShardedNetwork:
         all_fused = work > 0 and all(entry.kind is not None for entry in plan.entries)
         stages = len(plan.entries) + (AGREEING * len(mixing & known) if self.in_phases else 0)
         self._small = SMALL * stages // work if all_fused else 0  # samples; else unknown work
-        self._inference = LARGEST
-        while (
-            2 * self._inference <= LARGEST_INFERENCE
-            and 0 < 2 * self._inference * plan.widest <= NUMBERS
-        ):
-            self._inference *= 2
+        self._inference = LARGEST_INFERENCE if plan.widest else LARGEST
+        while self._inference > LEAST_INFERENCE and self._inference * plan.widest > NUMBERS:
+            self._inference //= 2
         self.size = sum(array.size for layer in plan.layers for array in layer.params.values())
         self._lanes: list[Lane] = []
         self._free: deque[Lane] = deque()  # of them, those that nothing waits in
@@ -177,8 +185,10 @@ class ShardedNetwork:
         """Whether a batch of `n` samples is too small to gain from a second thread."""
         return n <= self._small
 
-    def run(self, n: int, work: Callable[[Lane, slice], None]) -> None:
-        """`work(lane, shard)` for each shard of a batch of `n`, by any lane that is free."""
+    def run(self, n: int, work: Callable[[Lane, slice], None], *, sums: bool = True) -> None:
+        """`work(lane, shard)` for each shard of a batch of `n`, by any lane that is free; without
+        `sums` over them, the last ones may be smaller.
+        """
 
         def work_on(shard: slice) -> None:
             lane = self._free_lane(n)
@@ -190,7 +200,7 @@ class ShardedNetwork:
                 self._free.append(lane)
 
         self._prepared.begin()
-        own = self.own_shards(n)
+        own = self.own_shards(n) if sums else tapered(self.own_shards(n))
         with self._compiling(own):
             threads.run(work_on, own, alone=self.is_small(n))
 

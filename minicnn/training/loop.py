@@ -272,7 +272,7 @@ def predict(
             def work(lane: Lane, shard: slice, batch: Batch = batch, out: Array = out) -> None:
                 out[shard] = lane.forward(batch.inputs(shard, model.input_shape[1:], lane))
 
-            network.run(len(batch), work)
+            network.run(len(batch), work, sums=False)
             group.share_rows(out, network.bounds(len(batch)))
             if not np.isfinite(out).all():
                 expect_finite(model, batch, out, who)
