@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.engine.passes import rows_in_a_sum
 from minicnn.engine.vectors import (
     LANES,
     add_products,
@@ -118,31 +119,33 @@ def weights_gradient(taps: int, stride: int, gap: int) -> Any:
     def add_gradient(X: Any, D: Any, g: Any, heads: Any, dW: Any, db: Any) -> None:
         """Adds what an image gives to dW (blocks, rows of taps, taps, 16) and db (blocks, 16)."""
         wide_vectors()
+        whole, rows = g.W_out - g.W_out % PIXELS, rows_in_a_sum(g.H_out, g.W_out)
         for block in range(len(db) // LANES):
             c, to_db = min(block * LANES, g.C - LANES), block * LANES
             for r in range(len(heads)):
-                acc, total = zeros(taps), zeros(1)
-                for i in range(g.H_out):
-                    x, d = i * g.S_h * g.x_row + heads[r] + c, g.d_at + i * g.d_row + c
-                    whole = g.W_out - g.W_out % PIXELS
-                    for _ in range(0, whole, PIXELS):
-                        dz = load(PIXELS, D, d, g.C)
-                        acc = add_sliding(acc, load(seen, X, x, g.C), gap, dz, stride)
-                        if r == 0:
-                            total = add_sliding(total, dz, 1, numbers(PIXELS, np.float32(1)), 1)
-                        x += PIXELS * stride * g.C
-                        d += PIXELS * g.C
-                    for _ in range(whole, g.W_out):
-                        dz = load(1, D, d, g.C)
-                        acc = add_sliding(acc, load(reach, X, x, g.C), gap, dz, stride)
-                        if r == 0:
-                            total = total + dz
-                        x += stride * g.C
-                        d += g.C
                 to = (block * len(heads) + r) * taps * LANES
-                store(acc + load(taps, dW, to, LANES), dW, to, LANES)
-                if r == 0:
-                    store(total + load(1, db, to_db, 0), db, to_db, 0)
+                for top in range(0, g.H_out, rows):
+                    acc, total = zeros(taps), zeros(1)
+                    for i in range(top, min(top + rows, g.H_out)):
+                        x, d = i * g.S_h * g.x_row + heads[r] + c, g.d_at + i * g.d_row + c
+                        for _ in range(0, whole, PIXELS):
+                            dz = load(PIXELS, D, d, g.C)
+                            acc = add_sliding(acc, load(seen, X, x, g.C), gap, dz, stride)
+                            if r == 0:
+                                ones = numbers(PIXELS, np.float32(1))
+                                total = add_sliding(total, dz, 1, ones, 1)
+                            x += PIXELS * stride * g.C
+                            d += PIXELS * g.C
+                        for _ in range(whole, g.W_out):
+                            dz = load(1, D, d, g.C)
+                            acc = add_sliding(acc, load(reach, X, x, g.C), gap, dz, stride)
+                            if r == 0:
+                                total = total + dz
+                            x += stride * g.C
+                            d += g.C
+                    store(acc + load(taps, dW, to, LANES), dW, to, LANES)
+                    if r == 0:
+                        store(total + load(1, db, to_db, 0), db, to_db, 0)
 
     return add_gradient
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.engine.passes import rows_in_a_sum
 from minicnn.engine.vectors import (
     LANES,
     join,
@@ -116,25 +117,29 @@ def backward(
     n_images, H_out, W_out, F = dy.shape
     X = np.zeros((x.shape[1] + 2 * P, x.shape[2] + 2 * P), np.float32)
     sums = np.zeros((F + LANES - 1) // LANES * 10 * LANES, np.float32)  # block by block
+    rows = rows_in_a_sum(H_out, W_out)
     for n in range(n_images):
         padded(x[n], P, X)
         for block in range((F + LANES - 1) // LANES):
             f = min(block * LANES, F - LANES)
-            total = load(10, sums, block * 10 * LANES, LANES)
-            for i in range(H_out):
-                for j in range(W_out):
-                    at = ((n * H_out + i) * W_out + j) * F + f
-                    d = load(1, dy, at, 0)
-                    if pool:
-                        won = load_bytes(argmax, at)
-                        for cell in range(4):
-                            its = where_equal(won, numbers(1, np.float32(cell)), d, zeros(1))
-                            total = add_window(total, X, 2 * i + cell // 2, 2 * j + cell % 2, its)
-                    else:
-                        if relu:
-                            d = where_at_most(load(1, y, at, 0), zeros(1), zeros(1), d)
-                        total = add_window(total, X, i, j, d)
-            store(total, sums, block * 10 * LANES, LANES)
+            for top in range(0, H_out, rows):
+                total = zeros(10)
+                for i in range(top, min(top + rows, H_out)):
+                    for j in range(W_out):
+                        at = ((n * H_out + i) * W_out + j) * F + f
+                        d = load(1, dy, at, 0)
+                        if pool:
+                            won = load_bytes(argmax, at)
+                            for cell in range(4):
+                                its = where_equal(won, numbers(1, np.float32(cell)), d, zeros(1))
+                                p, q = 2 * i + cell // 2, 2 * j + cell % 2
+                                total = add_window(total, X, p, q, its)
+                        else:
+                            if relu:
+                                d = where_at_most(load(1, y, at, 0), zeros(1), zeros(1), d)
+                            total = add_window(total, X, i, j, d)
+                total = total + load(10, sums, block * 10 * LANES, LANES)
+                store(total, sums, block * 10 * LANES, LANES)
     for f in range(F):
         block = f // LANES
         at = block * 10 * LANES + f - min(block * LANES, F - LANES)

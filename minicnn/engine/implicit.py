@@ -29,7 +29,7 @@ import numpy as np
 
 from minicnn.engine.depthwise import framed
 from minicnn.engine.normalization import normalize
-from minicnn.engine.passes import gradient_of_product
+from minicnn.engine.passes import gradient_of_product, rows_in_a_sum
 from minicnn.engine.vectors import (
     LANES,
     add_outer,
@@ -41,10 +41,6 @@ from minicnn.engine.vectors import (
     zeros,
 )
 from minicnn.kernels.compiler import jit, jit_fma, wide_vectors
-
-# Pixels of dz that a tile of dW adds up in registers. Beside so many it does not matter that it is
-# loaded and stored, and over many more the sum would lose digits.
-MANY_PIXELS = 256
 
 
 @cache
@@ -101,8 +97,7 @@ def weights_gradient(numbers: int, vectors: int) -> Any:
         reach (runs, 2) are the first and the end of the rows of dz whose run is not padding.
         """
         wide_vectors()
-        parts = max(1, rows * cols // MANY_PIXELS)
-        step, to = -(-rows // parts), 0
+        step, to = rows_in_a_sum(rows, cols), 0
         for r in range(len(runs)):
             for first in range(0, K, numbers):
                 k = min(first, K - numbers)

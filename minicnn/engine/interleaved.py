@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.engine.passes import rows_in_a_sum
 from minicnn.engine.vectors import (
     LANES,
     add_outer,
@@ -154,23 +155,26 @@ def weights_gradient(taps: int, filters: int) -> Any:
         A group begins x_size behind the one before in X, and d_size in D.
         """
         wide_vectors()
+        step = rows_in_a_sum(rows, cols * groups)
         for f in range(0, F, filters):
             for a in range(K_h):
                 for part in range(parts):
                     for c in range(C):
-                        acc = zeros(tile)
                         start = a * tap_row + part * taps * tap_col + c * x_plane
-                        for group in range(groups):
-                            to_x, to_d = group * x_size, group * d_size + f * d_plane
-                            for i in range(rows):
-                                x, d = start + to_x + i * x_row, d_at + to_d + i * d_row
-                                for _ in range(cols):
-                                    window = load(taps, X, x, tap_col)
-                                    acc = add_products(acc, window, load(filters, D, d, d_plane))
-                                    x += x_col
-                                    d += LANES
                         to = ((a * parts + part) * taps * C + c) * F + f
-                        add_sums(acc, dW, to, C * F, filters)
+                        for top in range(0, rows, step):
+                            acc = zeros(tile)
+                            for group in range(groups):
+                                to_x, to_d = group * x_size, group * d_size + f * d_plane
+                                for i in range(top, min(top + step, rows)):
+                                    x, d = start + to_x + i * x_row, d_at + to_d + i * d_row
+                                    for _ in range(cols):
+                                        window = load(taps, X, x, tap_col)
+                                        at_pixel = load(filters, D, d, d_plane)
+                                        acc = add_products(acc, window, at_pixel)
+                                        x += x_col
+                                        d += LANES
+                            add_sums(acc, dW, to, C * F, filters)
 
     return add_gradient
 

@@ -13,7 +13,16 @@ import numpy as np
 from minicnn.engine.elementary import exp_below
 from minicnn.kernels.compiler import jit, jit_fma, jit_sums
 
-SUMMED = 256  # pixels that are added up one after the other
+# Pixels that are added up one after the other: the sum of many more would lose digits. Beside so
+# many it does not matter that a tile of sums is loaded and stored.
+SUMMED = 256
+
+
+@jit
+def rows_in_a_sum(rows: int, cols: int) -> int:
+    """How many of an image's rows are added up before the sum goes to that of all."""
+    parts = max(1, rows * cols // SUMMED)
+    return -(-rows // parts)
 
 
 @jit_sums

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from minicnn.engine import depthwise, implicit, interleaved
 from minicnn.engine.layout import ROOM, Blocks, Geometry, Remainders, cells_of, geometry, zeros
+from minicnn.engine.passes import SUMMED
 from minicnn.engine.vectors import LANES
 from minicnn.kernels.memory import aligned
 
@@ -224,7 +225,7 @@ class Implicit:
         self.forward, self.finished = implicit.forward(*self.of_z), implicit.finished(*self.of_z)
         self.ordered = implicit.from_tiles(*self.of_dW)
         self.tiles_of_dW = len(self.runs) * self.of_dW.tiles(self.K, F)
-        self.group = max(implicit.MANY_PIXELS // (g.H_out * g.W_out), 1)
+        self.group = max(SUMMED // (g.H_out * g.W_out), 1)
         self.X = zeros(self.group * g.x_rows * g.x_row if self.pads else 0)
         self._padding = win.P_top, win.P_left
         self._needs_dx = needs_dx
