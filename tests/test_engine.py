@@ -24,10 +24,12 @@ from minicnn.engine.updates import single_pass
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.subjects import ModelSubject
 from minicnn.initializers import RandomNormal
+from minicnn.kernels.memory import aligned, aligned_zeros
 from minicnn.layers import (
     AveragePooling2D,
     BatchNormalization,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -441,6 +443,80 @@ def test_a_batch_of_unknown_work_is_never_small(monkeypatch):
     model = Sequential([Input((3,)), Doubles(), Dense(2)])
     network = shards.ShardedNetwork(model.plan(), np.float32, training=False)
     assert not network.is_small(1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "channels", "images"),
+    [
+        (Conv2D(6, 5), 1, 8),
+        (Conv2D(16, 3), 1, 1),
+        (Conv2D(16, 5), 16, 1),
+        (Conv2D(16, 3), 16, 1),
+        (Conv2D(16, 1), 16, 1),
+        (DepthwiseConv2D(3), 16, 1),
+        (Conv2DTranspose(16, 1), 16, 1),
+        (Conv2DTranspose(6, 1), 3, 8),
+    ],
+)
+def test_sums_over_large_images(layer, channels, images):
+    """Added up one after the other, 250,000 equal float32 numbers are off by a thousandth."""
+    model = Sequential([Input((504, 504, channels)), layer])
+    gradient = np.zeros(model.flat_params.size, np.float32)
+    lane = shards.Lane(model.plan(), gradient)
+    x = np.full((images, 504, 504, channels), 0.7, np.float32)
+    y = lane.forward(x, True)
+    assert list(lane.backward_in_phases(np.full(y.shape, 0.3, np.float32))) == []
+    cells = y[..., 0].size
+    grads = lane.layers[0].grads
+    within(5e-5, "sums over large images", abs(grads["W"] / (0.21 * cells) - 1).max())
+    within(5e-5, "sums over large images", abs(grads["b"] / (0.3 * cells) - 1).max())
+
+
+class Keeps(Layer):
+    """What it was passed may be asked for further on, as a skip connection does."""
+
+    def forward(self, x, training=False):
+        self.kept = x
+        return x
+
+    def backward(self, dy):
+        return dy
+
+
+class AddsKept(Keeps):
+    def __init__(self, before):
+        super().__init__()
+        self.before = before
+
+    def forward(self, x, training=False):
+        return x + self.before.kept
+
+
+def test_a_layer_of_ones_own_may_keep_what_it_was_passed():
+    """Where all stages are fused they take turns with two arrays."""
+    first = Keeps()
+    convolutions = [Conv2D(16, 3, padding="same", activation="relu") for _ in range(4)]
+    layers = [convolutions[0], first, *convolutions[1:], AddsKept(first), Flatten(), Dense(3)]
+    model = Sequential([Input((6, 6, 16)), *layers])
+    x = rng.standard_normal((300, 6, 6, 16)).astype(np.float32)
+    y = model.predict(x, verbose=0)
+    np.testing.assert_allclose(y, model.forward(x), rtol=1e-4, atol=1e-4)
+
+
+def test_the_last_shards_of_inference_are_small():
+    even = shards.cut(1000, 128)
+    assert shards.tapered(even)[:-8] == even[:-2]
+    assert [part.stop - part.start for part in shards.tapered(even)[-8:]] == [32] * 7 + [8]
+    assert shards.tapered(even[:3]) == even[:3]
+    assert shards.tapered(shards.cut(64, 16)) == shards.cut(64, 16)
+
+
+def test_large_arrays_begin_at_different_places_of_a_page():
+    arrays = [aligned((100, 1000)) for _ in range(8)]
+    places = [array.ctypes.data % 4096 for array in arrays]
+    assert len(set(places)) == 8
+    assert not any(place % 64 for place in [*places, aligned((3,)).ctypes.data])
+    assert aligned_zeros(5, np.float64).tolist() == [0.0] * 5
 
 
 # those of the deeper model are for CI

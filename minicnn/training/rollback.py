@@ -76,7 +76,7 @@ class Snapshot:
     def _copy_of(self, name: Any, array: Array) -> Array:
         copy = self._copies.get(name)
         if copy is None or (copy.shape, copy.dtype) != (array.shape, array.dtype):
-            copy = self._copies[name] = _like(array)
+            copy = self._copies[name] = aligned(array.shape, array.dtype)
         self._kept.add(name)
         return copy
 
@@ -91,10 +91,6 @@ class Snapshot:
     def end(self) -> None:
         """Accept the step: its changes stay."""
         self._undo = []
-
-
-def _like(array: Array) -> Array:
-    return np.empty_like(array) if array.dtype.hasobject else aligned(array.shape, array.dtype)
 
 
 def _refill(held: dict[str, Array], before: dict[str, Array]) -> None:
