@@ -64,10 +64,16 @@ def forward(
         return
     bias = NO_BIAS if bias is None else bias
     columns = max(units, LANES)
-    sums = buffer("sums", (sums_size(K, columns),))
-    padded = buffer("padded", (0 if columns == units else (K + 1 + N) * LANES,))
-    _forward(vectors_for(columns), _samples(N))(
-        x.reshape(-1), W.reshape(-1), bias, ONE, relu, sums, padded, y.reshape(-1), N, K, units,
+    sums, given = buffer("sums", (sums_size(K, columns),)), (x.reshape(-1), W.reshape(-1))
+    if units == columns:
+        multiply(vectors_for(columns), _samples(N))(
+            *given, bias, ONE, relu, sums, y.reshape(-1), N, K, columns
+        )
+        return
+    wide_W, wide_y = buffer("wide W", (K * LANES,)), buffer("wide y", (N * LANES,))
+    wide_bias = buffer("wide bias", (min(len(bias), 1) * LANES,))
+    _forward_padded(_samples(N))(
+        *given, bias, ONE, relu, sums, wide_W, wide_bias, wide_y, y.reshape(-1), N, K, units,
         columns,
     )  # fmt: skip
 
@@ -78,11 +84,13 @@ def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array
     if K < LANES:
         np.matmul(x.T, dz, out=dW)
         return
-    dz, columns = np.ascontiguousarray(dz, np.float32), max(units, LANES)
-    padded = buffer("padded", (0 if columns == units else (N + K) * LANES,))
-    _backward_weights(
-        x.reshape(-1), dz.reshape(-1), padded, dW.reshape(-1), N, K, units, columns, False
-    )
+    dz = np.ascontiguousarray(dz, np.float32)
+    given = x.reshape(-1), dz.reshape(-1)
+    if units >= LANES:
+        outer(*given, dW.reshape(-1), N, K, units, False, False)
+        return
+    wide_dz, wide_dW = buffer("wide dz", (N * LANES,)), buffer("wide dW", (K * LANES,))
+    _outer_padded(*given, wide_dz, wide_dW, dW.reshape(-1), N, K, units, LANES, False)
 
 
 def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]) -> None:
@@ -91,14 +99,16 @@ def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]
     if K < LANES:
         np.matmul(dz, W.T, out=dx)
         return
-    dz, columns = np.ascontiguousarray(dz, np.float32), max(units, LANES)
-    padded = buffer("padded", (0 if columns == units else (N + K) * LANES,))
-    vectors = vectors_for(K)
+    dz, vectors, columns = np.ascontiguousarray(dz, np.float32), vectors_for(K), max(units, LANES)
     W_T = buffer("W_T", (columns * vectors * LANES,))
-    _backward_inputs(vectors, _samples(N))(
-        dz.reshape(-1), W.reshape(-1), NO_BIAS, ONE, False, padded, W_T, dx.reshape(-1), N, K,
-        units, columns, 0,
-    )  # fmt: skip
+    given, rest = (dz.reshape(-1), W.reshape(-1)), (W_T, dx.reshape(-1), N, K)
+    if units == columns:
+        _backward_inputs(vectors, _samples(N))(*given, NO_BIAS, ONE, False, *rest, units, 0)
+        return
+    wide_dz, wide_W = buffer("wide dz", (N * LANES,)), buffer("wide W", (K * LANES,))
+    _backward_inputs_padded(vectors, _samples(N))(
+        *given, NO_BIAS, ONE, False, wide_dz, wide_W, *rest, units, columns, 0
+    )
 
 
 def sums_size(K: int, units: int) -> int:
@@ -158,30 +168,6 @@ def _unpad(padded: Any, rows: int, columns: int, out: Any) -> None:
 
 
 @cache
-def _forward(vectors: int, samples: int) -> Any:
-    run = multiply(vectors, samples)
-
-    @jit
-    def forward(
-        x: Any, W: Any, bias: Any, ones: Any, relu: bool, sums: Any, padded: Any, y: Any, N: int,
-        K: int, units: int, columns: int,
-    ) -> None:  # fmt: skip
-        """`multiply`; where there are fewer units than columns, of W, bias and y padded to it."""
-        if units == columns:
-            run(x, W, bias, ones, relu, sums, y, N, K, columns)
-            return
-        biases = 1 if len(bias) else 0
-        wide_bias = padded[K * columns : (K + biases) * columns]
-        wide_y = padded[(K + 1) * columns :]
-        _pad(W, K, units, padded)
-        _pad(bias, biases, units, wide_bias)
-        run(x, padded, wide_bias, ones, relu, sums, wide_y, N, K, columns)
-        _unpad(wide_y, N, units, y)
-
-    return forward
-
-
-@cache
 def multiply(vectors: int, samples: int) -> Any:
     """The kernel of forward for tiles of so many vectors and samples, of which there have to be so
     many; all its arrays are flat.
@@ -203,6 +189,25 @@ def multiply(vectors: int, samples: int) -> Any:
                         x, K, W, start * units + u, units, bias, ones, relu,
                         sums, begin * (ROWS + SAMPLES), y, units, u, N, top, bottom, start, stop,
                     )  # fmt: skip
+
+    return forward
+
+
+@cache
+def _forward_padded(samples: int) -> Any:
+    run = multiply(1, samples)
+
+    @jit
+    def forward(
+        x: Any, W: Any, bias: Any, ones: Any, relu: bool, sums: Any, wide_W: Any, wide_bias: Any,
+        wide_y: Any, y: Any, N: int, K: int, units: int, columns: int,
+    ) -> None:  # fmt: skip
+        """`multiply` with W, bias and y padded from `units` to `columns`."""
+        _pad(W, K, units, wide_W)
+        if len(bias):
+            _pad(bias, 1, units, wide_bias)
+        run(x, wide_W, wide_bias, ones, relu, sums, wide_y, N, K, columns)
+        _unpad(wide_y, N, units, y)
 
     return forward
 
@@ -287,15 +292,12 @@ def outer(x: Any, dz: Any, dW: Any, N: int, K: int, units: int, tiled: bool, add
 
 
 @jit
-def _backward_weights(
-    x: Any, dz: Any, padded: Any, dW: Any, N: int, K: int, units: int, columns: int, no: bool
-) -> None:
-    if units == columns:
-        outer(x, dz, dW, N, K, columns, no, no)
-        return
-    wide_dW = padded[N * columns :]
-    _pad(dz, N, units, padded)
-    outer(x, padded, wide_dW, N, K, columns, no, no)
+def _outer_padded(
+    x: Any, dz: Any, wide_dz: Any, wide_dW: Any, dW: Any, N: int, K: int, units: int, columns: int,
+    no: bool,
+) -> None:  # fmt: skip
+    _pad(dz, N, units, wide_dz)
+    outer(x, wide_dz, wide_dW, N, K, columns, no, no)
     _unpad(wide_dW, K, units, dW)
 
 
@@ -340,7 +342,7 @@ def _backward_inputs(vectors: int, samples: int) -> Any:
     width, add = vectors * LANES, _sums(vectors, samples)
 
     @jit_fma
-    def run(
+    def backward_inputs(
         dz: Any, W: Any, none: Any, ones: Any, relu: bool, W_T: Any, dx: Any, N: int, K: int,
         units: int, zero: int,
     ) -> None:  # fmt: skip
@@ -361,17 +363,20 @@ def _backward_inputs(vectors: int, samples: int) -> Any:
                     none, zero, dx, K, k, N, top, bottom, zero, units,
                 )  # fmt: skip
 
+    return backward_inputs
+
+
+@cache
+def _backward_inputs_padded(vectors: int, samples: int) -> Any:
+    run = _backward_inputs(vectors, samples)
+
     @jit
     def backward_inputs(
-        dz: Any, W: Any, none: Any, ones: Any, relu: bool, padded: Any, W_T: Any, dx: Any, N: int,
-        K: int, units: int, columns: int, zero: int,
+        dz: Any, W: Any, none: Any, ones: Any, relu: bool, wide_dz: Any, wide_W: Any, W_T: Any,
+        dx: Any, N: int, K: int, units: int, columns: int, zero: int,
     ) -> None:  # fmt: skip
-        if units == columns:
-            run(dz, W, none, ones, relu, W_T, dx, N, K, columns, zero)
-            return
-        wide_W = padded[N * columns :]
-        _pad(dz, N, units, padded)
+        _pad(dz, N, units, wide_dz)
         _pad(W, K, units, wide_W)
-        run(padded, wide_W, none, ones, relu, W_T, dx, N, K, columns, zero)
+        run(wide_dz, wide_W, none, ones, relu, W_T, dx, N, K, columns, zero)
 
     return backward_inputs
