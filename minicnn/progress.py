@@ -147,11 +147,11 @@ class Progress:
         self.bar: Any = None
         self.widget = False
         self.out = console.Output(sys.stdout)
-        moves = self.out.isatty() or self.out.of_notebook()
-        if title and (verbose == 2 or (verbose == 1 and moves)):
+        moves = verbose == 1 and (self.out.isatty() or self.out.of_notebook())
+        if title and (verbose == 2 or moves):
             console.say(title)
             self.title = ""
-        if verbose == 1 and moves:
+        if moves:
             tqdm, self.widget = _bars(self.out)
             size = shutil.get_terminal_size()
             # in text, desc is the whole line: tqdm itself cuts at the terminal's edge
@@ -186,6 +186,8 @@ class Progress:
 
     def end(self, logs: Mapping[str, float]) -> None:
         """All batches are done; `logs` are the final figures."""
+        if not self.verbose:
+            return
         elapsed = time.perf_counter() - self.start
         pace = per_step(elapsed / max(self.done, 1))
         total = self.done if self.steps is None else self.steps
@@ -196,7 +198,7 @@ class Progress:
             self.bar.close()
             self.bar.write("\n".join(final), file=self.out)  # above bars of the user's
             self.out.flush()
-        elif self.verbose:
+        else:
             title = f"{self.title} - " if self.title else ""
             count = f"{self.done}/{total}"
             console.say(f"{title}{count} - {elapsed:.0f}s - {pace}{figures(logs)}")
