@@ -409,9 +409,8 @@ class NormalizationStage(FusedStage):
         gamma = self.layer.params.get("gamma", self._ones)
         beta = self.layer.params.get("beta", self._zeros)
         self._scale_of_x = gamma * self.inverse
-        self._shift = (
-            beta - self.rest * self._scale_of_x
-        )  # what float32 leaves of a mean far from 0
+        # with what float32 leaves of a mean far from 0
+        self._shift = beta - self.rest * self._scale_of_x
         images = x.reshape(*x.shape[:-1], *[1] * (4 - x.ndim), self.channels)
         n, H, W, C = images.shape
         shape = (n, H // 2, W // 2, C) if self.pool else images.shape
