@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import checks
-from minicnn.engine import threads
+from minicnn.engine import ranks, threads
 from minicnn.engine.lanes import Lane
 from minicnn.kernels import LazyModule
 from minicnn.layers import Layer
@@ -136,8 +136,11 @@ class Batch:
         rows = self.rows[shard]
         if lane is None or not lane.fuses or self._flat is None:
             x = self._x[rows]
-            if x.dtype.kind == "f" and not np.isfinite(np.vdot(x, x)):
-                self._expect_finite(rows)
+            if x.dtype.kind == "f":
+                with np.errstate(over="ignore"):  # what the model's type cannot hold is infinite
+                    cast = x if self.data.dtype is None else x.astype(self.data.dtype, copy=False)
+                if not np.isfinite(np.vdot(cast, cast)):
+                    self._expect_finite(rows)
             if lane is not None and lane.fuses:
                 x = x.astype(np.float32)
             return x.reshape(len(rows), *sample_shape)  # else the first layer casts it
@@ -201,11 +204,12 @@ def checked(
 
     Before the model is built, samples have to be of shape `like`, if it is given. The values of
     arrays on disk, those of a `batch`, if it has a name, and those that a built model is to predict
-    are left to be checked when they are used.
+    are left to be checked when they are used; but not by ranks, which one's error would end.
     """
     without_y = who in WITHOUT_Y
     who = f"{who}, {batch}" if batch else who
-    later = bool(batch) or on_disk(x) or (who == "predict" and model.sample_shape is not None)
+    predicts = who == "predict" and model.sample_shape is not None and ranks.group().size == 1
+    later = bool(batch) or on_disk(x) or predicts
     expect_array(x, "x", who)
     x = checks.numeric(x, "x", who)
     if x.ndim < 1 or len(x) == 0:

@@ -154,6 +154,13 @@ def test_a_rank_that_fails_ends_all(way, message):
     assert time.time() - began < 10
 
 
+def test_inputs_that_predict_refuses_end_no_rank():
+    every, _ = answers("refused.py", ranks=2)
+    assert len({said["outputs"] for said in every}) == 1
+    for said in every:
+        assert all("x to be finite, received nan at index [200" in one for one in said["said"])
+
+
 def test_all_begin_with_what_rank_0_has_trained_alone():
     every, _ = answers("alone.py", ranks=3)
     assert len({said["weights"] for said in every}) == 1

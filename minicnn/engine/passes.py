@@ -20,7 +20,9 @@ SUMMED = 256
 
 @jit
 def rows_in_a_sum(rows: int, cols: int) -> int:
-    """How many of an image's rows are added up before the sum goes to that of all."""
+    """How many of an image's rows are added up before the sum goes to that of all: whole rows of
+    SUMMED pixels, and of less than twice as many.
+    """
     parts = max(1, rows * cols // SUMMED)
     return -(-rows // parts)
 

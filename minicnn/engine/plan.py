@@ -57,7 +57,9 @@ from minicnn.layers import (
     UpSampling2D,
 )
 from minicnn.layers.activations import ActivatedLayer
+from minicnn.layers.contents import layers_inside
 from minicnn.layers.normalizing import axes_of
+from minicnn.subclasses import of_the_user
 
 Array = NDArray[Any]
 
@@ -122,15 +124,15 @@ class Plan:
         stages: list[Stage] = []
         scratch: dict[str, Array] = {}
         turns = two_turns()
-        fused = all(entry.kind is not None for entry in self.entries)
+        # a layer of the user's may keep what it is passed, for one further on
+        ours = not any(of_the_user(type(one)) for one in layers_inside(list(replicas)))
         for number, entry in enumerate(self.entries):
             own = [replicas[k] for k in entry.layers]
             stage: Stage = own[0]
             if entry.kind is not None:
                 stage = entry.kind(own, needs_dx=_needs_dx(replicas, entry.layers[0]))
                 if prepared is not None and isinstance(stage, FusedStage):
-                    # a layer of the user's may keep what it was passed, for one further on
-                    stage.share(prepared, number, scratch, turns if fused else two_turns())
+                    stage.share(prepared, number, scratch, turns if ours else two_turns())
             stages.append(stage)
         return stages
 

@@ -73,8 +73,8 @@ def cut(n: int, largest: int = LARGEST) -> list[slice]:
 
 
 def tapered(shards: list[slice]) -> list[slice]:
-    """Shards that nothing is summed over: the last two in quarters, so that all threads end at
-    nearly the same time.
+    """Shards that nothing is summed over: the last two in quarters, of 16 samples at least, so that
+    all threads end at nearly the same time.
     """
     if len(shards) < 4:
         return shards

@@ -2,8 +2,9 @@
 
 A stage is used like a layer, `forward(x, training)` and `backward(dy)`, on a shard; it reads the
 parameters of its layers' replicas and writes their gradients. What it returns lies in a
-buffer that its next call reuses. `backward` returns None unless a layer before it has parameters
-(`needs_dx`). Convolutions' are in `convolutions.py`, `any_window.py` and `separable.py`.
+buffer that its next call reuses, or is for the next stage alone (`passed`). `backward` returns None
+unless a layer before it has parameters (`needs_dx`). Convolutions' are in `convolutions.py`,
+`any_window.py` and `separable.py`.
 """
 
 from __future__ import annotations
@@ -92,10 +93,10 @@ class FusedStage:
         return self.buffer(key, shape) if training else self.passed(shape, given)
 
     def passed(self, shape: tuple[int, ...], given: Array) -> Array:
-        """An array for what is made of `given` and is read by the next stage alone: a dx, a dz, and
-        every output of inference.
+        """An array for what is made of `given` and is read by the next stage alone: a dx, a dz, or
+        an output of inference.
 
-        All stages of a lane take turns with two pieces of memory: that of `given`, where it is one
+        The stages of a lane take turns with two pieces of memory: that of `given`, where it is one
         of them, and the other. So they stay in the cache.
         """
         size = math.prod(shape)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import Sequential
-from minicnn.layers import Dense
+from minicnn.layers import Conv2D, Dense, Flatten, Input
 from refusals.helpers import ONE_HOT, SPARSE, X, Y, refused, trained, with_one
 
 DOORS = {
@@ -75,6 +75,19 @@ def test_x_and_y_beyond_the_range_of_float32_are_refused(wrong, door):
             model.fit(X, ONE_HOT, validation_data=(x, y), verbose=0)
         else:
             DOORS[door](model, x, y)
+
+
+@pytest.mark.parametrize("jit", [True, False])
+@pytest.mark.parametrize(
+    "given", [lambda x: x, lambda x: x[:, ::-1], lambda x: x.astype(np.longdouble)]
+)
+def test_predict_meets_what_float32_cannot_hold_wherever_it_lies(given, jit):
+    """tanh makes 1 of the infinity that the cast makes of it."""
+    layers = [Conv2D(16, 3, activation="tanh"), Flatten(), Dense(2)]
+    model = Sequential([Input((8, 8, 1)), *layers])
+    model.compile("sgd", "mse", jit_compile=jit)
+    with refused(ValueError, "predict: expected x to fit into float32", model=model):
+        model.predict(given(with_one(X, (3, 2, 1), 1e100)), verbose=0)
 
 
 def test_a_model_in_float64_takes_what_float64_holds():
