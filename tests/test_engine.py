@@ -461,11 +461,11 @@ def test_a_batch_of_unknown_work_is_never_small(monkeypatch):
     ],
 )
 def test_sums_over_large_images(layer, channels, images):
-    """Added up one after the other, 250,000 equal float32 numbers are off by a thousandth."""
-    model = Sequential([Input((504, 504, channels)), layer])
+    """Added up one after the other, 90,000 equal float32 numbers are off by 1e-4 or more."""
+    model = Sequential([Input((304, 304, channels)), layer])
     gradient = np.zeros(model.flat_params.size, np.float32)
     lane = shards.Lane(model.plan(), gradient)
-    x = np.full((images, 504, 504, channels), 0.7, np.float32)
+    x = np.full((images, 304, 304, channels), 0.7, np.float32)
     y = lane.forward(x, True)
     assert list(lane.backward_in_phases(np.full(y.shape, 0.3, np.float32))) == []
     cells = y[..., 0].size
