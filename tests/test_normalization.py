@@ -155,7 +155,7 @@ def test_training_on_numbers_far_from_0(far):
     model = Sequential([Input((6, 6, 4)), BatchNormalization(), Flatten(), Dense(4, "softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
     seen = []
-    stage = minicnn.engine.stages.NormalizationStage
+    stage = minicnn.engine.normalization_stages.NormalizationStage
     forward = stage.forward
 
     def spy(self, x, training=False):

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.engine.normalization_stages import NormalizationStage
 from minicnn.engine.plan import Plan
 from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import FusedStage, NormalizationStage, Stage
+from minicnn.engine.stages import FusedStage, Stage
 from minicnn.kernels.memory import aligned
 from minicnn.layers import BatchNormalization, Layer
 from minicnn.layers.contents import Streams, layers_inside, replicas

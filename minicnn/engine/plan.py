@@ -25,6 +25,7 @@ from minicnn.engine.any_window import (
     way_of,
 )
 from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
+from minicnn.engine.normalization_stages import LayerNormalizationStage, NormalizationStage
 from minicnn.engine.prepared import Prepared
 from minicnn.engine.separable import DepthwiseStage, SeparableStage
 from minicnn.engine.stages import (
@@ -32,8 +33,6 @@ from minicnn.engine.stages import (
     ActivationStage,
     DenseStage,
     FusedStage,
-    LayerNormalizationStage,
-    NormalizationStage,
     PoolingStage,
     RescalingStage,
     Stage,

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from minicnn import checks
 from minicnn.engine import ranks, threads
 from minicnn.engine.lanes import Lane, Phases
+from minicnn.engine.normalization_stages import NormalizationStage
 from minicnn.engine.plan import Plan
 from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import NormalizationStage
 from minicnn.engine.tree import Sums, add_up, top_level
 from minicnn.kernels import LazyModule
 from minicnn.kernels.memory import aligned_zeros

@@ -4,7 +4,7 @@ A stage is used like a layer, `forward(x, training)` and `backward(dy)`, on a sh
 parameters of its layers' replicas and writes their gradients. What it returns lies in a
 buffer that its next call reuses, or is for the next stage alone (`passed`). `backward` returns None
 unless a layer before it has parameters (`needs_dx`). Convolutions' are in `convolutions.py`,
-`any_window.py` and `separable.py`.
+`any_window.py` and `separable.py`, normalizations' in `normalization_stages.py`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,11 @@ from minicnn.kernels import LazyModule
 from minicnn.kernels.memory import aligned
 from minicnn.layers import (
     AveragePooling2D,
-    BatchNormalization,
     Dense,
     Dropout,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
     Layer,
-    LayerNormalization,
     MaxPooling2D,
     Rescaling,
     UpSampling2D,
@@ -41,14 +39,12 @@ NOTHING = np.zeros((1, 1, 1, 1), np.int8)  # where an argmax is not needed
 L = TypeVar("L", bound=Layer)
 
 if TYPE_CHECKING:
-    from minicnn.engine import curves, normalization, passes, pooling, products, rows
+    from minicnn.engine import curves, passes, pooling, products
 else:
     curves = LazyModule("minicnn.engine.curves")
-    normalization = LazyModule("minicnn.engine.normalization")
     passes = LazyModule("minicnn.engine.passes")
     pooling = LazyModule("minicnn.engine.pooling")
     products = LazyModule("minicnn.engine.products")
-    rows = LazyModule("minicnn.engine.rows")
 
 
 class Stage(Protocol):
@@ -314,163 +310,6 @@ class UpSamplingStage(FusedStage):
         dx = self.passed(self._shape, dy)
         pooling.add_repeats(np.ascontiguousarray(dy, np.float32), *self.size, dx)
         return dx
-
-
-class LayerNormalizationStage(FusedStage):
-    """Layer normalization over the last axis: `rows.py`."""
-
-    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
-        super().__init__(layers, needs_dx=needs_dx)
-        self.layer = first_layer(layers, LayerNormalization)
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        C = x.shape[-1]
-        self._x = x = np.ascontiguousarray(x, np.float32)
-        params, y = self.layer.params, self.output("y", x.shape, x, training)
-        self._gamma = params.get("gamma", np.ones(C, np.float32))
-        self._stats = self.buffer("stats", (x.size // C, 3))
-        rows.normalize(
-            x.reshape(-1), self._gamma, params.get("beta", np.zeros(C, np.float32)),
-            np.float32(self.layer.epsilon), y.reshape(-1), self._stats,
-        )  # fmt: skip
-        return y
-
-    def backward(self, dy: Array) -> Array | None:
-        C, dx = self._x.shape[-1], self.passed(self._x.shape, dy)
-        sums = dgamma, dbeta = self.buffer("sums", (2, C), np.float64)
-        rows.gradients(
-            np.ascontiguousarray(dy, np.float32).reshape(-1), self._x.reshape(-1), self._stats,
-            self._gamma, dx.reshape(-1), dgamma, dbeta, self.buffer("parts", (2 * C,)),
-        )  # fmt: skip
-        for key, total in zip(("gamma", "beta"), sums):
-            if key in self.layer.grads:
-                self.layer.grads[key][...] = total
-        return dx if self.needs_dx else None
-
-
-class NormalizationStage(FusedStage):
-    """Batch normalization with ReLU, 2x2 max-pooling and dropout behind it: `normalization.py`.
-
-    In training the shards of a batch do it together, in two phases each way: each shard's `begin`
-    returns its figures, `agree` gets those of all shards, then comes `forward`; and in the same way
-    `begin_backward`, `agree_backward` and `backward`.
-    """
-
-    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
-        super().__init__(layers, needs_dx=needs_dx)
-        layer = self.layer = first_layer(layers, BatchNormalization)
-        self.together = layer.trainable  # frozen, it does the same in training as in inference
-        self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
-        self.relu = any(is_relu(layer) for layer in layers)
-        self.channels = len(layer.state["moving_mean"])
-        self._ones = np.ones(self.channels, np.float32)
-        self._zeros = np.zeros(self.channels, np.float32)
-        self.measured = np.zeros((2, self.channels))  # mean and sum of squared deviations
-        self.sums = np.zeros((2, self.channels))  # of d and of d * x_hat
-        self.all_cells = 0  # a channel's, in the batch
-        self.mean = self.rest = self.inverse = self._zeros
-        self.mean_sums = np.zeros((2, self.channels), np.float32)
-
-    def begin(self, x: Array) -> Array:
-        """Measure the shard; returns its figures (1 + 2 C,): cells, means, squared deviations."""
-        rows = x.reshape(len(x) if x.ndim > 2 else 1, -1, self.channels)
-        normalization.measure(rows, *self.measured)
-        return np.array([x.size // self.channels, *self.measured.reshape(-1)])
-
-    @staticmethod
-    def agree(
-        layer: BatchNormalization, stages: Sequence[NormalizationStage], figures: Array
-    ) -> None:
-        """Mean and variance of the batch, from the figures of its shards (shards, 1 + 2 C); moves
-        the running ones.
-        """
-        counts, shards = (
-            figures[:, 0].astype(int).tolist(),
-            figures[:, 1:].reshape(len(figures), 2, -1),
-        )
-        count, (mean, squares) = counts[0], shards[0].copy()
-        for more, its in zip(counts[1:], shards[1:]):
-            count = normalization.combine(count, mean, squares, more, *its)
-        variance = squares / count
-        for key, now in (("moving_mean", mean), ("moving_variance", variance)):
-            moving = layer.state[key]
-            now = now.astype(moving.dtype)
-            moving[...] = layer.momentum * moving + (1 - layer.momentum) * now
-        inverse = (1 / np.sqrt(variance + layer.epsilon)).astype(np.float32)
-        for stage in stages:
-            stage.all_cells, stage.inverse = count, inverse
-            stage.mean = mean.astype(np.float32)
-            stage.rest = (mean - stage.mean).astype(np.float32)
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        if not (training and self.together):
-            moving = self.layer.state
-            self.mean, self.rest = moving["moving_mean"], self._zeros
-            self.inverse = 1 / np.sqrt(moving["moving_variance"] + np.float32(self.layer.epsilon))
-        gamma = self.layer.params.get("gamma", self._ones)
-        beta = self.layer.params.get("beta", self._zeros)
-        self._scale_of_x = gamma * self.inverse
-        # with what float32 leaves of a mean far from 0
-        self._shift = beta - self.rest * self._scale_of_x
-        images = x.reshape(*x.shape[:-1], *[1] * (4 - x.ndim), self.channels)
-        n, H, W, C = images.shape
-        shape = (n, H // 2, W // 2, C) if self.pool else images.shape
-        y = self.output("y", shape, x, training)
-        argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
-        *drawn, self._scale = self.drawn(training, y[0].size)
-        self._drops = drawn[-1] > 0
-        normalization.normalize(  # type: ignore[call-arg]
-            images,
-            self.mean,
-            self._scale_of_x,
-            self._shift,
-            self.pool,
-            self.relu,
-            y,
-            argmax,
-            *drawn,
-            self._scale,
-        )
-        self._x, self._y, self._argmax, self._shape = images, y, argmax, x.shape
-        return y if self.pool else y.reshape(x.shape)
-
-    def begin_backward(self, dy: Array) -> Array:
-        """Sum up the shard's d and d * x_hat, its parts of dbeta and dgamma: returns (2 C,)."""
-        dy = dy.reshape(self._y.shape)
-        normalization.sums(
-            dy, self._y, self._argmax, self._x, self.mean, self.inverse, self._scale_of_x,
-            self._shift, self.pool, self.relu, self._drops, self._scale, self.sums,
-        )  # fmt: skip
-        self.sums[1] -= self.sums[0] * self.rest * self.inverse
-        for key, total in (("beta", self.sums[0]), ("gamma", self.sums[1])):
-            if key in self.layer.grads:
-                self.layer.grads[key][...] = total
-        return self.sums.reshape(-1).copy()
-
-    @staticmethod
-    def agree_backward(
-        layer: BatchNormalization, stages: Sequence[NormalizationStage], figures: Array
-    ) -> None:
-        """The sums over the batch, from those of its shards (shards, 2 C), in their order."""
-        total = np.add.reduce(figures, axis=0).reshape(2, -1)
-        for stage in stages:
-            stage.mean_sums = (total / stage.all_cells).astype(np.float32)
-
-    def backward(self, dy: Array) -> Array | None:
-        if not self.together:
-            self.begin_backward(dy)
-            self.mean_sums = np.zeros((2, self.channels), np.float32)
-        if not self.needs_dx:
-            return None
-        dx = self.passed(self._x.shape, dy)
-        mean_d, mean_dx_hat = self.mean_sums
-        mean_d = mean_d - self.rest * self.inverse * mean_dx_hat
-        normalization.gradients(
-            dy.reshape(self._y.shape), self._y, self._argmax, self._x, self.mean, self.inverse,
-            self._scale_of_x, self._shift, mean_d, mean_dx_hat, self.pool, self.relu, self._drops,
-            self._scale, dx,
-        )  # fmt: skip
-        return dx.reshape(self._shape)
 
 
 class DenseStage(FusedStage):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 LINE, PAGE = 64, 4096  # bytes
 APART = 5 * LINE  # in a page, from one large array's beginning to the next one's
-LARGE = 8 * PAGE  # bytes from which an array may get pages of its own
+LARGE = 8 * PAGE  # bytes; smaller arrays lie anywhere in a page as it is
 
 _large = itertools.count()
 
