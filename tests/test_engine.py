@@ -1,6 +1,8 @@
 """The two ways through a network, fused stages and plain layers, give the same."""
 
 import functools
+import gc
+import mmap
 import threading
 import time
 import weakref
@@ -25,6 +27,7 @@ from minicnn.engine.updates import single_pass
 from minicnn.gradcheck.engine import check_engine
 from minicnn.gradcheck.subjects import ModelSubject
 from minicnn.initializers import RandomNormal
+from minicnn.kernels import memory
 from minicnn.kernels.memory import aligned, aligned_zeros
 from minicnn.layers import (
     AveragePooling2D,
@@ -520,6 +523,38 @@ def test_large_arrays_begin_at_different_places_of_a_page():
     assert len(set(places)) == 8
     assert not any(place % 64 for place in [*places, aligned((3,)).ctypes.data])
     assert aligned_zeros(5, np.float64).tolist() == [0.0] * 5
+
+
+@pytest.mark.parametrize("huge_pages", [True, False])
+def test_large_arrays_share_memory_without_overlap(monkeypatch, huge_pages):
+    monkeypatch.setattr(memory, "_blocks", memory._Blocks())
+    if not huge_pages:  # as on systems other than Linux
+        monkeypatch.delattr(memory.mmap, "MADV_HUGEPAGE", raising=False)
+    sizes = [10_000, 700_000, 9_000, 700_000, 2_000_000, 8_192, 700_000, 10_000] * 3
+    arrays = [aligned((size,)) for size in sizes]
+    for k, array in enumerate(arrays):
+        array[...] = k
+    assert all((array == k).all() for k, array in enumerate(arrays))
+    assert (memory._blocks.block is not None) <= huge_pages
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="the system has no huge pages")
+def test_a_block_is_given_back_with_its_last_array(monkeypatch):
+    monkeypatch.setattr(memory, "_blocks", memory._Blocks())
+    first, second = aligned((600_000,)), aligned((600_000,))
+    block = weakref.ref(memory._blocks.block)
+    while memory._blocks.block is block():
+        last = aligned((600_000,))
+    del first
+    assert block() is not None
+    del second, last
+    gc.collect()
+    assert block() is None
+
+
+def test_more_memory_than_there_is_raises_memory_error():
+    with pytest.raises(MemoryError):
+        aligned((2**44,))
 
 
 # those of the deeper model are for CI

@@ -1,9 +1,11 @@
-"""Arrays as kernels take them."""
+"""Arrays as kernels take them: where they begin, and in pages of which size they lie."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import mmap
+import threading
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 LINE, PAGE = 64, 4096  # bytes
 APART = 5 * LINE  # in a page, from one large array's beginning to the next one's
 LARGE = 8 * PAGE  # bytes; smaller arrays lie anywhere in a page as it is
+HUGE_PAGE = 2**21  # bytes
+BLOCK = 4 * HUGE_PAGE  # that large arrays share, up to half of it each
 
 _large = itertools.count()
 
@@ -25,10 +29,14 @@ def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
     Ours begin at one place after the other.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    unit, place = (PAGE, next(_large) * APART) if size >= LARGE else (LINE, 0)
-    whole = np.empty(size + unit, np.uint8)
-    start = (place - whole.ctypes.data) % unit
-    return whole[start : start + size].view(dtype).reshape(shape)
+    place = next(_large) * APART % PAGE if size >= LARGE else 0
+    whole = _blocks.take(size, place) if size >= LARGE else None
+    if whole is None:
+        unit = PAGE if size >= LARGE else LINE
+        whole = np.empty(size + unit, np.uint8)
+        start = (place - whole.ctypes.data) % unit
+        whole = whole[start : start + size]
+    return whole.view(dtype).reshape(shape)
 
 
 def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
@@ -41,3 +49,49 @@ def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
 def flat(array: NDArray[Any]) -> NDArray[np.float32]:
     """The numbers of one axis, contiguous and of float32; the array's own, if they lie so."""
     return np.ascontiguousarray(array, np.float32).reshape(-1)
+
+
+class _Blocks:
+    """Memory in huge pages, where the system has some to give: Linux has, if it is asked.
+
+    A processor keeps the places of a few thousand pages, and looks those of others up in memory;
+    and it fetches ahead within a page only. The rows of a weight matrix are some kB apart, so a
+    column of it is in as many pages of 4 kB as it has rows, but in two of 2 MB. Arrays share a
+    block because most are smaller than a huge page. It is given back with the last of its arrays.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.block: mmap.mmap | None = None
+        self.used = 0  # bytes of the block
+
+    def take(self, size: int, place: int) -> NDArray[np.uint8] | None:
+        """`size` bytes that begin at `place` of a page; None if the system has no huge pages."""
+        with self.lock:
+            start = -(-self.used // PAGE) * PAGE + place
+            try:
+                if 2 * size > BLOCK:  # a block of its own
+                    block = _block(size + place)
+                    return np.frombuffer(block, np.uint8, size, _first_huge_page(block) + place)
+                if self.block is None or start + size > len(self.block):
+                    self.block = _block(BLOCK)
+                    start = _first_huge_page(self.block) + place
+            except (AttributeError, OSError):  # no such pages; no more memory
+                return None
+            self.used = start + size
+            return np.frombuffer(self.block, np.uint8, size, start)
+
+
+def _block(size: int) -> mmap.mmap:
+    advice, flags = mmap.MADV_HUGEPAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    block = mmap.mmap(-1, size + HUGE_PAGE, flags=flags)
+    block.madvise(advice)
+    return block
+
+
+def _first_huge_page(block: mmap.mmap) -> int:
+    """Where in the block the first one begins."""
+    return -np.frombuffer(block, np.uint8, 1).ctypes.data % HUGE_PAGE
+
+
+_blocks = _Blocks()
