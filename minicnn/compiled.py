@@ -187,8 +187,6 @@ class Compiled(Stack):
         if self.loss is None:
             raise ValueError(f"{self.who}: compile it with a loss first")
         loss = self.loss
-        if training:
-            self._prepare()
         return self._keep(
             "train" if training else "test",
             lambda: Runner(self, loss, self.chosen_metrics(self.output_shape), training),
@@ -206,10 +204,15 @@ class Compiled(Stack):
         return self._keep("predict", make)
 
     def _keep(self, use: str, make: Callable[[], T], *, arrays: bool = True) -> T:
-        """What `make` returns, cached until a setting changes."""
+        """What `make` returns, cached until a setting changes; brings the vectors up to date."""
+        self._prepare()
         chosen = (self.loss, self.optimizer, self.jit_compile)
         before, made = self._kept.get(use, (None, None))
-        if before is None or before.chosen != chosen or before.changed(self.leaves, arrays=arrays):
+        if (
+            before is None
+            or before.chosen != chosen
+            or before.changed(self.leaves, arrays=arrays, made_of=self.store.made_of)
+        ):
             made = make()
             self._kept[use] = contents.Settings(chosen, self.leaves), made
         return made

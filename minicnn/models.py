@@ -389,7 +389,7 @@ class Sequential(Model):
         sizes = Sizes.checked("predict", batch_size=batch_size, steps=steps)
         hooks = checked_callbacks(callbacks, "predict")
         level = checked_verbose(verbose, "predict")
-        self._ready("predict")
+        self._expect_layers("predict")  # brought up to date with the network that predicts
         feed = feed_of(self, x, "predict", sizes=sizes)
         self.build_for(feed.data)
         self._announce(hooks, feed, level)
@@ -444,7 +444,8 @@ class Sequential(Model):
 
         Raises as `predict`.
         """
-        data = self.checked_data(x, "predict_on_batch")
+        self._expect_layers("predict_on_batch")
+        data = inputs.checked(self, x, "predict_on_batch")
         self.build_for(data)
         return loop.predict(self, ArrayFeed(data, len(data)), who="predict_on_batch")
 
@@ -465,9 +466,12 @@ class Sequential(Model):
             hook.set_model(self)
             hook.set_params({"verbose": level, "epochs": 1, "steps": feed.steps})
 
-    def _ready(self, who: str) -> None:
+    def _expect_layers(self, who: str) -> None:
         if not self._items:
             raise ValueError(f"{who}: {self.who} has no layers; add some first")
+
+    def _ready(self, who: str) -> None:
+        self._expect_layers(who)
         self._prepare()
 
     def checked_data(self, x: Any, who: str, *targets: Any) -> inputs.Data:

@@ -68,12 +68,14 @@ class FlatParameters:
     Attributes
     ----------
     params, grads : ndarray of shape (parameters,)
+    made_of : Parts or None
+        What the layers were made of when `separate_states` was last called, if it was listed.
     """
 
     def __init__(self, layers: Iterable[Layer], dtype: Any) -> None:
         layers = list(layers)
         self._views: list[View] = []
-        self._parts: Parts | None = None
+        self.made_of: Parts | None = None
         self._listed = 0
         self._make_room(sum(map(_size, layers)), np.dtype(dtype))
         self.extend(layers)
@@ -105,7 +107,7 @@ class FlatParameters:
 
     def untouched(self, layers: list[Layer]) -> bool:
         """Whether nothing of these layers was replaced since `separate_states` of the same ones."""
-        if self._parts is None or not self._parts.same(layers):
+        if self.made_of is None or not self.made_of.same(layers):
             return False
         # nor any view given another shape or type in its place
         return all(_intact(view, view.layer.params[view.key]) for view in self._views)
@@ -153,7 +155,7 @@ class FlatParameters:
                     layer.state[key] = array.copy()
                 seen.add(memory)
         self._listed += 1  # not for a layer of the user's that keeps a new object in every step
-        self._parts = Parts(layers, IN_PASSING) if self._listed <= MOST_LISTED else None
+        self.made_of = Parts(layers, IN_PASSING) if self._listed <= MOST_LISTED else None
 
     def collect_gradients(self) -> None:
         """Copy in the gradients of layers that put an array into `grads` instead of writing."""

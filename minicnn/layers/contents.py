@@ -264,10 +264,19 @@ class Settings:
         found = self._found.values()
         self._arrays = [(value, before) for value, before in found if before is not None]
         self._parts = Parts(layers, CHANGING)
+        self._seen: Parts | None = None  # what else the layers were known to be made of
 
-    def changed(self, layers: list[Any], *, arrays: bool = True) -> bool:
-        """Whether those of `layers` differ now; with `arrays=False` arrays by identity alone."""
-        if self._parts.same(layers):
+    def changed(
+        self, layers: list[Any], *, arrays: bool = True, made_of: Parts | None = None
+    ) -> bool:
+        """Whether those of `layers` differ now; with `arrays=False` arrays by identity alone.
+
+        `made_of` is what the caller has just found them to be made of, settings and all; where it
+        is what it was the last time, nothing has to be looked at again.
+        """
+        seen, self._seen = self._seen, None
+        if (made_of is not None and made_of is seen) or self._parts.same(layers):
+            self._seen = made_of
             return arrays and not all(np.array_equal(a, b) for a, b in self._arrays)
         count = 0
         for place, value in _settings(layers):

@@ -274,7 +274,7 @@ def predict(
 
             network.run(len(batch), work, sums=False)
             group.share_rows(out, network.bounds(len(batch)))
-            if not np.isfinite(out).all():
+            if not checks.all_finite(out):
                 expect_finite(model, batch, out, who)
             if ends_in_softmax:
                 take_softmax(out, in_one_pass=network.plan.fuses)
