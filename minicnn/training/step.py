@@ -266,8 +266,8 @@ class Runner:
                 with np.errstate(all="ignore"):  # what overflows is found by its result
                     values, finite = self.train(batch, step)
                     alone = self.network.is_small(len(batch)) and len(self.store.params) <= FEW
-                    finite = finite and self.update(model, alone=alone)
-                    what = self._overflown(model) if finite else ""
+                    finite, sound = self.update(model, alone=alone) if finite else (False, True)
+                    what = self._overflown(model, sound) if finite else ""
                     if what or not finite:
                         self.snapshot.restore()  # the fault is looked for before the step
                         what = what or self.first_fault(model, batch, step)
@@ -291,13 +291,13 @@ class Runner:
             self.store.hand_out_again()
             self.snapshot.end()
 
-    def _overflown(self, model: Model) -> str:
-        """What the step has made NaN or infinite; empty if nothing."""
+    def _overflown(self, model: Model, sound: bool) -> str:
+        """What the step has made NaN or infinite; empty if nothing. `sound`: weights are finite."""
         for layer in model.leaves:
             for key, array in layer.state.items():
                 if not np.isfinite(array).all():
                     return f"{key} of {layer.who}"
-        if checks.all_finite(self.store.params):
+        if sound:
             return ""
         step = f"the step of {checks.shown(model.optimizer)}"
         overflown = (
@@ -308,8 +308,9 @@ class Runner:
         )
         return next(overflown, step)
 
-    def update(self, model: Model, *, alone: bool = False) -> bool:
-        """The optimizer's step along the summed gradient; returns whether that is finite.
+    def update(self, model: Model, *, alone: bool = False) -> tuple[bool, bool]:
+        """The optimizer's step along the summed gradient; returns whether that is finite, and
+        whether the weights are after it.
 
         A number of it whose square is not finite counts as infinite: optimizers square it.
         Works through the vectors piece by piece, so that each thread can take the next; `alone` on
@@ -323,7 +324,8 @@ class Runner:
                 self.sum_gradient()
             # where the optimizer treats parameters differently
             rules = self._rules(optimizer) if optimizer.limits_norms or optimizer.excludes else None
-            finite = []
+            finite: list[bool] = []
+            sound: list[bool] = []
             # what is copied before it changes: by itself, or by the pass that changes it
             copied: dict[Any, Array] = {WEIGHTS: w, **optimizer.state}
             passed = {WEIGHTS: w, **{slot: optimizer.state[slot] for slot in optimizer.slots}}
@@ -352,6 +354,7 @@ class Runner:
                     )
                     for part in moving if finite[-1] else ():
                         move(part)
+                    sound.append(checks.all_finite(w[place]))
 
             if self.single_pass is None:  # the user's own may want to see whole parameters
                 work((slice(0, len(w)), self.parts))
@@ -363,10 +366,11 @@ class Runner:
         finally:
             optimizer.end()
         if not all(finite):
-            return False
+            return False, True
         if self.constrained:
             threads.run(lambda one: one.constrain(w), self.constrained)
-        return True
+            sound = [checks.all_finite(w)]
+        return True, all(sound)
 
     def sum_gradient(self) -> None:
         """The whole gradient of the batch, with that of the penalties."""
