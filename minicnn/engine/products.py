@@ -6,7 +6,7 @@ packing them takes as long as a good part of the product; these kernels read the
 but for the weights of dx. A tile holds the sums of eight samples for 32 units (forward), of sixteen
 inputs for 16 units (dW), or of eight samples for 32 inputs (dx):
 
-    y[n, u]  = sum of x[n, k] * W[k, u] over k, in blocks of 256 that are added up
+    y[n, u]  = sum of x[n, k] * W[k, u] over k, in even blocks of up to 256 that are added up
     dW[k, u] = sum of x[n, k] * dz[n, u] over n, likewise
     dx[n, k] = sum of dz[n, u] * W[k, u] over u, with the weights of a block transposed
 
@@ -42,7 +42,7 @@ Array = NDArray[Any]
 
 SAMPLES = 8  # in a tile
 ROWS = 64  # samples that stay in the cache while all units pass
-BLOCK = 256  # products that are added up in registers
+BLOCK = 256  # the most products that are added up in registers
 WIDEST = 2048  # units, for forward: the rows of a tile's weights lie too far apart beyond
 
 ONE = np.ones(1, np.float32)
@@ -146,6 +146,13 @@ def narrowed(a: Array, columns: int, buffer: Callable[..., Array], name: str) ->
 
 
 @jit
+def block_size(total: int) -> int:
+    """Of so many products, those in a block: even ones, as a last of a few costs like a whole."""
+    blocks = max(1, -(-total // BLOCK))
+    return max(1, -(-total // blocks))
+
+
+@jit
 def _pad(a: Any, rows: int, columns: int, padded: Any) -> None:
     for r in range(rows):
         for c in range(LANES):
@@ -180,9 +187,9 @@ def multiply(vectors: int, samples: int) -> Any:
         units: int,
     ) -> None:  # fmt: skip
         for top in range(0, N, ROWS):
-            bottom = min(top + ROWS, N)
-            for start in range(0, K, BLOCK):
-                stop = min(start + BLOCK, K)
+            bottom, size = min(top + ROWS, N), block_size(K)
+            for start in range(0, K, size):
+                stop = min(start + size, K)
                 for begin in range(0, units, width):
                     u = min(begin, units - width)
                     add(
@@ -273,15 +280,15 @@ def several_products(vectors: int) -> Any:
 def outer(x: Any, dz: Any, dW: Any, N: int, K: int, units: int, tiled: bool, add: bool) -> None:
     """dW (K, units), or tile after tile of 16 x 16, which may be added to what is there."""
     wide_vectors()
-    tiles = -(-units // LANES)
+    tiles, size = -(-units // LANES), block_size(N)
     for row in range(-(-K // LANES)):
         k = min(row * LANES, K - LANES)
         for column in range(tiles):
             u = min(column * LANES, units - LANES)
             total = zeros(LANES)
-            for start in range(0, N, BLOCK):
+            for start in range(0, N, size):
                 acc = zeros(LANES)
-                for n in range(start, min(start + BLOCK, N)):
+                for n in range(start, min(start + size, N)):
                     acc = add_outer(acc, load(1, dz, n * units + u, 0), x, n * K + k, 1, LANES)
                 total = total + acc if start else acc
             to = (row * tiles + column) * LANES * LANES if tiled else k * units + u
