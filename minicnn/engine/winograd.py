@@ -434,7 +434,7 @@ def tiles(
     C = y.shape[3]
     K = TILES * C + GAP
     s, z = np.empty(24 * LANES, np.float32), np.empty((16, C), np.float32)
-    zero, none = np.float32(0), np.zeros(C, np.float32)
+    zero, ends_here = np.float32(0), len(after) == 0
     H_y, W_y = y.shape[1], y.shape[2]
     for t in range(count):
         n, place = divmod(t_0 + t, tiles_h * tiles_w)
@@ -451,16 +451,14 @@ def tiles(
                 if small[t] >> bit & 1:
                     by_definition(x[n], 4 * i + k // 4 - P, 4 * j + k % 4 - P, g, z[k])
                 elif not marks[t] >> bit & 1:
-                    for c in range(C):
-                        z[k, c] = 0
-        bias, rectify = b, relu
-        if len(after):  # a negative scale turns the order round: not behind the pooling
+                    for c in range(0, C, LANES):
+                        store(zeros(1), z, k * C + min(c, C - LANES), 0)
+        if not ends_here:  # a negative scale turns the order round: not behind the pooling
             for k in range(16):
                 for c in range(C):
                     value = z[k, c] + b[c]
                     value = zero if relu and value <= 0 else value
                     z[k, c] = value * after[0, c] + after[1, c]
-            bias, rectify = none, False
         down, across = (2, 2) if pool else (4, 4)  # outputs of a tile
         for p in range(min(down, H_y - down * i)):
             for q in range(min(across, W_y - across * j)):
@@ -475,8 +473,9 @@ def tiles(
                             other = load(1, z, (k + cell + 2 * (cell // 2)) * C + c, 0)
                             won = where_above(other, best, numbers(1, np.float32(cell)), won)
                             best = where_above(other, best, other, best)
-                    best = best + load(1, bias, c, 0)
-                    if rectify:
+                    if ends_here:
+                        best = best + load(1, b, c, 0)
+                    if ends_here and relu:
                         won = where_at_most(best, zeros(1), numbers(1, np.float32(-1)), won)
                         best = where_at_most(best, zeros(1), zeros(1), best)
                     if dropped > 0:
@@ -486,6 +485,13 @@ def tiles(
                     store(best, y, to + c, 0)
                     if pool and training:
                         store_bytes(won, argmax, to + c)
+
+
+@jit_fma
+def clear(a: Any, size: int) -> None:
+    """0 into that many numbers of a, a multiple of sixteen."""
+    for at in range(0, size, LANES):
+        store(zeros(1), a, at, 0)
 
 
 @jit_fma
@@ -515,7 +521,7 @@ def gradients(
     for t in range(count):
         n, place = divmod(t_0 + t, tiles_h * tiles_w)
         i, j = divmod(place, tiles_w)
-        dz[:, :] = 0
+        clear(dz, 16 * C)
         for p in range(min(down, H_y - down * i)):
             for q in range(min(across, W_y - across * j)):
                 k = 8 * p + 2 * q if pool else 4 * p + q
@@ -553,20 +559,23 @@ def gradients(
             marks[t] &= APART | reached
             marks[t] |= APART if far else 0
         if marks[t] & APART:
-            for k in range(16):
-                for c in range(C):
-                    apart[n_apart + k, c] = dz[k, c]
+            for at in range(0, 16 * C, LANES):
+                store(load(1, dz, at, 0), apart, n_apart * C + at, 0)
             n_apart += 16
         for k in range(36 if small[t] else 0):
             if small[t] >> k & 1:
                 for tap in range(9):
                     p, q = k // 6 - tap // 3, k % 6 - tap % 3
-                    inside = 0 <= p < 4 and 0 <= q < 4
-                    for c in range(C):
-                        rows[row, tap * C + c] = dz[4 * p + q, c] if inside else zero
+                    to = (9 * row + tap) * C
+                    for c in range(0, C, LANES):
+                        c = min(c, C - LANES)
+                        if 0 <= p < 4 and 0 <= q < 4:
+                            store(load(1, dz, (4 * p + q) * C + c, 0), rows, to + c, 0)
+                        else:
+                            store(zeros(1), rows, to + c, 0)
                 row += 1
         if too_large:  # dM would overflow, and no number that is used depends on it
-            dz[:, :] = 0
+            clear(dz, 16 * C)
         for c in range(0, C, LANES):
             c = min(c, C - LANES)
             for p in range(4):
