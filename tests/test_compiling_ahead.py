@@ -194,41 +194,62 @@ def test_where_nothing_is_compiled_there_are_none(monkeypatch):
 @pytest.fixture
 def others(monkeypatch):
     monkeypatch.setattr(ahead.numba.config, "DISABLE_JIT", 0)
-    monkeypatch.setenv("MINICNN_COMPILERS", "2")
+    monkeypatch.setenv("MINICNN_COMPILERS", "3")
     plan = Sequential([Input((4,)), Dense(3)]).plan()
     made = ahead.Others(plan, 8, True)
     yield made
     made.end()
 
 
-def waits(seconds, monkeypatch, then="pass"):
-    """The other processes have begun a kernel at once, and take so long."""
-    code = f"import os, sys, time; open(sys.argv[-1] + '/0', 'w'); time.sleep({seconds}); {then}"
+def waits(seconds, monkeypatch):
+    """The other processes have begun the kernel "k" at once, and take so long."""
+    code = (
+        "import sys, time; path = sys.argv[-1] + '/k'; open(path, 'w'); "
+        f"time.sleep({seconds}); open(path + '.done', 'w')"
+    )
     monkeypatch.setattr(ahead, "START", code)
 
 
 def until_begun(others):
     deadline = time.monotonic() + 60
-    while not others.begun():
+    while not Path(others.folder.name, "k").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 @pytest.mark.in_ci
-def test_it_waits_for_the_others_once_they_have_begun(others, monkeypatch):
+def test_it_waits_for_what_others_have_begun(others, monkeypatch):
     waits(0.5, monkeypatch)
     monkeypatch.setattr(compiler, "notice", compiler.CompileNotice())
-    others.before_compiling()
+    others.before_compiling("first")
     running = list(others.started)
     assert len(running) == 2
     until_begun(others)
-    others.before_compiling()
-    assert [one.poll() for one in running] == [0, 0]
-    assert not Path(others.folder.name).exists()
+    assert others.done() == 0
+    others.before_compiling("another")  # which is for this process
+    others.before_compiling("another")
+    assert others.done() == 0
+    others.before_compiling("k")
+    assert others.done() == 1
+    folder = others.folder.name
+    others.end()
+    assert all(one.poll() is not None for one in running)
+    assert not Path(folder).exists()
     assert compiler.notice.count == 1
-    assert 0 < compiler.notice.seconds < 60
-    others.before_compiling()  # they are asked once
+    others.before_compiling("k")  # they are asked once
     assert not others.started
+
+
+@pytest.mark.in_ci
+def test_a_process_compiles_only_what_no_other_has_begun(others, monkeypatch):
+    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
+    others.before_compiling("first")
+    assert [one.wait(300) for one in others.started] == [0, 0]
+    names = set(os.listdir(others.folder.name)) - {"recipe", "first"}
+    begun = {name for name in names if not name.endswith(".done")}
+    assert len(begun) == others.done() == len(names) - len(begun) > 0
+    assert all(not ahead.claimed(others.folder.name, name) for name in begun)
+    assert ahead.claimed(others.folder.name, "last")
 
 
 @pytest.mark.in_ci
@@ -238,9 +259,9 @@ def test_they_import_nothing_from_the_working_directory(others, tmp_path, monkey
     monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend("")  # as in an interactive session
-    others.before_compiling()
+    others.before_compiling("first")
     assert [one.wait(300) for one in others.started] == [0, 0]
-    assert others.begun() > 0
+    assert others.done() > 0
     assert not [path for path in tmp_path.iterdir() if not path.suffix]
 
 
@@ -248,17 +269,26 @@ def test_they_import_nothing_from_the_working_directory(others, tmp_path, monkey
 def test_others_that_hang_or_fail_are_ended(others, monkeypatch):
     waits(600, monkeypatch)
     monkeypatch.setattr(ahead, "LONGEST", 0.2)
-    others.before_compiling()
+    others.before_compiling("first")
     running = list(others.started)
     until_begun(others)
-    others.before_compiling()
+    others.before_compiling("k")
     assert all(one.poll() not in (None, 0) for one in running)
+
+
+@pytest.mark.in_ci
+def test_a_kernel_whose_process_has_died_is_not_waited_for(others, monkeypatch):
+    waits("1 / 0", monkeypatch)
+    others.before_compiling("first")
+    until_begun(others)
+    others.before_compiling("k")
+    assert [one.poll() for one in others.started] == [1, 1]
 
 
 @pytest.mark.in_ci
 def test_an_error_in_the_batch_ends_the_others(monkeypatch):
     monkeypatch.setattr(ahead.numba.config, "DISABLE_JIT", 0)
-    monkeypatch.setenv("MINICNN_COMPILERS", "2")
+    monkeypatch.setenv("MINICNN_COMPILERS", "3")
     waits(600, monkeypatch)
     plan, made = Sequential([Input((4,)), Dense(3)]).plan(), []
     start = ahead.Others.start
@@ -268,7 +298,7 @@ def test_an_error_in_the_batch_ends_the_others(monkeypatch):
 
     def batch():
         with ahead.compiling(plan, 8, training=True):
-            compiler.before_compiling()
+            compiler.before_compiling("first")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -288,7 +318,7 @@ def test_a_network_that_begins_meanwhile_leaves_the_first_ones_others(monkeypatc
             assert compiler.before_compiling == first
         assert compiler.before_compiling == first
     assert compiler.before_compiling is None
-    first()  # of a thread that has found a kernel missing just before
+    first("late")  # of a thread that has found a kernel missing just before
     assert not first.__self__.started
 
 
@@ -301,19 +331,19 @@ def test_a_batch_may_end_while_another_network_misses_a_kernel(monkeypatch):
 
     asked = []
     monkeypatch.setattr(compiler, "notice", Notice())
-    monkeypatch.setattr(compiler, "before_compiling", lambda: asked.append(1))
-    cache = compiler.BestEffortCache(SimpleNamespace(load_overload=lambda: None))
-    assert cache.load_overload() is None
-    assert asked == [1]
+    monkeypatch.setattr(compiler, "before_compiling", asked.append)
+    kernel = SimpleNamespace(load_overload=lambda *_: None, _py_func=waits)
+    assert compiler.BestEffortCache(kernel).load_overload((1, 2), None) is None
+    assert asked == [compiler.name_of(waits, (1, 2))]
 
 
 @pytest.mark.in_ci
 def test_a_folder_that_is_gone_does_no_harm(others, monkeypatch):
     waits(600, monkeypatch)
-    others.before_compiling()
+    others.before_compiling("first")
     until_begun(others)
     others.folder.cleanup()
-    others.before_compiling()
+    others.before_compiling("another")
 
 
 @pytest.mark.parametrize("what", ["process", "folder"])
@@ -325,8 +355,8 @@ def test_without_processes_or_a_folder_it_goes_on_alone(what, others, monkeypatc
         monkeypatch.setattr(ahead.subprocess, "Popen", refuse)
     else:
         monkeypatch.setattr(ahead.tempfile, "TemporaryDirectory", refuse)
-    others.before_compiling()
-    others.before_compiling()
+    others.before_compiling("first")
+    others.before_compiling("second")
     assert not others.started
 
 

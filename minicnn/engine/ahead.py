@@ -4,13 +4,14 @@ numba compiles one kernel at a time, however many threads ask: it holds a lock, 
 is Python. Which kernels a network needs is known only when its layers have called them. So, when
 the first batch of a network meets a kernel that is on no disk,
 
-    this process starts others, and compiles on until they are ready     `Others`
+    this process starts others     `Others`
     each of them walks through the network with kernels that do nothing, and so learns which are
-    called; it compiles those that no other has begun, and leaves them on disk     `main`
-    this process waits until they have ended
+    called; it compiles those that no other has begun, long ones first, and leaves them on disk
+    (`main`)
+    this process compiles those that its batch comes to, but for what another has begun: it waits
+    until that is on disk
 
-and goes on with kernels from the disk. Whatever goes wrong in the others, it compiles what it does
-not find there.
+Whatever goes wrong in the others, it compiles what it does not find there.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from minicnn.engine import ranks
 from minicnn.engine.plan import Plan
 from minicnn.kernels import compiler
 
-LONGEST = 300.0  # seconds that this process waits for the others
-MOST = 4  # processes; each takes some 200 MB
+LONGEST = 300.0  # seconds that this process waits for a kernel of the others
+DONE = ".done"  # behind a kernel's name, once it is on disk
+MOST = 4  # processes, with this one; each takes some 200 MB
 ROOT = Path(__file__).parents[2]
 # `-c` looks for modules in the working directory first: it would run a json.py of the user's
 START = "import sys; sys.path[:] = sys.argv[1:-1]; from minicnn.engine import ahead; ahead.main()"
@@ -59,7 +61,7 @@ def compiling(plan: Plan, n: int, *, training: bool) -> Iterator[None]:
 
 
 def processes() -> int:
-    """How many may compile for this one: as many as it has processors, or MINICNN_COMPILERS."""
+    """How many may compile, with this one: as many as it has processors, or MINICNN_COMPILERS."""
     if numba.config.DISABLE_JIT or not compiler.notice.cached or ranks.group().size > 1:
         return 0
     if getattr(sys, "frozen", False) or not sys.executable:  # it would start the user's program
@@ -80,15 +82,20 @@ class Others:
         self.lock = threading.Lock()  # another network may ask while this one's batch ends
         self.folder: tempfile.TemporaryDirectory[str] | None = None
         self.started: list[subprocess.Popen[bytes]] = []
+        self.own: set[str] = set()  # the kernels that this process compiles
 
-    def before_compiling(self) -> None:
-        """A kernel has not been found: ask the others, or wait for them."""
+    def before_compiling(self, name: str) -> None:
+        """The kernel of that name has not been found: it is for this process, or is there now."""
         with contextlib.suppress(OSError):  # a full disk, or no more processes are to be had
             if not self.asked:
                 with self.lock:
                     self.start()
-            elif self.started and self.begun():
-                self.wait()
+            if not self.started or self.folder is None or name in self.own:
+                return
+            if claimed(self.folder.name, name):
+                self.own.add(name)
+            else:
+                self.wait(name)
 
     def start(self) -> None:
         if self.asked:
@@ -102,29 +109,32 @@ class Others:
         paths = [path for path in sys.path if path and isinstance(path, str)]
         command = [sys.executable, "-c", START, *paths, str(ROOT), self.folder.name]
         quiet: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        for _ in range(processes()):
+        for _ in range(processes() - 1):
             self.started.append(subprocess.Popen(command, **quiet))
 
-    def begun(self) -> int:
-        """How many kernels they have begun to compile."""
+    def done(self) -> int:
+        """How many kernels they have compiled."""
         assert self.folder is not None
-        return len(os.listdir(self.folder.name)) - 1
+        return sum(name.endswith(DONE) for name in os.listdir(self.folder.name))
 
-    def wait(self) -> None:
-        """Until they have ended; they leave nothing to do, or something went wrong."""
-        start = time.perf_counter()
-        while any(one.poll() is None for one in self.started):
-            compiler.notice.elsewhere(self.begun(), len(self.started))
+    def wait(self, name: str) -> None:
+        """Until one of them has compiled that kernel, or all have ended: something went wrong."""
+        assert self.folder is not None
+        start, path = time.perf_counter(), Path(self.folder.name, name + DONE)
+        while not path.exists() and any(one.poll() is None for one in self.started):
+            compiler.notice.elsewhere(self.done(), 1 + len(self.started))
             if time.perf_counter() - start > LONGEST:
+                self.end()
                 break
-            time.sleep(0.05)
-        compiler.notice.back(self.begun(), time.perf_counter() - start)
-        self.end()
+            time.sleep(0.02)
 
     def end(self) -> None:
         """End those that still run; from now on there are none to ask."""
         with self.lock:
             self.asked = True
+            if self.started:
+                with contextlib.suppress(OSError):
+                    compiler.notice.back(self.done())
             for one in self.started:
                 one.kill()
                 one.wait()
@@ -155,14 +165,27 @@ def main() -> None:
     """Compile the kernels of the recipe in the folder that is the program's last argument."""
     folder = Path(sys.argv[-1])
     recipe = json.loads((folder / "recipe").read_text(encoding="utf-8"))
-    for number, (kernel, arguments) in enumerate(called_by(recipe)):
-        try:  # a file that only one process can make
-            os.close(os.open(folder / str(number), os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            continue
+    for kernel, arguments in called_by(recipe):
+        name = compiler.name_of(kernel.py_func, arguments)
+        try:
+            if not claimed(folder, name):
+                continue
+            kernel.compile(arguments)
+            (folder / (name + DONE)).touch()
         except OSError:  # the folder is gone: the process that waited has ended
             return
-        kernel.compile(arguments)
+
+
+def claimed(folder: str | Path, name: str) -> bool:
+    """Whether the kernel is this process's to compile: it has made a file that only one can make.
+
+    Raises OSError if the folder is gone.
+    """
+    try:
+        os.close(os.open(Path(folder, name), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
 
 
 def called_by(recipe: dict[str, Any]) -> list[tuple[Any, tuple[Any, ...]]]:

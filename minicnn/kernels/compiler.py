@@ -120,7 +120,7 @@ class BestEffortCache:
     def load_overload(self, *args: Any) -> Any:
         found, ask = self._load(*args), before_compiling  # which another thread may take away
         if found is None and ask is not None and notice.depth == 0:
-            ask()  # it may be on disk then
+            ask(name_of(self._cache._py_func, args[0]))  # it may be on disk then
             found = self._load(*args)
         return found
 
@@ -135,6 +135,12 @@ class BestEffortCache:
     def save_overload(self, *args: Any) -> None:
         with suppress(OSError):
             self._cache.save_overload(*args)
+
+
+def name_of(function: Any, arguments: Any) -> str:
+    """A name for a kernel with arguments of these types, the same in all processes."""
+    whole = repr((_identity(function), [str(one) for one in arguments]))
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _identity(value: Any) -> str:
@@ -206,14 +212,15 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
                 self.next_line *= 2
 
     def elsewhere(self, count: int, processes: int) -> None:
-        """So many kernels have been begun in other processes."""
+        """Of so many processes, with this one, the others have compiled so many kernels."""
         if console.Output(sys.stderr).isatty():
+            count += self.count
             line = f"minicnn: compiling kernels in {processes} processes, {count} so far"
             self._show(f"{line}; {KEPT}", line)
 
-    def back(self, count: int, seconds: float) -> None:
-        """So many kernels other processes have compiled, in that time."""
-        self.count, self.seconds = self.count + count, self.seconds + seconds
+    def back(self, count: int) -> None:
+        """So many kernels other processes have compiled."""
+        self.count += count
         if console.Output(sys.stderr).isatty():
             self._show("")
 
@@ -240,7 +247,7 @@ def _described(function: Any) -> str:
 
 SOURCES = _sources()
 notice = CompileNotice()
-before_compiling: Callable[[], None] | None = None  # see `engine/ahead.py`
+before_compiling: Callable[[str], None] | None = None  # see `engine/ahead.py`
 event.register("numba:compile", notice)
 
 
