@@ -389,7 +389,9 @@ class Sequential(Model):
         sizes = Sizes.checked("predict", batch_size=batch_size, steps=steps)
         hooks = checked_callbacks(callbacks, "predict")
         level = checked_verbose(verbose, "predict")
-        self._expect_layers("predict")  # brought up to date with the network that predicts
+        self._expect_layers("predict")
+        if hooks or inputs.gives_batches(x):  # an error comes before anything of the user's runs
+            self._prepare()  # else with the network that predicts
         feed = feed_of(self, x, "predict", sizes=sizes)
         self.build_for(feed.data)
         self._announce(hooks, feed, level)

@@ -69,7 +69,8 @@ class FlatParameters:
     ----------
     params, grads : ndarray of shape (parameters,)
     made_of : Parts or None
-        What the layers were made of when `separate_states` was last called, if it was listed.
+        What the layers were made of when `separate_states` was last called, unless that was too
+        often.
     """
 
     def __init__(self, layers: Iterable[Layer], dtype: Any) -> None:

@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 
@@ -371,6 +372,37 @@ def test_a_change_of_settings_is_seen_wherever_they_are_kept(name, by_value):
     change(layer)
     assert before.changed([layer])
     assert before.changed([layer])
+
+
+class Scaled(Layer):
+    """x times a table that it keeps as a setting."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = np.ones(3, np.float32)
+
+    def forward(self, x, training=False):
+        return x * self.table
+
+    def backward(self, dy):
+        return dy * self.table
+
+
+@pytest.mark.parametrize("arrays", [True, False])
+def test_an_array_in_the_place_of_an_equal_one_is_watched_from_then_on(arrays):
+    layer = Scaled()
+    settings = Settings((), [layer])
+    layer.table = layer.table.copy()
+    assert not settings.changed([layer], arrays=arrays)
+    layer.table[...] = 5
+    assert settings.changed([layer])
+
+
+def test_a_compiled_function_of_the_user_s_may_be_an_activation():
+    double = minicnn.activations.Function(numba.njit(lambda x: 2 * x), lambda x: 0 * x + 2)
+    model = Sequential([Input((3,)), Dense(4, activation=double)])
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_allclose(model.predict(x, verbose=0), model.forward(x), rtol=1e-6)
 
 
 def test_settings_of_other_layers_are_other_settings():

@@ -3,6 +3,7 @@
 import functools
 import gc
 import mmap
+import os
 import threading
 import time
 import weakref
@@ -15,11 +16,13 @@ from cases.layers import LAYERS
 from cases.optimizers import examples as examples_of_optimizers
 from counts import and_slow, draws
 from hypothesis import given
+from numpy.lib.stride_tricks import as_strided
 from strategies import SEEDS, error, within
 from strategies import network as any_network
 from test_models import deeper, tutorial
 
 from minicnn import Sequential, get_shard_size, set_num_threads, set_shard_size
+from minicnn.activations import Function
 from minicnn.engine import any_window, convolutions, products, shards, threads
 from minicnn.engine.logits import before_activation
 from minicnn.engine.plan import Plan
@@ -541,15 +544,44 @@ def test_large_arrays_share_memory_without_overlap(monkeypatch, huge_pages):
 @pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="the system has no huge pages")
 def test_a_block_is_given_back_with_its_last_array(monkeypatch):
     monkeypatch.setattr(memory, "_blocks", memory._Blocks())
-    first, second = aligned((600_000,)), aligned((600_000,))
+    first, second = aligned((300_000,)), aligned((300_000,))
     block = weakref.ref(memory._blocks.block)
     while memory._blocks.block is block():
-        last = aligned((600_000,))
+        last = aligned((300_000,))
     del first
     assert block() is not None
     del second, last
     gc.collect()
     assert block() is None
+
+
+def test_memory_that_is_being_taken_is_not_waited_for_for_ever(monkeypatch):
+    """A finalizer that predicts may run while its own thread takes memory."""
+    monkeypatch.setattr(memory, "PATIENCE", 0.01)
+    monkeypatch.setattr(memory, "_blocks", memory._Blocks())
+    with memory._blocks.lock:
+        array = aligned((100_000,))
+    array[...] = 1
+    assert memory._blocks.block is None
+    assert array.ctypes.data % 64 == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_takes_memory_where_another_thread_was_taking_some():
+    with memory._blocks.lock:
+        child = os.fork()
+        if not child:
+            os._exit(0 if memory._blocks.lock.acquire(blocking=False) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x[:], as_strided, np.atleast_2d])
+def test_a_function_of_the_user_s_may_return_any_view_of_its_input(view):
+    hidden = Function(view, np.ones_like)
+    model = Sequential([Input((50,)), *(Dense(40, activation=hidden) for _ in range(3))])
+    x = np.random.default_rng(1).normal(size=(64, 50)).astype(np.float32)
+    np.testing.assert_allclose(model.predict(x, verbose=0), model.forward(x), rtol=1e-4, atol=1e-4)
 
 
 def test_more_memory_than_there_is_raises_memory_error():

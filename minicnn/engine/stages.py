@@ -96,7 +96,8 @@ class FusedStage:
         of them, and the other. So they stay in the cache.
         """
         size = math.prod(shape)
-        turn = 1 if given.base is self._turns[0].base else 0  # a view's base is what it is part of
+        # not by `given.base`: a user's function may have made a view of another kind, as PyTorch's
+        turn = 1 if np.may_share_memory(self._turns[0], given) else 0
         if len(self._turns[turn]) < size:
             self._turns[turn] = aligned((size,))
         return self._turns[turn][:size].reshape(shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import mmap
+import os
 import threading
 from typing import Any
 
@@ -15,7 +16,8 @@ LINE, PAGE = 64, 4096  # bytes
 APART = 5 * LINE  # in a page, from one large array's beginning to the next one's
 LARGE = 8 * PAGE  # bytes; smaller arrays lie anywhere in a page as it is
 HUGE_PAGE = 2**21  # bytes
-BLOCK = 4 * HUGE_PAGE  # that large arrays share, up to half of it each
+BLOCK = 2 * HUGE_PAGE  # that large arrays share, up to half of it each
+PATIENCE = 0.1  # seconds to wait for another thread
 
 _large = itertools.count()
 
@@ -56,42 +58,55 @@ class _Blocks:
 
     A processor keeps the places of a few thousand pages, and looks those of others up in memory;
     and it fetches ahead within a page only. The rows of a weight matrix are some kB apart, so a
-    column of it is in as many pages of 4 kB as it has rows, but in two of 2 MB. Arrays share a
-    block because most are smaller than a huge page. It is given back with the last of its arrays.
+    column of it is in as many pages of 4 kB as it has rows, but in two of 2 MB. Most arrays are
+    smaller than a huge page, so they share a block, which is given back with the last of them. It
+    is small, as a single array keeps all of it.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.block: mmap.mmap | None = None
-        self.used = 0  # bytes of the block
+        self.used = self.end = 0  # bytes of the block
 
     def take(self, size: int, place: int) -> NDArray[np.uint8] | None:
-        """`size` bytes that begin at `place` of a page; None if the system has no huge pages."""
-        with self.lock:
+        """`size` bytes that begin at `place` of a page; None if there are no huge pages, or no
+        memory.
+        """
+        # a finalizer or a signal's handler may ask while this thread holds the lock
+        if not self.lock.acquire(timeout=PATIENCE):
+            return None
+        try:
+            if 2 * size > BLOCK:  # a block of its own
+                block, start = _mapped(size + place)
+                return np.frombuffer(block, np.uint8, size, start + place)
             start = -(-self.used // PAGE) * PAGE + place
-            try:
-                if 2 * size > BLOCK:  # a block of its own
-                    block = _block(size + place)
-                    return np.frombuffer(block, np.uint8, size, _first_huge_page(block) + place)
-                if self.block is None or start + size > len(self.block):
-                    self.block = _block(BLOCK)
-                    start = _first_huge_page(self.block) + place
-            except (AttributeError, OSError):  # no such pages; no more memory
-                return None
+            if self.block is None or start + size > self.end:
+                self.block, first = _mapped(BLOCK)
+                start, self.end = first + place, first + BLOCK
             self.used = start + size
             return np.frombuffer(self.block, np.uint8, size, start)
+        except (AttributeError, OSError):  # of `mmap`, on other systems; no more memory
+            return None
+        finally:
+            self.lock.release()
 
 
-def _block(size: int) -> mmap.mmap:
+def _mapped(size: int) -> tuple[mmap.mmap, int]:
+    """New memory, and where in it that many bytes begin with a huge page."""
     advice, flags = mmap.MADV_HUGEPAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     block = mmap.mmap(-1, size + HUGE_PAGE, flags=flags)
     block.madvise(advice)
-    return block
-
-
-def _first_huge_page(block: mmap.mmap) -> int:
-    """Where in the block the first one begins."""
-    return -np.frombuffer(block, np.uint8, 1).ctypes.data % HUGE_PAGE
+    return block, -np.frombuffer(block, np.uint8, 1).ctypes.data % HUGE_PAGE
 
 
 _blocks = _Blocks()
+
+
+def _after_fork() -> None:
+    """In a forked child the lock may be held for ever."""
+    global _blocks
+    _blocks = _Blocks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

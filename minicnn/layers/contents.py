@@ -187,6 +187,8 @@ def _is_plain_object(value: Any) -> bool:
     kind = type(value)
     if not hasattr(value, "__dict__") or isinstance(value, (type, types.ModuleType, np.ndarray)):
         return False
+    if hasattr(value, "py_func"):  # a function that numba has compiled
+        return False
     if kind is types.SimpleNamespace:
         return True
     return of_the_user(kind) and kind.__module__.partition(".")[0] not in sys.stdlib_module_names
@@ -256,6 +258,9 @@ class Settings:
 
     def __init__(self, chosen: tuple[Any, ...], layers: list[Any]) -> None:
         self.chosen = chosen
+        self._look(layers)
+
+    def _look(self, layers: list[Any]) -> None:
         self._found = {
             place: (value, value.copy() if _may_change(value) else None)
             for place, value in _settings(layers)
@@ -264,7 +269,7 @@ class Settings:
         found = self._found.values()
         self._arrays = [(value, before) for value, before in found if before is not None]
         self._parts = Parts(layers, CHANGING)
-        self._seen: Parts | None = None  # what else the layers were known to be made of
+        self._seen: Parts | None = None  # the caller's, when nothing had changed
 
     def changed(
         self, layers: list[Any], *, arrays: bool = True, made_of: Parts | None = None
@@ -286,7 +291,8 @@ class Settings:
                 return True
         if count != len(self._found):
             return True
-        self._parts = Parts(layers, CHANGING)  # equal, but other objects
+        if arrays:  # else what is in them may have changed, and the next call is to see it
+            self._look(layers)  # equal, but other objects
         return False
 
 
