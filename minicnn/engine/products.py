@@ -6,7 +6,7 @@ packing them takes as long as a good part of the product; these kernels read the
 but for the weights of dx. A tile holds the sums of eight samples for 32 units (forward), of sixteen
 inputs for 16 units (dW), or of eight samples for 32 inputs (dx):
 
-    y[n, u]  = sum of x[n, k] * W[k, u] over k, in even blocks of up to 256 that are added up
+    y[n, u]  = sum of x[n, k] * W[k, u] over k, in equal blocks of up to 256 that are added up
     dW[k, u] = sum of x[n, k] * dz[n, u] over n, likewise
     dx[n, k] = sum of dz[n, u] * W[k, u] over u, with the weights of a block transposed
 
@@ -147,7 +147,7 @@ def narrowed(a: Array, columns: int, buffer: Callable[..., Array], name: str) ->
 
 @jit
 def block_size(total: int) -> int:
-    """Of so many products, those in a block: even ones, as a last of a few costs like a whole."""
+    """Of so many products, those in a block: equal ones, as a last of a few costs like a whole."""
     blocks = max(1, -(-total // BLOCK))
     return max(1, -(-total // blocks))
 

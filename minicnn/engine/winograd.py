@@ -434,7 +434,7 @@ def tiles(
     C = y.shape[3]
     K = TILES * C + GAP
     s, z = np.empty(24 * LANES, np.float32), np.empty((16, C), np.float32)
-    zero, ends_here = np.float32(0), len(after) == 0
+    zero, scales = np.float32(0), len(after) > 0
     H_y, W_y = y.shape[1], y.shape[2]
     for t in range(count):
         n, place = divmod(t_0 + t, tiles_h * tiles_w)
@@ -453,7 +453,7 @@ def tiles(
                 elif not marks[t] >> bit & 1:
                     for c in range(0, C, LANES):
                         store(zeros(1), z, k * C + min(c, C - LANES), 0)
-        if not ends_here:  # a negative scale turns the order round: not behind the pooling
+        if scales:  # here, not behind the pooling: a negative scale turns the order round
             for k in range(16):
                 for c in range(C):
                     value = z[k, c] + b[c]
@@ -473,9 +473,9 @@ def tiles(
                             other = load(1, z, (k + cell + 2 * (cell // 2)) * C + c, 0)
                             won = where_above(other, best, numbers(1, np.float32(cell)), won)
                             best = where_above(other, best, other, best)
-                    if ends_here:
+                    if not scales:
                         best = best + load(1, b, c, 0)
-                    if ends_here and relu:
+                    if relu and not scales:
                         won = where_at_most(best, zeros(1), numbers(1, np.float32(-1)), won)
                         best = where_at_most(best, zeros(1), zeros(1), best)
                     if dropped > 0:
