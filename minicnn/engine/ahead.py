@@ -8,8 +8,8 @@ the first batch of a network meets a kernel that is on no disk,
     each of them walks through the network with kernels that do nothing, and so learns which are
     called; it compiles those that no other has begun, long ones first, and leaves them on disk
     (`main`)
-    this process compiles those that its batch comes to, but for what another has begun: it waits
-    until that is on disk
+    this process compiles the kernels that its batch calls; it waits for those that another has
+    begun
 
 Whatever goes wrong in the others, it compiles what it does not find there.
 """
@@ -85,7 +85,9 @@ class Others:
         self.own: set[str] = set()  # the kernels that this process compiles
 
     def before_compiling(self, name: str) -> None:
-        """The kernel of that name has not been found: it is for this process, or is there now."""
+        """The kernel of that name is on no disk: returns when another process has compiled it, or
+        if this one is to.
+        """
         with contextlib.suppress(OSError):  # a full disk, or no more processes are to be had
             if not self.asked:
                 with self.lock:

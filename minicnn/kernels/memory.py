@@ -31,10 +31,11 @@ def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
     Ours begin at one place after the other.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    place = next(_large) * APART % PAGE if size >= LARGE else 0
-    whole = _blocks.take(size, place) if size >= LARGE else None
+    unit, place, whole = LINE, 0, None
+    if size >= LARGE:
+        unit, place = PAGE, next(_large) * APART % PAGE
+        whole = _blocks.take(size, place)
     if whole is None:
-        unit = PAGE if size >= LARGE else LINE
         whole = np.empty(size + unit, np.uint8)
         start = (place - whole.ctypes.data) % unit
         whole = whole[start : start + size]
@@ -76,7 +77,7 @@ class _Blocks:
         if not self.lock.acquire(timeout=PATIENCE):
             return None
         try:
-            if 2 * size > BLOCK:  # a block of its own
+            if 2 * size > BLOCK:  # too large to share one
                 block, start = _mapped(size + place)
                 return np.frombuffer(block, np.uint8, size, start + place)
             start = -(-self.used // PAGE) * PAGE + place
