@@ -636,6 +636,14 @@ def test_copy():
     np.testing.assert_array_equal(out, a)
 
 
+def test_claim_leaves_every_number_as_it_is():
+    w = rng.standard_normal(40).astype(np.float32)
+    w[::16], w[1::16] = [-0.0, 1e-45, np.inf], 3e38
+    before = w.copy()
+    passes.claim(w, np.float32(1))
+    np.testing.assert_array_equal(w.view(np.int32), before.view(np.int32))
+
+
 def test_softmax():
     y = (10 * rng.standard_normal((5, 4))).astype(np.float32)
     expected = Softmax().forward(y)

@@ -16,6 +16,7 @@ from minicnn.kernels.compiler import jit, jit_fma, jit_sums
 # Pixels that are added up one after the other: the sum of many more would lose digits. Beside so
 # many it does not matter that a tile of sums is loaded and stored.
 SUMMED = 256
+LINE = 16  # numbers of float32 in a line of the cache
 
 
 @jit
@@ -175,6 +176,18 @@ def flush_denormals(value: Any, least: Any) -> Any:
     stay so for ever, and processors take a hundred times as long for these.
     """
     return value if abs(value) >= least else value - value  # NaN stays NaN
+
+
+@jit
+def claim(w: Any, one: Any) -> None:
+    """Take w's lines away from the other cores, before a pass writes to it; `one` is 1.
+
+    All threads read the weights, so the cores share their lines, and a store has to wait until the
+    others have dropped theirs. A loop of nothing but stores has dozens of lines on the way at once;
+    in a pass that writes several arrays in turn each line holds up the stores behind it.
+    """
+    for i in range(0, len(w), LINE):
+        w[i] *= one  # a number that the compiler does not know: it would leave out w[i] = w[i]
 
 
 @jit

@@ -44,7 +44,7 @@ def single_pass(optimizer: Any, dtype: Any) -> Callable[..., None] | None:
     Adam's m, which epsilon divides, where it would move a weight by less than 1e-18 steps.
     """
     number, o = np.dtype(dtype).type, optimizer
-    nothing = np.empty(0, dtype)
+    nothing, one = np.empty(0, dtype), number(1)
 
     def least_m() -> tuple[float, float]:
         return o.epsilon * 2.0**-60, (o.epsilon * UNSEEN) ** 2
@@ -117,6 +117,7 @@ def single_pass(optimizer: Any, dtype: Any) -> Callable[..., None] | None:
     def step(w: Any, g: Any, *slots: Any, kept: Arrays | None = None) -> None:
         if kept is None:
             kept = (*map(np.empty_like, (w, *slots)), np.empty(1, bool))
+        passes.claim(w, one)
         run(kept, w, g, *slots)
 
     return step
