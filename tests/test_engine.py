@@ -23,7 +23,16 @@ from test_models import deeper, tutorial
 
 from minicnn import Sequential, get_shard_size, set_num_threads, set_shard_size
 from minicnn.activations import Function
-from minicnn.engine import any_window, convolutions, products, shards, threads
+from minicnn.engine import (
+    any_window,
+    convolutions,
+    dense,
+    dense_stages,
+    products,
+    shards,
+    threads,
+    vectors,
+)
 from minicnn.engine.logits import before_activation
 from minicnn.engine.plan import Plan
 from minicnn.engine.updates import single_pass
@@ -70,8 +79,8 @@ def kinds(model):
 
 def test_plan_of_the_tutorial():
     model = tutorial()
-    assert kinds(model) == ["DirectConvolution", "DenseStage", "DenseStage"]
-    assert [entry.layers for entry in model.plan().entries] == [(0, 1, 2), (3, 4), (5,)]
+    assert kinds(model) == ["DirectConvolution", "DenseStage"]
+    assert [entry.layers for entry in model.plan().entries] == [(0, 1, 2), (3, 4, 5)]
     text = str(model.plan())
     assert "max-pooling, dropout in one pass" in text
     assert all(layer.name in text for layer in model.layers)
@@ -83,9 +92,53 @@ def test_plan_of_the_deeper_model():
         "WinogradConvolution",
         "WinogradConvolution",
         "WinogradConvolution",
-        "DenseStage",
+        "SingleDenseStage",
         "DenseStage",
     ]
+
+
+# layers on 40 inputs -> the stages in training, and to predict
+DENSE = {
+    "several": ([Dense(40, "relu"), Dense(33), ReLU(), Dense(2)], [4], [4]),
+    "more than four": ([Dense(32) for _ in range(6)], [4, 2], [4, 2]),
+    "dropout between": ([Dense(40, "relu"), Dropout(0.5), Dense(3)], [2, 1], [3]),
+    "another activation": (
+        [Dense(40, "tanh"), Dense(40), Dense(40, "gelu")], [1, 1, 1], [1, 1, 1],
+    ),
+    "too wide": ([Dense(2049, "relu"), Dense(40)], [1, 1], [1, 1]),
+    "between one vector and two": ([Dense(31, "relu"), Dense(40)], [1, 1], [1, 1]),
+    "few inputs": ([Dense(40), Dense(3, "relu"), Dense(40), Dense(40)], [2, 1, 1], [2, 1, 1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_dense_layers_are_one_stage_where_they_can_be(name):
+    layers, *expected = DENSE[name]
+    model = Sequential([Input((40,)), *layers])
+    for training, sizes in zip((True, False), expected):
+        entries = model.plan_of(model.leaves, training=training).entries
+        assert [len(entry.layers) for entry in entries] == sizes
+
+
+def test_the_limits_of_a_dense_stage_are_those_of_its_kernels():
+    assert dense_stages.MOST_UNITS == products.WIDEST
+    assert dense_stages.FEWEST_INPUTS == dense.VECTORS * vectors.LANES
+    assert dense_stages.NARROW == vectors.LANES
+
+
+def test_weights_of_a_dense_stage_that_lie_elsewhere_all_of_a_sudden():
+    """Another model of the same layers takes them into its own vector, and trains them there."""
+    layers = [Dense(40, "relu", input_shape=(40,)), Dense(3)]
+    model, other = Sequential(layers), Sequential([*layers, Dense(2)])
+    x, y = rng.standard_normal((20, 40)), rng.standard_normal((20, 3))
+    for one in (model, other):
+        one.compile("sgd", "mse")
+    for _ in range(2):
+        model.train_on_batch(x, y)
+        other.train_on_batch(x, y[:, :2])
+        hidden = np.maximum(x @ layers[0].params["W"] + layers[0].params["b"], 0)
+        expected = hidden @ layers[1].params["W"] + layers[1].params["b"]
+        np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-5)
 
 
 def shape_after(*layers):
@@ -242,7 +295,37 @@ def kinds_in_fused_steps(of_fused_layers):
 @draws(60, quick=3)
 @given(SEEDS)
 def test_random_networks_give_the_same_by_both_ways(seed):
-    make, shape, n = network(seed)
+    assert_both_ways(seed, *network(seed))
+
+
+def dense_rows(seed):
+    """As `network`: one to six Dense layers of widths with tiles and without, and what may stand
+    behind them.
+    """
+    draw = np.random.default_rng(seed)
+    inputs, rows = int(draw.choice([5, 40, 64])), []
+    for _ in range(draw.integers(0, 6)):
+        units = int(draw.choice([3, 16, 31, 32, 33, 50, 64]))
+        activation = draw.choice(["relu", "relu", "linear", "tanh"])
+        rows.append((units, str(activation), bool(draw.integers(4)), int(draw.integers(8))))
+
+    def make():
+        layers = []
+        for units, activation, use_bias, behind in rows:
+            layers.append(Dense(units, activation, use_bias=use_bias))
+            layers += {0: [Dropout(0.3)], 1: [ReLU()]}.get(behind, [])
+        return [Input((inputs,)), *layers, Dense(3), Softmax()]
+
+    return make, (inputs,), int(draw.choice([1, 7, 30, 130]))
+
+
+@draws(100, quick=4)
+@given(SEEDS)
+def test_random_dense_layers_give_the_same_by_both_ways(seed):
+    assert_both_ways(seed, *dense_rows(seed))
+
+
+def assert_both_ways(seed, make, shape, n):
     data = np.random.default_rng(seed)
     x, y = data.standard_normal((n, *shape)).astype(np.float32), data.integers(0, 3, n)
     fused, plain = pair_of(make)
@@ -905,7 +988,7 @@ def test_rescaling_before_the_first_convolution():
         assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-5)
     np.testing.assert_allclose(fused.flat_params, plain.flat_params, rtol=1e-4, atol=1e-6)
     inside = Sequential([Dense(3, input_shape=(4,)), Rescaling(2.0), Dense(2)])
-    assert kinds(inside) == ["DenseStage", "layer", "DenseStage"]
+    assert kinds(inside) == ["SingleDenseStage", "layer", "SingleDenseStage"]
 
 
 @pytest.mark.parametrize(

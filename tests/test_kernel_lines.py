@@ -16,6 +16,7 @@ from numba.core.errors import TypingError
 from minicnn import kernels
 from minicnn.engine import passes, products, vectors, winograd
 from minicnn.engine.activations import KNOWN as CURVES
+from minicnn.engine.dense_stages import DenseStage
 from minicnn.engine.lanes import Lane
 from minicnn.engine.shards import ShardedNetwork
 from minicnn.engine.stages import ActivationStage, PoolingStage
@@ -106,6 +107,47 @@ def test_products_of_dense_layers(n, inputs, units):
     bias = dz[0]
     products.forward(x, W, y, buffer, bias, relu=True)
     np.testing.assert_allclose(y, np.maximum(x @ W + bias, 0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 9])
+@pytest.mark.parametrize(
+    "units",
+    [(34,), (7,), (34, 7), (32, 33, 40, 3), (33, 2)],
+    ids=lambda units: "-".join(map(str, units)),
+)
+def test_dense_layers_in_one_call(n, units):
+    layers: list = [Dense(u, "relu", use_bias=u not in (2, 33)) for u in units[:-1]]
+    layers.append(Dense(units[-1], use_bias=units[-1] != 2))
+    shape = (None, 35)
+    for layer in layers:
+        layer.build(shape)
+        shape = layer.output_shape(shape)
+        layer.params["W"][...] = rng.standard_normal(layer.params["W"].shape)
+        if "b" in layer.params:
+            layer.params["b"][...] = rng.standard_normal(layer.units)
+    x, dy = (rng.standard_normal((n, size)).astype("f4") for size in (35, units[-1]))
+    expected, expected_dx = x, dy
+    for layer in layers:
+        expected = layer.forward(expected, True)
+    for layer in reversed(layers):
+        expected_dx = layer.backward(expected_dx)
+    gradients = [array.copy() for layer in layers for array in layer.grads.values()]
+    for layer in layers:
+        layer.grads.update({key: np.full_like(a, np.nan) for key, a in layer.params.items()})
+    for needs_dx in (True, False):
+        stage = DenseStage(layers, needs_dx=needs_dx)
+        stage.scratch = lambda key, size: np.full(size, np.nan, np.float32)
+        close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-3)
+        close(stage.forward(x, training=True), expected)
+        dx = stage.backward(dy)
+        assert (dx is None) is not needs_dx
+        if needs_dx:
+            close(dx, expected_dx)
+        for layer in layers:
+            for array in layer.grads.values():
+                close(array, gradients.pop(0))
+                gradients.append(array.copy())
+        close(stage.forward(x), expected)
 
 
 def test_products_that_are_added_up():

@@ -25,13 +25,13 @@ from minicnn.engine.any_window import (
     way_of,
 )
 from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
+from minicnn.engine.dense_stages import MOST_LAYERS, DenseStage, SingleDenseStage, fits
 from minicnn.engine.normalization_stages import LayerNormalizationStage, NormalizationStage
 from minicnn.engine.prepared import Prepared
 from minicnn.engine.separable import DepthwiseStage, SeparableStage
 from minicnn.engine.stages import (
     POOLINGS,
     ActivationStage,
-    DenseStage,
     FusedStage,
     PoolingStage,
     RescalingStage,
@@ -175,7 +175,7 @@ def lower(
             _convolution(layers, shapes, k, training=training)
             or _depthwise(layers, shapes, k, training=training)
             or _transposed(layers, shapes, k)
-            or _dense(layers, shapes, k)
+            or _dense(layers, shapes, k, training=training)
             or _normalization(layers, shapes, k)
             or _by_itself(layers, shapes, k)
             or _pooling(layers, k)
@@ -377,14 +377,43 @@ def _normalization(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: in
     return Entry(tuple(run), NormalizationStage, ", ".join(what))
 
 
-def _dense(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
+def _dense(
+    layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int, *, training: bool
+) -> Entry | None:
     run = [k] if _is(layers, k, Flatten) else []
-    place = k + len(run)
-    dense = layers[place] if _is(layers, place, Dense) else None
-    if not isinstance(dense, Dense) or _why_not(dense, shapes[place]):
+    first = k + len(run)
+    if not _is(layers, first, Dense) or _why_not(layers[first], shapes[first]):
         return None
-    run.append(place)
-    return _with_activation(layers, run, DenseStage, "matrix product, bias")
+    activations: list[str] = []
+    while len(activations) < MOST_LAYERS:
+        more = _one_of_several(layers, shapes, run[-1] + 1 if activations else first, training)
+        if not more:
+            break
+        activations.append(type(_activation_of(layers, more[:1])).__name__)
+        run += more
+    if not activations:
+        return _with_activation(layers, [*run, first], SingleDenseStage, "matrix product, bias")
+    number = len(activations)
+    what = "matrix product" if number == 1 else f"{number} matrix products in one call"
+    return Entry(tuple(run), DenseStage, ", ".join((what, "bias", *dict.fromkeys(activations))))
+
+
+def _one_of_several(
+    layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int, training: bool
+) -> list[int]:
+    """Dense layer k with what stands behind it, if a `DenseStage` can have it; else nothing."""
+    dense = layers[k] if _is(layers, k, Dense) else None
+    if not isinstance(dense, Dense) or not fits(shapes[k][-1], dense.units):
+        return []
+    run = [k]
+    activation = _activation_of(layers, run)
+    if not (is_relu(activation) or is_linear(activation)):
+        return []
+    if _is_dropout(layers, run[-1] + 1):
+        if training:
+            return []
+        run.append(run[-1] + 1)
+    return run
 
 
 def _by_itself(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:

@@ -66,13 +66,13 @@ def forward(
     columns = max(units, LANES)
     sums, given = buffer("sums", (sums_size(K, columns),)), (x.reshape(-1), W.reshape(-1))
     if units == columns:
-        multiply(vectors_for(columns), _samples(N))(
+        multiply(vectors_for(columns), samples_in_a_tile(N))(
             *given, bias, ONE, relu, sums, y.reshape(-1), N, K, columns
         )
         return
     wide_W, wide_y = buffer("wide W", (K * LANES,)), buffer("wide y", (N * LANES,))
     wide_bias = buffer("wide bias", (min(len(bias), 1) * LANES,))
-    _forward_padded(_samples(N))(
+    multiply_padded(samples_in_a_tile(N))(
         *given, bias, ONE, relu, sums, wide_W, wide_bias, wide_y, y.reshape(-1), N, K, units,
         columns,
     )  # fmt: skip
@@ -90,7 +90,7 @@ def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array
         outer(*given, dW.reshape(-1), N, K, units, False, False)
         return
     wide_dz, wide_dW = buffer("wide dz", (N * LANES,)), buffer("wide dW", (K * LANES,))
-    _outer_padded(*given, wide_dz, wide_dW, dW.reshape(-1), N, K, units, LANES, False)
+    outer_padded(*given, wide_dz, wide_dW, dW.reshape(-1), N, K, units, LANES, False)
 
 
 def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]) -> None:
@@ -103,10 +103,12 @@ def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]
     W_T = buffer("W_T", (columns * vectors * LANES,))
     given, rest = (dz.reshape(-1), W.reshape(-1)), (W_T, dx.reshape(-1), N, K)
     if units == columns:
-        _backward_inputs(vectors, _samples(N))(*given, NO_BIAS, ONE, False, *rest, units, 0)
+        multiply_transposed(vectors, samples_in_a_tile(N))(
+            *given, NO_BIAS, ONE, False, *rest, units, 0
+        )
         return
     wide_dz, wide_W = buffer("wide dz", (N * LANES,)), buffer("wide W", (K * LANES,))
-    _backward_inputs_padded(vectors, _samples(N))(
+    multiply_transposed_padded(vectors, samples_in_a_tile(N))(
         *given, NO_BIAS, ONE, False, wide_dz, wide_W, *rest, units, columns, 0
     )
 
@@ -122,7 +124,7 @@ def vectors_for(columns: int) -> int:
     return 1 if columns < 2 * LANES else 2
 
 
-def _samples(N: int) -> int:
+def samples_in_a_tile(N: int) -> int:
     """Samples in a tile; with fewer than SAMPLES they go one by one."""
     return SAMPLES if N >= SAMPLES else 1
 
@@ -201,7 +203,7 @@ def multiply(vectors: int, samples: int) -> Any:
 
 
 @cache
-def _forward_padded(samples: int) -> Any:
+def multiply_padded(samples: int) -> Any:
     run = multiply(1, samples)
 
     @jit
@@ -299,7 +301,7 @@ def outer(x: Any, dz: Any, dW: Any, N: int, K: int, units: int, tiled: bool, add
 
 
 @jit
-def _outer_padded(
+def outer_padded(
     x: Any, dz: Any, wide_dz: Any, wide_dW: Any, dW: Any, N: int, K: int, units: int, columns: int,
     no: bool,
 ) -> None:  # fmt: skip
@@ -345,7 +347,7 @@ def from_tiles(tiles: Any, count: int, K: int, units: int, dW: Any) -> None:
 
 
 @cache
-def _backward_inputs(vectors: int, samples: int) -> Any:
+def multiply_transposed(vectors: int, samples: int) -> Any:
     width, add = vectors * LANES, _sums(vectors, samples)
 
     @jit_fma
@@ -374,8 +376,8 @@ def _backward_inputs(vectors: int, samples: int) -> Any:
 
 
 @cache
-def _backward_inputs_padded(vectors: int, samples: int) -> Any:
-    run = _backward_inputs(vectors, samples)
+def multiply_transposed_padded(vectors: int, samples: int) -> Any:
+    run = multiply_transposed(vectors, samples)
 
     @jit
     def backward_inputs(

@@ -3,8 +3,9 @@
 A stage is used like a layer, `forward(x, training)` and `backward(dy)`, on a shard; it reads the
 parameters of its layers' replicas and writes their gradients. What it returns lies in a
 buffer that its next call reuses, or is for the next stage alone (`passed`). `backward` returns None
-unless a layer before it has parameters (`needs_dx`). Convolutions' are in `convolutions.py`,
-`any_window.py` and `separable.py`, normalizations' in `normalization_stages.py`.
+unless a layer before it has parameters (`needs_dx`). Dense layers' are in `dense_stages.py`,
+convolutions' in `convolutions.py`, `any_window.py` and `separable.py`, normalizations' in
+`normalization_stages.py`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine.activations import activation_of, curve_of, is_linear, is_relu
+from minicnn.engine.activations import activation_of, curve_of
 from minicnn.engine.prepared import Prepared
 from minicnn.kernels import LazyModule
 from minicnn.kernels.memory import aligned
 from minicnn.layers import (
     AveragePooling2D,
-    Dense,
     Dropout,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
@@ -39,12 +39,10 @@ NOTHING = np.zeros((1, 1, 1, 1), np.int8)  # where an argmax is not needed
 L = TypeVar("L", bound=Layer)
 
 if TYPE_CHECKING:
-    from minicnn.engine import curves, passes, pooling, products
+    from minicnn.engine import curves, pooling
 else:
     curves = LazyModule("minicnn.engine.curves")
-    passes = LazyModule("minicnn.engine.passes")
     pooling = LazyModule("minicnn.engine.pooling")
-    products = LazyModule("minicnn.engine.products")
 
 
 class Stage(Protocol):
@@ -311,60 +309,3 @@ class UpSamplingStage(FusedStage):
         dx = self.passed(self._shape, dy)
         pooling.add_repeats(np.ascontiguousarray(dy, np.float32), *self.size, dx)
         return dx
-
-
-class DenseStage(FusedStage):
-    """x @ W + b with an activation and dropout behind it; flattens images on the way in.
-
-    ReLU, or no activation, is part of the product where no dropout follows.
-    """
-
-    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
-        super().__init__(layers, needs_dx=needs_dx)
-        self.dense = next(layer for layer in layers if isinstance(layer, Dense))
-        self.behind, self.dropout = behind_product(layers), None
-        activation = activation_of(layers)
-        self.relu, self._drops = is_relu(activation), is_dropout(layers[-1])
-        self._simple = self.relu or is_linear(activation)
-        self._no_bias = np.zeros(self.dense.units, np.float32)
-        self._db = np.zeros(self.dense.units, np.float32)
-
-    def seek(self, step: int, sample: int) -> None:
-        self.behind.seek(step, sample)
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        self._shape = x.shape
-        self._x = x = np.ascontiguousarray(x, np.float32).reshape(len(x), -1)
-        params = self.dense.params
-        W, bias = params["W"], params.get("b", self._no_bias)
-        self._z = z = self.output("z", (len(x), self.dense.units), x, training)
-        self._ends_here = self._simple and not (training and self._drops)
-        if self._ends_here:
-            products.forward(x, W, z, self.buffer, bias, relu=self.relu)
-            return z
-        products.forward(x, W, z, self.buffer)
-        return self.behind.forward(z, training, bias)
-
-    def backward(self, dy: Array) -> Array | None:
-        grads = self.dense.grads
-        db = grads.get("b", self._db)
-        dz = self._dz(dy, db) if self._ends_here else self.behind.backward(dy, db)
-        products.backward_weights(self._x, dz, grads["W"], self.buffer)
-        if not self.needs_dx:
-            return None
-        dx = self.passed(self._x.shape, dz)
-        products.backward_inputs(dz, self.dense.params["W"], dx, self.buffer)
-        return dx.reshape(self._shape)
-
-    def _dz(self, dy: Array, db: Array) -> Array:
-        """dz from the dy behind ReLU or nothing; fills db."""
-        dy = np.ascontiguousarray(dy, np.float32)
-        if not self.relu:
-            np.sum(dy, axis=0, out=db)
-            return dy
-        dz, images = self.passed(dy.shape, dy), (len(dy), 1, 1, -1)
-        passes.gradient_of_product(
-            dy.reshape(images), self._z.reshape(images), NOTHING, False, True, np.float32(1),
-            dz.reshape(images), db,
-        )  # fmt: skip
-        return dz
