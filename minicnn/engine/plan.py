@@ -110,6 +110,15 @@ class Plan:
         return any(entry.kind is not None for entry in self.entries)
 
     @property
+    def products(self) -> int:
+        """Stages, one that does the products of several layers counted as so many."""
+        counts = (
+            sum(isinstance(self.layers[k], PRODUCT_LAYERS) for k in entry.layers)
+            for entry in self.entries
+        )
+        return sum(max(1, count) for count in counts)
+
+    @property
     def learning(self) -> int:
         """The first stage that learns or stands behind one that does: those before need no dx."""
         first = (_needs_dx(self.layers, entry.layers[-1] + 1) for entry in self.entries)

@@ -140,7 +140,7 @@ class ShardedNetwork:
         self.in_phases = training and bool(mixing & known)
         work = plan.work + PER_NUMBER * plan.widest
         all_fused = work > 0 and all(entry.kind is not None for entry in plan.entries)
-        stages = len(plan.entries) + (AGREEING * len(mixing & known) if self.in_phases else 0)
+        stages = plan.products + (AGREEING * len(mixing & known) if self.in_phases else 0)
         self._small = SMALL * stages // work if all_fused else 0  # samples; else unknown work
         self._inference = LARGEST_INFERENCE if plan.widest else LARGEST
         while self._inference > LEAST_INFERENCE and self._inference * plan.widest > NUMBERS:

@@ -401,12 +401,13 @@ class Runner:
 
 
 def _count(size: int) -> int:
-    """How many pieces a vector is cut into: as many for each thread, none of them tiny.
+    """How many pieces a vector is cut into: as many for each thread, and none that takes less time
+    than waking a thread and waiting for it.
 
     Any that is left over would be waited for, and threads that go from one call to the next hold
     each other up.
     """
-    sharing = max(1, min(threads.get_num_threads(), 8 * size // PIECE))
+    sharing = max(1, min(threads.get_num_threads(), 3 * size // PIECE))
     return sharing * -(-size // (sharing * PIECE))
 
 
