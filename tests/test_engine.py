@@ -121,12 +121,12 @@ def test_dense_layers_are_one_stage_where_they_can_be(name):
 
 
 def test_the_limits_of_a_dense_stage_are_those_of_its_kernels():
-    assert dense_stages.MOST_UNITS == products.WIDEST
-    assert dense_stages.FEWEST_INPUTS == dense.VECTORS * vectors.LANES
+    assert dense_stages.WIDEST == products.WIDEST
+    assert dense_stages.WIDE == dense.VECTORS * vectors.LANES
     assert dense_stages.NARROW == vectors.LANES
 
 
-def test_weights_of_a_dense_stage_that_lie_elsewhere_all_of_a_sudden():
+def test_weights_of_a_dense_stage_that_another_model_has_moved():
     """Another model of the same layers takes them into its own vector, and trains them there."""
     layers = [Dense(40, "relu", input_shape=(40,)), Dense(3)]
     model, other = Sequential(layers), Sequential([*layers, Dense(2)])
@@ -139,6 +139,33 @@ def test_weights_of_a_dense_stage_that_lie_elsewhere_all_of_a_sudden():
         hidden = np.maximum(x @ layers[0].params["W"] + layers[0].params["b"], 0)
         expected = hidden @ layers[1].params["W"] + layers[1].params["b"]
         np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["W", "b"])
+def test_weights_of_a_dense_stage_that_are_read_only(key):
+    model = Sequential([Dense(40, "relu", input_shape=(40,)), Dense(3)])
+    model.compile("sgd", "mse")
+    x, y = rng.standard_normal((20, 40)), rng.standard_normal((20, 3))
+    expected = model.predict(x, verbose=0)
+    model.layers[0].params[key].flags.writeable = False
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    model.train_on_batch(x, y)
+
+
+def test_a_stage_that_was_interrupted_while_it_looked_for_its_weights(monkeypatch):
+    model = Sequential([Dense(40, "relu", input_shape=(40,)), Dense(3)])
+    model.compile("sgd", "mse")
+    x, y = rng.standard_normal((20, 40)), rng.standard_normal((20, 3))
+
+    def interrupt(array):
+        raise KeyboardInterrupt
+
+    for call in (lambda: model.predict(x, verbose=0), lambda: model.train_on_batch(x, y)):
+        with monkeypatch.context() as patch:
+            patch.setattr(dense_stages, "read_only", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                call()
+        call()
 
 
 def shape_after(*layers):

@@ -5,8 +5,8 @@
                 dy_{k-1} = dz_k W_k^T, from the last k down
 
 The products are those of `products.py`. Each call from Python gives up the interpreter's lock, and
-has to wait for it if another shard's thread holds it then; layer by layer that are five calls for
-each, of which many take less time than the wait.
+has to wait for it if another shard's thread holds it then. Layer by layer these would be four calls
+each, many of which take less time than the wait.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ from minicnn.engine.passes import gradient_of_product
 from minicnn.engine.vectors import LANES
 from minicnn.kernels.compiler import jit
 
-VECTORS = 2  # in a row of a tile; one for fewer than 16 units, which are padded
+VECTORS = 2  # in a row of a tile; one in forward for fewer than 16 units, which are padded
 NO_NUMBERS = np.zeros(0, np.float32)
 NO_MATRIX = np.zeros((0, 0), np.float32)
-NO_ARGMAX = np.zeros((1, 1, 1, 1), np.int8)
 
 
-def memory_size(N: int, widths: Sequence[int]) -> int:
-    """Numbers that `forward` and `backward` need for N samples, with so many inputs and units."""
+def memory_size(N: int, widths: Sequence[int], *, back: bool) -> int:
+    """Numbers that `forward` needs for N samples, with so many inputs and units; and `backward`."""
     widest = max(widths)
+    padded = (N + widest + 1) * LANES  # y, W and bias of a layer of fewer than 16 units
     sums = max(products.sums_size(K, max(units, LANES)) for K, units in pairwise(widths))
-    back = 2 * N * widest + (VECTORS + 1) * widest * LANES
-    return (N + widest + 1) * LANES + max(sums, back)
+    return padded + max(sums, back * (2 * N + VECTORS * LANES) * widest)  # dz, dy and W_T
 
 
 @cache
 def forward(samples: int) -> Any:
-    """The kernel for tiles of so many samples, of which there have to be so many. Its tuples, all
-    of one length, begin with those of `count` layers: W (inputs, units), the bias, of length 0
-    where there is none, whether ReLU is behind it, and the output (N, units).
+    """The kernel for tiles of so many samples; N is no less. Its tuples, all of one length, begin
+    with what belongs to `count` layers: W (inputs, units), the bias, of length 0 where there is
+    none, whether ReLU is behind it, and the output (N, units).
     """
     multiply, padded = products.multiply(VECTORS, samples), products.multiply_padded(samples)
 
@@ -60,9 +59,10 @@ def forward(samples: int) -> Any:
             else:
                 wide_W, rest = memory[start:], start + K * columns
                 wide_bias = memory[rest : rest + min(len(bias), 1) * columns]  # none for none
+                sums = memory[rest + columns :]
                 padded(
-                    x_k, W, bias, ones, relu, memory[rest + columns :], wide_W, wide_bias, wide_y,
-                    y, N, K, units, columns,
+                    x_k, W, bias, ones, relu, sums, wide_W, wide_bias, wide_y, y, N, K, units,
+                    columns,
                 )  # fmt: skip
 
     return forward

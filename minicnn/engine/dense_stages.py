@@ -25,13 +25,14 @@ else:
     products = LazyModule("minicnn.engine.products")
 
 
-# Of a `DenseStage`: kernels are made for tuples of one length, and tiles for these sizes.
-MOST_LAYERS, FEWEST_INPUTS, NARROW, MOST_UNITS = 4, 32, 16, 2048
+# Of a `DenseStage`: kernels are made for tuples of one length, and tiles for inputs from WIDE on
+# and for units from WIDE to WIDEST, or fewer than NARROW.
+MOST_LAYERS, NARROW, WIDE, WIDEST = 4, 16, 32, 2048
 
 
 def fits(inputs: int, units: int) -> bool:
     """Whether a Dense layer of that size can be one of a `DenseStage`."""
-    return inputs >= FEWEST_INPUTS and (units < NARROW or FEWEST_INPUTS <= units <= MOST_UNITS)
+    return inputs >= WIDE and (units < NARROW or WIDE <= units <= WIDEST)
 
 
 class DenseStage(FusedStage):
@@ -50,22 +51,24 @@ class DenseStage(FusedStage):
         self._dbs = [np.zeros(units, np.float32) for units in self._units]
         self._weights: list[Array] = []
         self._gradients: list[Array] = []
-        self._n = self._size = 0
+        self._size, self._sized = 0, (0, False)  # of the kernels' memory, and for which call
 
     def forward(self, x: Array, training: bool = False) -> Array:
         n, self._shape = len(x), x.shape
         self._x = x = np.ascontiguousarray(x, np.float32).reshape(n, -1)
         weights = [array for layer in self.layers for array in layer.params.values()]
         if not same(weights, self._weights):  # another model may have taken them into its vector
-            params, self._weights = [layer.params for layer in self.layers], weights
-            self._W = filled(one["W"] for one in params)
-            self._b = filled(one.get("b", dense.NO_NUMBERS) for one in params)
+            params = [layer.params for layer in self.layers]
+            self._W = filled(read_only(one["W"]) for one in params)
+            self._b = filled(read_only(one.get("b", dense.NO_NUMBERS)) for one in params)
+            self._weights = weights
         *first, last = [(n, units) for units in self._units]
         between = [self.buffer(f"y{k}", shape) for k, shape in enumerate(first)]
         y = self.output("y", last, x, training)
         self._outputs = filled([*between, y])
-        if n != self._n:
-            self._n, self._size = n, dense.memory_size(n, [x.shape[1], *self._units])
+        if (n, training) != self._sized:
+            widths = [x.shape[1], *self._units]
+            self._sized, self._size = (n, training), dense.memory_size(n, widths, back=training)
         dense.forward(products.samples_in_a_tile(n))(
             x, self._W, self._b, self._relus, self._outputs, products.ONE,
             self.scratch("dense", self._size), len(self.layers), n, NARROW,
@@ -76,9 +79,10 @@ class DenseStage(FusedStage):
         dy = np.ascontiguousarray(dy, np.float32)
         gradients = [array for layer in self.layers for array in layer.grads.values()]
         if not same(gradients, self._gradients):
-            grads, self._gradients = [layer.grads for layer in self.layers], gradients
+            grads = [layer.grads for layer in self.layers]
             self._dW = filled(one["W"] for one in grads)
             self._db = filled(one.get("b", db) for one, db in zip(grads, self._dbs))
+            self._gradients = gradients
         n, widest = len(dy), max(self._x.shape[1], *self._units)
         dx = self.passed(self._x.shape, dy) if self.needs_dx else dense.NO_MATRIX
         dense.backward(products.samples_in_a_tile(n))(
@@ -93,6 +97,15 @@ def filled(given: Iterable[Any]) -> tuple[Any, ...]:
     """As many as a kernel takes; it does not look at those that are added."""
     held = tuple(given)
     return held + held[-1:] * (MOST_LAYERS - len(held))
+
+
+def read_only(array: Array) -> Array:
+    """A view that is not to be written to: a kernel's tuples hold arrays of one type, and a user
+    may have made some of the weights read-only.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def same(a: list[Array], b: list[Array]) -> bool:

@@ -12,11 +12,11 @@ import numpy as np
 
 from minicnn.engine.elementary import exp_below
 from minicnn.kernels.compiler import jit, jit_fma, jit_sums
+from minicnn.kernels.memory import FLOATS_IN_LINE
 
 # Pixels that are added up one after the other: the sum of many more would lose digits. Beside so
 # many it does not matter that a tile of sums is loaded and stored.
 SUMMED = 256
-LINE = 16  # numbers of float32 in a line of the cache
 
 
 @jit
@@ -186,7 +186,7 @@ def claim(w: Any, one: Any) -> None:
     others have dropped theirs. A loop of nothing but stores has dozens of lines on the way at once;
     in a pass that writes several arrays in turn each line holds up the stores behind it.
     """
-    for i in range(0, len(w), LINE):
+    for i in range(0, len(w), FLOATS_IN_LINE):
         w[i] *= one  # a number that the compiler does not know: it would leave out w[i] = w[i]
 
 

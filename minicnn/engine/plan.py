@@ -85,7 +85,7 @@ class Plan:
     Attributes
     ----------
     widest : int
-        Numbers in the largest output of a stage, for one sample; 0 if it is not known.
+        Numbers in the largest output that a stage makes, for one sample; 0 if it is not known.
     work : int
         Multiply-adds of one sample's forward; 0 if it is not known.
     sample_shape : tuple of int
@@ -110,13 +110,9 @@ class Plan:
         return any(entry.kind is not None for entry in self.entries)
 
     @property
-    def products(self) -> int:
-        """Stages, one that does the products of several layers counted as so many."""
-        counts = (
-            sum(isinstance(self.layers[k], PRODUCT_LAYERS) for k in entry.layers)
-            for entry in self.entries
-        )
-        return sum(max(1, count) for count in counts)
+    def passes(self) -> int:
+        """Stages, where a stage of several Dense layers counts as that many."""
+        return sum(max(1, len(_products(self.layers, entry))) for entry in self.entries)
 
     @property
     def learning(self) -> int:
@@ -162,6 +158,11 @@ class Plan:
         return html.table(("Layers", "Stage", "Why"), self.rows())
 
 
+def _products(layers: Sequence[Layer], entry: Entry) -> list[int]:
+    """The layers of a stage that has several products: those of Dense layers."""
+    return [k for k in entry.layers if _is(layers, k, Dense)]
+
+
 def as_layers(layers: Sequence[Layer], why: str) -> Plan:
     """Every layer by itself."""
     return Plan(layers, [Entry((k,), None, why) for k in range(len(layers))])
@@ -194,7 +195,8 @@ def lower(
             entry = Entry((k,), RescalingStage, "scaled into a buffer")
         entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k])))
         k = entries[-1].layers[-1] + 1
-    outputs = [shapes[entry.layers[-1] + 1][1:] for entry in entries]
+    made = [k for entry in entries for k in (*_products(layers, entry), entry.layers[-1])]
+    outputs = [shapes[k + 1][1:] for k in made]
     work = sum(map(_work, layers, shapes, shapes[1:]))
     widest = max((math.prod(shape) for shape in outputs), default=0)
     return Plan(layers, entries, widest, work, sample_shape)

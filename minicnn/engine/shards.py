@@ -46,7 +46,7 @@ MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
 LARGEST_INFERENCE, LEAST_INFERENCE = 256, 16  # without a gradient, by the size of activations
 NUMBERS = 5 * 2**17  # of a stage's output for a shard of more than LEAST_INFERENCE: 2.6 MB
-# Up to so many multiply-adds for each stage of the network (plus PER_NUMBER for each number of the
+# Up to so many multiply-adds for each of `Plan.passes` (plus PER_NUMBER for each number of the
 # widest output) a batch is one shard, on one thread: what a second one takes over is less than what
 # waking it and the calls from Python cost. Where shards have to agree it is as if there were
 # AGREEING more stages. On two cores, steps took 0.46 to 0.87 of the time so below this, and 0.96 to
@@ -140,7 +140,7 @@ class ShardedNetwork:
         self.in_phases = training and bool(mixing & known)
         work = plan.work + PER_NUMBER * plan.widest
         all_fused = work > 0 and all(entry.kind is not None for entry in plan.entries)
-        stages = plan.products + (AGREEING * len(mixing & known) if self.in_phases else 0)
+        stages = plan.passes + (AGREEING * len(mixing & known) if self.in_phases else 0)
         self._small = SMALL * stages // work if all_fused else 0  # samples; else unknown work
         self._inference = LARGEST_INFERENCE if plan.widest else LARGEST
         while self._inference > LEAST_INFERENCE and self._inference * plan.widest > NUMBERS:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LINE, PAGE = 64, 4096  # bytes
+FLOATS_IN_LINE = LINE // 4
 APART = 5 * LINE  # in a page, from one large array's beginning to the next one's
 LARGE = 8 * PAGE  # bytes; smaller arrays lie anywhere in a page as it is
 HUGE_PAGE = 2**21  # bytes

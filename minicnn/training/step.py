@@ -30,6 +30,7 @@ from minicnn.engine.shards import ShardedNetwork
 from minicnn.engine.updates import single_pass
 from minicnn.inputs import Batch
 from minicnn.kernels import LazyModule
+from minicnn.kernels.memory import FLOATS_IN_LINE
 from minicnn.layers import Layer, Sigmoid, Softmax
 from minicnn.layers.regularization import with_penalties
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
@@ -54,11 +55,7 @@ if TYPE_CHECKING:
 else:
     passes = LazyModule("minicnn.engine.passes")
 
-LINE = 16  # numbers of float32 in a line of the cache
 PIECE = 2**19  # the most parameters that one thread treats at a time in an optimizer's step
-# Up to so many, one thread takes the step of a batch that was for one thread alone: the other
-# sleeps, and would be waited for.
-FEW = 2**18
 
 
 class Runner:
@@ -265,8 +262,7 @@ class Runner:
                 self.snapshot.begin(model)
                 with np.errstate(all="ignore"):  # what overflows is found by its result
                     values, finite = self.train(batch, step)
-                    alone = self.network.is_small(len(batch)) and len(self.store.params) <= FEW
-                    finite, sound = self.update(model, alone=alone) if finite else (False, True)
+                    finite, sound = self.update(model) if finite else (False, True)
                     what = self._overflown(model, sound) if finite else ""
                     if what or not finite:
                         self.snapshot.restore()  # the fault is looked for before the step
@@ -308,13 +304,12 @@ class Runner:
         )
         return next(overflown, step)
 
-    def update(self, model: Model, *, alone: bool = False) -> tuple[bool, bool]:
+    def update(self, model: Model) -> tuple[bool, bool]:
         """The optimizer's step along the summed gradient; returns whether that is finite, and
         whether the weights are after it.
 
         A number of it whose square is not finite counts as infinite: optimizers square it.
-        Works through the vectors piece by piece, so that each thread can take the next; `alone` on
-        this thread.
+        Works through the vectors piece by piece, so that each thread can take the next.
         """
         optimizer, w, g = model.optimizer, self.store.params, self.store.grads
         optimizer.begin(w)
@@ -362,7 +357,7 @@ class Runner:
                 pieces = self.pieces
                 if rules:
                     pieces = _pieces(len(w), len(pieces), self.parts, join=False)
-                threads.run(work, pieces, alone=alone)
+                threads.run(work, pieces)
         finally:
             optimizer.end()
         if not all(finite):
@@ -423,7 +418,7 @@ def _pieces(
      (slice(200000, 400000, None), [slice(200000, 400000, None)])]
     """
     # each begins with a line of the cache
-    edges = [size * k // count // LINE * LINE for k in range(count)] + [size]
+    edges = [size * k // count // FLOATS_IN_LINE * FLOATS_IN_LINE for k in range(count)] + [size]
     pieces = []
     runs = _joined(moving) if join else moving
     for k in range(count):
