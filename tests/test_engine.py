@@ -93,7 +93,7 @@ def test_plan_of_the_deeper_model():
         "WinogradConvolution",
         "WinogradConvolution",
         "SingleDenseStage",
-        "DenseStage",
+        "SingleDenseStage",
     ]
 
 
@@ -101,14 +101,13 @@ def test_plan_of_the_deeper_model():
 DENSE = {
     "several": ([Dense(40, "relu"), Dense(33), ReLU(), Dense(2)], [4], [4]),
     "more than four": ([Dense(32) for _ in range(6)], [4, 2], [4, 2]),
+    "one by itself": ([Dense(40, "relu"), Dropout(0.5)], [2], [2]),
     "dropout between": ([Dense(40, "relu"), Dropout(0.5), Dense(3)], [2, 1], [3]),
-    "another activation": (
-        [Dense(40, "tanh"), Dense(40), Dense(40, "gelu")], [1, 1, 1], [1, 1, 1],
-    ),
+    "another activation": ([Dense(40, "tanh"), Dense(40), Dense(40, "gelu")], [1, 1, 1], [1, 1, 1]),
     "too wide": ([Dense(2049, "relu"), Dense(40)], [1, 1], [1, 1]),
     "between one vector and two": ([Dense(31, "relu"), Dense(40)], [1, 1], [1, 1]),
     "few inputs": ([Dense(40), Dense(3, "relu"), Dense(40), Dense(40)], [2, 1, 1], [2, 1, 1]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DENSE)
@@ -118,6 +117,13 @@ def test_dense_layers_are_one_stage_where_they_can_be(name):
     for training, sizes in zip((True, False), expected):
         entries = model.plan_of(model.leaves, training=training).entries
         assert [len(entry.layers) for entry in entries] == sizes
+
+
+def test_dense_layers_behind_much_other_work_are_stages_of_their_own():
+    layers = [Conv2D(8, 3, input_shape=(8, 8, 1)), Flatten(), Dense(32, "relu"), Dense(3)]
+    assert kinds(Sequential(layers)) == ["InterleavedConvolution", "DenseStage"]
+    more = [Conv2D(64, 3, padding="same", input_shape=(8, 8, 1)), Conv2D(8, 3), *layers[1:]]
+    assert kinds(Sequential(more))[2:] == ["SingleDenseStage"] * 2
 
 
 def test_the_limits_of_a_dense_stage_are_those_of_its_kernels():
@@ -986,7 +992,7 @@ def test_batch_normalization_between_fused_steps():
         "DirectConvolution",
         "NormalizationStage",
         "WinogradConvolution",
-        "DenseStage",
+        "SingleDenseStage",
     ]
     draw = np.random.default_rng(2)  # of 30 seeds, one puts a cell so close to ReLU's kink that
     x, y = draw.random((90, 8, 8)), draw.integers(0, 3, 90)  # the two ways fall on its two sides
@@ -1009,7 +1015,7 @@ def test_rescaling_before_the_first_convolution():
         ]
 
     fused, plain = pair_of(make)
-    assert kinds(fused) == ["RescalingStage", "DirectConvolution", "DenseStage"]
+    assert kinds(fused) == ["RescalingStage", "DirectConvolution", "SingleDenseStage"]
     x, y = rng.integers(0, 256, (90, 8, 8), np.uint8), rng.integers(0, 3, 90)
     for _ in range(3):
         assert fused.train_on_batch(x, y) == pytest.approx(plain.train_on_batch(x, y), rel=1e-5)

@@ -1888,7 +1888,8 @@ def fused(first=None):
         Conv2D(32, 3, padding="same", activation="relu", name="winograd"),
         Dropout(0.2, name="drop"),
         Flatten(name="flat"),
-        Dense(6, activation="relu", name="dense"),
+        Dense(64, activation="relu", name="dense"),
+        Dense(2, name="dense_2"),
         Dense(3, activation="softmax", name="last"),
     ]
     model = Sequential([Rescaling(1 / 2, 0.1, name="scale"), *layers] if first is None else first)

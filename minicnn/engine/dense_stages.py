@@ -36,8 +36,8 @@ def fits(inputs: int, units: int) -> bool:
 
 
 class DenseStage(FusedStage):
-    """Dense layers one behind the other, with ReLU or nothing behind each, in one call of a kernel;
-    flattens images on the way in.
+    """Two to four Dense layers one behind the other, with ReLU or nothing behind each, in one call
+    of a kernel; flattens images on the way in.
     """
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:

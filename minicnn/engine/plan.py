@@ -68,6 +68,9 @@ WINOGRAD_PAYS = 10
 PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2D
 # the bias is added with what stands behind
 PRODUCTS = GroupedConvolution, ImplicitConvolution, PointwiseConvolution, SeparableStage
+# The kernels of several Dense layers in one call take two seconds to compile: they are used where
+# Dense layers have a fourth or more of the network's multiply-adds, and gain little elsewhere.
+DENSE_SHARE = 4
 MOST_GROUPS = 32  # each group costs calls from Python
 
 
@@ -177,6 +180,9 @@ def lower(
     shapes: list[tuple[Any, ...]] = [(None, *sample_shape)]
     for layer in layers:
         shapes.append(tuple(layer.output_shape(shapes[-1])))
+    work = list(map(_work, layers, shapes, shapes[1:]))
+    of_dense = sum(one for layer, one in zip(layers, work) if type(layer) is Dense)
+    several = DENSE_SHARE * of_dense >= sum(work)
     entries: list[Entry] = []
     k = 0
     while k < len(layers):
@@ -185,7 +191,7 @@ def lower(
             _convolution(layers, shapes, k, training=training)
             or _depthwise(layers, shapes, k, training=training)
             or _transposed(layers, shapes, k)
-            or _dense(layers, shapes, k, training=training)
+            or _dense(layers, shapes, k, training=training, several=several)
             or _normalization(layers, shapes, k)
             or _by_itself(layers, shapes, k)
             or _pooling(layers, k)
@@ -197,9 +203,8 @@ def lower(
         k = entries[-1].layers[-1] + 1
     made = [k for entry in entries for k in (*_products(layers, entry), entry.layers[-1])]
     outputs = [shapes[k + 1][1:] for k in made]
-    work = sum(map(_work, layers, shapes, shapes[1:]))
     widest = max((math.prod(shape) for shape in outputs), default=0)
-    return Plan(layers, entries, widest, work, sample_shape)
+    return Plan(layers, entries, widest, sum(work), sample_shape)
 
 
 def _work(layer: Layer, before: tuple[Any, ...], after: tuple[Any, ...]) -> int:
@@ -389,23 +394,28 @@ def _normalization(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: in
 
 
 def _dense(
-    layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int, *, training: bool
+    layers: Sequence[Layer],
+    shapes: list[tuple[Any, ...]],
+    k: int,
+    *,
+    training: bool,
+    several: bool,
 ) -> Entry | None:
     run = [k] if _is(layers, k, Flatten) else []
     first = k + len(run)
     if not _is(layers, first, Dense) or _why_not(layers[first], shapes[first]):
         return None
     activations: list[str] = []
-    while len(activations) < MOST_LAYERS:
+    while several and len(activations) < MOST_LAYERS:
         more = _one_of_several(layers, shapes, run[-1] + 1 if activations else first, training)
         if not more:
             break
         activations.append(type(_activation_of(layers, more[:1])).__name__)
         run += more
-    if not activations:
-        return _with_activation(layers, [*run, first], SingleDenseStage, "matrix product, bias")
-    number = len(activations)
-    what = "matrix product" if number == 1 else f"{number} matrix products in one call"
+    if len(activations) < 2:
+        run = [*range(k, first + 1)]
+        return _with_activation(layers, run, SingleDenseStage, "matrix product, bias")
+    what = f"{len(activations)} matrix products in one call"
     return Entry(tuple(run), DenseStage, ", ".join((what, "bias", *dict.fromkeys(activations))))
 
 
