@@ -24,7 +24,6 @@ from minicnn.engine.vectors import LANES
 from minicnn.kernels.compiler import jit
 
 VECTORS = 2  # in a row of a tile; one in forward for fewer than 16 units, which are padded
-NO_NUMBERS = np.zeros(0, np.float32)
 NO_MATRIX = np.zeros((0, 0), np.float32)
 
 

@@ -60,7 +60,7 @@ class DenseStage(FusedStage):
         if not same(weights, self._weights):  # another model may have taken them into its vector
             params = [layer.params for layer in self.layers]
             self._W = filled(read_only(one["W"]) for one in params)
-            self._b = filled(read_only(one.get("b", dense.NO_NUMBERS)) for one in params)
+            self._b = filled(read_only(one.get("b", products.NO_BIAS)) for one in params)
             self._weights = weights
         *first, last = [(n, units) for units in self._units]
         between = [self.buffer(f"y{k}", shape) for k, shape in enumerate(first)]
@@ -87,7 +87,7 @@ class DenseStage(FusedStage):
         dx = self.passed(self._x.shape, dy) if self.needs_dx else dense.NO_MATRIX
         dense.backward(products.samples_in_a_tile(n))(
             self._x, self._W, self._relus, self._outputs, dy, self._dW, self._db, dx, self.needs_dx,
-            NOTHING, dense.NO_NUMBERS, products.ONE,
+            NOTHING, products.NO_BIAS, products.ONE,
             self.scratch("dense", self._size), widest, len(self.layers), n, NARROW, False, 0,
         )  # fmt: skip
         return dx.reshape(self._shape) if self.needs_dx else None

@@ -115,7 +115,7 @@ class Plan:
     @property
     def passes(self) -> int:
         """Stages, where a stage of several Dense layers counts as that many."""
-        return sum(max(1, len(_products(self.layers, entry))) for entry in self.entries)
+        return sum(max(1, len(_dense_layers(self.layers, entry))) for entry in self.entries)
 
     @property
     def learning(self) -> int:
@@ -161,8 +161,8 @@ class Plan:
         return html.table(("Layers", "Stage", "Why"), self.rows())
 
 
-def _products(layers: Sequence[Layer], entry: Entry) -> list[int]:
-    """The layers of a stage that has several products: those of Dense layers."""
+def _dense_layers(layers: Sequence[Layer], entry: Entry) -> list[int]:
+    """The Dense layers of a stage: each makes an output of its own."""
     return [k for k in entry.layers if _is(layers, k, Dense)]
 
 
@@ -201,7 +201,7 @@ def lower(
             entry = Entry((k,), RescalingStage, "scaled into a buffer")
         entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k])))
         k = entries[-1].layers[-1] + 1
-    made = [k for entry in entries for k in (*_products(layers, entry), entry.layers[-1])]
+    made = [k for entry in entries for k in (*_dense_layers(layers, entry), entry.layers[-1])]
     outputs = [shapes[k + 1][1:] for k in made]
     widest = max((math.prod(shape) for shape in outputs), default=0)
     return Plan(layers, entries, widest, sum(work), sample_shape)
