@@ -50,6 +50,7 @@ from minicnn.layers import (
     DepthwiseConv2D,
     Dropout,
     Flatten,
+    GroupNormalization,
     Input,
     Layer,
     LayerNormalization,
@@ -197,6 +198,7 @@ class Leaning(Tanh):
         (lambda: DepthwiseConv2D(3), "16 or more"),
         (lambda: UpSampling2D(interpolation="bilinear"), "interpolates"),
         (lambda: LayerNormalization(axis=[1, 2]), "the last axis"),
+        (lambda: GroupNormalization(1, axis=1), "the last axis"),
         (lambda: LogSoftmax(), "LogSoftmax"),
         (lambda: Dense(4), "Dense on sequences"),
         (lambda: Louder(4, 3), "Louder"),
@@ -516,16 +518,24 @@ def test_gradients_of_the_deeper_model_by_both_ways():
     assert np.quantile(np.abs(fused.flat_grads - plain.flat_grads) / scale, 0.9) < 1e-4
 
 
-def test_layer_normalization_far_from_0():
+@pytest.mark.parametrize(
+    ("layer", "axes"),
+    [
+        (LayerNormalization(), (-1,)),
+        (GroupNormalization(1), (1, 2, 3)),
+        (GroupNormalization(-1), (1, 2)),
+    ],
+    ids=["layer", "group", "channel"],
+)
+def test_normalizations_of_a_sample_far_from_0(layer, axes):
     """A float32 near 1e6 holds steps of 0.06; y has the digits that x has."""
-    layer = LayerNormalization()
     model = Sequential([Input((4, 5, 20)), layer])
     x = (1e6 + rng.standard_normal((6, 4, 5, 20))).astype(np.float32)
-    assert kinds(model) == ["LayerNormalizationStage"]
+    assert kinds(model) == [f"{type(layer).__name__}Stage"]
     exact = x.astype(np.float64)
-    exact -= exact.mean(axis=-1, keepdims=True)
-    exact /= np.sqrt(np.mean(exact**2, axis=-1, keepdims=True) + layer.epsilon)
-    within(1e-5, "layer normalization", np.abs(model.predict(x, verbose=0) - exact).max())
+    exact -= exact.mean(axis=axes, keepdims=True)
+    exact /= np.sqrt(np.mean(exact**2, axis=axes, keepdims=True) + layer.epsilon)
+    within(1e-5, "normalization of a sample", np.abs(model.predict(x, verbose=0) - exact).max())
 
 
 def test_a_small_batch_is_one_shard_on_one_thread(monkeypatch):
@@ -1287,6 +1297,7 @@ FIRST = {
     "separable": (lambda: SeparableConv2D(16, 3),),
     "normalization": (BatchNormalization,),
     "layer normalization": (LayerNormalization,),
+    "group normalization": (lambda: GroupNormalization(4),),
 }
 
 

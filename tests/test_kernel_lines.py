@@ -36,6 +36,7 @@ from minicnn.layers import (
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    GroupNormalization,
     Input,
     LayerNormalization,
     MaxPooling2D,
@@ -409,6 +410,16 @@ def test_convolutions_in_groups(first):
 def test_layer_normalization(shape, first):
     layer = LayerNormalization(gamma_initializer="random_normal", beta_initializer="ones")
     assert_stage_is_layer("LayerNormalizationStage", layer, shape, first)
+
+
+@pytest.mark.parametrize(
+    ("shape", "first"),
+    [((3, 4, 2, 6), True), ((3, 4, 2, 6), False), ((2, 3, 6), True), ((3, 6), True)],
+)
+@pytest.mark.parametrize("groups", [1, 3, -1])
+def test_group_normalization(groups, shape, first):
+    layer = GroupNormalization(groups, gamma_initializer="random_normal", beta_initializer="ones")
+    assert_stage_is_layer("GroupNormalizationStage", layer, shape, first)
 
 
 @pytest.mark.parametrize(("size", "shape"), [((2, 3), (2, 3, 2, 4)), ((1, 1), (1, 2, 2, 1))])

@@ -1,7 +1,8 @@
-"""The stages of batch and layer normalization: `normalization.py` and `rows.py`."""
+"""The stages of normalizations: `normalization.py` (batch), `rows.py` (layer), `groups.py`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from minicnn.engine.activations import is_relu
 from minicnn.engine.stages import FusedStage, first_layer
 from minicnn.kernels import LazyModule
-from minicnn.layers import BatchNormalization, Layer, LayerNormalization
+from minicnn.layers import BatchNormalization, GroupNormalization, Layer, LayerNormalization
 
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import normalization, rows
+    from minicnn.engine import groups, normalization, rows
 else:
+    groups = LazyModule("minicnn.engine.groups")
     normalization = LazyModule("minicnn.engine.normalization")
     rows = LazyModule("minicnn.engine.rows")
 
@@ -47,6 +49,40 @@ class LayerNormalizationStage(FusedStage):
         rows.gradients(
             np.ascontiguousarray(dy, np.float32).reshape(-1), self._x.reshape(-1), self._stats,
             self._gamma, dx.reshape(-1), dgamma, dbeta, self.buffer("parts", (2 * C,)),
+        )  # fmt: skip
+        for key, total in zip(("gamma", "beta"), sums):
+            if key in self.layer.grads:
+                self.layer.grads[key][...] = total
+        return dx if self.needs_dx else None
+
+
+class GroupNormalizationStage(FusedStage):
+    """Group normalization with the channels on the last axis: `groups.py`."""
+
+    def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
+        super().__init__(layers, needs_dx=needs_dx)
+        self.layer = first_layer(layers, GroupNormalization)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        C, shape = x.shape[-1], x.shape
+        y = self.output("y", shape, x, training)
+        x = np.ascontiguousarray(x, np.float32)
+        self._x = x = x.reshape(len(x), math.prod(shape[1:-2]), -1)  # (n, rows, columns)
+        params = self.layer.params
+        self._gamma = params.get("gamma", np.ones(C, np.float32))
+        self._stats = self.buffer("stats", (len(x), self.layer.groups_of(C), 3))
+        groups.normalize(
+            x, self._gamma, params.get("beta", np.zeros(C, np.float32)), self.layer.epsilon,
+            y.reshape(x.shape), self._stats,
+        )  # fmt: skip
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        dx = self.passed(dy.shape, dy)
+        sums = dgamma, dbeta = self.buffer("sums", (2, len(self._gamma)), np.float64)
+        groups.gradients(
+            np.ascontiguousarray(dy, np.float32).reshape(self._x.shape), self._x, self._stats,
+            self._gamma, dx.reshape(self._x.shape), dgamma, dbeta,
         )  # fmt: skip
         for key, total in zip(("gamma", "beta"), sums):
             if key in self.layer.grads:

@@ -26,7 +26,11 @@ from minicnn.engine.any_window import (
 )
 from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
 from minicnn.engine.dense_stages import MOST_LAYERS, DenseStage, SingleDenseStage, fits
-from minicnn.engine.normalization_stages import LayerNormalizationStage, NormalizationStage
+from minicnn.engine.normalization_stages import (
+    GroupNormalizationStage,
+    LayerNormalizationStage,
+    NormalizationStage,
+)
 from minicnn.engine.prepared import Prepared
 from minicnn.engine.separable import DepthwiseStage, SeparableStage
 from minicnn.engine.stages import (
@@ -48,6 +52,7 @@ from minicnn.layers import (
     Dense,
     DepthwiseConv2D,
     Flatten,
+    GroupNormalization,
     Layer,
     LayerNormalization,
     MaxPooling2D,
@@ -71,6 +76,11 @@ PRODUCTS = GroupedConvolution, ImplicitConvolution, PointwiseConvolution, Separa
 # The kernels of several Dense layers in one call take two seconds to compile: they are used where
 # Dense layers have a fourth or more of the network's multiply-adds, and gain little elsewhere.
 DENSE_SHARE = 4
+BY_ITSELF: dict[type[Layer], tuple[Callable[..., Stage], str]] = {
+    GroupNormalization: (GroupNormalizationStage, "group normalization, image by image"),
+    LayerNormalization: (LayerNormalizationStage, "layer normalization, row by row"),
+    UpSampling2D: (UpSamplingStage, "nearest-neighbour upsampling"),
+}
 MOST_GROUPS = 32  # each group costs calls from Python
 
 
@@ -439,13 +449,8 @@ def _one_of_several(
 
 def _by_itself(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
     """A layer whose stage covers no other layer."""
-    if _why_not(layers[k], shapes[k]):
-        return None
-    if type(layers[k]) is LayerNormalization:
-        return Entry((k,), LayerNormalizationStage, "layer normalization, row by row")
-    if type(layers[k]) is UpSampling2D:
-        return Entry((k,), UpSamplingStage, "nearest-neighbour upsampling")
-    return None
+    kind, what = BY_ITSELF.get(type(layers[k]), (None, ""))
+    return Entry((k,), kind, what) if kind and not _why_not(layers[k], shapes[k]) else None
 
 
 def _pooling(layers: Sequence[Layer], k: int) -> Entry | None:
@@ -470,26 +475,23 @@ def _activation(layers: Sequence[Layer], k: int) -> Entry | None:
     return Entry((k,), ActivationStage, f"{name} in one pass")
 
 
-def _why_not(layer: Layer, shape: tuple[Any, ...]) -> str:
+def _why_not(layer: Any, shape: tuple[Any, ...]) -> str:
     """Why no fused stage can begin with this layer on inputs of `shape`; empty if one can."""
     if type(layer) is Conv2D:
         few = layer.groups <= MOST_GROUPS
         return "" if few else f"the fused stage is for {MOST_GROUPS} groups or fewer"
     if type(layer) in (DepthwiseConv2D, SeparableConv2D):
-        conv: Any = layer
-        if conv.depth_multiplier != 1 or shape[3] < FEWEST_CHANNELS:
+        if layer.depth_multiplier != 1 or shape[3] < FEWEST_CHANNELS:
             return f"the fused stage is for one filter a channel, {FEWEST_CHANNELS} or more"
-        known = type(layer) is SeparableConv2D or is_relu(conv.activation)
-        return "" if known or is_linear(conv.activation) else "no fused stage has this activation"
+        known = type(layer) is SeparableConv2D or is_relu(layer.activation)
+        return "" if known or is_linear(layer.activation) else "no fused stage has this activation"
     if type(layer) is Dense:
-        if len(shape) != 2:
-            return "Dense on sequences has no fused stage"
-        return ""
+        return "" if len(shape) == 2 else "Dense on sequences has no fused stage"
     if type(layer) is BatchNormalization:
         if axes_of(layer.axis, shape, layer.who) != (len(shape) - 1,) or len(shape) > 4:
             return "only the last axis of images and rows has a fused normalization"
         return ""
-    if type(layer) is LayerNormalization:
+    if type(layer) in (GroupNormalization, LayerNormalization):
         last = axes_of(layer.axis, shape, layer.who) == (len(shape) - 1,)
         return "" if last else "the fused stage is for the last axis"
     if type(layer) is UpSampling2D:

@@ -1162,6 +1162,11 @@ LAYERS: dict[type[Layer], LayerCase] = {
         },
         draw=some_group_normalization,
         inside=lambda draw, sample: {"groups": 1},
+        fused=lambda draw, sample: {
+            "groups": draw.one_of(1, -1, 2 if sample[-1] % 2 == 0 else 1),
+            "center": draw.flag(),
+            "scale": draw.flag(),
+        },
         built_when_made=False,
     ),
     InputLayer: LayerCase(
