@@ -379,7 +379,14 @@ DEPTHWISE = {  # images, window and further arguments of the layer
     "strides wider than the window": ((2, 7, 5, 16), (1, 2), {"strides": 3}),
     "gaps": ((1, 6, 7, 16), (2, 2), {"dilation_rate": 3, "padding": "same"}),
     "a window that fills no tile": ((1, 6, 7, 16), (6, 5), {"padding": "same"}),
-}
+    "few channels, tanh": ((2, 4, 5, 3), (3, 3), {"padding": "same", "activation": "tanh"}),
+    "few channels, several filters": (
+        (2, 4, 5, 3), (3, 3), {"padding": "same", "activation": "relu", "depth_multiplier": 2},
+    ),
+    "several filters of many channels": (
+        (2, 4, 5, 16), (3, 3), {"padding": "same", "use_bias": False, "depth_multiplier": 2},
+    ),
+}  # fmt: skip
 
 
 # each of the others is compiled for this test alone
@@ -393,9 +400,10 @@ def test_depthwise_convolutions(case, first):
 
 @pytest.mark.in_ci  # its kernels are compiled for it alone
 @pytest.mark.parametrize("first", [True, False])
-def test_separable_convolutions(first):
-    layer = SeparableConv2D(3, 2, bias_initializer="ones", activation="relu")
-    assert_stage_is_layer("SeparableStage", layer, (2, 4, 3, 16), first)
+@pytest.mark.parametrize(("channels", "each"), [(16, 1), (3, 2)])
+def test_separable_convolutions(channels, each, first):
+    layer = SeparableConv2D(3, 2, depth_multiplier=each, bias_initializer="ones", activation="relu")
+    assert_stage_is_layer("SeparableStage", layer, (2, 4, 3, channels), first)
 
 
 @pytest.mark.in_ci  # its kernels are compiled for it alone
@@ -414,7 +422,13 @@ def test_layer_normalization(shape, first):
 
 @pytest.mark.parametrize(
     ("shape", "first"),
-    [((3, 4, 2, 6), True), ((3, 4, 2, 6), False), ((2, 3, 6), True), ((3, 6), True)],
+    [
+        ((3, 4, 2, 6), True),
+        ((3, 4, 2, 6), False),
+        ((2, 3, 6), True),
+        ((3, 6), True),
+        ((3, 1, 1, 6), False),
+    ],
 )
 @pytest.mark.parametrize("groups", [1, 3, -1])
 def test_group_normalization(groups, shape, first):

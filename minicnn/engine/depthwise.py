@@ -13,7 +13,8 @@ which are read once. In dW a tile is the taps of such a row, and takes four pixe
 Where strides leave rows of different length to the parts of dx, each tap is a row by itself.
 
 X is one image with its padding, D the dz of one image with zeros around it. Where the channels are
-no multiple of sixteen, the last block repeats some of the one before.
+no multiple of sixteen, the last block repeats some of the one before. Fewer than sixteen, and those
+with several filters each, are copied into images that have a channel for each filter (`widened`).
 """
 
 from __future__ import annotations
@@ -51,6 +52,28 @@ def framed(x: Any, start: int, rows: int, row: int, X: Any, at: int, x_row: int)
         for begin in range(0, row, LANES):
             q = min(begin, row - LANES)
             store(load(1, x, source + q, 0), X, to + q, 0)
+
+
+@jit
+def widened(x: Any, C: int, M: int, X: Any, wide: int) -> None:
+    """Pixels of C channels into pixels of `wide` ones: each channel M times, then zeros."""
+    for p in range(len(x) // C):
+        at = p * wide
+        for c in range(C):
+            for m in range(M):
+                X[at + c * M + m] = x[p * C + c]
+        X[at + C * M : at + wide] = 0
+
+
+@jit
+def narrowed(X: Any, wide: int, C: int, M: int, x: Any) -> None:
+    """Backward of `widened`: the sum of a channel's M copies."""
+    for p in range(len(x) // C):
+        for c in range(C):
+            total = X[p * wide + c * M]
+            for m in range(1, M):
+                total += X[p * wide + c * M + m]
+            x[p * C + c] = total
 
 
 @cache

@@ -123,6 +123,8 @@ def gradients(dy: Any, x: Any, stats: Any, gamma: Any, dx: Any, dgamma: Any, dbe
         to_channels(products, second)
         for g in range(groups):
             rest, inverse = np.float64(stats[n, g, 1]), np.float64(stats[n, g, 2])
+            if cells == 1:  # then x_hat is 0 whatever x is; rounding would leave a dx beside 0
+                inverse = 0.0
             mean_h, mean_product = 0.0, 0.0
             for c in range(g * size, (g + 1) * size):
                 with_x_hat = (second[c] - rest * first[c]) * inverse

@@ -301,9 +301,11 @@ def _depthwise(
     layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int, *, training: bool
 ) -> Entry | None:
     conv = layers[k]
-    if type(conv) is not DepthwiseConv2D or _why_not(conv, shapes[k]):
+    if type(conv) is not DepthwiseConv2D:
         return None
-    relu, run = is_relu(conv.activation), [k]
+    relu, run, way = is_relu(conv.activation), [k], "sixteen channels at a time"
+    if not relu and not is_linear(conv.activation):
+        return _with_activation(layers, run, DepthwiseStage, f"depthwise convolution {way}")
     what = [f"depthwise convolution, {type(conv.activation).__name__}"]
     if not training and not relu and _normalizes(layers, shapes, k + 1):
         run.append(k + 1)
@@ -311,7 +313,7 @@ def _depthwise(
     if not relu and _relu_behind(layers, run[-1]):
         run.append(run[-1] + 1)
         what.append("ReLU")
-    return Entry(tuple(run), DepthwiseStage, f"{', '.join(what)} sixteen channels at a time")
+    return Entry(tuple(run), DepthwiseStage, f"{', '.join(what)} {way}")
 
 
 def _transposed(layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int) -> Entry | None:
@@ -481,10 +483,7 @@ def _why_not(layer: Any, shape: tuple[Any, ...]) -> str:
         few = layer.groups <= MOST_GROUPS
         return "" if few else f"the fused stage is for {MOST_GROUPS} groups or fewer"
     if type(layer) in (DepthwiseConv2D, SeparableConv2D):
-        if layer.depth_multiplier != 1 or shape[3] < FEWEST_CHANNELS:
-            return f"the fused stage is for one filter a channel, {FEWEST_CHANNELS} or more"
-        known = type(layer) is SeparableConv2D or is_relu(layer.activation)
-        return "" if known or is_linear(layer.activation) else "no fused stage has this activation"
+        return ""
     if type(layer) is Dense:
         return "" if len(shape) == 2 else "Dense on sequences has no fused stage"
     if type(layer) is BatchNormalization:

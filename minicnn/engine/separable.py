@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.engine.activations import activation_of, is_relu
-from minicnn.engine.any_window import PointwiseConvolution
+from minicnn.engine.activations import activation_of, is_linear, is_relu
+from minicnn.engine.any_window import FEWEST_CHANNELS, PointwiseConvolution
 from minicnn.engine.convolutions import of_inference
 from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import FusedStage, first_layer
+from minicnn.engine.stages import FusedStage, behind_product, first_layer
 from minicnn.kernels import LazyModule
-from minicnn.kernels.memory import flat
 from minicnn.layers import BatchNormalization, Conv2D, DepthwiseConv2D, Layer, SeparableConv2D
 
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import tiles
+    from minicnn.engine import depthwise, tiles
 else:
+    depthwise = LazyModule("minicnn.engine.depthwise")
     tiles = LazyModule("minicnn.engine.tiles")
 
 
 class DepthwiseStage(FusedStage):
-    """A depthwise convolution with ReLU or nothing behind it: `depthwise.py`.
+    """A depthwise convolution with any activation, and dropout: `depthwise.py`.
 
-    To predict, a batch normalization before ReLU is part of the weights.
+    ReLU, or no activation, is part of the convolution; others are a second pass. To predict, a
+    batch normalization before ReLU is part of the weights.
     """
 
     _layout: tiles.Depthwise | None = None
@@ -36,52 +37,93 @@ class DepthwiseStage(FusedStage):
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
         conv = self.conv = first_layer(layers, DepthwiseConv2D)
-        self.relu = is_relu(activation_of(layers))
+        activation = activation_of(layers)
+        self.relu = is_relu(activation)
+        simple = self.relu or is_linear(activation)
+        self.behind = None if simple else behind_product(layers)
         self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
-        channels = conv.params["W"].shape[2]
-        self._no_bias, self._db = np.zeros((2, channels), np.float32)
+        self.C, self.M = conv.params["W"].shape[2:]
+        self.filters = self.C * self.M
+        self.wide = max(
+            self.filters, FEWEST_CHANNELS
+        )  # channels of the images that are worked with
+
+    def seek(self, step: int, sample: int) -> None:
+        if self.behind is not None:
+            self.behind.seek(step, sample)
 
     def weights(self) -> tuple[Array, Array]:
-        """Kernel (cells, C) and bias, with a normalization as part of them."""
-        W = self.conv.params["W"]
-        W, b = W.reshape(-1, W.shape[2]), self.conv.params.get("b", self._no_bias)
+        """Kernel (cells, wide) and bias, with a normalization as part of them."""
+        W = self.conv.params["W"].reshape(-1, self.filters)
+        b = self.conv.params.get("b", np.zeros(self.filters, np.float32))
         if self.norm is not None:
             mean, scale, shift = of_inference(self.norm)
             W, b = W * scale, (b - mean) * scale + shift
+        if self.wide > self.filters:
+            more = 0, self.wide - self.filters
+            W, b = np.pad(W, ((0, 0), more)), np.pad(b, more)
         return W, b
+
+    def _widened(self, key: str, images: Array, M: int) -> Array:
+        """Images with a channel for each filter: themselves, or a copy."""
+        C = images.shape[3]
+        if self.wide == C:
+            return images
+        wide = self.buffer(key, (*images.shape[:3], self.wide))
+        depthwise.widened(images.reshape(-1), C, M, wide.reshape(-1), self.wide)
+        return wide
+
+    def _narrowed(self, wide: Array, C: int, M: int, images: Array) -> Array:
+        depthwise.narrowed(wide.reshape(-1), self.wide, C, M, images.reshape(-1))
+        return images
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = np.ascontiguousarray(x, np.float32)
+        self._shape = x.shape
         at = self._layout
-        if at is None or at.input_shape != x.shape[1:]:
-            at = self._layout = tiles.Depthwise(self.conv.windows(x.shape), x.shape[1:])
+        if at is None or at.input_shape[:2] != x.shape[1:3]:
+            wide = (*x.shape[1:3], self.wide)
+            at = self._layout = tiles.Depthwise(self.conv.windows(x.shape), wide)
         g, (W, bias) = at.geometry, self.weights()
-        y = self.output("y", (len(x), g.H_out, g.W_out, g.C), x, training)
+        self._x = X = self._widened("x", x, self.M)
+        z = self._z = self.output("z", (len(x), g.H_out, g.W_out, self.wide), X, training)
         at.forward(
-            x.reshape(-1), len(x), g, at.heads, W.reshape(-1), bias, self.relu, at.X, y.reshape(-1),
+            X.reshape(-1), len(x), g, at.heads, W.reshape(-1), bias, self.relu, at.X, z.reshape(-1),
         )  # fmt: skip
-        self._x, self._y = x, y
-        return y
+        if self.wide > self.filters:
+            y = self.output("y", (*z.shape[:3], self.filters), z, training)
+            z = self._narrowed(z, self.filters, 1, y)
+        return z if self.behind is None else self.behind.forward(z, training)
 
     def backward(self, dy: Array) -> Array | None:
         at = self._layout
         if at is None:
             raise RuntimeError("expected a forward before backward")
+        dz = np.ascontiguousarray(
+            dy if self.behind is None else self.behind.backward(dy), np.float32
+        )
+        dz = self._widened("dz", dz, 1)
         W, _ = self.weights()
         dW, db = self.buffer("dW", (at.blocks, len(W), 16)), self.buffer("db", (at.blocks, 16))
         dW[...], db[...] = 0, 0
         dx, phases = at.none, at.phases[:0]
         if self.needs_dx:
-            dx, phases = self.passed(self._x.shape, dy), at.phases
+            dx, phases = self.passed(self._x.shape, dz), at.phases
             W = self.prepared(("W of dx", at.input_shape), W, at.weights_of_dx)
         at.backward(
-            self._x.reshape(-1), flat(dy), self._y.reshape(-1), len(dy), at.geometry, at.heads,
-            W.reshape(-1), at.none, self.relu, at.X, at.D, dW.reshape(-1), db.reshape(-1), phases,
-            at.heads_of_dx, dx.reshape(-1),
+            self._x.reshape(-1), dz.reshape(-1), self._z.reshape(-1), len(dz), at.geometry,
+            at.heads, W.reshape(-1), at.none, self.relu, at.X, at.D, dW.reshape(-1),
+            db.reshape(-1), phases, at.heads_of_dx, dx.reshape(-1),
         )  # fmt: skip
-        at.merged(dW, self.conv.grads["W"].reshape(dW.shape[1], -1))
-        at.merged(db, self.conv.grads.get("b", self._db))
-        return dx if self.needs_dx else None
+        for key, blocks in (("W", dW), ("b", db)):
+            if key in self.conv.grads:
+                merged = at.merged(blocks)[..., : self.filters]
+                self.conv.grads[key][...] = merged.reshape(self.conv.grads[key].shape)
+        if not self.needs_dx:
+            return None
+        if self.wide == self.C:
+            return dx
+        return self._narrowed(dx, self.C, self.M, self.passed(self._shape, dx))
 
 
 class SeparableStage(FusedStage):
@@ -118,8 +160,8 @@ class SeparableStage(FusedStage):
 def _parts(conv: SeparableConv2D) -> tuple[DepthwiseConv2D, Conv2D]:
     """The two convolutions of `conv` as layers, with its arrays."""
     first = DepthwiseConv2D(
-        conv.kernel_size, conv.strides, conv.padding, dilation_rate=conv.dilation_rate,
-        use_bias=False, name=conv.name,
+        conv.kernel_size, conv.strides, conv.padding, conv.depth_multiplier,
+        dilation_rate=conv.dilation_rate, use_bias=False, name=conv.name,
     )  # fmt: skip
     second = Conv2D(
         conv.filters, 1, activation=conv.activation, use_bias=conv.use_bias, name=conv.name

@@ -400,9 +400,11 @@ class Depthwise:
     def D(self) -> Array:
         return zeros(self.geometry.d_rows * self.geometry.d_row)
 
-    def merged(self, blocks: Array, out: Array) -> None:
-        """Numbers of each block (blocks, .., 16) into out (.., C), whose last block overlaps."""
-        C = out.shape[-1]
+    def merged(self, blocks: Array) -> Array:
+        """Numbers (.., C) of the blocks (blocks, .., 16), the last of which overlaps."""
+        C = self.input_shape[2]
+        out = np.empty((*blocks.shape[1:-1], C), np.float32)
         for k, block in enumerate(blocks):
             start = min(k * LANES, C - LANES)
             out[..., start : start + LANES] = block
+        return out

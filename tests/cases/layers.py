@@ -285,21 +285,20 @@ def convolution_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
 
 
 def depthwise_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
-    """The fused stage is for sixteen channels or more."""
     kwargs = convolution_fused(draw, sample)
-    if kwargs is None or sample[2] < 16:
+    if kwargs is None:
         return None
     del kwargs["filters"], kwargs["groups"]
-    return kwargs | {"activation": draw.one_of(None, "relu"), "strides": max(kwargs["strides"])}
+    return kwargs | {"strides": max(kwargs["strides"]), "depth_multiplier": draw.one_of(1, 1, 3)}
 
 
 def separable_fused(draw: Draw, sample: Shape) -> dict[str, Any] | None:
     """As the depthwise stage, with what may stand behind a convolution."""
     kwargs = convolution_fused(draw, sample)
-    if kwargs is None or sample[2] < 16:
+    if kwargs is None:
         return None
     del kwargs["groups"]
-    return kwargs | {"strides": max(kwargs["strides"])}
+    return kwargs | {"strides": max(kwargs["strides"]), "depth_multiplier": draw.one_of(1, 1, 2)}
 
 
 WORDS = {  # of every convolution, beside its windows
