@@ -107,7 +107,8 @@ class NormalizationStage(FusedStage):
         self.channels = len(layer.state["moving_mean"])
         self._ones = np.ones(self.channels, np.float32)
         self._zeros = np.zeros(self.channels, np.float32)
-        self.measured = np.zeros((2, self.channels))  # mean and sum of squared deviations
+        # cells, then means and sums of squared deviations
+        self.figures = np.zeros(1 + 2 * self.channels)
         self.sums = np.zeros((2, self.channels))  # of d and of d * x_hat
         self.all_cells = 0  # a channel's, in the batch
         self.mean = self.rest = self.inverse = self._zeros
@@ -115,9 +116,17 @@ class NormalizationStage(FusedStage):
 
     def begin(self, x: Array) -> Array:
         """Measure the shard; returns its figures (1 + 2 C,): cells, means, squared deviations."""
-        rows = x.reshape(len(x) if x.ndim > 2 else 1, -1, self.channels)
-        normalization.measure(rows, *self.measured)
-        return np.array([x.size // self.channels, *self.measured.reshape(-1)])
+        images = self._images(x)
+        cells = images.reshape(len(images), -1, self.channels)
+        self.figures[0] = x.size // self.channels
+        normalization.measure(cells, *self.figures[1:].reshape(2, -1))
+        return self.figures
+
+    def _images(self, x: Array) -> Array:
+        """x as (n, H, W, C). Rows (n, C) are one image, so that they are summed up together."""
+        if x.ndim == 2:
+            return x[None, None]
+        return x.reshape(*x.shape[:-1], *[1] * (4 - x.ndim), self.channels)
 
     @staticmethod
     def agree(
@@ -154,9 +163,9 @@ class NormalizationStage(FusedStage):
         self._scale_of_x = gamma * self.inverse
         # with what float32 leaves of a mean far from 0
         self._shift = beta - self.rest * self._scale_of_x
-        images = x.reshape(*x.shape[:-1], *[1] * (4 - x.ndim), self.channels)
+        images = self._images(x)
         n, H, W, C = images.shape
-        shape = (n, H // 2, W // 2, C) if self.pool else images.shape
+        shape = (n, H // 2, W // 2, C) if self.pool else x.shape
         y = self.output("y", shape, x, training)
         argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
         *drawn, self._scale = self.drawn(training, y[0].size)
@@ -168,13 +177,13 @@ class NormalizationStage(FusedStage):
             self._shift,
             self.pool,
             self.relu,
-            y,
+            self._images(y),
             argmax,
             *drawn,
             self._scale,
         )
-        self._x, self._y, self._argmax, self._shape = images, y, argmax, x.shape
-        return y if self.pool else y.reshape(x.shape)
+        self._x, self._y, self._argmax, self._shape = images, self._images(y), argmax, x.shape
+        return y
 
     def begin_backward(self, dy: Array) -> Array:
         """Sum up the shard's d and d * x_hat, its parts of dbeta and dgamma: returns (2 C,)."""
@@ -204,12 +213,12 @@ class NormalizationStage(FusedStage):
             self.mean_sums = np.zeros((2, self.channels), np.float32)
         if not self.needs_dx:
             return None
-        dx = self.passed(self._x.shape, dy)
+        dx = self.passed(self._shape, dy)
         mean_d, mean_dx_hat = self.mean_sums
         mean_d = mean_d - self.rest * self.inverse * mean_dx_hat
         normalization.gradients(
             dy.reshape(self._y.shape), self._y, self._argmax, self._x, self.mean, self.inverse,
             self._scale_of_x, self._shift, mean_d, mean_dx_hat, self.pool, self.relu, self._drops,
-            self._scale, dx,
+            self._scale, self._images(dx),
         )  # fmt: skip
-        return dx.reshape(self._shape)
+        return dx

@@ -52,7 +52,7 @@ NUMBERS = 5 * 2**17  # of a stage's output for a shard of more than LEAST_INFERE
 # AGREEING more stages. On two cores, steps took 0.46 to 0.87 of the time so below this, and 0.96 to
 # 1.29 above. Beyond LARGEST_SMALL samples it is several shards, still on one thread: in a single
 # sum of 100,000 equal gradients the fifth digit was wrong.
-SMALL, PER_NUMBER, AGREEING, LARGEST_SMALL = 7 * 2**19, 16, 2, 1024
+SMALL, PER_NUMBER, AGREEING, LARGEST_SMALL = 7 * 2**19, 16, 3, 1024
 TOPS = 4  # vectors that are added up in pieces, by all threads, on the way to the optimizer
 
 _shard_size: int | None = None
