@@ -413,6 +413,62 @@ def test_the_global_state_of_numpy_is_neither_read_nor_changed():
     assert not np.array_equal(other.layers[1].params["W"], model.layers[1].params["W"])
 
 
+# -- threads --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_threads():
+    before = threads.get_num_threads()
+    set_num_threads(3)
+    yield
+    set_num_threads(before)
+
+
+@pytest.mark.one_way
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("items", [1, 2, 7])
+def test_each_phase_begins_when_all_of_the_last_one_has_ended(items, alone):
+    ended, phases = [0] * items, []
+
+    def task(k):
+        assert ended[k] == len(phases)
+        ended[k] += 1
+
+    def settle():
+        phases.append(list(ended))
+        return len(phases) < 200
+
+    threads.run_in_phases(task, range(items), settle, alone=alone)
+    assert phases == [[n] * items for n in range(1, 201)]
+
+
+@pytest.mark.one_way
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("fails", ["task", "settle"])
+def test_a_phase_that_fails_is_the_last(fails):
+    begun, settled = [], []
+
+    def task(k):
+        begun.append(k)
+        if fails == "task" and k == 2 and len(settled) == 3:
+            raise RuntimeError("failed")
+
+    def settle():
+        settled.append(len(begun))
+        if fails == "settle" and len(settled) == 4:
+            raise RuntimeError("failed")
+        return True
+
+    for _ in range(50):
+        begun.clear()
+        settled.clear()
+        with pytest.raises(RuntimeError, match="failed"):
+            threads.run_in_phases(task, range(5), settle)
+        assert settled == [5, 10, 15] + [20] * (fails == "settle")
+        assert threading.active_count() <= 3
+
+
 # -- interrupts, wherever they come ----------------------------------------------------------------
 
 
@@ -438,12 +494,18 @@ def task(k):
         np.sqrt(arrays[k], out=arrays[k])
     working[k] -= 1
 
-threads.run(task, range(4))  # hires the helper, in peace
+def work():
+    if sys.argv[2] == "at once":
+        return threads.run(task, range(4))
+    phases = iter([True, True, False])
+    threads.run_in_phases(task, range(4), lambda: next(phases))
+
+work()  # hires the helper, in peace
 draw = random.Random(0)
 for _ in range(int(sys.argv[1])):
     try:
         signal.setitimer(signal.ITIMER_REAL, draw.uniform(5e-5, 4e-3))
-        threads.run(task, range(4))
+        work()
         signal.setitimer(signal.ITIMER_REAL, 0)
     except Alarm:
         pass
@@ -455,8 +517,9 @@ print("done")
 @pytest.mark.one_way
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
 @pytest.mark.parametrize("alarms", [150, pytest.param(1500, marks=pytest.mark.slow)])
-def test_an_interrupt_at_any_moment_neither_hangs_nor_leaves_helpers_at_work(alarms):
-    command = [sys.executable, "-c", INTERRUPTED, str(alarms)]
+@pytest.mark.parametrize("way", ["at once", "in phases"])
+def test_an_interrupt_at_any_moment_neither_hangs_nor_leaves_helpers_at_work(alarms, way):
+    command = [sys.executable, "-c", INTERRUPTED, str(alarms), way]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert finished.stdout == "done\n", finished.stderr
 

@@ -97,8 +97,10 @@ class Plan:
 
     Attributes
     ----------
+    outputs : list of int
+        Numbers in each output that a stage makes, for one sample; empty if they are not known.
     widest : int
-        Numbers in the largest output that a stage makes, for one sample; 0 if it is not known.
+        The largest of them, or 0.
     work : int
         Multiply-adds of one sample's forward; 0 if it is not known.
     sample_shape : tuple of int
@@ -109,13 +111,14 @@ class Plan:
         self,
         layers: Sequence[Layer],
         entries: list[Entry],
-        widest: int = 0,
+        outputs: Sequence[int] = (),
         work: int = 0,
         sample_shape: tuple[int, ...] = (),
     ) -> None:
         self.layers = list(layers)
         self.entries = entries
-        self.widest, self.work, self.sample_shape = widest, work, sample_shape
+        self.outputs, self.widest = list(outputs), max(outputs, default=0)
+        self.work, self.sample_shape = work, sample_shape
 
     @property
     def fuses(self) -> bool:
@@ -212,9 +215,8 @@ def lower(
         entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k])))
         k = entries[-1].layers[-1] + 1
     made = [k for entry in entries for k in (*_dense_layers(layers, entry), entry.layers[-1])]
-    outputs = [shapes[k + 1][1:] for k in made]
-    widest = max((math.prod(shape) for shape in outputs), default=0)
-    return Plan(layers, entries, widest, sum(work), sample_shape)
+    outputs = [math.prod(shapes[k + 1][1:]) for k in made]
+    return Plan(layers, entries, outputs, sum(work), sample_shape)
 
 
 def _work(layer: Layer, before: tuple[Any, ...], after: tuple[Any, ...]) -> int:

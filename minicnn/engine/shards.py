@@ -45,14 +45,14 @@ Array = NDArray[Any]
 MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
 LARGEST_INFERENCE, LEAST_INFERENCE = 256, 16  # without a gradient, by the size of activations
-NUMBERS = 5 * 2**17  # of a stage's output for a shard of more than LEAST_INFERENCE: 2.6 MB
-# Up to so many multiply-adds for each of `Plan.passes` (plus PER_NUMBER for each number of the
-# widest output) a batch is one shard, on one thread: what a second one takes over is less than what
+NUMBERS = 10 * 2**17  # of a stage's output for a shard of more than LEAST_INFERENCE: 5.2 MB
+# Up to so many multiply-adds for each of `Plan.passes` (plus PER_NUMBER for each number of an
+# output) a batch is one shard, on one thread: what a second one takes over is less than what
 # waking it and the calls from Python cost. Where shards have to agree it is as if there were
 # AGREEING more stages. On two cores, steps took 0.46 to 0.87 of the time so below this, and 0.96 to
 # 1.29 above. Beyond LARGEST_SMALL samples it is several shards, still on one thread: in a single
 # sum of 100,000 equal gradients the fifth digit was wrong.
-SMALL, PER_NUMBER, AGREEING, LARGEST_SMALL = 7 * 2**19, 16, 3, 1024
+SMALL, PER_NUMBER, AGREEING, LARGEST_SMALL = 7 * 2**19, 32, 3, 1024
 TOPS = 4  # vectors that are added up in pieces, by all threads, on the way to the optimizer
 
 _shard_size: int | None = None
@@ -138,7 +138,7 @@ class ShardedNetwork:
         known = {entry.layers[0] for entry in plan.entries if entry.kind is NormalizationStage}
         self.whole = bool(training and mixing - known) or self.penalizes_batches
         self.in_phases = training and bool(mixing & known)
-        work = plan.work + PER_NUMBER * plan.widest
+        work = plan.work + PER_NUMBER * sum(plan.outputs)
         all_fused = work > 0 and all(entry.kind is not None for entry in plan.entries)
         stages = plan.passes + (AGREEING * len(mixing & known) if self.in_phases else 0)
         self._small = SMALL * stages // work if all_fused else 0  # samples; else unknown work
@@ -286,16 +286,18 @@ class ShardedNetwork:
                     lanes[k].forget()
                     sums.put(own[k][0], lanes[k])
 
-        jobs = [partial(advance, k) for k in range(len(walks))]
-        alone = self.is_small(n)
-        threads.run(lambda job: job(), jobs, alone=alone)
-        while reached[0] is not None:
-            stage, figures, settle = reached[0]
+        def settle() -> bool:
+            """What the shards agree on; whether any goes on."""
+            if reached[0] is None:
+                return False
+            stage, figures, agree = reached[0]
             rows = np.array([one.figures for one in reached]) if own else figures
             with np.errstate(all="ignore"):
                 all_rows = group.rows(rows, self._shards)
-                settle(stage.layer, [one.stage for one in reached] if own else [], all_rows)
-            threads.run(lambda job: job(), jobs, alone=alone)
+                agree(stage.layer, [one.stage for one in reached] if own else [], all_rows)
+            return True
+
+        threads.run_in_phases(advance, range(len(walks)), settle, alone=self.is_small(n))
 
     def sum(self, part: slice, total: Array) -> float:
         """That part of the last batch's gradient, into `total`; once for each part.

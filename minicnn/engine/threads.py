@@ -79,12 +79,45 @@ def run(task: Callable[[Any], object], items: Iterable[Any], *, alone: bool = Fa
     If some fail, the error of the first of them, in the order of `items`, is raised.
     """
     items = list(items)
-    n = min(get_num_threads(), len(items)) if len(items) > 1 and not alone else 1
+    n = _threads_for(items, alone)
     if n <= 1:
         for item in items:
             task(item)
+    else:
+        _work(_Job(task, items), n)
+
+
+def run_in_phases(
+    task: Callable[[Any], object],
+    items: Iterable[Any],
+    settle: Callable[[], bool],
+    *,
+    alone: bool = False,
+) -> None:
+    """`task(item)` for every item, as in `run`; then `settle()`, and all again if it returns True.
+
+    The thread that ends the last item of a phase settles and goes on with the next phase, so one
+    wake-up of the others lies between two phases. As calls of `run` there were two, one after the
+    other: a helper had to wake up for each phase, and the caller to wait for it.
+    """
+    items = list(items)
+    n = _threads_for(items, alone)
+    if n > 1:
+        _work(_PhasedJob(task, items, settle), n)
         return
-    job = _Job(task, items)
+    while True:
+        for item in items:
+            task(item)
+        if not settle():
+            return
+
+
+def _threads_for(items: list[Any], alone: bool) -> int:
+    return min(get_num_threads(), len(items)) if len(items) > 1 and not alone else 1
+
+
+def _work(job: _Job, n: int) -> None:
+    """Work on the job with n - 1 helpers, until its end."""
     try:
         try:
             _ready_helpers().join(job, n - 1)
@@ -122,7 +155,11 @@ class _Job:
                 self.task(item)
             except BaseException as error:
                 self.errors[place] = error
-                self.waiting.clear()
+                self.stop()
+
+    def stop(self) -> None:
+        """Begin no more items."""
+        self.waiting.clear()
 
     def help(self) -> None:
         """Work in another thread; does nothing once the job is closed."""
@@ -144,7 +181,7 @@ class _Job:
         interrupt: BaseException | None = None
         while True:
             try:
-                self.waiting.clear()
+                self.stop()
                 with self.lock:
                     self.closed = True
                     if self.helping == 0:
@@ -154,6 +191,58 @@ class _Job:
                 interrupt = error
         if interrupt is not None:
             raise interrupt
+
+
+class _PhasedJob(_Job):
+    """The items of `run_in_phases`."""
+
+    def __init__(
+        self, task: Callable[[Any], object], items: list[Any], settle: Callable[[], bool]
+    ) -> None:
+        super().__init__(self._one, list(enumerate(items)))
+        self.of_phase, self.settle = task, settle
+        self.phase = list(self.waiting)
+        self.unfinished = len(items)  # of this phase
+        self.ended = False
+        self.asleep: list[threading.Lock] = []  # each is waited for by a thread without an item
+
+    def work(self) -> None:
+        while not self.ended:
+            super().work()
+            # not a Condition, which an exception of a signal can leave with its lock held
+            resumed = threading.Lock()
+            with self.lock:
+                if self.waiting or self.ended:
+                    continue
+                resumed.acquire()
+                self.asleep.append(resumed)
+            resumed.acquire()
+
+    def _one(self, placed: tuple[int, Any]) -> None:
+        place, item = placed
+        self.of_phase(item)
+        with self.lock:
+            self.unfinished -= 1
+            last = self.unfinished == 0 and not self.ended
+        if last and self.settle():
+            self.unfinished = len(self.phase)
+            # first the one whose data this thread has in its cache
+            self._resume(self.phase[place:] + self.phase[:place])
+        elif last:
+            self.stop()
+
+    def _resume(self, phase: list[Any]) -> None:
+        with self.lock:
+            if not self.ended:
+                self.waiting.extend(phase)
+            for resumed in self.asleep:
+                resumed.release()
+            self.asleep.clear()
+
+    def stop(self) -> None:
+        self.ended = True
+        super().stop()
+        self._resume([])
 
 
 class _Helpers:
