@@ -539,7 +539,7 @@ def test_normalizations_of_a_sample_far_from_0(layer, axes):
 
 def test_a_small_batch_is_one_shard_on_one_thread(monkeypatch):
     weights = []
-    for limit in (0, 2**23):
+    for limit in (0, 2**24):
         monkeypatch.setattr(shards, "SMALL", limit)
         if limit:  # would wake the helpers
             monkeypatch.setattr(threads, "_ready_helpers", None)

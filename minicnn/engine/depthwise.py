@@ -85,7 +85,7 @@ def correlation(pixels: int, taps: int, stride: int, gap: int) -> Any:
 
     @jit_fma
     def correlate(
-        X: Any, x_at: int, x_row: int, heads: Any, W: Any, bias: Any, relu: bool,
+        X: Any, x_row: int, heads: Any, W: Any, bias: Any, relu: bool,
         Z: Any, z_at: int, z_row: int, z_col: int, rows: int, cols: int, C: int,
     ) -> None:  # fmt: skip
         """Z[i, j] = relu(bias + sum of X[i, j] at the taps of the rows, each times its W).
@@ -100,7 +100,7 @@ def correlation(pixels: int, taps: int, stride: int, gap: int) -> Any:
                 for begin in range(0, C, LANES):
                     c = min(begin, C - LANES)
                     acc, w = add_products(none, one, load(1, bias, c, 0)), c
-                    place = x_at + i * x_row + j * stride * C + c
+                    place = i * x_row + j * stride * C + c
                     for r in range(len(heads)):
                         x = load(seen, X, place + heads[r], C)
                         acc = add_sliding(acc, x, stride, load(taps, W, w, C), gap)
@@ -125,7 +125,7 @@ def forward(pixels: int, taps: int, stride: int, gap: int) -> Any:
         for n in range(N):
             framed(x, n * g.H * g.W * g.C, g.H, g.W * g.C, X, g.x_at, g.x_row)
             correlate(
-                X, 0, g.S_h * g.x_row, heads, W, bias, relu, y, n * g.H_out * g.W_out * g.C,
+                X, g.S_h * g.x_row, heads, W, bias, relu, y, n * g.H_out * g.W_out * g.C,
                 g.W_out * g.C, g.C, g.H_out, g.W_out, g.C,
             )  # fmt: skip
 
@@ -192,6 +192,7 @@ def backward(taps: int, stride: int, gap: int, pixels: int, taps_of_dx: int) -> 
         without any there is no dx.
         """
         row, zero = g.W_out * g.C, zeros(1)
+        relu_of_dx = len(none) == 0  # False; for a constant, `correlate` would be compiled anew
         for n in range(N):
             start = n * g.H_out * row
             framed(x, n * g.H * g.W * g.C, g.H, g.W * g.C, X, g.x_at, g.x_row)
@@ -207,7 +208,7 @@ def backward(taps: int, stride: int, gap: int, pixels: int, taps_of_dx: int) -> 
             for k in range(len(phases)):
                 d_at, dx_at, rows, cols, begin, end, w = phases[k]
                 correlate(
-                    D, d_at, g.d_row, heads_of_dx[begin:end], W[w:], none, False,
+                    D, g.d_row, d_at + heads_of_dx[begin:end], W[w:], none, relu_of_dx,
                     dx, n * g.H * g.W * g.C + dx_at, g.S_h * g.dx_row, g.S_w * g.C, rows, cols,
                     g.C,
                 )  # fmt: skip

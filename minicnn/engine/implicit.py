@@ -268,10 +268,21 @@ def dx_of_image(wide: tuple[int, int], narrow: tuple[int, int]) -> Any:
     return run
 
 
+@jit
+def no_dx(
+    dz: Any, dz_at: int, g: Any, D: Any, phases: Any, runs: Any, spans: Any, W_T: Any, C: int,
+    no_bias: Any, ones: Any, dx: Any, n: int,
+) -> None:  # fmt: skip
+    """In the place of `dx_of_image` where no dx is wanted: it takes a second to compile."""
+
+
 @cache
-def backward(dW_tile: tuple[int, int], wide: tuple[int, int], narrow: tuple[int, int]) -> Any:
-    """The kernel of a stage's backward, with such tiles."""
-    add_gradient, write_dx = gradient_of_images(*dW_tile), dx_of_image(wide, narrow)
+def backward(
+    dW_tile: tuple[int, int], dx_tiles: tuple[tuple[int, int], tuple[int, int]] | None
+) -> Any:
+    """The kernel of a stage's backward, with such tiles of dW, and the two of dx or none."""
+    add_gradient = gradient_of_images(*dW_tile)
+    write_dx = dx_of_image(*dx_tiles) if dx_tiles else no_dx
 
     @jit
     def run(

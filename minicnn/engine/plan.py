@@ -214,7 +214,7 @@ def lower(
             entry = Entry((k,), RescalingStage, "scaled into a buffer")
         entries.append(entry or Entry((k,), None, _why_not(layers[k], shapes[k])))
         k = entries[-1].layers[-1] + 1
-    made = [k for entry in entries for k in (*_dense_layers(layers, entry), entry.layers[-1])]
+    made = {k for entry in entries for k in (*_dense_layers(layers, entry), entry.layers[-1])}
     outputs = [math.prod(shapes[k + 1][1:]) for k in made]
     return Plan(layers, entries, outputs, sum(work), sample_shape)
 

@@ -245,7 +245,8 @@ class Implicit:
 
     @cached_property
     def backward(self) -> Any:
-        return implicit.backward(self.of_dW, self.dx.wide, self.dx.narrow)
+        tiles = (self.dx.wide, self.dx.narrow) if self._needs_dx else None
+        return implicit.backward(self.of_dW, tiles)
 
     @cached_property
     def transposed(self) -> tuple[Any, Any]:
@@ -371,7 +372,7 @@ class Depthwise:
         self.geometry = g = geometry(win, input_shape, C, interleave=False)
         # a row of the window, or parts of one that are as long as registers allow
         taps = max(one for one in range(1, MOST_TAPS + 1) if g.K_w % one == 0)
-        self.heads = cells_of(g)[::taps]
+        self.heads = np.ascontiguousarray(cells_of(g)[::taps])
         size = pixels_of_tile(g.W_out)
         self.forward = depthwise.forward(size, taps, g.S_w, g.D_w)
         remainders = Remainders.of(g, *win.steps[2:4])
