@@ -337,3 +337,17 @@ def test_the_batch_is_no_axis_of_softmax_and_normalization(axis):
         layers.Softmax(axis)(IMAGES)
     with pytest.raises(ValueError, match="axis 0 is the batch"):
         layers.Normalization(axis).adapt(IMAGES)
+
+
+@pytest.mark.parametrize("n", [1024, 60_000])
+def test_sums_over_many_rows_keep_their_digits(n):
+    """In one float32 sum of 60,000 equal numbers the fourth digit was wrong."""
+    model = Sequential([Input((3,)), BatchNormalization()])
+    model.compile("sgd", "mse")
+    before = minicnn.get_shard_size()
+    minicnn.set_shard_size(100_000)
+    try:
+        model.train_on_batch(np.full((n, 3), 0.37, np.float32), np.full((n, 3), 0.3, np.float32))
+    finally:
+        minicnn.set_shard_size(before)
+    np.testing.assert_allclose(model.layers[0].grads["beta"], -0.2, rtol=5e-6)

@@ -3,11 +3,15 @@
 import contextlib
 import copy
 import functools
+import gc
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -471,6 +475,53 @@ def test_a_phase_that_fails_is_the_last(fails):
         assert threading.active_count() == in_peace
 
 
+@pytest.mark.one_way
+@pytest.mark.usefixtures("three_threads")
+def test_an_interrupt_among_threads_that_are_woken_up(monkeypatch):
+    interrupted = []
+
+    class Queue(queue.SimpleQueue):
+        def put(self, item):
+            super().put(item)
+            if threading.current_thread() is threading.main_thread() and not interrupted:
+                interrupted.append(True)
+                raise KeyboardInterrupt
+
+    def task(k):  # the main thread's ends last, when the others are asleep
+        time.sleep(0.02 * (threading.current_thread() is threading.main_thread()))
+
+    threads.run(len, [[], []])  # hires the helpers
+    in_peace = threading.active_count()
+    monkeypatch.setattr(threads, "SimpleQueue", Queue)
+    for _ in range(20):
+        interrupted.clear()
+        with pytest.raises(KeyboardInterrupt):
+            threads.run_in_phases(task, range(3), lambda: True)
+        assert threading.active_count() == in_peace
+
+
+@pytest.mark.one_way
+@pytest.mark.usefixtures("three_threads")
+def test_what_a_job_has_used_is_given_back_at_its_end():
+    class Used:
+        pass
+
+    gc.disable()
+    try:
+        for run in (threads.run, lambda *job: threads.run_in_phases(*job, lambda: False)):
+            used = Used()
+            gone = weakref.ref(used)
+            run(lambda k, used=used: None, range(4))
+            del used
+            for _ in range(1000):  # a helper may still be on its way out
+                if gone() is None:
+                    break
+                time.sleep(0.001)
+            assert gone() is None
+    finally:
+        gc.enable()
+
+
 # -- interrupts, wherever they come ----------------------------------------------------------------
 
 
@@ -486,7 +537,7 @@ def ring(*args):
     raise Alarm
 
 signal.signal(signal.SIGALRM, ring)
-threads.set_num_threads(2)
+threads.set_num_threads(3)
 arrays = [np.ones(200_000) for _ in range(4)]
 working = [0] * 4
 
@@ -499,10 +550,10 @@ def task(k):
 def work():
     if sys.argv[2] == "at once":
         return threads.run(task, range(4))
-    phases = iter([True, True, False])
-    threads.run_in_phases(task, range(4), lambda: next(phases))
+    phases = iter([True] * 300 + [False])  # threads fall asleep and wake up all the time
+    threads.run_in_phases(len, [()] * 4, lambda: next(phases))
 
-work()  # hires the helper, in peace
+work()  # hires the helpers, in peace
 draw = random.Random(0)
 for _ in range(int(sys.argv[1])):
     try:
@@ -511,16 +562,23 @@ for _ in range(int(sys.argv[1])):
         signal.setitimer(signal.ITIMER_REAL, 0)
     except Alarm:
         pass
-    assert threading.active_count() == 2
+    assert threading.active_count() == 3
 print("done")
 """
 
 
 @pytest.mark.one_way
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
-@pytest.mark.parametrize("alarms", [150, pytest.param(1500, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("way", ["at once", "in phases"])
-def test_an_interrupt_at_any_moment_neither_hangs_nor_leaves_helpers_at_work(alarms, way):
+@pytest.mark.parametrize(
+    ("way", "alarms"),
+    [
+        ("at once", 150),
+        ("in phases", 300),
+        pytest.param("at once", 1500, marks=pytest.mark.slow),
+        pytest.param("in phases", 10_000, marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupt_at_any_moment_neither_hangs_nor_leaves_helpers_at_work(way, alarms):
     command = [sys.executable, "-c", INTERRUPTED, str(alarms), way]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert finished.stdout == "done\n", finished.stderr

@@ -13,8 +13,9 @@ which are read once. In dW a tile is the taps of such a row, and takes four pixe
 Where strides leave rows of different length to the parts of dx, each tap is a row by itself.
 
 X is one image with its padding, D the dz of one image with zeros around it. Where the channels are
-no multiple of sixteen, the last block repeats some of the one before. Fewer than sixteen, and those
-with several filters each, are copied into images that have a channel for each filter (`widened`).
+no multiple of sixteen, the last block repeats some of the one before. Images of fewer than sixteen
+channels, and those with several filters for each channel, are copied into images that have a
+channel for each filter (`widened`).
 """
 
 from __future__ import annotations
@@ -192,7 +193,9 @@ def backward(taps: int, stride: int, gap: int, pixels: int, taps_of_dx: int) -> 
         without any there is no dx.
         """
         row, zero = g.W_out * g.C, zeros(1)
-        relu_of_dx = len(none) == 0  # False; for a constant, `correlate` would be compiled anew
+        relu_of_dx = (
+            len(none) == 0
+        )  # False, but no constant, for which `correlate` would be compiled anew
         for n in range(N):
             start = n * g.H_out * row
             framed(x, n * g.H * g.W * g.C, g.H, g.W * g.C, X, g.x_at, g.x_row)

@@ -273,7 +273,7 @@ def no_dx(
     dz: Any, dz_at: int, g: Any, D: Any, phases: Any, runs: Any, spans: Any, W_T: Any, C: int,
     no_bias: Any, ones: Any, dx: Any, n: int,
 ) -> None:  # fmt: skip
-    """In the place of `dx_of_image` where no dx is wanted: it takes a second to compile."""
+    """In the place of `dx_of_image`, which takes a second to compile, where no dx is wanted."""
 
 
 @cache

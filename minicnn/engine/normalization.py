@@ -9,9 +9,10 @@ x_hat + beta), the first phase sums d and d * x_hat, the second works out
 
 over the m cells of a channel in the batch.
 
-Means and variances have to be right for an x far from 0, too: each image is measured around its
-own mean (two passes), and images and shards are combined in float64 by the formula of Chan,
-Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+Means and variances have to be right for an x far from 0, too: each image is measured around its own
+mean (two passes; rows (n, C) are an image of n pixels). Sums of up to 256 pixels are taken in
+float32, sums of these in float64, and images and shards are combined in float64 by the formula of
+Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
 variances", 1979.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.engine.passes import SUMMED
 from minicnn.kernels.compiler import jit_fma
 from minicnn.kernels.fast import keep
 
@@ -40,26 +42,32 @@ def measure(x: Any, mean: Any, squares: Any) -> None:
     cells, C = x.shape[1:]
     middle, total = np.empty(C, np.float32), np.empty(C, np.float32)
     square = np.empty(C, np.float32)
+    totals, own = np.empty(C), np.empty(C)
     mean[:], squares[:] = 0, 0
     for n in range(len(x)):
         for c in range(C):
-            middle[c], total[c], square[c] = 0, 0, 0
+            middle[c], totals[c], own[c] = 0, 0, 0
         for k in range(cells):
             for c in range(C):
                 middle[c] += x[n, k, c]
         for c in range(C):
             middle[c] /= np.float32(cells)
-        for k in range(cells):
+        for start in range(0, cells, SUMMED):
             for c in range(C):
-                d = x[n, k, c] - middle[c]
-                total[c] += d
-                square[c] += d * d
+                total[c], square[c] = 0, 0
+            for k in range(start, min(start + SUMMED, cells)):
+                for c in range(C):
+                    d = x[n, k, c] - middle[c]
+                    total[c] += d
+                    square[c] += d * d
+            for c in range(C):
+                totals[c] += total[c]
+                own[c] += square[c]
         for c in range(C):  # as in `combine`, n images of the same size being in already
-            rest = np.float64(total[c]) / cells
+            rest = totals[c] / cells
             delta = middle[c] + rest - mean[c]
             mean[c] += delta / (n + 1)
-            own = square[c] - total[c] * rest
-            squares[c] += own + delta * delta * (cells * n / (n + 1))
+            squares[c] += own[c] - totals[c] * rest + delta * delta * (cells * n / (n + 1))
 
 
 @jit_fma
@@ -141,35 +149,36 @@ def sums(
     totals[:] = 0
     for n in range(N):
         for h in range(H):
-            for c in range(C):
-                of_d[c], of_dx[c] = 0, 0
-            for w in range(W):
-                if pool:
-                    p, q = 2 * h, 2 * w
-                    for c in range(C):  # all four are read, so that the choice is vectorized
-                        x_0, x_1 = x[n, p, q, c], x[n, p, q + 1, c]
-                        x_2, x_3 = x[n, p + 1, q, c], x[n, p + 1, q + 1, c]
-                        won, d = argmax[n, h, w, c], dy[n, h, w, c] * dropout_scale
-                        upper, lower = x_1 if won == 1 else x_0, x_3 if won == 3 else x_2
-                        d = zero if won < 0 else d
-                        of_d[c] += d
-                        of_dx[c] += d * ((lower if won > 1 else upper) - mean[c])
-                elif dropped:
-                    for c in range(C):
-                        dead = relu and y[n, h, w, c] <= 0
-                        d = zero if dead else dy[n, h, w, c] * dropout_scale
-                        of_d[c] += d
-                        of_dx[c] += d * (x[n, h, w, c] - mean[c])
-                else:  # y is not read, but worked out again
-                    for c in range(C):
-                        from_mean = x[n, h, w, c] - mean[c]
-                        dead = relu and from_mean * scale[c] + shift[c] <= 0
-                        d = zero if dead else dy[n, h, w, c]
-                        of_d[c] += d
-                        of_dx[c] += d * from_mean
-            for c in range(C):  # the sums of a row are short enough for float32
-                totals[0, c] += of_d[c]
-                totals[1, c] += of_dx[c] * inverse[c]
+            for start in range(0, W, SUMMED):  # their sums are short enough for float32
+                for c in range(C):
+                    of_d[c], of_dx[c] = 0, 0
+                for w in range(start, min(start + SUMMED, W)):
+                    if pool:
+                        p, q = 2 * h, 2 * w
+                        for c in range(C):  # all four are read, so that the choice is vectorized
+                            x_0, x_1 = x[n, p, q, c], x[n, p, q + 1, c]
+                            x_2, x_3 = x[n, p + 1, q, c], x[n, p + 1, q + 1, c]
+                            won, d = argmax[n, h, w, c], dy[n, h, w, c] * dropout_scale
+                            upper, lower = x_1 if won == 1 else x_0, x_3 if won == 3 else x_2
+                            d = zero if won < 0 else d
+                            of_d[c] += d
+                            of_dx[c] += d * ((lower if won > 1 else upper) - mean[c])
+                    elif dropped:
+                        for c in range(C):
+                            dead = relu and y[n, h, w, c] <= 0
+                            d = zero if dead else dy[n, h, w, c] * dropout_scale
+                            of_d[c] += d
+                            of_dx[c] += d * (x[n, h, w, c] - mean[c])
+                    else:  # y is not read, but worked out again
+                        for c in range(C):
+                            from_mean = x[n, h, w, c] - mean[c]
+                            dead = relu and from_mean * scale[c] + shift[c] <= 0
+                            d = zero if dead else dy[n, h, w, c]
+                            of_d[c] += d
+                            of_dx[c] += d * from_mean
+                for c in range(C):
+                    totals[0, c] += of_d[c]
+                    totals[1, c] += of_dx[c] * inverse[c]
 
 
 @jit_fma

@@ -100,7 +100,7 @@ class Plan:
     outputs : list of int
         Numbers in each output that a stage makes, for one sample; empty if they are not known.
     widest : int
-        The largest of them, or 0.
+        The largest of them; 0 if they are not known.
     work : int
         Multiply-adds of one sample's forward; 0 if it is not known.
     sample_shape : tuple of int

@@ -26,9 +26,10 @@ else:
 
 
 class DepthwiseStage(FusedStage):
-    """A depthwise convolution with any activation, and dropout: `depthwise.py`.
+    """A depthwise convolution with any activation: `depthwise.py`.
 
-    ReLU, or no activation, is part of the convolution; others are a second pass. To predict, a
+    ReLU, or no activation, is part of the convolution; others, with dropout behind, are a second
+    pass. To predict, a
     batch normalization before ReLU is part of the weights.
     """
 
@@ -44,9 +45,8 @@ class DepthwiseStage(FusedStage):
         self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
         self.C, self.M = conv.params["W"].shape[2:]
         self.filters = self.C * self.M
-        self.wide = max(
-            self.filters, FEWEST_CHANNELS
-        )  # channels of the images that are worked with
+        # channels of the images that the kernels work with
+        self.wide = max(self.filters, FEWEST_CHANNELS)
 
     def seek(self, step: int, sample: int) -> None:
         if self.behind is not None:
@@ -65,7 +65,7 @@ class DepthwiseStage(FusedStage):
         return W, b
 
     def _widened(self, key: str, images: Array, M: int) -> Array:
-        """Images with a channel for each filter: themselves, or a copy."""
+        """Images with each channel M times, and `wide` channels in all: themselves, or a copy."""
         C = images.shape[3]
         if self.wide == C:
             return images

@@ -46,8 +46,8 @@ MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
 LARGEST_INFERENCE, LEAST_INFERENCE = 256, 16  # without a gradient, by the size of activations
 NUMBERS = 10 * 2**17  # of a stage's output for a shard of more than LEAST_INFERENCE: 5.2 MB
-# Up to so many multiply-adds for each of `Plan.passes` (plus PER_NUMBER for each number of an
-# output) a batch is one shard, on one thread: what a second one takes over is less than what
+# Up to so many multiply-adds for each of `Plan.passes` (plus PER_NUMBER for each number of all
+# outputs) a batch is one shard, on one thread: what a second one takes over is less than what
 # waking it and the calls from Python cost. Where shards have to agree it is as if there were
 # AGREEING more stages. On two cores, steps took 0.46 to 0.87 of the time so below this, and 0.96 to
 # 1.29 above. Beyond LARGEST_SMALL samples it is several shards, still on one thread: in a single

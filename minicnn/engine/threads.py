@@ -96,9 +96,10 @@ def run_in_phases(
 ) -> None:
     """`task(item)` for every item, as in `run`; then `settle()`, and all again if it returns True.
 
-    The thread that ends the last item of a phase settles and goes on with the next phase, so one
-    wake-up of the others lies between two phases. As calls of `run` there were two, one after the
-    other: a helper had to wake up for each phase, and the caller to wait for it.
+    The thread that ends the last item of a phase settles and goes on with the next phase, while
+    the others wake up. With a call of `run` for each phase, a helper would have to wake up first,
+    and then the caller, who waits for it. Helpers stay with the job until its last phase. An error
+    of `settle` is raised as one of the item that was the last.
     """
     items = list(items)
     n = _threads_for(items, alone)
@@ -152,10 +153,13 @@ class _Job:
             except IndexError:
                 return
             try:
-                self.task(item)
+                self.do(item)
             except BaseException as error:
                 self.errors[place] = error
                 self.stop()
+
+    def do(self, item: Any) -> None:
+        self.task(item)
 
     def stop(self) -> None:
         """Begin no more items."""
@@ -199,50 +203,53 @@ class _PhasedJob(_Job):
     def __init__(
         self, task: Callable[[Any], object], items: list[Any], settle: Callable[[], bool]
     ) -> None:
-        super().__init__(self._one, list(enumerate(items)))
-        self.of_phase, self.settle = task, settle
+        super().__init__(task, list(enumerate(items)))
+        self.settle = settle
         self.phase = list(self.waiting)
         self.unfinished = len(items)  # of this phase
         self.ended = False
-        self.asleep: list[threading.Lock] = []  # each is waited for by a thread without an item
+        # One of each thread without an item, which wakes up when anything is put there. A signal's
+        # exception may come anywhere: putting twice does no harm, and no Python code holds a lock.
+        self.asleep: list[SimpleQueue[None]] = []
 
     def work(self) -> None:
+        """Take items, phase after phase, until the last one or an error."""
         while not self.ended:
             super().work()
-            # not a Condition, which an exception of a signal can leave with its lock held
-            resumed = threading.Lock()
+            resumed: SimpleQueue[None] = SimpleQueue()
             with self.lock:
                 if self.waiting or self.ended:
                     continue
-                resumed.acquire()
                 self.asleep.append(resumed)
-            resumed.acquire()
+            resumed.get()
 
-    def _one(self, placed: tuple[int, Any]) -> None:
-        place, item = placed
-        self.of_phase(item)
+    def do(self, item: Any) -> None:
+        place, own = item
+        self.task(own)
         with self.lock:
             self.unfinished -= 1
             last = self.unfinished == 0 and not self.ended
         if last and self.settle():
-            self.unfinished = len(self.phase)
-            # first the one whose data this thread has in its cache
-            self._resume(self.phase[place:] + self.phase[:place])
+            with self.lock:
+                if not self.ended:
+                    self.unfinished = len(self.phase)
+                    # first the one whose data this thread has in its cache
+                    self.waiting.extend(self.phase[place:] + self.phase[:place])
+            self._wake()
         elif last:
             self.stop()
 
-    def _resume(self, phase: list[Any]) -> None:
+    def _wake(self) -> None:
         with self.lock:
-            if not self.ended:
-                self.waiting.extend(phase)
             for resumed in self.asleep:
-                resumed.release()
+                resumed.put(None)
             self.asleep.clear()
 
     def stop(self) -> None:
-        self.ended = True
-        super().stop()
-        self._resume([])
+        with self.lock:
+            self.ended = True
+            self.waiting.clear()
+        self._wake()
 
 
 class _Helpers:
