@@ -149,36 +149,35 @@ def sums(
     totals[:] = 0
     for n in range(N):
         for h in range(H):
-            for start in range(0, W, SUMMED):  # their sums are short enough for float32
-                for c in range(C):
-                    of_d[c], of_dx[c] = 0, 0
-                for w in range(start, min(start + SUMMED, W)):
-                    if pool:
-                        p, q = 2 * h, 2 * w
-                        for c in range(C):  # all four are read, so that the choice is vectorized
-                            x_0, x_1 = x[n, p, q, c], x[n, p, q + 1, c]
-                            x_2, x_3 = x[n, p + 1, q, c], x[n, p + 1, q + 1, c]
-                            won, d = argmax[n, h, w, c], dy[n, h, w, c] * dropout_scale
-                            upper, lower = x_1 if won == 1 else x_0, x_3 if won == 3 else x_2
-                            d = zero if won < 0 else d
-                            of_d[c] += d
-                            of_dx[c] += d * ((lower if won > 1 else upper) - mean[c])
-                    elif dropped:
-                        for c in range(C):
-                            dead = relu and y[n, h, w, c] <= 0
-                            d = zero if dead else dy[n, h, w, c] * dropout_scale
-                            of_d[c] += d
-                            of_dx[c] += d * (x[n, h, w, c] - mean[c])
-                    else:  # y is not read, but worked out again
-                        for c in range(C):
-                            from_mean = x[n, h, w, c] - mean[c]
-                            dead = relu and from_mean * scale[c] + shift[c] <= 0
-                            d = zero if dead else dy[n, h, w, c]
-                            of_d[c] += d
-                            of_dx[c] += d * from_mean
-                for c in range(C):
-                    totals[0, c] += of_d[c]
-                    totals[1, c] += of_dx[c] * inverse[c]
+            for c in range(C):
+                of_d[c], of_dx[c] = 0, 0
+            for w in range(W):
+                if pool:
+                    p, q = 2 * h, 2 * w
+                    for c in range(C):  # all four are read, so that the choice is vectorized
+                        x_0, x_1 = x[n, p, q, c], x[n, p, q + 1, c]
+                        x_2, x_3 = x[n, p + 1, q, c], x[n, p + 1, q + 1, c]
+                        won, d = argmax[n, h, w, c], dy[n, h, w, c] * dropout_scale
+                        upper, lower = x_1 if won == 1 else x_0, x_3 if won == 3 else x_2
+                        d = zero if won < 0 else d
+                        of_d[c] += d
+                        of_dx[c] += d * ((lower if won > 1 else upper) - mean[c])
+                elif dropped:
+                    for c in range(C):
+                        dead = relu and y[n, h, w, c] <= 0
+                        d = zero if dead else dy[n, h, w, c] * dropout_scale
+                        of_d[c] += d
+                        of_dx[c] += d * (x[n, h, w, c] - mean[c])
+                else:  # y is not read, but worked out again
+                    for c in range(C):
+                        from_mean = x[n, h, w, c] - mean[c]
+                        dead = relu and from_mean * scale[c] + shift[c] <= 0
+                        d = zero if dead else dy[n, h, w, c]
+                        of_d[c] += d
+                        of_dx[c] += d * from_mean
+            for c in range(C):  # the sums of a row are short enough for float32
+                totals[0, c] += of_d[c]
+                totals[1, c] += of_dx[c] * inverse[c]
 
 
 @jit_fma

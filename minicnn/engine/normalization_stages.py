@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +18,22 @@ from minicnn.layers import BatchNormalization, GroupNormalization, Layer, LayerN
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import groups, normalization, rows
+    from minicnn.engine import groups, normalization, passes, rows
 else:
     groups = LazyModule("minicnn.engine.groups")
     normalization = LazyModule("minicnn.engine.normalization")
+    passes = LazyModule("minicnn.engine.passes")
     rows = LazyModule("minicnn.engine.rows")
+
+
+@cache
+def _together(n: int) -> int:
+    """The largest divisor of n up to `passes.SUMMED`.
+
+    >>> _together(64), _together(1000), _together(257)
+    (64, 250, 1)
+    """
+    return next(k for k in range(min(n, passes.SUMMED), 0, -1) if n % k == 0)
 
 
 class LayerNormalizationStage(FusedStage):
@@ -123,9 +135,9 @@ class NormalizationStage(FusedStage):
         return self.figures
 
     def _images(self, x: Array) -> Array:
-        """x as (n, H, W, C). Rows (n, C) are one image, so that they are summed up together."""
+        """x as (n, H, W, C). Rows (n, C) are one image, cut as sums in float32 allow."""
         if x.ndim == 2:
-            return x[None, None]
+            return x.reshape(1, -1, _together(len(x)), self.channels)
         return x.reshape(*x.shape[:-1], *[1] * (4 - x.ndim), self.channels)
 
     @staticmethod
