@@ -537,6 +537,20 @@ def test_normalizations_of_a_sample_far_from_0(layer, axes):
     within(1e-5, "normalization of a sample", np.abs(model.predict(x, verbose=0) - exact).max())
 
 
+@pytest.mark.parametrize("layer", [LayerNormalization(), GroupNormalization(-1)])
+def test_the_gradient_through_a_normalized_single_number_is_0(layer):
+    shape = (1, 1, 1) if isinstance(layer, LayerNormalization) else (1, 1, 5)
+    model = Sequential([Input(shape), Conv2D(shape[-1], 1), layer])
+    model.compile("sgd", "mse")
+    layer.params["gamma"][...] = rng.standard_normal(shape[-1])
+    x = rng.standard_normal((20, *shape)).astype(np.float32)
+    model.train_on_batch(x, rng.standard_normal((20, *shape)))
+    assert kinds(model)[-1] == f"{type(layer).__name__}Stage"
+    assert not model.layers[0].grads["W"].any()
+    assert not layer.grads["gamma"].any()
+    assert layer.grads["beta"].all()
+
+
 def test_a_small_batch_is_one_shard_on_one_thread(monkeypatch):
     weights = []
     for limit in (0, 2**24):

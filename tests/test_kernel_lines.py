@@ -414,7 +414,7 @@ def test_convolutions_in_groups(first):
 
 
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("shape", [(2, 5, 7, 20), (1, 2, 2, 16), (2, 1, 3, 5)])
+@pytest.mark.parametrize("shape", [(2, 5, 7, 20), (1, 2, 2, 16), (2, 1, 3, 5), (2, 3, 2, 1)])
 def test_layer_normalization(shape, first):
     layer = LayerNormalization(gamma_initializer="random_normal", beta_initializer="ones")
     assert_stage_is_layer("LayerNormalizationStage", layer, shape, first)

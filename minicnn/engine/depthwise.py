@@ -193,9 +193,8 @@ def backward(taps: int, stride: int, gap: int, pixels: int, taps_of_dx: int) -> 
         without any there is no dx.
         """
         row, zero = g.W_out * g.C, zeros(1)
-        relu_of_dx = (
-            len(none) == 0
-        )  # False, but no constant, for which `correlate` would be compiled anew
+        # False, but not as a constant, for which `correlate` would be compiled anew
+        relu_of_dx = len(none) == 0
         for n in range(N):
             start = n * g.H_out * row
             framed(x, n * g.H * g.W * g.C, g.H, g.W * g.C, X, g.x_at, g.x_row)

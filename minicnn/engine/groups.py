@@ -84,7 +84,8 @@ def normalize(x: Any, gamma: Any, beta: Any, epsilon: float, y: Any, stats: Any)
             sum_d = of_group(first, g, size)
             rest = sum_d / cells
             variance = (of_group(second, g, size) - sum_d * rest) / cells
-            inverse = 1 / np.sqrt(variance + epsilon)
+            # x_hat of a single number is 0 whatever x is; rounding would leave a dx beside 0
+            inverse = 1 / np.sqrt(variance + epsilon) if cells > 1 else 0.0
             stats[n, g, 1], stats[n, g, 2] = rest, inverse
             for c in range(g * size, (g + 1) * size):
                 first[c] = gamma[c] * inverse
@@ -123,8 +124,6 @@ def gradients(dy: Any, x: Any, stats: Any, gamma: Any, dx: Any, dgamma: Any, dbe
         to_channels(products, second)
         for g in range(groups):
             rest, inverse = np.float64(stats[n, g, 1]), np.float64(stats[n, g, 2])
-            if cells == 1:  # then x_hat is 0 whatever x is; rounding would leave a dx beside 0
-                inverse = 0.0
             mean_h, mean_product = 0.0, 0.0
             for c in range(g * size, (g + 1) * size):
                 with_x_hat = (second[c] - rest * first[c]) * inverse

@@ -36,6 +36,13 @@ def _together(n: int) -> int:
     return next(k for k in range(min(n, passes.SUMMED), 0, -1) if n % k == 0)
 
 
+def _keep_sums(layer: Layer, dgamma: Array, dbeta: Array) -> None:
+    """The gradients of those of gamma and beta that the layer has."""
+    for key, total in (("gamma", dgamma), ("beta", dbeta)):
+        if key in layer.grads:
+            layer.grads[key][...] = total
+
+
 class LayerNormalizationStage(FusedStage):
     """Layer normalization over the last axis: `rows.py`."""
 
@@ -57,14 +64,12 @@ class LayerNormalizationStage(FusedStage):
 
     def backward(self, dy: Array) -> Array | None:
         C, dx = self._x.shape[-1], self.passed(self._x.shape, dy)
-        sums = dgamma, dbeta = self.buffer("sums", (2, C), np.float64)
+        dgamma, dbeta = self.buffer("sums", (2, C), np.float64)
         rows.gradients(
             np.ascontiguousarray(dy, np.float32).reshape(-1), self._x.reshape(-1), self._stats,
             self._gamma, dx.reshape(-1), dgamma, dbeta, self.buffer("parts", (2 * C,)),
         )  # fmt: skip
-        for key, total in zip(("gamma", "beta"), sums):
-            if key in self.layer.grads:
-                self.layer.grads[key][...] = total
+        _keep_sums(self.layer, dgamma, dbeta)
         return dx if self.needs_dx else None
 
 
@@ -91,14 +96,12 @@ class GroupNormalizationStage(FusedStage):
 
     def backward(self, dy: Array) -> Array | None:
         dx = self.passed(dy.shape, dy)
-        sums = dgamma, dbeta = self.buffer("sums", (2, len(self._gamma)), np.float64)
+        dgamma, dbeta = self.buffer("sums", (2, len(self._gamma)), np.float64)
         groups.gradients(
             np.ascontiguousarray(dy, np.float32).reshape(self._x.shape), self._x, self._stats,
             self._gamma, dx.reshape(self._x.shape), dgamma, dbeta,
         )  # fmt: skip
-        for key, total in zip(("gamma", "beta"), sums):
-            if key in self.layer.grads:
-                self.layer.grads[key][...] = total
+        _keep_sums(self.layer, dgamma, dbeta)
         return dx if self.needs_dx else None
 
 
@@ -205,9 +208,7 @@ class NormalizationStage(FusedStage):
             self._shift, self.pool, self.relu, self._drops, self._scale, self.sums,
         )  # fmt: skip
         self.sums[1] -= self.sums[0] * self.rest * self.inverse
-        for key, total in (("beta", self.sums[0]), ("gamma", self.sums[1])):
-            if key in self.layer.grads:
-                self.layer.grads[key][...] = total
+        _keep_sums(self.layer, self.sums[1], self.sums[0])
         return self.sums.reshape(-1).copy()
 
     @staticmethod

@@ -175,7 +175,7 @@ class Plan:
 
 
 def _dense_layers(layers: Sequence[Layer], entry: Entry) -> list[int]:
-    """The Dense layers of a stage: each makes an output of its own."""
+    """Places in the network of a stage's Dense layers, each of which has an output."""
     return [k for k in entry.layers if _is(layers, k, Dense)]
 
 

@@ -60,7 +60,8 @@ def normalize(x: Any, gamma: Any, beta: Any, epsilon: Any, y: Any, stats: Any) -
             found[1] += rest * rest
         rest = found[0] / cells
         variance = (found[1] - found[0] * rest) / cells
-        inverse = np.float32(1) / np.sqrt(variance + epsilon)
+        # x_hat of a single number is 0 whatever x is; rounding would leave a dx beside 0
+        inverse = np.float32(1) / np.sqrt(variance + epsilon) if C > 1 else np.float32(0)
         stats[r, 0], stats[r, 1], stats[r, 2] = mean, rest, inverse
         left, factor = numbers(1, -rest), numbers(1, inverse)
         for k in range(whole):

@@ -45,6 +45,7 @@ class DepthwiseStage(FusedStage):
         self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
         self.C, self.M = conv.params["W"].shape[2:]
         self.filters = self.C * self.M
+        self._no_bias = np.zeros(self.filters, np.float32)
         # channels of the images that the kernels work with
         self.wide = max(self.filters, FEWEST_CHANNELS)
 
@@ -55,7 +56,7 @@ class DepthwiseStage(FusedStage):
     def weights(self) -> tuple[Array, Array]:
         """Kernel (cells, wide) and bias, with a normalization as part of them."""
         W = self.conv.params["W"].reshape(-1, self.filters)
-        b = self.conv.params.get("b", np.zeros(self.filters, np.float32))
+        b = self.conv.params.get("b", self._no_bias)
         if self.norm is not None:
             mean, scale, shift = of_inference(self.norm)
             W, b = W * scale, (b - mean) * scale + shift

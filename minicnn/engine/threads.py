@@ -7,6 +7,7 @@ The calling thread works through its jobs itself, and idle threads help:
 
     run(task, items)    takes items one by one until none is left;  so does each helper that comes
                         -> waits for the items that helpers have begun
+    run_in_phases       the same items again and again; helpers stay until the last phase has ended
 
 Nothing waits for a helper that is busy elsewhere, so calls from many threads, and a task that calls
 `run` itself, cannot block each other; and the caller loses no time waiting for a thread to wake up.
@@ -153,12 +154,12 @@ class _Job:
             except IndexError:
                 return
             try:
-                self.do(item)
+                self.do(place, item)
             except BaseException as error:
                 self.errors[place] = error
                 self.stop()
 
-    def do(self, item: Any) -> None:
+    def do(self, place: int, item: Any) -> None:
         self.task(item)
 
     def stop(self) -> None:
@@ -203,7 +204,7 @@ class _PhasedJob(_Job):
     def __init__(
         self, task: Callable[[Any], object], items: list[Any], settle: Callable[[], bool]
     ) -> None:
-        super().__init__(task, list(enumerate(items)))
+        super().__init__(task, items)
         self.settle = settle
         self.phase = list(self.waiting)
         self.unfinished = len(items)  # of this phase
@@ -223,9 +224,8 @@ class _PhasedJob(_Job):
                 self.asleep.append(resumed)
             resumed.get()
 
-    def do(self, item: Any) -> None:
-        place, own = item
-        self.task(own)
+    def do(self, place: int, item: Any) -> None:
+        self.task(item)
         with self.lock:
             self.unfinished -= 1
             last = self.unfinished == 0 and not self.ended
