@@ -214,7 +214,7 @@ def test_what_is_not_fused_says_why(layer, reason):
 @pytest.mark.parametrize(
     ("layer", "way"),
     [
-        (lambda: Conv2D(32, 3), "WinogradConvolution"),
+        (lambda: Conv2D(64, 3), "WinogradConvolution"),
         (lambda: Conv2D(16, 3), "ImplicitConvolution"),
         (lambda: Conv2D(4, 5), "InterleavedConvolution"),
         (lambda: Conv2D(4, 1), "PointwiseConvolution"),
@@ -222,13 +222,26 @@ def test_what_is_not_fused_says_why(layer, reason):
         (lambda: Conv2D(16, 1, 2), "ImplicitConvolution"),
         (lambda: Conv2D(4, 3, 2), "InterleavedConvolution"),
         (lambda: Conv2D(4, 3, dilation_rate=2), "InterleavedConvolution"),
-        (lambda: Conv2D(32, 3, activation="tanh"), "WinogradConvolution"),
+        (lambda: Conv2D(64, 3, activation="tanh"), "WinogradConvolution"),
         (lambda: Conv2D(4, 3, groups=2), "GroupedConvolution"),
     ],
 )
 def test_the_way_of_a_convolution_follows_from_its_window_and_channels(layer, way):
     (kind,) = kinds(Sequential([Input((9, 9, 16)), layer()]))
     assert kind == way
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "pays"),
+    [
+        *[((2, 2), 512, False), ((1, 16), 512, False), ((3, 3), 64, True), ((3, 3), 20, False)],
+        *[((4, 4), 20, True), ((5, 5), 64, False), ((5, 5), 128, True), ((28, 28), 16, False)],
+    ],
+)
+def test_winograd_is_for_tiles_that_are_full_enough(size, channels, pays):
+    conv = Conv2D(channels, 3, padding="same")
+    (kind,) = kinds(Sequential([Input((*size, channels)), conv]))
+    assert kind == ("WinogradConvolution" if pays else "ImplicitConvolution")
 
 
 def test_few_channels_and_one_channel_inside_are_interleaved():
@@ -409,7 +422,7 @@ def test_hardly_any_network_was_passed_over():
     ("kind", "channels", "filters", "size"),
     [
         (convolutions.DirectConvolution, 1, 20, 3),
-        (convolutions.WinogradConvolution, 20, 20, 3),
+        (convolutions.WinogradConvolution, 24, 28, 3),
         (convolutions.WinogradConvolution, 32, 48, 3),
         (any_window.InterleavedConvolution, 4, 4, 5),
         (any_window.ImplicitConvolution, 16, 20, 5),
@@ -918,7 +931,7 @@ def test_an_optimizer_of_ones_own_keeps_its_step():
 
 
 def narrow():
-    return deeper(20, 24, 32)
+    return deeper(20, 32, 64)
 
 
 def test_the_narrow_model_runs_as_the_deeper_one():
@@ -1218,8 +1231,8 @@ def test_small_numbers_beside_large_ones_keep_their_digits(spike, padding):
     By Winograd alone the other outputs of a tile with 1e6 were 0.9 off.
     """
     H = 14 if padding == "same" else 12
-    x, W = rng.random((3, 14, 14, 18)), 0.1 * rng.standard_normal((3, 3, 18, 24))
-    dy = rng.standard_normal((3, H, H, 24))
+    x, W = rng.random((3, 14, 14, 18)), 0.1 * rng.standard_normal((3, 3, 18, 40))
+    dy = rng.standard_normal((3, H, H, 40))
     SPIKES[spike](x, dy, W)
     for found, right, size in zip(*numbers_of_both_ways(x, dy, W, padding)):
         assert (np.abs(found - right) <= 1024 * 2.0**-24 * size).all()

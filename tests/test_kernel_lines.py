@@ -14,7 +14,7 @@ from counts import and_slow
 from numba.core.errors import TypingError
 
 from minicnn import kernels
-from minicnn.engine import passes, products, vectors, winograd
+from minicnn.engine import passes, plan, products, vectors, winograd, winograd_products
 from minicnn.engine.activations import KNOWN as CURVES
 from minicnn.engine.dense_stages import DenseStage
 from minicnn.engine.lanes import Lane
@@ -151,11 +151,49 @@ def test_dense_layers_in_one_call(n, units):
                 gradients.append(array.copy())
 
 
-def test_products_that_are_added_up():
-    x, dz = (rng.standard_normal(shape).astype("f4") for shape in ((5, 16), (5, 32)))
-    dW = np.ones((16, 32), np.float32)
-    products.outer(x.reshape(-1), dz.reshape(-1), dW.reshape(-1), 5, 16, 32, False, True)
-    np.testing.assert_allclose(dW, 1 + x.T @ dz, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize(
+    ("count", "C", "F"), [(9, 70, 20), (8, 16, 130), (8, 258, 32)], ids=lambda n: str(n)
+)
+def test_winograds_products_and_the_kernel_there_and_back(count, C, F):
+    G = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]
+    GG = np.kron(G, G) / 24**2  # Lavin and Gray, section 4.3
+    g = rng.standard_normal((9, C, F)).astype("f4")
+    U = np.tensordot(GG, g, 1)
+    cells = {size: winograd.TILES * size + winograd_products.GAP for size in (C, F)}
+
+    def product(size, of, kernel, back):
+        """The rows `of` (36, count, ..), far apart, times the kernel."""
+        given = np.full((36, cells[of.shape[2]]), np.nan, np.float32)
+        given[:, : of[0].size] = of.reshape(36, -1)
+        out, vectors = np.full((36, cells[size]), np.nan, np.float32), products.vectors_for(size)
+        rows = F if back else C
+        panel = np.full(winograd_products.panel_size(rows, vectors), np.nan, np.float32)
+        winograd_products.multiply(vectors)(
+            given.reshape(-1), cells[of.shape[2]], kernel.reshape(-1), out.reshape(-1),
+            cells[size], panel, count, C, F, back, products.NO_BIAS, products.ONE, False, 0,
+        )  # fmt: skip
+        return given.reshape(-1), out[:, : count * size].reshape(36, count, size)
+
+    V, dM = (rng.standard_normal((36, count, size)).astype("f4") for size in (C, F))
+    flat_V, M = product(F, V, g, False)
+    flat_dM, dV = product(C, dM, g, True)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4 * C**0.5)
+    close(M, V @ U)
+    close(dV, dM @ U.transpose(0, 2, 1))
+
+    expected = np.tensordot(GG.T, V.transpose(0, 2, 1) @ dM.astype("f8"), 1)
+    tiled, size = winograd_products.overlap(C, F), winograd_products.squares_size(C, F)
+    dU = np.full(winograd_products.block_of_dU(), np.nan, np.float32)
+    sums = np.full(9 * size, np.nan, np.float32)
+    for add in (False, True):
+        winograd_products.gradient(
+            flat_V, cells[C], flat_dM, cells[F], count, C, F, dU, sums, size, tiled, add
+        )
+        dg = sums
+        if tiled:
+            dg = np.full(g.size, np.nan, np.float32)
+            winograd_products.from_squares(sums, C, F, dg)
+        close(dg.reshape(g.shape), expected * (2 if add else 1))
 
 
 def test_cells_of_winograd_that_are_added_by_themselves():
@@ -542,6 +580,12 @@ def test_normal_cdf():
     np.testing.assert_allclose(shares[0, 1:3], [0.15865525393145707, 0.5], rtol=1e-14)
 
 
+@pytest.fixture
+def winograd_always(monkeypatch):
+    """On small images and few channels, too, which take little time where nothing is compiled."""
+    monkeypatch.setattr(plan, "winograd_pays", lambda *sizes: True)
+
+
 def networks():
     for channels in (1, 20):
         for padding in ("same", "valid"):
@@ -554,7 +598,7 @@ def networks():
 
 
 @pytest.mark.parametrize(("channels", "padding", "activation", "pool", "rate"), list(networks()))
-def test_steps_against_their_layers(channels, padding, activation, pool, rate):
+def test_steps_against_their_layers(channels, padding, activation, pool, rate, winograd_always):
     """Forward and backward of a plan's steps, and of the same layers one by one."""
     # with 21, the last vector of filters repeats some of the one before
     conv = Conv2D(21, 3, padding=padding, activation=activation, bias_initializer="glorot_uniform")
@@ -593,7 +637,7 @@ def test_steps_against_their_layers(channels, padding, activation, pool, rate):
 @pytest.mark.parametrize("pool", [True, False])
 @pytest.mark.parametrize("behind", [True, False])
 @pytest.mark.parametrize("channels", [1, 24])
-def test_inference_with_a_normalization_in_the_same_pass(channels, behind, pool):
+def test_inference_with_a_normalization_in_the_same_pass(channels, behind, pool, winograd_always):
     conv = Conv2D(18, 3, activation="relu" if behind else None, input_shape=(7, 6, channels))
     model = Sequential([conv, BatchNormalization(), *([] if behind else [ReLU()])])
     for layer in [*([MaxPooling2D()] if pool else []), Flatten(), Dense(2)]:

@@ -20,11 +20,14 @@ from minicnn.layers import BatchNormalization, Conv2D, Layer
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import direct, products, winograd
+    from minicnn.engine import direct, products, winograd, winograd_products
 else:
     direct = LazyModule("minicnn.engine.direct")
     products = LazyModule("minicnn.engine.products")
     winograd = LazyModule("minicnn.engine.winograd")
+    winograd_products = LazyModule("minicnn.engine.winograd_products")
+
+TRANSFORMS = 25  # measured: see docs/design.md
 
 
 class ConvolutionStage(FusedStage):
@@ -127,28 +130,19 @@ class WinogradConvolution(ConvolutionStage):
         """A flat buffer for V or M, of 36 times TILES * channels numbers and a gap."""
         return self.scratch(key, 36 * _cell_size(channels))
 
-    def _multiply(self, X: Array, W: Array, Y: Array, count: int) -> None:
-        """Y = X W for `count` tiles, 36 times; W (36, channels of X, channels of Y).
+    def _multiply(self, X: Array, g: Array, Y: Array, count: int, *, back: bool = False) -> None:
+        """Y = X U of the kernel g (9, C, F) for `count` tiles, 36 times; on the way back, X U^T.
 
         What lies behind fewer than eight tiles is multiplied with them.
         """
-        C, F = W.shape[1:]
-        sums = self.scratch("sums", products.sums_size(C, F))
-        products.several_products(products.vectors_for(F))(
-            X, _cell_size(C), W.reshape(-1), Y, _cell_size(F), products.NO_BIAS, products.ONE,
-            False, sums, 36, max(count, products.SAMPLES), C, F,
+        C, F = self.channels, self.filters
+        of_X, of_Y = (F, C) if back else (C, F)
+        vectors = products.vectors_for(of_Y)
+        panel = self.scratch("panel", winograd_products.panel_size(of_X, vectors))
+        winograd_products.multiply(vectors)(
+            X, _cell_size(of_X), g.reshape(-1), Y, _cell_size(of_Y), panel,
+            max(count, products.SAMPLES), C, F, back, products.NO_BIAS, products.ONE, False, 0,
         )  # fmt: skip
-
-    def _U(self, g: Array) -> tuple[Array, bool]:
-        """U (36, C_in, filters) of the kernel (9, C_in * filters), and whether it is wide."""
-        U = np.matmul(winograd.GG, g)
-        return U.reshape(36, self.channels, self.filters), winograd.is_wide(g)
-
-    def _U_T(self, g: Array) -> tuple[Array, Array]:
-        """The kernel and U, transposed."""
-        g_T = np.ascontiguousarray(g.transpose(0, 2, 1))
-        U_T = np.matmul(winograd.GG, g_T.reshape(9, -1))
-        return g_T, U_T.reshape(36, self.filters, self.channels)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         x = np.ascontiguousarray(x, np.float32)
@@ -160,9 +154,7 @@ class WinogradConvolution(ConvolutionStage):
         tiles = (len(x) * down * across,)
         marks, small = self.buffer("marks", tiles, np.int64), self.buffer("small", tiles, np.int64)
         g, bias, after = self.weights()
-        g = g.reshape(9, -1)
-        U, wide = self.prepared("U", g, self._U)
-        self._wide = wide
+        self._wide = wide = self.prepared("wide", g, winograd.is_wide)
         V, M = self._flat("V", C), self._flat("M", F)
         *drawn, self._scale = self.drawn(training, y[0].size)
         cells = np.zeros((4 * down + 2, 4 * across + 2), np.float32)
@@ -173,7 +165,7 @@ class WinogradConvolution(ConvolutionStage):
                 x, *place, measured, begun, wide, cells, marks, small, self._none_left_out, V
             )
             own, measured = slice(start, start + count), begun
-            self._multiply(V, U, M, count)
+            self._multiply(V, g, M, count)
             self.kernels.tiles(
                 M, bias, self.relu, self.pool, training, after, down, across, start, count,
                 y, argmax, *drawn, self._scale, marks[own], small[own], x, self.P, kernel,
@@ -188,9 +180,11 @@ class WinogradConvolution(ConvolutionStage):
         x, (H, W), C, F = self._x, self._size, self.channels, self.filters
         down, across, chunks = self._chunks(len(x), H, W)
         V, M = self._flat("V", C), self._flat("M", F)
-        # tiles are added up in dU, so that those that overlap need places of their own
-        tiled, size = products.overlap(C, F), products.tiles_size(C, F)
-        dU = self.scratch("dU", 36 * size)
+        # chunks are added up in dW, so that squares that overlap need places of their own
+        tiled, size = winograd_products.overlap(C, F), winograd_products.squares_size(C, F)
+        dW = self.conv.grads["W"].reshape(-1)
+        squares = self.scratch("dW", 9 * size) if tiled else dW
+        dU = self.scratch("dU", winograd_products.block_of_dU())
         most = 36 * winograd.TILES  # rows that one chunk may take
         rows, n_rows, begun = self.buffer("dz windows", (2 * most, 9 * F)), 0, 0
         used = np.zeros(2, np.int64)
@@ -199,7 +193,6 @@ class WinogradConvolution(ConvolutionStage):
         db = self.conv.grads.get("b", self._db)
         db[...] = 0
         if self.needs_dx:
-            g_T, U_T = self.prepared("U_T", g, self._U_T)
             dx = self.passed(x.shape, dy)
         for start, count in chunks:
             place, own = (self.P, down, across, start, count), slice(start, start + count)
@@ -211,26 +204,25 @@ class WinogradConvolution(ConvolutionStage):
             )  # fmt: skip
             n_rows, n_apart = n_rows + int(used[0]), n_apart + int(used[1])
             self.kernels.patches(x, *place, marks, V)
-            products.several_outer(
-                V, _cell_size(C), M, _cell_size(F), dU, size, 36, count, C, F, tiled, start > 0
-            )
+            winograd_products.gradient(
+                V, _cell_size(C), M, _cell_size(F), count, C, F, dU, squares, size, tiled,
+                start > 0,
+            )  # fmt: skip
             if self.needs_dx:
-                self._multiply(M, U_T, V, count)  # dV in the place of V
+                self._multiply(M, g, V, count, back=True)  # dV in the place of V
                 self.kernels.scatter(V, *place, marks, small, dx)
                 if n_rows > most or (n_rows and start + count == len(x) * down * across):
                     cells = self.buffer("cells", (n_rows, C))
-                    np.matmul(rows[:n_rows], g_T.reshape(9 * F, C), out=cells)
+                    g_T = g.transpose(0, 2, 1).reshape(9 * F, C)
+                    np.matmul(rows[:n_rows], g_T, out=cells)
                     place = self.P, down, across, begun, start + count - begun
                     chosen = self._small[begun : start + count]
                     self.kernels.add_cells(cells, *place, chosen, dx)
                     begun, n_rows = start + count, 0
             else:
                 n_rows = 0
-        dW = self.conv.grads["W"].reshape(-1)
-        out = self.buffer("dW", (9, size)) if tiled else dW.reshape(9, size)
-        np.matmul(winograd.GG.T, dU.reshape(36, size), out=out)
         if tiled:
-            products.from_tiles(out.reshape(-1), 9, C, F, dW)
+            winograd_products.from_squares(squares, C, F, dW)
         if n_apart:
             self._add_apart(apart[:n_apart], down, across)
         return dx if self.needs_dx else None
@@ -251,9 +243,20 @@ class WinogradConvolution(ConvolutionStage):
                 dW += d.T @ here
 
 
+def winograd_pays(C: int, F: int, H: int, W: int) -> bool:
+    """Whether Winograd's method is the faster one for outputs (H, W, F) from C channels.
+
+    A pair of channel and filter takes 36 multiplications a tile, the transforms as many operations
+    as `TRANSFORMS` pairs for each channel and filter. The definition takes 9 for each output; of
+    2x2 outputs a tile has room for four times as many.
+    """
+    tiles = -(-H // 4) * -(-W // 4)
+    return 36 * tiles * (C * F + TRANSFORMS * (C + F)) <= 9 * H * W * C * F
+
+
 def _cell_size(channels: int) -> int:
     """Numbers from one of the 36 cells of V or M to the next."""
-    return winograd.TILES * channels + winograd.GAP
+    return winograd.TILES * channels + winograd_products.GAP
 
 
 def of_inference(layer: BatchNormalization) -> tuple[Array, Array, Array]:

@@ -96,9 +96,9 @@ def backward(samples: int) -> Any:
             )  # fmt: skip
             x_k = outputs[k - 1].reshape(-1) if k > 0 else x.reshape(-1)
             if units >= columns:
-                outer(x_k, dz, dW, N, K, units, no, no)
+                outer(x_k, dz, dW, N, K, units)
             else:
-                outer_padded(x_k, dz, wide_dz, wide_W, dW, N, K, units, columns, no)
+                outer_padded(x_k, dz, wide_dz, wide_W, dW, N, K, units, columns)
             if k > 0 or needs_dx:
                 dy_k = all_dy[: N * K] if k > 0 else dx.reshape(-1)
                 if units >= columns:

@@ -24,7 +24,7 @@ from minicnn.engine.any_window import (
     transposed_way_of,
     way_of,
 )
-from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution
+from minicnn.engine.convolutions import DirectConvolution, WinogradConvolution, winograd_pays
 from minicnn.engine.dense_stages import MOST_LAYERS, DenseStage, SingleDenseStage, fits
 from minicnn.engine.normalization_stages import (
     GroupNormalizationStage,
@@ -67,9 +67,6 @@ from minicnn.subclasses import of_the_user
 
 Array = NDArray[Any]
 
-# Winograd saves multiplications, as many as C * F for C channels and F filters, and its transforms
-# cost as C + F. From this ratio on it was the faster: see docs/design.md.
-WINOGRAD_PAYS = 10
 PRODUCT_LAYERS = Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, SeparableConv2D
 # the bias is added with what stands behind
 PRODUCTS = GroupedConvolution, ImplicitConvolution, PointwiseConvolution, SeparableStage
@@ -353,8 +350,8 @@ def _way_of(
     if slides:
         if shape[3] == 1 and not needs_dx and conv.filters >= FEWEST_CHANNELS:
             return DirectConvolution, "in one pass"
-        C, F = shape[3], conv.filters
-        if min(C, F) >= FEWEST_CHANNELS and C * F >= WINOGRAD_PAYS * (C + F):
+        enough = min(shape[3], conv.filters) >= FEWEST_CHANNELS
+        if enough and winograd_pays(shape[3], conv.filters, *conv.output_shape(shape)[1:3]):
             return WinogradConvolution, "by Winograd's F(4x4, 3x3)"
     if (*conv.kernel_size, *conv.strides) == (1, 1, 1, 1):
         return PointwiseConvolution, "as a matrix product"

@@ -1,5 +1,4 @@
-"""Matrix products in tiles that stay in registers: dense layers, 1x1 convolutions, and the 36
-products of Winograd's method.
+"""Matrix products in tiles that stay in registers: dense layers and 1x1 convolutions.
 
 BLAS packs both matrices into buffers before it multiplies. Ours have few columns or few rows, and
 packing them takes as long as a good part of the product; these kernels read them where they are,
@@ -87,10 +86,10 @@ def backward_weights(x: Array, dz: Array, dW: Array, buffer: Callable[..., Array
     dz = np.ascontiguousarray(dz, np.float32)
     given = x.reshape(-1), dz.reshape(-1)
     if units >= LANES:
-        outer(*given, dW.reshape(-1), N, K, units, False, False)
+        outer(*given, dW.reshape(-1), N, K, units)
         return
     wide_dz, wide_dW = buffer("wide dz", (N * LANES,)), buffer("wide dW", (K * LANES,))
-    outer_padded(*given, wide_dz, wide_dW, dW.reshape(-1), N, K, units, LANES, False)
+    outer_padded(*given, wide_dz, wide_dW, dW.reshape(-1), N, K, units, LANES)
 
 
 def backward_inputs(dz: Array, W: Array, dx: Array, buffer: Callable[..., Array]) -> None:
@@ -181,7 +180,7 @@ def multiply(vectors: int, samples: int) -> Any:
     """The kernel of forward for tiles of so many vectors and samples, of which there have to be so
     many; all its arrays are flat.
     """
-    width, add = vectors * LANES, _sums(vectors, samples)
+    width, add = vectors * LANES, sums_of(vectors, samples)
 
     @jit_fma
     def forward(
@@ -222,7 +221,7 @@ def multiply_padded(samples: int) -> Any:
 
 
 @cache
-def _sums(vectors: int, samples: int) -> Any:
+def sums_of(vectors: int, samples: int) -> Any:
     """Sums of products, for tiles of so many vectors of columns and so many samples."""
     tile = vectors * samples
 
@@ -255,92 +254,34 @@ def _sums(vectors: int, samples: int) -> Any:
     return add
 
 
-@cache
-def several_products(vectors: int) -> Any:
-    """The kernel of several products at once, of eight samples or more."""
-    run = multiply(vectors, SAMPLES)
-
-    @jit
-    def products(
-        x: Any, x_size: int, W: Any, y: Any, y_size: int, bias: Any, ones: Any, relu: bool,
-        sums: Any, count: int, N: int, K: int, units: int,
-    ) -> None:  # fmt: skip
-        """y = x W, `count` times; those of x and y begin so many numbers apart."""
-        for p in range(count):
-            run(
-                x[p * x_size :], W[p * K * units :], bias, ones, relu, sums, y[p * y_size :],
-                N, K, units,
-            )  # fmt: skip
-
-    return products
-
-
 # -- dW = x^T dz ----------------------------------------------------------------------------------
 
 
 @jit_fma
-def outer(x: Any, dz: Any, dW: Any, N: int, K: int, units: int, tiled: bool, add: bool) -> None:
-    """dW (K, units), or tile after tile of 16 x 16, which may be added to what is there."""
+def outer(x: Any, dz: Any, dW: Any, N: int, K: int, units: int) -> None:
+    """dW (K, units)."""
     wide_vectors()
-    tiles, size = -(-units // LANES), block_size(N)
-    for row in range(-(-K // LANES)):
-        k = min(row * LANES, K - LANES)
-        for column in range(tiles):
-            u = min(column * LANES, units - LANES)
+    size = block_size(N)
+    for row in range(0, K, LANES):
+        k = min(row, K - LANES)
+        for column in range(0, units, LANES):
+            u = min(column, units - LANES)
             total = zeros(LANES)
             for start in range(0, N, size):
                 acc = zeros(LANES)
                 for n in range(start, min(start + size, N)):
                     acc = add_outer(acc, load(1, dz, n * units + u, 0), x, n * K + k, 1, LANES)
                 total = total + acc if start else acc
-            to = (row * tiles + column) * LANES * LANES if tiled else k * units + u
-            step = LANES if tiled else units
-            if add:
-                total = total + load(LANES, dW, to, step)
-            store(total, dW, to, step)
+            store(total, dW, k * units + u, units)
 
 
 @jit
 def outer_padded(
-    x: Any, dz: Any, wide_dz: Any, wide_dW: Any, dW: Any, N: int, K: int, units: int, columns: int,
-    no: bool,
+    x: Any, dz: Any, wide_dz: Any, wide_dW: Any, dW: Any, N: int, K: int, units: int, columns: int
 ) -> None:  # fmt: skip
     _pad(dz, N, units, wide_dz)
-    outer(x, wide_dz, wide_dW, N, K, columns, no, no)
+    outer(x, wide_dz, wide_dW, N, K, columns)
     _unpad(wide_dW, K, units, dW)
-
-
-@jit
-def several_outer(
-    x: Any, x_size: int, dz: Any, dz_size: int, dW: Any, size: int, count: int, N: int, K: int,
-    units: int, tiled: bool, add: bool,
-) -> None:  # fmt: skip
-    """`outer` for each of `count` products; `size` numbers of dW each."""
-    for p in range(count):
-        outer(x[p * x_size :], dz[p * dz_size :], dW[p * size :], N, K, units, tiled, add)
-
-
-def overlap(K: int, units: int) -> bool:
-    """Whether tiles of 16 x 16 overlap in dW."""
-    return bool(K % LANES or units % LANES)
-
-
-def tiles_size(K: int, units: int) -> int:
-    """Numbers of dW in tiles of 16 x 16, of which the last may overlap those before."""
-    return -(-K // LANES) * -(-units // LANES) * LANES * LANES
-
-
-@jit
-def from_tiles(tiles: Any, count: int, K: int, units: int, dW: Any) -> None:
-    """dW (count, K, units), flat, from its tiles."""
-    at = 0
-    for p in range(count):
-        for first in range(0, K, LANES):
-            k = min(first, K - LANES)
-            for begin in range(0, units, LANES):
-                u = min(begin, units - LANES)
-                store(load(LANES, tiles, at, LANES), dW, (p * K + k) * units + u, units)
-                at += LANES * LANES
 
 
 # -- dx = dz W^T ----------------------------------------------------------------------------------
@@ -348,7 +289,7 @@ def from_tiles(tiles: Any, count: int, K: int, units: int, dW: Any) -> None:
 
 @cache
 def multiply_transposed(vectors: int, samples: int) -> Any:
-    width, add = vectors * LANES, _sums(vectors, samples)
+    width, add = vectors * LANES, sums_of(vectors, samples)
 
     @jit_fma
     def backward_inputs(

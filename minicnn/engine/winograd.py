@@ -54,6 +54,7 @@ from minicnn.engine.vectors import (
     where_equal,
     zeros,
 )
+from minicnn.engine.winograd_products import GAP
 from minicnn.kernels.compiler import jit_fma, jit_sums
 
 # A window is small where the largest cell of its tile is over RANGE times its sum; the tile is set
@@ -68,19 +69,6 @@ ALL_CELLS, ALL_WINDOWS = (1 << 36) - 1, 0b001111_001111_001111_001111
 APART = 1 << 36  # beside the bits of what is not 0, in the marks of a tile
 
 TILES = 128
-GAP = 16
-
-G = np.array(
-    [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0, 0, 1],
-    ]
-)
-GG = np.kron(G, G).astype(np.float32)  # (36, 9): G g G^T as one product with the flat kernel
 
 
 @jit_fma
