@@ -31,7 +31,7 @@ from minicnn.layers import (
     Rescaling,
     UpSampling2D,
 )
-from minicnn.layers.windows import Windows, windows
+from minicnn.layers.windows import windows
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -254,14 +254,21 @@ class PoolingStage(FusedStage):
         if not isinstance(self.layer, POOLINGS):
             raise TypeError(f"expected a pooling, received {self.layer.who}")
         self.averages = isinstance(self.layer, (AveragePooling2D, GlobalAveragePooling2D))
+        self._image: tuple[int, ...] = ()  # the shape that the windows are of
 
-    def _windows(self, shape: tuple[int, ...]) -> Windows:
+    def _measure(self, shape: tuple[int, ...]) -> None:
+        """Where the windows lie; for one small image that takes as long as the pooling."""
+        self._image = shape[1:]
         if isinstance(self.layer, (MaxPooling2D, AveragePooling2D)):
-            return self.layer.windows(shape)
-        return windows(shape, (shape[1], shape[2]), (1, 1), "valid", self.layer.who)
+            self._win = self.layer.windows(shape)
+        else:
+            self._win = windows(shape, (shape[1], shape[2]), (1, 1), "valid", self.layer.who)
+        self._pooled = self.layer.output_shape(shape)[1:]
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        win, C = self._windows(x.shape), x.shape[3]
+        if x.shape[1:] != self._image:
+            self._measure(x.shape)
+        win, C = self._win, x.shape[3]
         rows = np.ascontiguousarray(x, np.float32).reshape(*x.shape[:2], -1)
         y = self.output("y", (len(x), win.H_out, win.W_out, C), x, training)
         if self.averages:
@@ -269,8 +276,8 @@ class PoolingStage(FusedStage):
         else:
             self._place = self.buffer("place", y.shape, np.int32)
             pooling.largest(rows, *win[:6], y, self._place)
-        self._win, self._x, self._y, self._shape = win, rows, y, x.shape
-        return y.reshape(self.layer.output_shape(x.shape))
+        self._x, self._y, self._shape = rows, y, x.shape
+        return y.reshape(len(x), *self._pooled)
 
     def backward(self, dy: Array) -> Array:
         n, _, _, C = self._shape
