@@ -23,17 +23,60 @@ from typing import Any
 import numpy as np
 
 from minicnn.engine.passes import SUMMED
-from minicnn.kernels.compiler import jit_fma
+from minicnn.kernels.compiler import jit, jit_fma
 from minicnn.kernels.fast import keep
 
 
-def combine(count: int, mean: Any, squares: Any, more: int, its_mean: Any, its_squares: Any) -> int:
+@jit
+def combine(
+    count: float, mean: Any, squares: Any, more: float, its_mean: Any, its_squares: Any
+) -> float:
     """Take `more` cells into the mean (C,) and the sum of squared deviations (C,) of `count`."""
     total = count + more
-    delta = its_mean - mean
-    mean += delta * (more / total)
-    squares += its_squares + delta * delta * (count * more / total)
+    for c in range(len(mean)):
+        delta = its_mean[c] - mean[c]
+        mean[c] += delta * (more / total)
+        squares[c] += its_squares[c] + delta * delta * (count * more / total)
     return total
+
+
+@jit
+def agree(figures: Any, gamma: Any, beta: Any, epsilon: float, of_batch: Any) -> None:
+    """What all shards need, of the figures of each (shards, 1 + 2 C): cells, means, squared
+    deviations.
+
+    of_batch (6, C) are the mean, what float32 leaves of it, the variance, 1 / sqrt(variance +
+    epsilon), and with gamma and beta the scale and the shift of `normalize`.
+    """
+    C = of_batch.shape[1]
+    count, mean, squares = figures[0, 0], np.empty(C), np.empty(C)
+    for c in range(C):
+        mean[c], squares[c] = figures[0, 1 + c], figures[0, 1 + C + c]
+    for k in range(1, len(figures)):
+        its = figures[k]
+        count = combine(count, mean, squares, its[0], its[1 : 1 + C], its[1 + C :])
+    for c in range(C):
+        rounded = np.float32(mean[c])
+        rest, variance = np.float32(mean[c] - rounded), squares[c] / count
+        inverse = np.float32(1 / np.sqrt(variance + epsilon))
+        scale = gamma[c] * inverse
+        of_batch[0, c], of_batch[1, c], of_batch[2, c] = rounded, rest, variance
+        of_batch[3, c], of_batch[4, c], of_batch[5, c] = inverse, scale, beta[c] - rest * scale
+
+
+@jit
+def agree_backward(figures: Any, cells: int, rest: Any, inverse: Any, means: Any) -> None:
+    """The means (2, C) of d and of d * x_hat over the batch, from the sums of its shards (shards,
+    2 C), in their order; that of d with what float32 leaves of the mean of x.
+    """
+    C = means.shape[1]
+    for c in range(C):
+        of_d, of_dx_hat = figures[0, c], figures[0, C + c]
+        for k in range(1, len(figures)):
+            of_d += figures[k, c]
+            of_dx_hat += figures[k, C + c]
+        means[1, c] = of_dx_hat / cells
+        means[0, c] = np.float32(of_d / cells) - rest[c] * inverse[c] * means[1, c]
 
 
 @jit_fma
@@ -133,6 +176,7 @@ def sums(
     argmax: Any,
     x: Any,
     mean: Any,
+    rest: Any,
     inverse: Any,
     scale: Any,
     shift: Any,
@@ -142,7 +186,9 @@ def sums(
     dropout_scale: Any,
     totals: Any,
 ) -> None:
-    """totals (2, C) in float64: the sums of d and of d * x_hat."""
+    """totals (2, C) in float64: the sums of d and of d * x_hat. `rest` is what float32 leaves of
+    the mean.
+    """
     zero = np.float32(0)
     N, H, W, C = dy.shape
     of_d, of_dx = np.empty(C, np.float32), np.empty(C, np.float32)
@@ -178,6 +224,8 @@ def sums(
             for c in range(C):  # the sums of a row are short enough for float32
                 totals[0, c] += of_d[c]
                 totals[1, c] += of_dx[c] * inverse[c]
+    for c in range(C):
+        totals[1, c] -= totals[0, c] * rest[c] * inverse[c]
 
 
 @jit_fma

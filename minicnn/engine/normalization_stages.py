@@ -126,8 +126,8 @@ class NormalizationStage(FusedStage):
         self.figures = np.zeros(1 + 2 * self.channels)
         self.sums = np.zeros((2, self.channels))  # of d and of d * x_hat
         self.all_cells = 0  # a channel's, in the batch
-        self.mean = self.rest = self.inverse = self._zeros
-        self.mean_sums = np.zeros((2, self.channels), np.float32)
+        self.mean = self.rest = self.inverse = self.scale_of_x = self.shift = self._zeros
+        self.means = np.zeros((2, self.channels), np.float32)  # of the sums, over the batch
 
     def begin(self, x: Array) -> Array:
         """Measure the shard; returns its figures (1 + 2 C,): cells, means, squared deviations."""
@@ -150,34 +150,27 @@ class NormalizationStage(FusedStage):
         """Mean and variance of the batch, from the figures of its shards (shards, 1 + 2 C); moves
         the running ones.
         """
-        counts, shards = (
-            figures[:, 0].astype(int).tolist(),
-            figures[:, 1:].reshape(len(figures), 2, -1),
-        )
-        count, (mean, squares) = counts[0], shards[0].copy()
-        for more, its in zip(counts[1:], shards[1:]):
-            count = normalization.combine(count, mean, squares, more, *its)
-        variance = squares / count
+        C = len(layer.state["moving_mean"])
+        gamma = layer.params.get("gamma", np.ones(C, np.float32))
+        beta = layer.params.get("beta", np.zeros(C, np.float32))
+        of_batch = np.empty((6, C), np.float32)
+        normalization.agree(figures, gamma, beta, layer.epsilon, of_batch)
+        mean, rest, variance, inverse, scale, shift = of_batch
         for key, now in (("moving_mean", mean), ("moving_variance", variance)):
             moving = layer.state[key]
-            now = now.astype(moving.dtype)
             moving[...] = layer.momentum * moving + (1 - layer.momentum) * now
-        inverse = (1 / np.sqrt(variance + layer.epsilon)).astype(np.float32)
+        cells = int(sum(figures[:, 0].tolist()))
         for stage in stages:
-            stage.all_cells, stage.inverse = count, inverse
-            stage.mean = mean.astype(np.float32)
-            stage.rest = (mean - stage.mean).astype(np.float32)
+            stage.all_cells, stage.mean, stage.rest, stage.inverse = cells, mean, rest, inverse
+            stage.scale_of_x, stage.shift = scale, shift
 
     def forward(self, x: Array, training: bool = False) -> Array:
         if not (training and self.together):
             moving = self.layer.state
             self.mean, self.rest = moving["moving_mean"], self._zeros
             self.inverse = 1 / np.sqrt(moving["moving_variance"] + np.float32(self.layer.epsilon))
-        gamma = self.layer.params.get("gamma", self._ones)
-        beta = self.layer.params.get("beta", self._zeros)
-        self._scale_of_x = gamma * self.inverse
-        # with what float32 leaves of a mean far from 0
-        self._shift = beta - self.rest * self._scale_of_x
+            self.scale_of_x = self.layer.params.get("gamma", self._ones) * self.inverse
+            self.shift = self.layer.params.get("beta", self._zeros)
         images = self._images(x)
         n, H, W, C = images.shape
         shape = (n, H // 2, W // 2, C) if self.pool else x.shape
@@ -188,8 +181,8 @@ class NormalizationStage(FusedStage):
         normalization.normalize(  # type: ignore[call-arg]
             images,
             self.mean,
-            self._scale_of_x,
-            self._shift,
+            self.scale_of_x,
+            self.shift,
             self.pool,
             self.relu,
             self._images(y),
@@ -204,34 +197,33 @@ class NormalizationStage(FusedStage):
         """Sum up the shard's d and d * x_hat, its parts of dbeta and dgamma: returns (2 C,)."""
         dy = dy.reshape(self._y.shape)
         normalization.sums(
-            dy, self._y, self._argmax, self._x, self.mean, self.inverse, self._scale_of_x,
-            self._shift, self.pool, self.relu, self._drops, self._scale, self.sums,
+            dy, self._y, self._argmax, self._x, self.mean, self.rest, self.inverse,
+            self.scale_of_x, self.shift, self.pool, self.relu, self._drops, self._scale, self.sums,
         )  # fmt: skip
-        self.sums[1] -= self.sums[0] * self.rest * self.inverse
         _keep_sums(self.layer, self.sums[1], self.sums[0])
-        return self.sums.reshape(-1).copy()
+        return self.sums.reshape(-1)
 
     @staticmethod
     def agree_backward(
         layer: BatchNormalization, stages: Sequence[NormalizationStage], figures: Array
     ) -> None:
-        """The sums over the batch, from those of its shards (shards, 2 C), in their order."""
-        total = np.add.reduce(figures, axis=0).reshape(2, -1)
+        """The means over the batch, from the sums of its shards (shards, 2 C), in their order."""
+        means = np.empty((2, figures.shape[1] // 2), np.float32)
+        for first in stages[:1]:  # there is none where a process has no shard
+            normalization.agree_backward(figures, first.all_cells, first.rest, first.inverse, means)
         for stage in stages:
-            stage.mean_sums = (total / stage.all_cells).astype(np.float32)
+            stage.means = means
 
     def backward(self, dy: Array) -> Array | None:
         if not self.together:
             self.begin_backward(dy)
-            self.mean_sums = np.zeros((2, self.channels), np.float32)
+            self.means = np.zeros((2, self.channels), np.float32)
         if not self.needs_dx:
             return None
-        dx = self.passed(self._shape, dy)
-        mean_d, mean_dx_hat = self.mean_sums
-        mean_d = mean_d - self.rest * self.inverse * mean_dx_hat
+        dx, (mean_d, mean_dx_hat) = self.passed(self._shape, dy), self.means
         normalization.gradients(
             dy.reshape(self._y.shape), self._y, self._argmax, self._x, self.mean, self.inverse,
-            self._scale_of_x, self._shift, mean_d, mean_dx_hat, self.pool, self.relu, self._drops,
+            self.scale_of_x, self.shift, mean_d, mean_dx_hat, self.pool, self.relu, self._drops,
             self._scale, self._images(dx),
         )  # fmt: skip
         return dx

@@ -404,6 +404,8 @@ class Depthwise:
     def merged(self, blocks: Array) -> Array:
         """Numbers (.., C) of the blocks (blocks, .., 16), the last of which overlaps."""
         C = self.input_shape[2]
+        if C % LANES == 0:
+            return np.moveaxis(blocks, 0, -2).reshape(*blocks.shape[1:-1], C)
         out = np.empty((*blocks.shape[1:-1], C), np.float32)
         for k, block in enumerate(blocks):
             start = min(k * LANES, C - LANES)
