@@ -6,7 +6,7 @@ activation and dropout, in one pass with the bias behind a matrix product, else 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from minicnn.layers import BatchNormalization, Conv2D, Layer
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
-    from minicnn.engine import direct, products, winograd, winograd_products
+    from minicnn.engine import direct, normalization, products, winograd, winograd_products
 else:
     direct = LazyModule("minicnn.engine.direct")
+    normalization = LazyModule("minicnn.engine.normalization")
     products = LazyModule("minicnn.engine.products")
     winograd = LazyModule("minicnn.engine.winograd")
     winograd_products = LazyModule("minicnn.engine.winograd_products")
@@ -75,11 +76,11 @@ class ConvolutionStage(FusedStage):
         W = self.conv.params["W"].reshape(cells, -1, self.filters)
         b, after = self.conv.params.get("b", self._no_bias), np.empty((0, self.filters), np.float32)
         if self.norm is not None:
-            mean, scale, shift = of_inference(self.norm)
             if self.norm_behind:
+                mean, scale, shift = of_inference(self.norm)
                 after = np.stack([scale, shift - mean * scale])
             else:
-                W, b = W * scale, (b - mean) * scale + shift
+                W, b = folded(W, b, self.norm, self.buffer)
         return W, b, after
 
 
@@ -257,6 +258,25 @@ def winograd_pays(C: int, F: int, H: int, W: int) -> bool:
 def _cell_size(channels: int) -> int:
     """Numbers from one of the 36 cells of V or M to the next."""
     return winograd.TILES * channels + winograd_products.GAP
+
+
+def folded(
+    W: Array, b: Array, norm: BatchNormalization, buffer: Callable[..., Array]
+) -> tuple[Array, Array]:
+    """W (.., filters) and b with the normalization behind them as part of them, in buffers.
+
+    In a kernel: to predict one image with a dozen of them, NumPy took a fifth of the time.
+    """
+    C, number = len(b), np.float32
+    out = buffer("folded W", W.shape), buffer("folded b", b.shape)
+    gamma = norm.params.get("gamma", np.ones(C, number))
+    beta = norm.params.get("beta", np.zeros(C, number))
+    moving = norm.state["moving_mean"], norm.state["moving_variance"]
+    normalization.fold(
+        W.reshape(-1, C), b, gamma, beta, *moving, number(norm.epsilon), out[0].reshape(-1, C),
+        out[1],
+    )  # fmt: skip
+    return out
 
 
 def of_inference(layer: BatchNormalization) -> tuple[Array, Array, Array]:

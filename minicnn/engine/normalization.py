@@ -79,6 +79,24 @@ def agree_backward(figures: Any, cells: int, rest: Any, inverse: Any, means: Any
         means[0, c] = np.float32(of_d / cells) - rest[c] * inverse[c] * means[1, c]
 
 
+@jit
+def fold(
+    W: Any, b: Any, gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: Any,
+    folded_W: Any, folded_b: Any,
+) -> None:  # fmt: skip
+    """A kernel (rows, C) and its bias with the normalization behind it as part of them, as it is in
+    inference.
+    """
+    C = len(b)
+    scale = np.empty(C, np.float32)
+    for c in range(C):
+        scale[c] = gamma[c] / np.sqrt(variance[c] + epsilon)
+        folded_b[c] = (b[c] - mean[c]) * scale[c] + beta[c]
+    for row in range(len(W)):
+        for c in range(C):
+            folded_W[row, c] = W[row, c] * scale[c]
+
+
 @jit_fma
 def measure(x: Any, mean: Any, squares: Any) -> None:
     """Mean and sum of squared deviations (C,), in float64, over the cells of x (n, cells, C)."""

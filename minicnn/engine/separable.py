@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minicnn.engine.activations import activation_of, is_linear, is_relu
 from minicnn.engine.any_window import FEWEST_CHANNELS, PointwiseConvolution
-from minicnn.engine.convolutions import of_inference
+from minicnn.engine.convolutions import folded
 from minicnn.engine.prepared import Prepared
 from minicnn.engine.stages import FusedStage, behind_product, first_layer
 from minicnn.kernels import LazyModule
@@ -58,8 +58,7 @@ class DepthwiseStage(FusedStage):
         W = self.conv.params["W"].reshape(-1, self.filters)
         b = self.conv.params.get("b", self._no_bias)
         if self.norm is not None:
-            mean, scale, shift = of_inference(self.norm)
-            W, b = W * scale, (b - mean) * scale + shift
+            W, b = folded(W, b, self.norm, self.buffer)
         if self.wide > self.filters:
             more = 0, self.wide - self.filters
             W, b = np.pad(W, ((0, 0), more)), np.pad(b, more)
