@@ -1257,6 +1257,13 @@ def test_one_large_number_of_any_size_takes_no_digits_from_the_others(spike, cha
         assert (np.abs(found - right) <= 8192 * 2.0**-24 * size).all()
 
 
+def test_weights_near_the_largest_float32_make_no_infinity():
+    """Where y and dx are finite: a sum of two weights of U is not, unless it is scaled before."""
+    x, dy = 1e-10 * rng.random((2, 12, 12, 18)), 1e-10 * rng.random((2, 12, 12, 24))
+    for found, right, _ in zip(*numbers_of_both_ways(x, dy, np.full((3, 3, 18, 24), 2e38), "same")):
+        np.testing.assert_allclose(found, right, rtol=1e-4)
+
+
 def test_an_output_whose_window_is_black_is_exactly_zero():
     """And so is dx where no gradient reaches: nothing of the tile's other numbers is left there."""
     x, W, dy = (

@@ -29,11 +29,11 @@ GAP = 16  # numbers between cells, which a power of two apart would share a few 
 
 @jit_fma
 def _G(g: Any) -> Any:
-    """G times a column of 3 vectors: 6 vectors."""
+    """G times a column of 3 vectors: 6 vectors. No sum in it is larger than the largest number."""
     quarter, sixth = np.float32(1 / 4), np.float32(1 / 6)
     twelfth, of_24 = np.float32(1 / 12), np.float32(1 / 24)
     g0, g1, g2 = split(g)
-    p, q = -sixth * (g0 + g2), sixth * g1
+    p, q = -sixth * g0 - sixth * g2, sixth * g1
     r, s = of_24 * g0 + sixth * g2, twelfth * g1
     return join((quarter * g0, p - q, p + q, r + s, r - s, g2))
 
@@ -41,17 +41,12 @@ def _G(g: Any) -> Any:
 @jit_fma
 def _GT(u: Any) -> Any:
     """G^T times a column of 6 vectors: 3 vectors."""
-    quarter, sixth = np.float32(1 / 4), np.float32(1 / 6)
-    twelfth, of_24 = np.float32(1 / 12), np.float32(1 / 24)
+    quarter, sixth, of_24 = np.float32(1 / 4), np.float32(1 / 6), np.float32(1 / 24)
+    two, four = np.float32(2), np.float32(4)
     u0, u1, u2, u3, u4, u5 = split(u)
-    p, q, r = u1 + u2, u2 - u1, u3 + u4
-    return join(
-        (
-            quarter * u0 - sixth * p + of_24 * r,
-            sixth * q + twelfth * (u3 - u4),
-            sixth * (r - p) + u5,
-        )
-    )
+    a, b, c, d = sixth * u1, sixth * u2, of_24 * u3, of_24 * u4
+    p, r = a + b, c + d
+    return join((quarter * u0 - p + r, b - a + two * (c - d), four * r - p + u5))
 
 
 @jit_fma
