@@ -7,7 +7,7 @@ sees. With the kernel g (3x3), for every input and output channel,
     tile = A^T M A
 
 which takes 36 multiplications for 16 outputs, where the definition takes 144. The sums over the
-channels, for all tiles at once, are 36 small matrix products: `winograd_products.py`, with U and dU.
+channels, for all tiles at once, are 36 small matrix products (`winograd_products.py`).
 
 Backward is the same chain, each step transposed. From the gradient dt of the tiles:
 
