@@ -152,7 +152,7 @@ def test_dense_layers_in_one_call(n, units):
 
 
 @pytest.mark.parametrize(
-    ("count", "C", "F"), [(9, 70, 20), (8, 16, 130), (8, 258, 32)], ids=lambda n: str(n)
+    ("count", "C", "F"), [(9, 70, 20), (8, 16, 130), (66, 258, 32), (8, 80, 144)], ids=str
 )
 def test_winograds_products_and_the_kernel_there_and_back(count, C, F):
     G = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]

@@ -28,7 +28,8 @@ else:
     winograd = LazyModule("minicnn.engine.winograd")
     winograd_products = LazyModule("minicnn.engine.winograd_products")
 
-TRANSFORMS = 25  # measured: see docs/design.md
+# Measured: see docs/design.md. With 16 channels and 16 filters implicit im2col is the faster.
+TRANSFORMS, TOO_FEW_PAIRS = 20, 8
 
 
 class ConvolutionStage(FusedStage):
@@ -248,11 +249,12 @@ def winograd_pays(C: int, F: int, H: int, W: int) -> bool:
     """Whether Winograd's method is the faster one for outputs (H, W, F) from C channels.
 
     A pair of channel and filter takes 36 multiplications a tile, the transforms as many operations
-    as `TRANSFORMS` pairs for each channel and filter. The definition takes 9 for each output; of
-    2x2 outputs a tile has room for four times as many.
+    as `TRANSFORMS` pairs for each channel and filter. The definition takes 9 for each output: with
+    2x2 outputs three quarters of a tile are empty, and nothing is saved.
     """
     tiles = -(-H // 4) * -(-W // 4)
-    return 36 * tiles * (C * F + TRANSFORMS * (C + F)) <= 9 * H * W * C * F
+    saves = 36 * tiles * (C * F + TRANSFORMS * (C + F)) <= 9 * H * W * C * F
+    return saves and C * F > TOO_FEW_PAIRS * (C + F)
 
 
 def _cell_size(channels: int) -> int:

@@ -257,7 +257,7 @@ class PoolingStage(FusedStage):
         self._image: tuple[int, ...] = ()  # the shape that the windows are of
 
     def _measure(self, shape: tuple[int, ...]) -> None:
-        """Where the windows lie; for one small image that takes as long as the pooling."""
+        """Where the windows lie. Kept, as that takes as long as pooling a small image."""
         self._image = shape[1:]
         if isinstance(self.layer, (MaxPooling2D, AveragePooling2D)):
             self._win = self.layer.windows(shape)

@@ -24,7 +24,7 @@ from minicnn.kernels.compiler import jit, jit_fma, wide_vectors
 SQUARE = LANES * LANES
 # dU of a block, 64 channels by 128 filters, is 1.2 MB; V and dM are read once for each block
 BLOCK_ROWS, BLOCK_COLUMNS = 4, 8  # squares of 16 x 16
-GAP = 16  # numbers between cells, which a power of two apart would share a few lines of the cache
+GAP = 16  # numbers between cells: a power of two apart they would share a few lines of the cache
 
 
 @jit_fma
@@ -136,7 +136,8 @@ def gradient(
     """dg, 9 times (C, F), or added to it: G^T dU G of dU = V^T dM for `count` tiles.
 
     From one of the nine to the next there are `tap` numbers. If `tiled`, each is square after
-    square of 16 x 16, of which the last may overlap those before. dU is for a block (`block_size`).
+    square of 16 x 16, of which the last may overlap those before. dU is memory for a block
+    (`block_of_dU`).
     """
     wide_vectors()
     cell = BLOCK_ROWS * BLOCK_COLUMNS * SQUARE + GAP
