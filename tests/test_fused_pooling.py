@@ -63,6 +63,14 @@ def both(layer, x, rng):
     return (ours, stage.backward(dy)), (theirs, layer.backward(dy))
 
 
+@pytest.mark.parametrize("layer", [MaxPooling2D(2), GlobalAveragePooling2D()])
+def test_images_of_another_size_are_pooled_anew(layer):
+    stage = PoolingStage([layer], needs_dx=True)
+    for size in (6, 4, 6):
+        x = np.random.default_rng(1).standard_normal((2, size, size, 3)).astype(np.float32)
+        np.testing.assert_allclose(stage.forward(x, True), layer.forward(x, True), atol=1e-6)
+
+
 @pytest.mark.parametrize("values", NUMBERS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("layer", POOLINGS, ids=lambda layer: layer.name)
