@@ -1897,7 +1897,7 @@ def fused(first=None):
     return model
 
 
-def checked(model, n=20, size=8, **options):
+def checked(model, n=20, size=10, **options):
     x, y = images(n, size)
     return check_model(model, x, y, **options)
 
