@@ -843,7 +843,7 @@ def test_the_fused_steps_of_the_optimizers_with_an_epsilon_that_counts(optimizer
     ],
 )
 @pytest.mark.parametrize("first", [True, False])
-def test_tiles_beside_large_numbers(pixel, slope, weight, first):
+def test_tiles_beside_large_numbers(pixel, slope, weight, first, winograd_always):
     """Against the layer, within some eps of the sum of the absolute products of each number.
 
     For dW the bound is wider at a pixel of 1e4: its tile is just below the limit for being handled
@@ -858,6 +858,7 @@ def test_tiles_beside_large_numbers(pixel, slope, weight, first):
     dy[0, 0, 1, 2] *= slope
     conv.params["W"][0, 1, 2, 3] *= weight
     step = Lane(model.plan(), np.zeros(model.flat_params.size, np.float32)).stages[-1]
+    assert type(step).__name__ == "WinogradConvolution"
     # meant: where squares overflow, the sums count; and behind four tiles, of eight that a product
     # takes, there is whatever was in memory
     with np.errstate(over="ignore", invalid="ignore"):
