@@ -15,7 +15,7 @@ from cases.activations import ACTIVATION_CASES
 from cases.layers import LAYERS
 from cases.optimizers import examples as examples_of_optimizers
 from counts import and_slow, draws
-from hypothesis import given
+from hypothesis import assume, given
 from numpy.lib.stride_tricks import as_strided
 from strategies import SEEDS, error, within
 from strategies import network as any_network
@@ -1256,6 +1256,26 @@ def test_one_large_number_of_any_size_takes_no_digits_from_the_others(spike, cha
     array[place] *= 2.0**exponent
     for found, right, size in zip(*numbers_of_both_ways(x, dy, W, "same")):
         assert (np.abs(found - right) <= 8192 * 2.0**-24 * size).all()
+
+
+@draws(60, quick=3)
+@given(SEEDS)
+def test_random_convolutions_by_winograd(seed):
+    """As in the drawn networks, where channels are too few for it; of any number of chunks."""
+    draw = np.random.default_rng(seed)
+    C, F = (int(size) for size in draw.choice([17, 24, 32, 40, 65, 130], 2))
+    n, (H, W), padding = (
+        draw.integers(1, 9),
+        draw.integers(6, 20, 2),
+        draw.choice(["same", "valid"]),
+    )
+    beyond = 2 * (padding == "valid")
+    assume(convolutions.winograd_pays(C, F, H - beyond, W - beyond))
+    x, dy = draw.random((n, H, W, C)), draw.standard_normal((n, H - beyond, W - beyond, F))
+    x[:, : H // 3], dy[draw.random(dy.shape) < 0.5] = 0, 0
+    kernel = draw.standard_normal((3, 3, C, F))
+    for found, right, size in zip(*numbers_of_both_ways(x, dy, kernel, str(padding))):
+        assert (np.abs(found - right) <= 1024 * 2.0**-24 * size).all()
 
 
 def test_weights_near_the_largest_float32_make_no_infinity():

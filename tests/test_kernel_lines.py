@@ -183,7 +183,7 @@ def test_winograds_products_and_the_kernel_there_and_back(count, C, F):
 
     expected = np.tensordot(GG.T, V.transpose(0, 2, 1) @ dM.astype("f8"), 1)
     tiled, size = winograd_products.overlap(C, F), winograd_products.squares_size(C, F)
-    dU = np.full(winograd_products.block_of_dU(), np.nan, np.float32)
+    dU = np.full(winograd_products.BLOCK_OF_DU, np.nan, np.float32)
     sums = np.full(9 * size, np.nan, np.float32)
     for add in (False, True):
         winograd_products.gradient(

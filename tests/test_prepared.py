@@ -22,8 +22,13 @@ from minicnn.layers import (
 
 rng = np.random.default_rng(0)
 KINDS = {
-    "Winograd": lambda: [Conv2D(20, 3, activation="relu"), Conv2D(20, 3, padding="same")],
-    "normalized Winograd": lambda: [Conv2D(20, 3), Conv2D(20, 3), BatchNormalization(), ReLU()],
+    "Winograd": lambda: [Conv2D(20, 4, activation="relu"), Conv2D(20, 3, padding="same")],
+    "normalized Winograd": lambda: [
+        Conv2D(20, 4),
+        Conv2D(20, 3, padding="same"),
+        BatchNormalization(),
+        ReLU(),
+    ],
     "any window": lambda: [Conv2D(8, 5, strides=2, activation="tanh"), Conv2D(8, 3, strides=2)],
     "pointwise": lambda: [Conv2D(8, 1, activation="relu"), Conv2D(4, 1)],
     "implicit im2col": lambda: [Conv2D(16, 1, strides=2), Conv2D(16, 1, strides=2)],
@@ -40,6 +45,7 @@ def made(kind):
         [Input((11, 11, 2)), *KINDS[kind](), Flatten(), Dense(3, activation="softmax")]
     )
     model.compile("sgd", "sparse_categorical_crossentropy")
+    assert ("Winograd" in kind) == ("WinogradConvolution" in str(model.plan()))
     return model
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.activations import activation_of, is_linear, is_relu
+from minicnn.engine.normalization_stages import gamma_and_beta
 from minicnn.engine.stages import FusedStage, behind_product, first_layer
 from minicnn.kernels import LazyModule
 from minicnn.layers import BatchNormalization, Conv2D, Layer
@@ -186,7 +187,7 @@ class WinogradConvolution(ConvolutionStage):
         tiled, size = winograd_products.overlap(C, F), winograd_products.squares_size(C, F)
         dW = self.conv.grads["W"].reshape(-1)
         squares = self.scratch("dW", 9 * size) if tiled else dW
-        dU = self.scratch("dU", winograd_products.block_of_dU())
+        dU = self.scratch("dU", winograd_products.BLOCK_OF_DU)
         most = 36 * winograd.TILES  # rows that one chunk may take
         rows, n_rows, begun = self.buffer("dz windows", (2 * most, 9 * F)), 0, 0
         used = np.zeros(2, np.int64)
@@ -269,14 +270,12 @@ def folded(
 
     In a kernel: to predict one image with a dozen of them, NumPy took a fifth of the time.
     """
-    C, number = len(b), np.float32
+    C = len(b)
     out = buffer("folded W", W.shape), buffer("folded b", b.shape)
-    gamma = norm.params.get("gamma", np.ones(C, number))
-    beta = norm.params.get("beta", np.zeros(C, number))
     moving = norm.state["moving_mean"], norm.state["moving_variance"]
     normalization.fold(
-        W.reshape(-1, C), b, gamma, beta, *moving, number(norm.epsilon), out[0].reshape(-1, C),
-        out[1],
+        W.reshape(-1, C), b, *gamma_and_beta(norm, C), *moving, np.float32(norm.epsilon),
+        out[0].reshape(-1, C), out[1],
     )  # fmt: skip
     return out
 
@@ -285,5 +284,5 @@ def of_inference(layer: BatchNormalization) -> tuple[Array, Array, Array]:
     """mean, scale and shift (C,): in inference y = (x - mean) * scale + shift."""
     mean, variance = layer.state["moving_mean"], layer.state["moving_variance"]
     inverse = 1 / np.sqrt(variance + variance.dtype.type(layer.epsilon))
-    scale = layer.params["gamma"] * inverse if layer.scale else inverse
-    return mean, scale, layer.params["beta"] if layer.center else np.zeros_like(mean)
+    gamma, beta = gamma_and_beta(layer, len(mean))
+    return mean, gamma * inverse, beta

@@ -36,6 +36,12 @@ def _together(n: int) -> int:
     return next(k for k in range(min(n, passes.SUMMED), 0, -1) if n % k == 0)
 
 
+def gamma_and_beta(layer: Layer, C: int) -> tuple[Array, Array]:
+    """Those of a normalization of C channels; ones and zeros for what it does not have."""
+    ones, zeros = np.ones(C, np.float32), np.zeros(C, np.float32)
+    return layer.params.get("gamma", ones), layer.params.get("beta", zeros)
+
+
 def _keep_sums(layer: Layer, dgamma: Array, dbeta: Array) -> None:
     """The gradients of those of gamma and beta that the layer has."""
     for key, total in (("gamma", dgamma), ("beta", dbeta)):
@@ -53,12 +59,12 @@ class LayerNormalizationStage(FusedStage):
     def forward(self, x: Array, training: bool = False) -> Array:
         C = x.shape[-1]
         self._x = x = np.ascontiguousarray(x, np.float32)
-        params, y = self.layer.params, self.output("y", x.shape, x, training)
-        self._gamma = params.get("gamma", np.ones(C, np.float32))
+        y = self.output("y", x.shape, x, training)
+        self._gamma, beta = gamma_and_beta(self.layer, C)
         self._stats = self.buffer("stats", (x.size // C, 3))
         rows.normalize(
-            x.reshape(-1), self._gamma, params.get("beta", np.zeros(C, np.float32)),
-            np.float32(self.layer.epsilon), y.reshape(-1), self._stats,
+            x.reshape(-1), self._gamma, beta, np.float32(self.layer.epsilon), y.reshape(-1),
+            self._stats,
         )  # fmt: skip
         return y
 
@@ -85,12 +91,10 @@ class GroupNormalizationStage(FusedStage):
         y = self.output("y", shape, x, training)
         x = np.ascontiguousarray(x, np.float32)
         self._x = x = x.reshape(len(x), math.prod(shape[1:-2]), -1)  # (n, rows, columns)
-        params = self.layer.params
-        self._gamma = params.get("gamma", np.ones(C, np.float32))
+        self._gamma, beta = gamma_and_beta(self.layer, C)
         self._stats = self.buffer("stats", (len(x), self.layer.groups_of(C), 3))
         groups.normalize(
-            x, self._gamma, params.get("beta", np.zeros(C, np.float32)), self.layer.epsilon,
-            y.reshape(x.shape), self._stats,
+            x, self._gamma, beta, self.layer.epsilon, y.reshape(x.shape), self._stats,
         )  # fmt: skip
         return y
 
@@ -120,7 +124,6 @@ class NormalizationStage(FusedStage):
         self.pool = any(type(layer).__name__ == "MaxPooling2D" for layer in layers)
         self.relu = any(is_relu(layer) for layer in layers)
         self.channels = len(layer.state["moving_mean"])
-        self._ones = np.ones(self.channels, np.float32)
         self._zeros = np.zeros(self.channels, np.float32)
         # cells, then means and sums of squared deviations
         self.figures = np.zeros(1 + 2 * self.channels)
@@ -151,8 +154,7 @@ class NormalizationStage(FusedStage):
         the running ones.
         """
         C = len(layer.state["moving_mean"])
-        gamma = layer.params.get("gamma", np.ones(C, np.float32))
-        beta = layer.params.get("beta", np.zeros(C, np.float32))
+        gamma, beta = gamma_and_beta(layer, C)
         of_batch = np.empty((6, C), np.float32)
         normalization.agree(figures, gamma, beta, layer.epsilon, of_batch)
         mean, rest, variance, inverse, scale, shift = of_batch
@@ -169,8 +171,8 @@ class NormalizationStage(FusedStage):
             moving = self.layer.state
             self.mean, self.rest = moving["moving_mean"], self._zeros
             self.inverse = 1 / np.sqrt(moving["moving_variance"] + np.float32(self.layer.epsilon))
-            self.scale_of_x = self.layer.params.get("gamma", self._ones) * self.inverse
-            self.shift = self.layer.params.get("beta", self._zeros)
+            gamma, self.shift = gamma_and_beta(self.layer, self.channels)
+            self.scale_of_x = gamma * self.inverse
         images = self._images(x)
         n, H, W, C = images.shape
         shape = (n, H // 2, W // 2, C) if self.pool else x.shape

@@ -1,8 +1,8 @@
 """What stages make of weights before they use them: made once, for all lanes, while they last.
 
-A transposed or packed kernel takes as long as some samples, so shards share it.
-In a call of `predict` or a step of training weights do not change, so they are looked at once a
-call. Across calls a copy decides, bit by bit: `layer.params["W"][...] = 0` leaves no other trace.
+A transposed or packed kernel takes as long as some samples, so shards share it. In a call of
+`predict` or a step of training weights do not change, so they are looked at once a call. Across
+calls a copy decides, bit by bit: `layer.params["W"][...] = 0` leaves no other trace.
 """
 
 from __future__ import annotations

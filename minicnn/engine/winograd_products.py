@@ -22,9 +22,11 @@ from minicnn.engine.vectors import LANES, add_outer, join, load, split, store, t
 from minicnn.kernels.compiler import jit, jit_fma, wide_vectors
 
 SQUARE = LANES * LANES
+GAP = 16  # numbers between cells: a power of two apart they would share a few lines of the cache
 # dU of a block, 64 channels by 128 filters, is 1.2 MB; V and dM are read once for each block
 BLOCK_ROWS, BLOCK_COLUMNS = 4, 8  # squares of 16 x 16
-GAP = 16  # numbers between cells: a power of two apart they would share a few lines of the cache
+CELL_OF_DU = BLOCK_ROWS * BLOCK_COLUMNS * SQUARE + GAP
+BLOCK_OF_DU = 36 * CELL_OF_DU  # numbers that `gradient` needs memory for
 
 
 @jit_fma
@@ -136,12 +138,10 @@ def gradient(
     """dg, 9 times (C, F), or added to it: G^T dU G of dU = V^T dM for `count` tiles.
 
     From one of the nine to the next there are `tap` numbers. If `tiled`, each is square after
-    square of 16 x 16, of which the last may overlap those before. dU is memory for a block
-    (`block_of_dU`).
+    square of 16 x 16, of which the last may overlap those before. dU is memory for a block.
     """
     wide_vectors()
-    cell = BLOCK_ROWS * BLOCK_COLUMNS * SQUARE + GAP
-    s = np.empty(18 * LANES, np.float32)
+    cell, s = CELL_OF_DU, np.empty(18 * LANES, np.float32)
     rows, columns = -(-C // LANES), -(-F // LANES)
     for top in range(0, rows, BLOCK_ROWS):
         for left in range(0, columns, BLOCK_COLUMNS):
@@ -175,11 +175,6 @@ def gradient(
                             store(taps, dg, to + 3 * a * tap, tap)
                         to += step
                     at += SQUARE
-
-
-def block_of_dU() -> int:
-    """Numbers in the block of dU that `gradient` needs."""
-    return 36 * (BLOCK_ROWS * BLOCK_COLUMNS * SQUARE + GAP)
 
 
 def overlap(C: int, F: int) -> bool:
