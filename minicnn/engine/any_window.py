@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.convolutions import ConvolutionStage
-from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import NOTHING, FusedStage, behind_product, first_layer, two_turns
+from minicnn.engine.stages import (
+    NOTHING,
+    FusedStage,
+    Shared,
+    behind_product,
+    first_layer,
+)
 from minicnn.kernels import LazyModule
 from minicnn.kernels.memory import flat
 from minicnn.layers import Conv2D, Conv2DTranspose, Layer
@@ -49,12 +54,13 @@ class ProductConvolution(ConvolutionStage):
         if self.behind is not None:
             return self.behind.forward(z, training, bias)
         if self.ends_in_bias:
-            z += bias
+            self.call(np.add, z, bias, z)
             return z
         n, H, W = z.shape[:3]
         y, self._argmax = self.outputs(n, H, W, z, training)
         *drawn, self._scale = self.drawn(training, y[0].size)
-        normalization.normalize(  # type: ignore[call-arg]
+        self.call(
+            normalization.normalize,
             z, self._zeros, self._ones, bias, self.pool, self.relu, y, self._argmax, *drawn,
             self._scale,
         )  # fmt: skip
@@ -91,9 +97,9 @@ class PointwiseConvolution(ProductConvolution):
         z = self.output("z", (*x.shape[:3], self.filters), x, training)
         flat = x.reshape(-1, x.shape[3]), W[0], z.reshape(-1, self.filters), self.buffer
         if self.pool or self.dropout or self.behind is not None:
-            products.forward(*flat)
+            products.forward(*flat, call=self.call)
             return self.finish(z, bias, training)
-        products.forward(*flat, bias, relu=self.relu)
+        products.forward(*flat, bias, relu=self.relu, call=self.call)
         self._y, self._scale = z, np.float32(1)
         self._argmax = NOTHING
         return z
@@ -134,25 +140,32 @@ class ImplicitConvolution(ProductConvolution):
         self._x = x = np.ascontiguousarray(x, np.float32)  # a layer of the user's may return any
         at = self._layout_for(x.shape)
         g, (W, bias, _) = at.geometry, self.weights()
-        W = products.widened(W, self.buffer, "W").reshape(-1)
+        W = products.widened(W, self.buffer, "W", self.call).reshape(-1)
         image = len(x), g.H_out, g.W_out
         given = g, at.pads, at.runs, at.K, at.spans, W
         self._product_alone = self.behind is not None or self.filters < g.F
         if self._product_alone:
             z = self.output("z", (*image, g.F), x, training)
-            at.forward(x.reshape(-1), 0, len(x), *given, self._none, self._ones, False, at.X, z)
-            z = products.narrowed(z, self.filters, self.buffer, "z")
+            self.call(
+                at.forward,
+                x.reshape(-1), 0, len(x), *given, self._none, self._ones, False, at.X, z,
+            )  # fmt: skip
+            z = products.narrowed(z, self.filters, self.buffer, "z", self.call)
             return self.finish(z, bias, training)
         self._y, self._argmax = y, argmax = self.outputs(*image, x, training)
         draw = self.drawn(training, y[0].size)
         self._scale, drops = draw[-1], draw[3] > 0
         if self.pool or drops:
-            at.finished(
+            self.call(
+                at.finished,
                 x.reshape(-1), len(x), *given, bias, self._ones, self.relu, at.X, self.pool, at.Z,
                 self._none, self._zeros, y, argmax, *draw,
             )  # fmt: skip
         else:
-            at.forward(x.reshape(-1), 0, len(x), *given, bias, self._ones, self.relu, at.X, y)
+            self.call(
+                at.forward,
+                x.reshape(-1), 0, len(x), *given, bias, self._ones, self.relu, at.X, y,
+            )  # fmt: skip
         return y
 
     def backward(self, dy: Array) -> Array | None:
@@ -213,7 +226,8 @@ class InterleavedConvolution(ImplicitConvolution):
         y = self.output("y", (len(x), *at.output_shape), x, training)
         argmax = self.buffer("argmax", at.argmax_shape(len(x), training=training), np.int8)
         *drawn, self._scale = self.drawn(training, y[0].size)
-        at.forward(
+        self.call(
+            at.forward,
             x.reshape(-1), len(x), at.geometry, at.taps, W, bias, self.pool,
             self.relu, training, at.X, at.of_x, at.Z, at.Y, at.of_y, argmax, y.reshape(-1),
             *drawn, self._scale,
@@ -256,12 +270,10 @@ class GroupedConvolution(ProductConvolution):
         self._parts = [_group(conv, needs_dx) for _ in range(conv.groups)]
         super().__init__(layers, needs_dx=needs_dx)
 
-    def share(
-        self, prepared: Prepared, number: Hashable, scratch: dict[str, Array], turns: list[Array]
-    ) -> None:
-        super().share(prepared, number, scratch, turns)
+    def share(self, number: Hashable, shared: Shared) -> None:
+        super().share(number, shared)
         for group, part in enumerate(self._parts):
-            part.share(prepared, (number, group), scratch, two_turns())
+            part.share((number, group), shared.of_one_stage())
 
     def _channels(self, array: Array, group: int) -> Array:
         """The group's part of the last axis."""
@@ -272,7 +284,7 @@ class GroupedConvolution(ProductConvolution):
         """A contiguous copy of that part, in a buffer."""
         channels = self._channels(array, group)
         own = self._parts[group].buffer(f"group's {name}", channels.shape)
-        own[...] = channels
+        self.call(np.copyto, own, channels)
         return own
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -281,8 +293,10 @@ class GroupedConvolution(ProductConvolution):
         z = self.buffer("z", (len(x), win.H_out, win.W_out, self.filters))
         for group, part in enumerate(self._parts):
             held = part.conv.params["W"]
-            held[...] = self._channels(W, group).reshape(held.shape)
-            self._channels(z, group)[...] = part.forward(self._apart("x", x, group), training)
+            own = self._channels(W, group)
+            self.call(np.copyto, held.reshape(own.shape), own)
+            z_of_part = part.forward(self._apart("x", x, group), training)
+            self.call(np.copyto, self._channels(z, group), z_of_part)
         self._x_shape, self._z_shape = x.shape, z.shape
         return self.finish(z, bias, training)
 
@@ -351,10 +365,10 @@ class TransposedConvolution(FusedStage):
         at = self._layout
         dx = at.dx
         g, W_T = at.geometry, self.buffer("W_T", (len(dx.cells) * at.geometry.F * dx.C,))
-        implicit.transposed_weights(
-            self.conv.params["W"].reshape(-1), dx.cells, g.C, g.F, W_T, dx.C
-        )
-        at.transposed[0](
+        W = self.conv.params["W"].reshape(-1)
+        self.call(implicit.transposed_weights, W, dx.cells, g.C, g.F, W_T, dx.C)
+        self.call(
+            at.transposed[0],
             x.reshape(-1), len(x), g, at.D, dx.phases, dx.runs, dx.spans, W_T, dx.C,
             self._none, self._ones, z.reshape(-1),
         )  # fmt: skip
@@ -393,7 +407,8 @@ class InterleavedTransposed(TransposedConvolution):
             self._weights(),
             lambda W: tiles.transposed_weights(W, window),
         )
-        at.forward(
+        self.call(
+            at.forward,
             x.reshape(-1), len(x), at.geometry, at.D, at.of_d, table, offsets, W, at.dX, at.of_dx,
             z.reshape(-1),
         )  # fmt: skip

@@ -6,13 +6,14 @@ activation and dropout, in one pass with the bias behind a matrix product, else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.activations import activation_of, is_linear, is_relu
+from minicnn.engine.calls import Calls
 from minicnn.engine.normalization_stages import gamma_and_beta
 from minicnn.engine.stages import FusedStage, behind_product, first_layer
 from minicnn.kernels import LazyModule
@@ -55,6 +56,7 @@ class ConvolutionStage(FusedStage):
         self.P = 1 if conv.padding == "same" else 0  # of 3x3 kernels
         self.filters = conv.filters
         self._no_bias = np.zeros(conv.filters, np.float32)
+        self._one = np.ones((1, conv.filters), np.float32)
         self._db = np.zeros(conv.filters, np.float32)
 
     def seek(self, step: int, sample: int) -> None:
@@ -79,10 +81,10 @@ class ConvolutionStage(FusedStage):
         b, after = self.conv.params.get("b", self._no_bias), np.empty((0, self.filters), np.float32)
         if self.norm is not None:
             if self.norm_behind:
-                mean, scale, shift = of_inference(self.norm)
-                after = np.stack([scale, shift - mean * scale])
+                after = self.buffer("scale and shift", (2, self.filters))
+                fold(self._one, self._no_bias, self.norm, after[:1], after[1], self.call)
             else:
-                W, b = folded(W, b, self.norm, self.buffer)
+                W, b = folded(W, b, self.norm, self)
         return W, b, after
 
 
@@ -95,7 +97,8 @@ class DirectConvolution(ConvolutionStage):
         y, argmax = self.outputs(n, H_in - 2 + 2 * self.P, W_in - 2 + 2 * self.P, x, training)
         W, bias, after = self.weights()
         *drawn, self._scale = self.drawn(training, y[0].size)
-        direct.forward(  # type: ignore[call-arg]
+        self.call(
+            direct.forward,
             x, W.reshape(9, -1), bias, self.P, self.relu, self.pool, training, after, y, argmax,
             *drawn, self._scale,
         )  # fmt: skip
@@ -142,7 +145,8 @@ class WinogradConvolution(ConvolutionStage):
         of_X, of_Y = (F, C) if back else (C, F)
         vectors = products.vectors_for(of_Y)
         panel = self.scratch("panel", winograd_products.panel_size(of_X, vectors))
-        winograd_products.multiply(vectors)(
+        self.call(
+            winograd_products.multiply(vectors),
             X, _cell_size(of_X), g.reshape(-1), Y, _cell_size(of_Y), panel,
             max(count, products.SAMPLES), C, F, back, products.NO_BIAS, products.ONE, False, 0,
         )  # fmt: skip
@@ -164,12 +168,14 @@ class WinogradConvolution(ConvolutionStage):
         kernel, measured = g.reshape(9 * C, F), 0
         for start, count in chunks:
             place, begun = (self.P, down, across, start, count), -(-(start + count) // across)
-            self.kernels.measured_patches(
-                x, *place, measured, begun, wide, cells, marks, small, self._none_left_out, V
-            )
+            self.call(
+                self.kernels.measured_patches,
+                x, *place, measured, begun, wide, cells, marks, small, self._none_left_out, V,
+            )  # fmt: skip
             own, measured = slice(start, start + count), begun
             self._multiply(V, g, M, count)
-            self.kernels.tiles(
+            self.call(
+                self.kernels.tiles,
                 M, bias, self.relu, self.pool, training, after, down, across, start, count,
                 y, argmax, *drawn, self._scale, marks[own], small[own], x, self.P, kernel,
             )  # fmt: skip
@@ -263,26 +269,23 @@ def _cell_size(channels: int) -> int:
     return winograd.TILES * channels + winograd_products.GAP
 
 
-def folded(
-    W: Array, b: Array, norm: BatchNormalization, buffer: Callable[..., Array]
-) -> tuple[Array, Array]:
-    """W (.., filters) and b with the normalization behind them as part of them, in buffers.
-
-    In a kernel: to predict one image with a dozen of them, NumPy took a fifth of the time.
-    """
-    C = len(b)
-    out = buffer("folded W", W.shape), buffer("folded b", b.shape)
-    moving = norm.state["moving_mean"], norm.state["moving_variance"]
-    normalization.fold(
-        W.reshape(-1, C), b, *gamma_and_beta(norm, C), *moving, np.float32(norm.epsilon),
-        out[0].reshape(-1, C), out[1],
-    )  # fmt: skip
+def folded(W: Array, b: Array, norm: BatchNormalization, stage: FusedStage) -> tuple[Array, Array]:
+    """W (.., filters) and b with the normalization behind them as part of them, in buffers."""
+    out = stage.buffer("folded W", W.shape), stage.buffer("folded b", b.shape)
+    fold(W.reshape(-1, len(b)), b, norm, out[0].reshape(-1, len(b)), out[1], stage.call)
     return out
 
 
-def of_inference(layer: BatchNormalization) -> tuple[Array, Array, Array]:
-    """mean, scale and shift (C,): in inference y = (x - mean) * scale + shift."""
-    mean, variance = layer.state["moving_mean"], layer.state["moving_variance"]
-    inverse = 1 / np.sqrt(variance + variance.dtype.type(layer.epsilon))
-    gamma, beta = gamma_and_beta(layer, len(mean))
-    return mean, gamma * inverse, beta
+def fold(
+    W: Array, b: Array, norm: BatchNormalization, out_W: Array, out_b: Array, call: Calls
+) -> None:
+    """That of W (rows, filters) and b into `out_W` and `out_b`; of ones and zeros: the scale, and
+    the shift, by which the normalization is `x * scale + shift`.
+
+    In a kernel: to predict one image with a dozen of them, NumPy took a fifth of the time.
+    """
+    moving = norm.state["moving_mean"], norm.state["moving_variance"]
+    call(
+        normalization.fold,
+        W, b, *gamma_and_beta(norm, len(b)), *moving, np.float32(norm.epsilon), out_W, out_b,
+    )  # fmt: skip

@@ -69,7 +69,8 @@ class DenseStage(FusedStage):
         if (n, training) != self._sized:
             widths = [x.shape[1], *self._units]
             self._sized, self._size = (n, training), dense.memory_size(n, widths, back=training)
-        dense.forward(products.samples_in_a_tile(n))(
+        self.call(
+            dense.forward(products.samples_in_a_tile(n)),
             x, self._W, self._b, self._relus, self._outputs, products.ONE,
             self.scratch("dense", self._size), len(self.layers), n, NARROW,
         )  # fmt: skip
@@ -141,9 +142,9 @@ class SingleDenseStage(FusedStage):
         self._z = z = self.output("z", (len(x), self.dense.units), x, training)
         self._ends_here = self._simple and not (training and self._drops)
         if self._ends_here:
-            products.forward(x, W, z, self.buffer, bias, relu=self.relu)
+            products.forward(x, W, z, self.buffer, bias, relu=self.relu, call=self.call)
             return z
-        products.forward(x, W, z, self.buffer)
+        products.forward(x, W, z, self.buffer, call=self.call)
         return self.behind.forward(z, training, bias)
 
     def backward(self, dy: Array) -> Array | None:

@@ -6,15 +6,17 @@ A batch's shards go through lanes, one shard at a time in each; `shards.py` deal
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.engine.calls import MOST_NUMBERS, RepeatedForward
 from minicnn.engine.normalization_stages import NormalizationStage
 from minicnn.engine.plan import Plan
 from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import FusedStage, Stage
+from minicnn.engine.stages import FusedStage, Shared, Stage
 from minicnn.kernels.memory import aligned
 from minicnn.layers import BatchNormalization, Layer
 from minicnn.layers.contents import Streams, layers_inside, replicas
@@ -38,6 +40,13 @@ class Agreement(NamedTuple):
 
 
 Phases = Generator[Agreement, None, T]
+
+
+def through(stages: Sequence[Stage], x: Array, training: bool = False) -> Array:
+    """What these stages make of x."""
+    for stage in stages:
+        x = stage.forward(x, training)
+    return x
 
 
 def forward_in_phases(stages: Sequence[Stage], x: Array) -> Phases[Array]:
@@ -96,7 +105,8 @@ class Lane:
             layer.grads.update(views)  # in place: a layer inside may write into the same dict
             if views:
                 self._views.append((layer, views))
-        self.stages = plan.stages(self.layers, prepared)
+        shared = Shared.new(prepared)
+        self.stages = plan.stages(self.layers, shared)
         self._learning = plan.learning
         self.fuses = plan.fuses
         # fused stages reuse their buffers; a layer keeps new arrays for its backward
@@ -106,6 +116,13 @@ class Lane:
         self.only_reads = isinstance(first, FusedStage)
         if self.only_reads:
             self._caching.append(first)
+        repeats = all(isinstance(stage, FusedStage) and stage.repeats for stage in self.stages)
+        self._repeated: RepeatedForward | None = None
+        if repeats and gradient is None:
+            tables = [
+                table for one in layers_inside(self.layers) for table in (one.params, one.state)
+            ]
+            self._repeated = RepeatedForward(partial(through, self.stages), shared.calls, tables)
         self._penalties = [one for one in self.layers if isinstance(one, OutputPenalty)]
         inner = [one for layer in self.layers for one in layers_inside(layer)[1:]]
         self._seek = [part.seek for part in (*self.stages, *inner) if type(part).seek != Layer.seek]
@@ -118,9 +135,9 @@ class Lane:
         return self._inputs[:n]
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        for stage in self.stages:
-            x = stage.forward(x, training)
-        return x
+        if self._repeated is None or training or x.size > MOST_NUMBERS or x.dtype != np.float32:
+            return through(self.stages, x, training)
+        return self._repeated(x)
 
     def forward_in_phases(self, x: Array) -> Phases[Array]:
         """`forward` in training; yields where all shards of the batch have to agree."""

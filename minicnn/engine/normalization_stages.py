@@ -62,7 +62,8 @@ class LayerNormalizationStage(FusedStage):
         y = self.output("y", x.shape, x, training)
         self._gamma, beta = gamma_and_beta(self.layer, C)
         self._stats = self.buffer("stats", (x.size // C, 3))
-        rows.normalize(
+        self.call(
+            rows.normalize,
             x.reshape(-1), self._gamma, beta, np.float32(self.layer.epsilon), y.reshape(-1),
             self._stats,
         )  # fmt: skip
@@ -93,7 +94,8 @@ class GroupNormalizationStage(FusedStage):
         self._x = x = x.reshape(len(x), math.prod(shape[1:-2]), -1)  # (n, rows, columns)
         self._gamma, beta = gamma_and_beta(self.layer, C)
         self._stats = self.buffer("stats", (len(x), self.layer.groups_of(C), 3))
-        groups.normalize(
+        self.call(
+            groups.normalize,
             x, self._gamma, beta, self.layer.epsilon, y.reshape(x.shape), self._stats,
         )  # fmt: skip
         return y
@@ -170,9 +172,13 @@ class NormalizationStage(FusedStage):
         if not (training and self.together):
             moving = self.layer.state
             self.mean, self.rest = moving["moving_mean"], self._zeros
-            self.inverse = 1 / np.sqrt(moving["moving_variance"] + np.float32(self.layer.epsilon))
             gamma, self.shift = gamma_and_beta(self.layer, self.channels)
-            self.scale_of_x = gamma * self.inverse
+            self.inverse, self.scale_of_x = self.buffer("scales", (2, self.channels))
+            epsilon, inverse = np.float32(self.layer.epsilon), self.inverse
+            self.call(np.add, moving["moving_variance"], epsilon, inverse)
+            self.call(np.sqrt, inverse, inverse)
+            self.call(np.divide, np.float32(1), inverse, inverse)
+            self.call(np.multiply, gamma, inverse, self.scale_of_x)
         images = self._images(x)
         n, H, W, C = images.shape
         shape = (n, H // 2, W // 2, C) if self.pool else x.shape
@@ -180,18 +186,11 @@ class NormalizationStage(FusedStage):
         argmax = self.buffer("argmax", shape if self.pool else (1, 1, 1, 1), np.int8)
         *drawn, self._scale = self.drawn(training, y[0].size)
         self._drops = drawn[-1] > 0
-        normalization.normalize(  # type: ignore[call-arg]
-            images,
-            self.mean,
-            self.scale_of_x,
-            self.shift,
-            self.pool,
-            self.relu,
-            self._images(y),
-            argmax,
-            *drawn,
-            self._scale,
-        )
+        self.call(
+            normalization.normalize,
+            images, self.mean, self.scale_of_x, self.shift, self.pool, self.relu, self._images(y),
+            argmax, *drawn, self._scale,
+        )  # fmt: skip
         self._x, self._y, self._argmax, self._shape = images, self._images(y), argmax, x.shape
         return y
 

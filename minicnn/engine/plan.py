@@ -31,7 +31,6 @@ from minicnn.engine.normalization_stages import (
     LayerNormalizationStage,
     NormalizationStage,
 )
-from minicnn.engine.prepared import Prepared
 from minicnn.engine.separable import DepthwiseStage, SeparableStage
 from minicnn.engine.stages import (
     POOLINGS,
@@ -39,10 +38,10 @@ from minicnn.engine.stages import (
     FusedStage,
     PoolingStage,
     RescalingStage,
+    Shared,
     Stage,
     UpSamplingStage,
     is_dropout,
-    two_turns,
 )
 from minicnn.layers import (
     AveragePooling2D,
@@ -133,14 +132,9 @@ class Plan:
         first = (_needs_dx(self.layers, entry.layers[-1] + 1) for entry in self.entries)
         return next((k for k, learns in enumerate(first) if learns), len(self.entries))
 
-    def stages(self, replicas: Sequence[Layer], prepared: Prepared | None = None) -> list[Stage]:
-        """The stages for a lane, working with the lane's replicas of the layers.
-
-        Lanes of one network share what is `prepared`.
-        """
+    def stages(self, replicas: Sequence[Layer], shared: Shared) -> list[Stage]:
+        """The stages for a lane, working with the lane's replicas of the layers."""
         stages: list[Stage] = []
-        scratch: dict[str, Array] = {}
-        turns = two_turns()
         # a layer of the user's may keep what it is passed, for one further on
         ours = not any(of_the_user(type(one)) for one in layers_inside(list(replicas)))
         for number, entry in enumerate(self.entries):
@@ -148,8 +142,8 @@ class Plan:
             stage: Stage = own[0]
             if entry.kind is not None:
                 stage = entry.kind(own, needs_dx=_needs_dx(replicas, entry.layers[0]))
-                if prepared is not None and isinstance(stage, FusedStage):
-                    stage.share(prepared, number, scratch, turns if ours else two_turns())
+                if isinstance(stage, FusedStage):
+                    stage.share(number, shared if ours else shared.of_one_stage())
             stages.append(stage)
         return stages
 

@@ -19,12 +19,13 @@ order of a sum depends only on its length, so a sample's result does not depend 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.engine.calls import at_once
 from minicnn.engine.vectors import (
     LANES,
     add_outer,
@@ -50,28 +51,30 @@ NO_BIAS = np.zeros(0, np.float32)
 
 def forward(
     x: Array, W: Array, y: Array, buffer: Callable[..., Array],
-    bias: Array | None = None, *, relu: bool = False,
+    bias: Array | None = None, *, relu: bool = False, call: Callable[..., None] = at_once,
 ) -> None:  # fmt: skip
     """y = x @ W, with bias and ReLU if they are given."""
     (N, K), units = x.shape, W.shape[1]
     if units > WIDEST:
-        np.matmul(x, W, out=y)
+        call(np.matmul, x, W, y)
         if bias is not None:
-            y += bias
+            call(np.add, y, bias, y)
         if relu:
-            np.maximum(y, 0, out=y)
+            call(partial(np.maximum, out=y), y, 0)
         return
     bias = NO_BIAS if bias is None else bias
     columns = max(units, LANES)
     sums, given = buffer("sums", (sums_size(K, columns),)), (x.reshape(-1), W.reshape(-1))
     if units == columns:
-        multiply(vectors_for(columns), samples_in_a_tile(N))(
-            *given, bias, ONE, relu, sums, y.reshape(-1), N, K, columns
-        )
+        call(
+            multiply(vectors_for(columns), samples_in_a_tile(N)),
+            *given, bias, ONE, relu, sums, y.reshape(-1), N, K, columns,
+        )  # fmt: skip
         return
     wide_W, wide_y = buffer("wide W", (K * LANES,)), buffer("wide y", (N * LANES,))
     wide_bias = buffer("wide bias", (min(len(bias), 1) * LANES,))
-    multiply_padded(samples_in_a_tile(N))(
+    call(
+        multiply_padded(samples_in_a_tile(N)),
         *given, bias, ONE, relu, sums, wide_W, wide_bias, wide_y, y.reshape(-1), N, K, units,
         columns,
     )  # fmt: skip
@@ -128,21 +131,29 @@ def samples_in_a_tile(N: int) -> int:
     return SAMPLES if N >= SAMPLES else 1
 
 
-def widened(a: Array, buffer: Callable[..., Array], name: str) -> Array:
+def widened(
+    a: Array, buffer: Callable[..., Array], name: str, call: Callable[..., None] = at_once
+) -> Array:
     """a; where its last axis is shorter than sixteen, padded to that with zeros."""
     if a.shape[-1] >= LANES:
         return a
     wide = buffer(f"wide {name}", (*a.shape[:-1], LANES))
-    _pad(a.reshape(-1), a.size // a.shape[-1], a.shape[-1], wide.reshape(-1))
+    call(_pad, a.reshape(-1), a.size // a.shape[-1], a.shape[-1], wide.reshape(-1))
     return wide
 
 
-def narrowed(a: Array, columns: int, buffer: Callable[..., Array], name: str) -> Array:
+def narrowed(
+    a: Array,
+    columns: int,
+    buffer: Callable[..., Array],
+    name: str,
+    call: Callable[..., None] = at_once,
+) -> Array:
     """The first numbers of the last axis, of which there are sixteen or `columns`, contiguous."""
     if a.shape[-1] == columns:
         return a
     out = buffer(f"narrow {name}", (*a.shape[:-1], columns))
-    _unpad(a.reshape(-1), out.size // columns, columns, out.reshape(-1))
+    call(_unpad, a.reshape(-1), out.size // columns, columns, out.reshape(-1))
     return out
 
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from minicnn.engine.activations import activation_of, is_linear, is_relu
 from minicnn.engine.any_window import FEWEST_CHANNELS, PointwiseConvolution
 from minicnn.engine.convolutions import folded
-from minicnn.engine.prepared import Prepared
-from minicnn.engine.stages import FusedStage, behind_product, first_layer
+from minicnn.engine.stages import FusedStage, Shared, behind_product, first_layer
 from minicnn.kernels import LazyModule
 from minicnn.layers import BatchNormalization, Conv2D, DepthwiseConv2D, Layer, SeparableConv2D
 
@@ -58,10 +57,13 @@ class DepthwiseStage(FusedStage):
         W = self.conv.params["W"].reshape(-1, self.filters)
         b = self.conv.params.get("b", self._no_bias)
         if self.norm is not None:
-            W, b = folded(W, b, self.norm, self.buffer)
+            W, b = folded(W, b, self.norm, self)
         if self.wide > self.filters:
-            more = 0, self.wide - self.filters
-            W, b = np.pad(W, ((0, 0), more)), np.pad(b, more)
+            wide_W, wide_b = self.buffer("W", (len(W), self.wide)), self.buffer("b", (self.wide,))
+            given = self.filters, 1
+            self.call(depthwise.widened, W.reshape(-1), *given, wide_W.reshape(-1), self.wide)
+            self.call(depthwise.widened, b, *given, wide_b, self.wide)
+            W, b = wide_W, wide_b
         return W, b
 
     def _widened(self, key: str, images: Array, M: int) -> Array:
@@ -70,11 +72,11 @@ class DepthwiseStage(FusedStage):
         if self.wide == C:
             return images
         wide = self.buffer(key, (*images.shape[:3], self.wide))
-        depthwise.widened(images.reshape(-1), C, M, wide.reshape(-1), self.wide)
+        self.call(depthwise.widened, images.reshape(-1), C, M, wide.reshape(-1), self.wide)
         return wide
 
     def _narrowed(self, wide: Array, C: int, M: int, images: Array) -> Array:
-        depthwise.narrowed(wide.reshape(-1), self.wide, C, M, images.reshape(-1))
+        self.call(depthwise.narrowed, wide.reshape(-1), self.wide, C, M, images.reshape(-1))
         return images
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -87,7 +89,8 @@ class DepthwiseStage(FusedStage):
         g, (W, bias) = at.geometry, self.weights()
         self._x = X = self._widened("x", x, self.M)
         z = self._z = self.output("z", (len(x), g.H_out, g.W_out, self.wide), X, training)
-        at.forward(
+        self.call(
+            at.forward,
             X.reshape(-1), len(x), g, at.heads, W.reshape(-1), bias, self.relu, at.X, z.reshape(-1),
         )  # fmt: skip
         if self.wide > self.filters:
@@ -136,12 +139,14 @@ class SeparableStage(FusedStage):
         self.pointwise = PointwiseConvolution([second, *layers[1:]], needs_dx=True)
         super().__init__(layers, needs_dx=needs_dx)
 
-    def share(
-        self, prepared: Prepared, number: Hashable, scratch: dict[str, Array], turns: list[Array]
-    ) -> None:
-        super().share(prepared, number, scratch, turns)
+    def share(self, number: Hashable, shared: Shared) -> None:
+        super().share(number, shared)
         for stage in (self.depthwise, self.pointwise):
-            stage.share(prepared, number, scratch, turns)
+            stage.share(number, shared)
+
+    @property
+    def repeats(self) -> bool:
+        return self.depthwise.repeats and self.pointwise.repeats
 
     def seek(self, step: int, sample: int) -> None:
         self.pointwise.seek(step, sample)

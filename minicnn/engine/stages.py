@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.engine.activations import activation_of, curve_of
+from minicnn.engine.calls import Calls
 from minicnn.engine.prepared import Prepared
 from minicnn.kernels import LazyModule
 from minicnn.kernels.memory import aligned
@@ -53,25 +54,48 @@ class Stage(Protocol):
     def seek(self, step: int, sample: int) -> None: ...
 
 
+class Shared(NamedTuple):
+    """What the stages of a lane have in common; `prepared` those of all lanes of a network."""
+
+    prepared: Prepared
+    scratch: dict[str, Array]  # memory of intermediate results
+    turns: list[Array]  # the memory of `passed`
+    calls: Calls
+
+    @classmethod
+    def new(cls, prepared: Prepared | None = None) -> Shared:
+        return cls(prepared or Prepared(), {}, _two_turns(), Calls())
+
+    def of_one_stage(self) -> Shared:
+        """The same, but memory of its own to pass on."""
+        return self._replace(turns=_two_turns())
+
+
 class FusedStage:
     """Buffers, and the dropout that may end the stage."""
+
+    behind: Any = None  # a stage that works on the output of this one
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         self.needs_dx = needs_dx
         last = layers[-1]
         self.dropout = last if isinstance(last, Dropout) else None
         self._buffers: dict[str, Array] = {}
-        self.share(Prepared(), 0, {}, two_turns())
+        self.share(0, Shared.new())
 
-    def share(
-        self, prepared: Prepared, number: Hashable, scratch: dict[str, Array], turns: list[Array]
-    ) -> None:
+    def share(self, number: Hashable, shared: Shared) -> None:
         """Share what is made of the weights with the same stage, of that number, in other lanes;
-        and the memory of intermediate results, and that of `passed`, with the other stages of this
-        one.
+        and memory and calls with the other stages of this one.
         """
-        self._prepared, self._number, self._scratch = prepared, number, scratch
-        self._turns = turns
+        self._prepared, self._scratch, self._turns, self.call = shared
+        self._number = number
+        if isinstance(self.behind, FusedStage):
+            self.behind.call = self.call
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a forward to predict may be repeated: see `calls.py`."""
+        return self.behind is None or isinstance(self.behind, FusedStage)
 
     def scratch(self, key: str, size: int) -> Array:
         """A flat array that no longer holds what it did when the next stage runs: so it stays in
@@ -102,7 +126,10 @@ class FusedStage:
 
     def prepared(self, what: Hashable, weights: Array, make: Callable[[Array], T]) -> T:
         """What `make` makes of the weights, once for all lanes; see `prepared.py`."""
-        return self._prepared.of((self._number, what), weights, make)
+        given = (self._number, what), weights, make
+        made = self._prepared.of(*given)
+        self.call.expect(made, self._prepared.of, *given)
+        return made
 
     def buffer(self, key: str, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
         """An array of `shape`, the same memory each time; grows with the largest first axis."""
@@ -127,7 +154,7 @@ class FusedStage:
         return self.dropout.draw(size)
 
 
-def two_turns() -> list[Array]:
+def _two_turns() -> list[Array]:
     """The memory of `passed`, before the first of it is asked for."""
     return [aligned((0,)), aligned((0,))]
 
@@ -150,8 +177,10 @@ class RescalingStage(FusedStage):
         self.offset = np.asarray(rescaling.offset, np.float32)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        y = np.multiply(x, self.scale, out=self.output("y", x.shape, x, training))
-        return np.add(y, self.offset, out=y)
+        y = self.output("y", x.shape, x, training)
+        self.call(np.multiply, x, self.scale, y)
+        self.call(np.add, y, self.offset, y)
+        return y
 
     def backward(self, dy: Array) -> Array | None:
         return None
@@ -178,14 +207,16 @@ class ActivationStage(FusedStage):
             self._row = bias
         else:
             self._row = self.buffer("row", (z.shape[2],))
-            self._row.reshape(-1, x.shape[-1])[...] = 0 if bias is None else bias
+            rows = self._row.reshape(-1, x.shape[-1])
+            self.call(np.copyto, rows, np.float32(0) if bias is None else bias)
         y, self._shape = self.output("y", x.shape, x, training), x.shape
         self._y = y.reshape(z.shape)
         *drawn, scale = self._drawn = self.drawn(training, y[0].size)
         out = self.buffer("out", x.shape) if drawn[-1] else y
-        self.kernels.forward(
-            z, self._row, self.settings, *drawn, scale, self._y, out.reshape(z.shape)
-        )
+        self.call(
+            self.kernels.forward,
+            z, self._row, self.settings, *drawn, scale, self._y, out.reshape(z.shape),
+        )  # fmt: skip
         return out
 
     def backward(self, dy: Array, db: Array | None = None) -> Array:
@@ -272,10 +303,10 @@ class PoolingStage(FusedStage):
         rows = np.ascontiguousarray(x, np.float32).reshape(*x.shape[:2], -1)
         y = self.output("y", (len(x), win.H_out, win.W_out, C), x, training)
         if self.averages:
-            pooling.mean(rows, *win[:6], y)
+            self.call(pooling.mean, rows, *win[:6], y)
         else:
             self._place = self.buffer("place", y.shape, np.int32)
-            pooling.largest(rows, *win[:6], y, self._place)
+            self.call(pooling.largest, rows, *win[:6], y, self._place)
         self._x, self._y, self._shape = rows, y, x.shape
         return y.reshape(len(x), *self._pooled)
 
@@ -307,7 +338,7 @@ class UpSamplingStage(FusedStage):
         (n, H, W, C), (S_h, S_w) = x.shape, self.size
         self._shape = x.shape
         y = self.output("y", (n, S_h * H, S_w * W, C), x, training)
-        pooling.repeat(np.ascontiguousarray(x, np.float32), S_h, S_w, y)
+        self.call(pooling.repeat, np.ascontiguousarray(x, np.float32), S_h, S_w, y)
         return y
 
     def backward(self, dy: Array) -> Array | None:
