@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn import checks
 from minicnn.layers import contents
 from minicnn.layers.base import Layer, Shape
+from minicnn.layers.changes import note_change
 from minicnn.layers.input import InputLayer
 from minicnn.layers.subclassing import checked_init
 from minicnn.subclasses import of_the_user
@@ -123,6 +124,7 @@ def unchanged_on_error(stack: Stack, items: list[Item]) -> Iterator[None]:
         for part, content in zip(held, before):
             part.clear()
             part.update(content)
+        note_change()
         for bits, state in random:
             bits.state = state
         raise

@@ -12,6 +12,7 @@ one layer after the other does not copy everything each time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from minicnn.weights import KERAS_NAMES
 
 Array = NDArray[Any]
 
+_layout = attrgetter("shape", "strides", "dtype")
 MOST_LISTED = 8  # times that layers are listed to see later what of them was replaced
 
 
@@ -78,6 +80,8 @@ class FlatParameters:
         self._views: list[View] = []
         self.made_of: Parts | None = None
         self._listed = 0
+        self._arrays: list[Array] = []  # the parameters then, and their shapes, strides and types
+        self._layouts: list[tuple[Any, ...]] = []
         self._make_room(sum(map(_size, layers)), np.dtype(dtype))
         self.extend(layers)
 
@@ -111,7 +115,7 @@ class FlatParameters:
         if self.made_of is None or not self.made_of.same(layers):
             return False
         # nor any view given another shape or type in its place
-        return all(_intact(view, view.layer.params[view.key]) for view in self._views)
+        return list(map(_layout, self._arrays)) == self._layouts
 
     def absorb(self) -> None:
         """Copy arrays that have replaced a view into the vector, and hand out the view again.
@@ -156,7 +160,10 @@ class FlatParameters:
                     layer.state[key] = array.copy()
                 seen.add(memory)
         self._listed += 1  # not for a layer of the user's that keeps a new object in every step
-        self.made_of = Parts(layers, IN_PASSING) if self._listed <= MOST_LISTED else None
+        arrays = [view.layer.params[view.key] for view in self._views]
+        listed = self._listed <= MOST_LISTED and all(map(_intact, self._views, arrays))
+        self.made_of = Parts(layers, IN_PASSING) if listed else None
+        self._arrays, self._layouts = arrays, [_layout(view.grad) for view in self._views]
 
     def collect_gradients(self) -> None:
         """Copy in the gradients of layers that put an array into `grads` instead of writing."""
@@ -273,8 +280,4 @@ def _size(layer: Layer) -> int:
 
 def _intact(view: View, given: Any) -> bool:
     """Whether `given` is the view that the layer was given, with its shape, strides and dtype."""
-    return given is view.param and (given.shape, given.strides, given.dtype) == (
-        view.grad.shape,
-        view.grad.strides,
-        view.grad.dtype,
-    )
+    return given is view.param and _layout(given) == _layout(view.grad)

@@ -37,6 +37,7 @@ from minicnn.layers.arrays import (
     replacement,
     without_values,
 )
+from minicnn.layers.changes import Table
 from minicnn.layers.contents import OF_ONE_PASS, Replicable, layers_inside, replace_arrays
 from minicnn.layers.names import unique_name
 from minicnn.layers.shapes import (
@@ -141,17 +142,17 @@ class Layer(LayerAttributes, Replicable, Configured, HasWeights):
         self.trainable = trainable
         input_shape = shape_of(input_shape, input_dim, self.who)
         self.declared_shape = None if input_shape is None else sample_shape(input_shape, self.who)
-        self.params: dict[str, Array] = {}
-        self.grads: dict[str, Array] = {}
-        self.state: dict[str, Array] = {}
+        self.params: dict[str, Array] = Table()
+        self.grads: dict[str, Array] = Table()
+        self.state: dict[str, Array] = Table()
         self.activity_regularizer = activity_regularizer
-        self.regularizers: dict[str, Any] = {}  # of the parameters that have one, by their keys
-        self.constraints: dict[str, Any] = {}
+        self.regularizers: dict[str, Any] = Table()  # by the keys of parameters
+        self.constraints: dict[str, Any] = Table()
         self._ready_made = self.built_when_made and not of_the_user(definer(type(self), "build"))
         self.built = self._ready_made
         self.rng: np.random.Generator | None = None  # of the initial values; a model sets its own
         self._dtype = config.float_dtype(dtype, self.who)
-        self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}  # by table and key
+        self._shapes: dict[tuple[str, str], tuple[int, ...]] = Table()  # by table and key
         self._cache: Any = None
         self._y_shape: Shape | None = None
         self._x_shape: Shape | None = None  # in the model that was built last
@@ -285,12 +286,12 @@ class Layer(LayerAttributes, Replicable, Configured, HasWeights):
                 table[key] = rule
         self.params[key] = self._initial(key, shape, initializer)
         self.grads[key] = np.zeros_like(self.params[key])
-        self._shapes = {**self._shapes, ("params", key): self.params[key].shape}
+        self._shapes = Table({**self._shapes, ("params", key): self.params[key].shape})
 
     def add_state(self, key: str, shape: tuple[int, ...], initializer: Any) -> None:
         """Create `state[key]` with its first values; `forward` may change it in training."""
         self.state[key] = self._initial(key, shape, initializer)
-        self._shapes = {**self._shapes, ("state", key): self.state[key].shape}
+        self._shapes = Table({**self._shapes, ("state", key): self.state[key].shape})
 
     def _initial(self, key: str, shape: tuple[int, ...], initializer: Any) -> Array:
         checks.text(key, "key", self.who)

@@ -36,6 +36,8 @@ from numpy.typing import NDArray
 from minicnn import seeds
 from minicnn.copies import own_arrays
 from minicnn.initializers import Initializer
+from minicnn.layers.changes import Table, latest, note_change
+from minicnn.layers.subclassing import definer
 from minicnn.subclasses import of_the_user
 
 Array = NDArray[Any]
@@ -56,6 +58,15 @@ class Replicable:
     params: dict[str, Array]
     grads: dict[str, Array]
     state: dict[str, Array]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name not in IN_PASSING:
+            note_change()
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        note_change()
 
     def replica(self: R) -> R:
         """A worker's copy of this layer: the same parameters and state, all else its own."""
@@ -175,6 +186,7 @@ def _put(thing: Any, name: str, value: Any) -> None:
         object.__setattr__(thing, name, value)
     else:
         vars(thing)[name] = value
+    note_change()
 
 
 @functools.cache
@@ -301,7 +313,8 @@ class Parts:
 
     Each call of a model asks whether any has been replaced, and to walk through all of them takes
     longer than to predict an image. So what holds them is listed once, and compared by loops that
-    run in C. Attributes named in `passed_over` may change.
+    run in C; and not even that where all of them note their changes, and none has been noted.
+    Attributes named in `passed_over` may change.
     """
 
     def __init__(self, layers: list[Any], passed_over: tuple[str, ...]) -> None:
@@ -309,6 +322,7 @@ class Parts:
         self._dicts: list[dict[Any, Any]] = []
         self._sequences: list[Any] = []
         self._known = True  # False: some hold their parts in other ways, such as slots
+        self._notes, self._looked_at = True, -1  # whether all note changes, and the last one seen
         passes: list[bool] = []
         inside = {id(part): part for _, _, _, part in walk(layers, passed_over)}
         for part in inside.values():
@@ -318,11 +332,14 @@ class Parts:
                 continue
             if is_layer or _is_plain_object(part):
                 self._known &= not _slots(kind)
+                self._notes &= is_layer and _notes_changes(kind)
                 self._dicts.append(vars(part) if hasattr(part, "__dict__") else {})
             elif isinstance(part, dict):
+                self._notes &= type(part) is Table
                 self._dicts.append(part)
             elif isinstance(part, SEQUENCES):
                 self._known &= not isinstance(part, (set, frozenset))
+                self._notes &= isinstance(part, tuple)
                 self._sequences.append(part)
                 continue
             else:
@@ -338,15 +355,28 @@ class Parts:
 
     def same(self, layers: list[Any]) -> bool:
         """Whether `layers` are these, and made of the same objects under the same names."""
+        if len(layers) != len(self._layers) or not all(map(is_, layers, self._layers)):
+            return False
+        change = latest()
+        if change != self._looked_at:
+            if not self._same_parts():
+                return False
+            self._looked_at = change if self._notes else -1
+        return True
+
+    def _same_parts(self) -> bool:
         return (
             self._known
-            and len(layers) == len(self._layers)
-            and all(map(is_, layers, self._layers))
             and list(chain.from_iterable(self._dicts)) == self._names
             and all(map(is_, compress(self._dict_values(), self._stays), self._values))
             and sum(map(len, self._sequences)) == len(self._items)
             and all(map(is_, chain.from_iterable(self._sequences), self._items))
         )
+
+
+def _notes_changes(kind: type) -> bool:
+    """Whether to set an attribute of a layer of this class comes to `Replicable.__setattr__`."""
+    return not any(of_the_user(definer(kind, name)) for name in ("__setattr__", "__delattr__"))
 
 
 def _settings(layers: list[Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
