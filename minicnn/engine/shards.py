@@ -13,6 +13,7 @@ until the next layer reads them.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -44,8 +45,10 @@ Array = NDArray[Any]
 
 MIN_SHARD, LARGEST = 8, 64  # samples in a shard
 WORK = 2**31  # multiply-adds of a forward: a shard of LARGEST / 2 samples with as many is enough
-LARGEST_INFERENCE, LEAST_INFERENCE = 256, 16  # without a gradient, by the size of activations
-NUMBERS = 10 * 2**17  # of a stage's output for a shard of more than LEAST_INFERENCE: 5.2 MB
+# Without a gradient: LEAST to LARGEST samples, by the size of activations, and up to MOST where
+# they take fewer than ENOUGH multiply-adds, 1 ms: calls from Python cost some 50 us a shard
+LEAST_INFERENCE, LARGEST_INFERENCE, MOST_INFERENCE, ENOUGH = 16, 256, 1024, 2**27
+NUMBERS = 10 * 2**17  # of a stage's input or output for more than LEAST_INFERENCE: 5.2 MB
 # Up to so many multiply-adds for each of `Plan.passes` (plus PER_NUMBER for each number of all
 # outputs) a batch is one shard, on one thread: what a second one takes over is less than what
 # waking it and the calls from Python cost. Where shards have to agree it is as if there were
@@ -143,7 +146,10 @@ class ShardedNetwork:
         stages = plan.passes + (AGREEING * len(mixing & known) if self.in_phases else 0)
         self._small = SMALL * stages // work if all_fused else 0  # samples; else unknown work
         self._inference = LARGEST_INFERENCE if plan.widest else LARGEST
-        while self._inference > LEAST_INFERENCE and self._inference * plan.widest > NUMBERS:
+        while all_fused and self._inference < MOST_INFERENCE and self._inference * work < ENOUGH:
+            self._inference *= 2
+        widest = max(plan.widest, math.prod(plan.sample_shape))
+        while self._inference > LEAST_INFERENCE and self._inference * widest > NUMBERS:
             self._inference //= 2
         self.size = sum(array.size for layer in plan.layers for array in layer.params.values())
         self._lanes: list[Lane] = []
