@@ -234,7 +234,7 @@ def _watch_transforms(watch: Stopwatch, step: Any, title: str) -> None:
             f"{WITHIN}{title}: transform, {name}", lambda: kernel(*args)
         )
 
-    names = ("measured_patches", "tiles", "gradients", "patches", "scatter")
+    names = ("measure", "tiles", "gradients", "patches", "scatter")
     step.kernels = SimpleNamespace(**vars(winograd) | {name: timed(name) for name in names})
 
 

@@ -1,10 +1,13 @@
 """The kernels of a network are compiled by several processes; `engine/ahead.py`."""
 
+import importlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +17,7 @@ from test_models import deeper, tutorial
 
 from minicnn import Sequential, layers
 from minicnn.constraints import Constraint
-from minicnn.engine import ahead
+from minicnn.engine import ahead, passes
 from minicnn.engine.plan import lower
 from minicnn.kernels import compiler
 from minicnn.layers import (
@@ -78,7 +81,7 @@ def test_other_processes_leave_the_kernels_on_disk(tmp_path):
 WALK = """
 import json, sys
 import numpy as np
-from minicnn.engine import ahead
+from minicnn.engine import ahead, passes
 for recipe in json.load(sys.stdin):
     found = ahead.called_by(recipe)
     print(len(found), found == ahead.called_by(recipe))
@@ -245,11 +248,49 @@ def test_a_process_compiles_only_what_no_other_has_begun(others, monkeypatch):
     monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
     others.before_compiling("first")
     assert [one.wait(300) for one in others.started] == [0, 0]
-    names = set(os.listdir(others.folder.name)) - {"recipe", "first"}
+    names = set(os.listdir(others.folder.name)) - {"recipe", "first", "found"}
     begun = {name for name in names if not name.endswith(".done")}
     assert len(begun) == others.done() == len(names) - len(begun) > 0
     assert all(not ahead.claimed(others.folder.name, name) for name in begun)
     assert ahead.claimed(others.folder.name, "last")
+
+
+@pytest.mark.in_ci
+def test_while_it_waits_it_compiles_what_none_has_begun(others, monkeypatch):
+    waits(0.5, monkeypatch)
+    compiled = []
+    for name in ("copy", "add"):
+        kernel = SimpleNamespace(compile=lambda types, name=name: compiled.append((name, types)))
+        monkeypatch.setattr(passes, name, kernel)
+    others.before_compiling("first")
+    until_begun(others)
+    found = [
+        ahead.Found(name, "minicnn.engine.passes", name, (number,))
+        for number, name in enumerate(("copy", "begun", "add"))
+    ]
+    folder = Path(others.folder.name)
+    assert ahead.claimed(folder, "begun")
+    (folder / "found").write_bytes(pickle.dumps(found))
+    others.before_compiling("k")
+    assert compiled == [("copy", (0,)), ("add", (2,))]
+    assert not ahead.claimed(folder, "add")
+    assert not others.help()
+
+
+@pytest.mark.in_ci
+def test_the_walk_tells_which_kernels_it_has_met(others, monkeypatch):
+    plan = Sequential([Input((4, 4, 1)), layers.AveragePooling2D(2)]).plan()
+    others.recipe = partial(ahead.recipe_of, plan, 8, True)
+    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
+    others.before_compiling("first")
+    assert [one.wait(300) for one in others.started] == [0, 0]
+    folder = Path(others.folder.name)
+    found = pickle.loads((folder / "found").read_bytes())
+    assert found
+    for one in found:
+        kernel = getattr(importlib.import_module(one.module), one.function)
+        assert one.name == compiler.name_of(kernel, one.arguments)
+        assert (folder / one.name).exists()
 
 
 @pytest.mark.in_ci

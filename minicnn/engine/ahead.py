@@ -8,8 +8,8 @@ the first batch of a network meets a kernel that is on no disk,
     each of them walks through the network with kernels that do nothing, and so learns which are
     called; it compiles those that no other has begun, long ones first, and leaves them on disk
     (`main`)
-    this process compiles the kernels that its batch calls; it waits for those that another has
-    begun
+    this process compiles the kernels that its batch calls; where another has begun one, it
+    compiles those that no one has until that one is there (`help`)
 
 Whatever goes wrong in the others, it compiles what it does not find there.
 """
@@ -17,8 +17,10 @@ Whatever goes wrong in the others, it compiles what it does not find there.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -27,7 +29,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -39,6 +41,7 @@ from minicnn.kernels import compiler
 
 LONGEST = 300.0  # seconds that this process waits for a kernel of the others
 DONE = ".done"  # behind a kernel's name, once it is on disk
+FOUND = "found"  # the file with the kernels that the walk has met
 MOST = 4  # processes, with this one; each takes some 200 MB
 ROOT = Path(__file__).parents[2]
 # `-c` looks for modules in the working directory first: it would run a json.py of the user's
@@ -83,6 +86,7 @@ class Others:
         self.folder: tempfile.TemporaryDirectory[str] | None = None
         self.started: list[subprocess.Popen[bytes]] = []
         self.own: set[str] = set()  # the kernels that this process compiles
+        self.found: list[Found] | None = None  # those of the walk that it has not looked at
 
     def before_compiling(self, name: str) -> None:
         """The kernel of that name is on no disk: returns when another process has compiled it, or
@@ -128,7 +132,23 @@ class Others:
             if time.perf_counter() - start > LONGEST:
                 self.end()
                 break
-            time.sleep(0.02)
+            if not self.help():
+                time.sleep(0.02)
+
+    def help(self) -> bool:
+        """Compile one kernel that none has begun; False if there is none, or the walk goes on."""
+        assert self.folder is not None
+        if self.found is None:
+            with contextlib.suppress(OSError):
+                self.found = pickle.loads(Path(self.folder.name, FOUND).read_bytes())
+        while self.found:
+            one = self.found.pop(0)
+            if claimed(self.folder.name, one.name):
+                self.own.add(one.name)
+                kernel = getattr(importlib.import_module(one.module), one.function)
+                kernel.compile(one.arguments)
+                return True
+        return False
 
     def end(self) -> None:
         """End those that still run; from now on there are none to ask."""
@@ -160,6 +180,15 @@ def recipe_of(plan: Plan, n: int, training: bool) -> str | None:
         return None
 
 
+class Found(NamedTuple):
+    """A kernel that a walk has met, where it stands, and the types of its arguments."""
+
+    name: str
+    module: str
+    function: str
+    arguments: tuple[Any, ...]
+
+
 # -- in the other processes -----------------------------------------------------------------------
 
 
@@ -167,7 +196,10 @@ def main() -> None:
     """Compile the kernels of the recipe in the folder that is the program's last argument."""
     folder = Path(sys.argv[-1])
     recipe = json.loads((folder / "recipe").read_text(encoding="utf-8"))
-    for kernel, arguments in called_by(recipe):
+    met = called_by(recipe)
+    with contextlib.suppress(OSError):
+        tell(folder, met)
+    for kernel, arguments in met:
         name = compiler.name_of(kernel.py_func, arguments)
         try:
             if not claimed(folder, name):
@@ -176,6 +208,19 @@ def main() -> None:
             (folder / (name + DONE)).touch()
         except OSError:  # the folder is gone: the process that waited has ended
             return
+
+
+def tell(folder: Path, met: list[tuple[Any, tuple[Any, ...]]]) -> None:
+    """Write down which kernels were met: those that another process finds in their module."""
+    found = []
+    for kernel, arguments in met:
+        function = kernel.py_func
+        if getattr(sys.modules[function.__module__], function.__name__, None) is kernel:
+            name = compiler.name_of(function, arguments)
+            found.append(Found(name, function.__module__, function.__name__, arguments))
+    part = folder / f"{FOUND}.{os.getpid()}"
+    part.write_bytes(pickle.dumps(found))
+    part.replace(folder / FOUND)  # whole, as soon as it is there
 
 
 def claimed(folder: str | Path, name: str) -> bool:

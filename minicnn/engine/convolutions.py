@@ -168,10 +168,10 @@ class WinogradConvolution(ConvolutionStage):
         kernel, measured = g.reshape(9 * C, F), 0
         for start, count in chunks:
             place, begun = (self.P, down, across, start, count), -(-(start + count) // across)
-            self.call(
-                self.kernels.measured_patches,
-                x, *place, measured, begun, wide, cells, marks, small, self._none_left_out, V,
-            )  # fmt: skip
+            self.call(self.kernels.patches, x, *place, self._none_left_out, V)
+            # after them, when x is in the cache
+            rows = self.P, down, across, measured, begun
+            self.call(self.kernels.measure, x, *rows, wide, cells, marks, small)
             own, measured = slice(start, start + count), begun
             self._multiply(V, g, M, count)
             self.call(

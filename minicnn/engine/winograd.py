@@ -293,17 +293,6 @@ def measure(
 
 
 @jit_fma
-def measured_patches(
-    x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, row_0: int, row_1: int,
-    wide: bool, cells: Any, marks: Any, small: Any, left_out: Any, V: Any,
-) -> None:  # fmt: skip
-    """`patches` and `measure`."""
-    patches(x, P, tiles_h, tiles_w, t_0, count, left_out, V)
-    # after them, when x is in the cache
-    measure(x, P, tiles_h, tiles_w, row_0, row_1, wide, cells, marks, small)
-
-
-@jit_fma
 def apart_windows(
     x: Any, P: int, tiles_h: int, tiles_w: int, t_0: int, count: int, marks: Any, rows: Any
 ) -> None:
