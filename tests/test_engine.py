@@ -224,6 +224,8 @@ def test_what_is_not_fused_says_why(layer, reason):
         (lambda: Conv2D(4, 3, dilation_rate=2), "InterleavedConvolution"),
         (lambda: Conv2D(64, 3, activation="tanh"), "WinogradConvolution"),
         (lambda: Conv2D(4, 3, groups=2), "GroupedConvolution"),
+        (lambda: Conv2D(32, 3, groups=16), "DepthwiseStage"),
+        (lambda: Conv2D(256, 3, groups=16), "GroupedConvolution"),
     ],
 )
 def test_the_way_of_a_convolution_follows_from_its_window_and_channels(layer, way):
@@ -243,6 +245,41 @@ def test_winograd_is_for_tiles_that_are_full_enough(size, channels, pays):
     conv = Conv2D(channels, 3, padding="same")
     (kind,) = kinds(Sequential([Input((*size, channels)), conv]))
     assert kind == ("WinogradConvolution" if pays else "ImplicitConvolution")
+
+
+@pytest.mark.parametrize(
+    ("channels", "filters", "groups", "options"),
+    [
+        (8, 8, 8, {"activation": "relu"}),
+        (6, 12, 6, {"strides": 2, "activation": "tanh"}),
+        (3, 6, 3, {"dilation_rate": 2, "padding": "same"}),
+        (2, 64, 2, {"activation": "relu"}),
+        (12, 24, 6, {"activation": "gelu"}),
+        (30, 60, 10, {"strides": 2}),
+        (128, 128, 32, {"activation": "relu", "padding": "same"}),
+        (160, 160, 40, {"use_bias": False}),
+    ],
+)
+def test_groups_are_the_same_together_and_each_by_itself(channels, filters, groups, options):
+    """Forward, backward and inference with a normalization, beside the layers one by one."""
+    model = Sequential(
+        [
+            *(Input((7, 8, channels)), Conv2D(channels, 1)),
+            Conv2D(filters, 3, groups=groups, **options),
+            *(BatchNormalization(), Flatten(), Dense(3, "softmax")),
+        ]
+    )
+    x = rng.standard_normal((19, 7, 8, channels)).astype("f")
+    before, found = [w.copy() for w in model.get_weights()], []
+    for way in (True, False):
+        model.set_weights(before)
+        model.compile(SGD(0.1), "sparse_categorical_crossentropy", jit_compile=way)
+        assert any(entry.kind is None for entry in model.plan().entries) != way
+        model.fit(x, np.arange(19) % 3, batch_size=19, epochs=2, verbose=0, shuffle=False)
+        predicted = [model.predict(x[:n], verbose=0) for n in (1, 1, 19)]
+        found.append([*(w.copy() for w in model.get_weights()), *predicted])
+    for ours, plain in zip(*found):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=3e-6)
 
 
 def test_few_channels_and_one_channel_inside_are_interleaved():

@@ -263,51 +263,67 @@ class InterleavedConvolution(ImplicitConvolution):
 
 
 class GroupedConvolution(ProductConvolution):
-    """A small convolution for each group, then bias, activation and pooling for all."""
+    """A small convolution for each few groups, then bias, activation and pooling for all.
+
+    Its kernel has zeros between the groups: a vector of sixteen filters takes as long where four of
+    them are used, and four convolutions as many calls as one.
+    """
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         conv = first_layer(layers, Conv2D)
-        self._parts = [_group(conv, needs_dx) for _ in range(conv.groups)]
+        C, F = conv.params["W"].shape[2], conv.filters // conv.groups
+        self._together = groups_together(conv.groups, C, F)
+        parts = conv.groups // self._together
+        self._parts = [_part(conv, self._together, needs_dx) for _ in range(parts)]
         super().__init__(layers, needs_dx=needs_dx)
 
     def share(self, number: Hashable, shared: Shared) -> None:
         super().share(number, shared)
-        for group, part in enumerate(self._parts):
-            part.share((number, group), shared.of_one_stage())
+        for number_of_part, part in enumerate(self._parts):
+            part.share((number, number_of_part), shared.of_one_stage())
 
-    def _channels(self, array: Array, group: int) -> Array:
-        """The group's part of the last axis."""
+    def _channels(self, array: Array, k: int) -> Array:
+        """Of the last axis what belongs to part k."""
         size = array.shape[-1] // len(self._parts)
-        return array[..., group * size : (group + 1) * size]
+        return array[..., k * size : (k + 1) * size]
 
-    def _apart(self, name: str, array: Array, group: int) -> Array:
-        """A contiguous copy of that part, in a buffer."""
-        channels = self._channels(array, group)
-        own = self._parts[group].buffer(f"group's {name}", channels.shape)
+    def _apart(self, name: str, array: Array, k: int) -> Array:
+        """A contiguous copy of that, in a buffer."""
+        channels = self._channels(array, k)
+        own = self._parts[k].buffer(f"part's {name}", channels.shape)
         self.call(np.copyto, own, channels)
         return own
+
+    def _groups(self, W: Array, k: int) -> Array:
+        """Of W (.., C, filters) the groups of part k (cells, C, together, filters of a group)."""
+        own = self._channels(W, k)
+        return own.reshape(-1, W.shape[-2], self._together, own.shape[-1] // self._together)
+
+    def _blocks(self, W: Array) -> Array:
+        """Of a part's W what lies inside its groups, as `_groups`."""
+        C, F = (size // self._together for size in W.shape[-2:])
+        whole = W.reshape(-1, self._together, C, self._together, F)
+        return np.einsum("kgcgf->kcgf", whole)  # a view
 
     def forward(self, x: Array, training: bool = False) -> Array:
         W, bias, _ = self.weights()
         win = self.conv.windows(x.shape)
         z = self.buffer("z", (len(x), win.H_out, win.W_out, self.filters))
-        for group, part in enumerate(self._parts):
-            held = part.conv.params["W"]
-            own = self._channels(W, group)
-            self.call(np.copyto, held.reshape(own.shape), own)
-            z_of_part = part.forward(self._apart("x", x, group), training)
-            self.call(np.copyto, self._channels(z, group), z_of_part)
+        for k, part in enumerate(self._parts):
+            self.call(np.copyto, self._blocks(part.conv.params["W"]), self._groups(W, k))
+            z_of_part = part.forward(self._apart("x", x, k), training)
+            self.call(np.copyto, self._channels(z, k), z_of_part)
         self._x_shape, self._z_shape = x.shape, z.shape
         return self.finish(z, bias, training)
 
     def backward(self, dy: Array) -> Array | None:
         dz = self.begin_backward(dy, self._z_shape)
         dx = self.buffer("dx", self._x_shape) if self.needs_dx else None
-        for group, part in enumerate(self._parts):
-            of_part = part.backward(self._apart("dz", dz, group))
-            self._channels(self.conv.grads["W"], group)[...] = part.conv.grads["W"]
+        for k, part in enumerate(self._parts):
+            of_part = part.backward(self._apart("dz", dz, k))
+            self._groups(self.conv.grads["W"], k)[...] = self._blocks(part.conv.grads["W"])
             if dx is not None and of_part is not None:
-                self._channels(dx, group)[...] = of_part
+                self._channels(dx, k)[...] = of_part
         return dx
 
 
@@ -317,16 +333,28 @@ def way_of(C: int, filters: int, *, needs_dx: bool) -> type[ImplicitConvolution]
     return ImplicitConvolution if enough else InterleavedConvolution
 
 
-def _group(conv: Conv2D, needs_dx: bool) -> ImplicitConvolution:
-    """A stage for one group of `conv`, with separate arrays, without bias or activation."""
+def groups_together(groups: int, C: int, filters: int) -> int:
+    """How many groups of C channels and that many filters are one convolution: as few as fill a
+    vector, of which there is a whole number.
+
+    >>> groups_together(32, 4, 4), groups_together(6, 3, 20), groups_together(2, 64, 64)
+    (4, 6, 1)
+    """
+    wanted = -(-FEWEST_CHANNELS // min(C, filters))
+    return next(k for k in range(min(wanted, groups), groups + 1) if groups % k == 0)
+
+
+def _part(conv: Conv2D, together: int, needs_dx: bool) -> ImplicitConvolution:
+    """A stage for so many groups of `conv`, with separate arrays, without bias or activation."""
     part = Conv2D(
-        conv.filters // conv.groups, conv.kernel_size, conv.strides, conv.padding,
+        conv.filters // conv.groups * together, conv.kernel_size, conv.strides, conv.padding,
         dilation_rate=conv.dilation_rate, use_bias=False, name=conv.name,
     )  # fmt: skip
     W = conv.params["W"]
+    C = W.shape[2] * together
     for table in (part.params, part.grads):
-        table["W"] = np.zeros((*W.shape[:3], part.filters), np.float32)
-    return way_of(W.shape[2], part.filters, needs_dx=needs_dx)([part], needs_dx=needs_dx)
+        table["W"] = np.zeros((*W.shape[:2], C, part.filters), np.float32)
+    return way_of(C, part.filters, needs_dx=needs_dx)([part], needs_dx=needs_dx)
 
 
 class TransposedConvolution(FusedStage):

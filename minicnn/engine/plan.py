@@ -21,6 +21,7 @@ from minicnn.engine.any_window import (
     ImplicitConvolution,
     PointwiseConvolution,
     TransposedConvolution,
+    groups_together,
     transposed_way_of,
     way_of,
 )
@@ -77,7 +78,6 @@ BY_ITSELF: dict[type[Layer], tuple[Callable[..., Stage], str]] = {
     LayerNormalization: (LayerNormalizationStage, "layer normalization, row by row"),
     UpSampling2D: (UpSamplingStage, "nearest-neighbour upsampling"),
 }
-MOST_GROUPS = 32  # each group costs calls from Python
 
 
 class Entry(NamedTuple):
@@ -256,6 +256,8 @@ def _convolution(
     conv = layers[k]
     if not isinstance(conv, (Conv2D, SeparableConv2D)) or _why_not(conv, shapes[k]):
         return None
+    if _is_depthwise(conv, shapes[k]):
+        return None
     kind, way = _way_of(conv, shapes[k], _needs_dx(layers, k))
     size, run = "x".join(map(str, conv.kernel_size)), [k]
     activation = _activation_of(layers, run)
@@ -290,11 +292,18 @@ def _convolution(
     return Entry(tuple(run), kind, f"{', '.join(what)} {way}")
 
 
+def _is_depthwise(layer: Layer, shape: tuple[Any, ...]) -> bool:
+    """Whether each filter sees one channel, and few filters the same."""
+    if type(layer) is Conv2D:
+        return layer.groups == shape[3] > 1 and layer.filters < FEWEST_CHANNELS * layer.groups
+    return type(layer) is DepthwiseConv2D
+
+
 def _depthwise(
     layers: Sequence[Layer], shapes: list[tuple[Any, ...]], k: int, *, training: bool
 ) -> Entry | None:
     conv = layers[k]
-    if type(conv) is not DepthwiseConv2D:
+    if not isinstance(conv, ActivatedLayer) or not _is_depthwise(conv, shapes[k]):
         return None
     relu, run, way = is_relu(conv.activation), [k], "sixteen channels at a time"
     if not relu and not is_linear(conv.activation):
@@ -338,7 +347,9 @@ def _way_of(
     if isinstance(conv, SeparableConv2D):
         return SeparableStage, "sixteen channels at a time, and as a matrix product"
     if conv.groups != 1:
-        C, F = shape[3] // conv.groups, conv.filters // conv.groups
+        sizes = shape[3] // conv.groups, conv.filters // conv.groups
+        together = groups_together(conv.groups, *sizes)
+        C, F = (size * together for size in sizes)
         return GroupedConvolution, f"in groups, {_way(way_of(C, F, needs_dx=needs_dx))}"
     slides = (*conv.kernel_size, *conv.strides, *conv.dilation_rate) == (3, 3, 1, 1, 1, 1)
     if slides:
@@ -472,10 +483,7 @@ def _activation(layers: Sequence[Layer], k: int) -> Entry | None:
 
 def _why_not(layer: Any, shape: tuple[Any, ...]) -> str:
     """Why no fused stage can begin with this layer on inputs of `shape`; empty if one can."""
-    if type(layer) is Conv2D:
-        few = layer.groups <= MOST_GROUPS
-        return "" if few else f"the fused stage is for {MOST_GROUPS} groups or fewer"
-    if type(layer) in (DepthwiseConv2D, SeparableConv2D):
+    if type(layer) in (Conv2D, DepthwiseConv2D, SeparableConv2D):
         return ""
     if type(layer) is Dense:
         return "" if len(shape) == 2 else "Dense on sequences has no fused stage"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +37,19 @@ class DepthwiseStage(FusedStage):
 
     def __init__(self, layers: Sequence[Layer], *, needs_dx: bool) -> None:
         super().__init__(layers, needs_dx=needs_dx)
-        conv = self.conv = first_layer(layers, DepthwiseConv2D)
+        conv = layers[0]
+        if not isinstance(conv, (DepthwiseConv2D, Conv2D)):
+            raise TypeError(f"expected a depthwise convolution, received {conv.who}")
+        self.conv = conv
         activation = activation_of(layers)
         self.relu = is_relu(activation)
         simple = self.relu or is_linear(activation)
         self.behind = None if simple else behind_product(layers)
         self.norm = next((one for one in layers if isinstance(one, BatchNormalization)), None)
-        self.C, self.M = conv.params["W"].shape[2:]
-        self.filters = self.C * self.M
+        # of a Conv2D with a group for each channel the kernel is (K_h, K_w, 1, C * M)
+        self.filters = math.prod(conv.params["W"].shape[2:])
+        self.C = conv.groups if isinstance(conv, Conv2D) else conv.params["W"].shape[2]
+        self.M = self.filters // self.C
         self._no_bias = np.zeros(self.filters, np.float32)
         # channels of the images that the kernels work with
         self.wide = max(self.filters, FEWEST_CHANNELS)
