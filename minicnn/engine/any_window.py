@@ -279,18 +279,23 @@ class GroupedConvolution(ProductConvolution):
 
     def share(self, number: Hashable, shared: Shared) -> None:
         super().share(number, shared)
+        own = shared.of_one_stage()
         for number_of_part, part in enumerate(self._parts):
-            part.share((number, number_of_part), shared.of_one_stage())
+            part.share((number, number_of_part), own)
 
     def _channels(self, array: Array, k: int) -> Array:
         """Of the last axis what belongs to part k."""
         size = array.shape[-1] // len(self._parts)
         return array[..., k * size : (k + 1) * size]
 
-    def _apart(self, name: str, array: Array, k: int) -> Array:
-        """A contiguous copy of that, in a buffer."""
+    def _apart(self, array: Array, k: int, *, keep: bool = False) -> Array:
+        """A contiguous copy of that; where the part is to keep it, in a buffer of its own."""
         channels = self._channels(array, k)
-        own = self._parts[k].buffer(f"part's {name}", channels.shape)
+        own: Array
+        if keep:
+            own = self._parts[k].buffer("part", channels.shape)
+        else:
+            own = self.scratch("part", channels.size).reshape(channels.shape)
         self.call(np.copyto, own, channels)
         return own
 
@@ -311,7 +316,7 @@ class GroupedConvolution(ProductConvolution):
         z = self.buffer("z", (len(x), win.H_out, win.W_out, self.filters))
         for k, part in enumerate(self._parts):
             self.call(np.copyto, self._blocks(part.conv.params["W"]), self._groups(W, k))
-            z_of_part = part.forward(self._apart("x", x, k), training)
+            z_of_part = part.forward(self._apart(x, k, keep=training), training)
             self.call(np.copyto, self._channels(z, k), z_of_part)
         self._x_shape, self._z_shape = x.shape, z.shape
         return self.finish(z, bias, training)
@@ -320,7 +325,7 @@ class GroupedConvolution(ProductConvolution):
         dz = self.begin_backward(dy, self._z_shape)
         dx = self.buffer("dx", self._x_shape) if self.needs_dx else None
         for k, part in enumerate(self._parts):
-            of_part = part.backward(self._apart("dz", dz, k))
+            of_part = part.backward(self._apart(dz, k))
             self._groups(self.conv.grads["W"], k)[...] = self._blocks(part.conv.grads["W"])
             if dx is not None and of_part is not None:
                 self._channels(dx, k)[...] = of_part
