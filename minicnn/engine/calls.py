@@ -7,8 +7,9 @@ weights are the same arrays, all calls are the same. So a stage makes them throu
     self.call(kernel, x, W, y)          instead of          kernel(x, W, y)
 
 and the first forward of a shape is kept as a list of functions and arguments. They write to the
-same memory each time. A stage may let its forward be repeated (`FusedStage.repeats`) if all it does
-with numbers of x or of weights goes through `call`, or through `prepared`.
+same memory each time. Whatever a stage does to the numbers of x or of weights in forward has to go
+through `call`, or through `prepared`: in a repeated forward no other line of it is run. One that
+cannot says so (`FusedStage.repeats`).
 """
 
 from __future__ import annotations

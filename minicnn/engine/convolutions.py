@@ -279,8 +279,9 @@ def folded(W: Array, b: Array, norm: BatchNormalization, stage: FusedStage) -> t
 def fold(
     W: Array, b: Array, norm: BatchNormalization, out_W: Array, out_b: Array, call: Calls
 ) -> None:
-    """That of W (rows, filters) and b into `out_W` and `out_b`; of ones and zeros: the scale, and
-    the shift, by which the normalization is `x * scale + shift`.
+    """Write W (rows, filters) and b, with the normalization behind them as part of them, to `out_W`
+    and `out_b`. Ones and zeros become a scale and a shift: the normalization of x is
+    x * scale + shift.
 
     In a kernel: to predict one image with a dozen of them, NumPy took a fifth of the time.
     """

@@ -2,10 +2,11 @@
 
 A stage is used like a layer, `forward(x, training)` and `backward(dy)`, on a shard; it reads the
 parameters of its layers' replicas and writes their gradients. What it returns lies in a
-buffer that its next call reuses, or is for the next stage alone (`passed`). `backward` returns None
-unless a layer before it has parameters (`needs_dx`). Dense layers' are in `dense_stages.py`,
-convolutions' in `convolutions.py`, `any_window.py` and `separable.py`, normalizations' in
-`normalization_stages.py`.
+buffer that its next call reuses, or is for the next stage alone (`passed`). What `forward` does to
+the numbers of x and of weights goes through `call`, so that it can be repeated (`calls.py`).
+`backward` returns None unless a layer before it has parameters (`needs_dx`). Dense layers' are in
+`dense_stages.py`, convolutions' in `convolutions.py`, `any_window.py` and `separable.py`,
+normalizations' in `normalization_stages.py`.
 """
 
 from __future__ import annotations
