@@ -446,9 +446,10 @@ def test_separable_convolutions(channels, each, first):
 
 @pytest.mark.in_ci  # its kernels are compiled for it alone
 @pytest.mark.parametrize("first", [True, False])
-def test_convolutions_in_groups(first):
+@pytest.mark.parametrize(("channels", "stage"), [(4, "GroupedConvolution"), (2, "DepthwiseStage")])
+def test_convolutions_in_groups(channels, stage, first):
     layer = Conv2D(4, 2, groups=2, bias_initializer="ones", activation="relu")
-    assert_stage_is_layer("GroupedConvolution", layer, (17, 3, 3, 2), first)
+    assert_stage_is_layer(stage, layer, (17, 3, 3, channels), first)
 
 
 @pytest.mark.parametrize("first", [True, False])
